@@ -1,0 +1,150 @@
+"""What a recipe comes to: its units of work, checked before anything is started."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tsbench.data.archive import Archive
+from tsbench.data.collection import DataSet
+from tsbench.errors import DataError
+from tsbench.evaluation.resampling import resample
+from tsbench.recipe.loading import LoadedRecipe
+from tsbench.search.launchers.local import find_devices
+from tsbench.tracking.store import Store, redacted
+
+__all__ = ["Plan", "Unit", "make_plan"]
+
+SHIFT = 1_000_003  # keeps seeds of resamples apart from those of the recipe
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One data set in one resample: a study, a final network and the baselines.
+
+    Attributes:
+        dataset: name of the data set.
+        resample: number of the resample.
+        folder: of its study.
+        size: training cases times time steps, by which the time left is estimated.
+    """
+
+    dataset: str
+    resample: int
+    folder: Path
+    size: int
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.dataset if self.resample == 0 else f"{self.dataset} resample {self.resample}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked recipe with its units.
+
+    Attributes:
+        loaded: the recipe and its space.
+        units: in the order they are begun.
+        devices: a torch device for each worker.
+        concurrency: trials of a study in flight at most.
+        trials: of each study; 1 where there is nothing to search.
+        store: the MLflow store.
+    """
+
+    loaded: LoadedRecipe
+    units: tuple[Unit, ...]
+    devices: tuple[str, ...]
+    concurrency: int
+    trials: int
+    store: Store
+
+    def load(self, unit: Unit) -> DataSet:
+        """Reads a unit's data."""
+        return resample(Archive(self.loaded.recipe.archive).load(unit.dataset), unit.resample)
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe with every value that will be used, in plain data, without credentials."""
+        tree = self.loaded.resolved()
+        tree["tracking"]["uri"] = redacted(tree["tracking"]["uri"])
+        tree["execution"]["workers"] = len(self.devices)
+        tree["search"]["concurrency"] = self.concurrency
+        tree["search"]["trials"] = self.trials
+        return tree
+
+    def meaning(self, unit: Unit, files: dict[str, str]) -> dict[str, Any]:
+        """All that a study's figures depend on; its budgets, baselines, places and workers are not among it."""
+        tree = self.loaded.resolved()
+        search = {key: value for key, value in tree["search"].items() if key not in ("trials", "timeout")}
+        kept = {key: tree[key] for key in ("model", "training", "preprocessing", "space")}
+        return {**kept, "search": search, "resample": unit.resample, "files": files}
+
+
+def make_plan(loaded: LoadedRecipe) -> Plan:
+    """Checks the recipe against this machine: every data set is read once, so that nothing fails an hour later.
+
+    Raises:
+        DataError: with every data set that is not at hand or broken.
+        TsbenchError: a device that is not there.
+        TrackingError: a store that MLflow does not take.
+    """
+    recipe = loaded.recipe
+    devices = find_devices(recipe.execution.device, recipe.execution.workers)
+    concurrency = recipe.search.concurrency
+    store = Store(recipe.tracking.uri)
+    home = (store.database.parent if store.database else Path.cwd()) / ".tsbench" / recipe.name
+    return Plan(
+        loaded,
+        tuple(_units(loaded, home)),
+        tuple(devices),
+        max(4, 2 * len(devices)) if concurrency == "auto" else concurrency,
+        recipe.search.trials if loaded.space else 1,
+        store,
+    )
+
+
+def _units(loaded: LoadedRecipe, home: Path) -> Iterator[Unit]:
+    archive = Archive(loaded.recipe.archive)
+    sizes: dict[str, int] = {}
+    problems: list[str] = []
+    for name in loaded.recipe.datasets:
+        try:
+            train = archive.load(name).train
+            sizes[name] = len(train) * train.length
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError("\n".join(problems))
+    for number in range(loaded.recipe.evaluation.resamples):
+        for name in loaded.recipe.datasets:
+            yield Unit(name, number, home / (name if number == 0 else f"{name}-resample-{number}"), sizes[name])
+
+
+def describe_plan(plan: Plan) -> str:
+    """The resolved recipe as YAML-compatible text, with a summary of what it comes to in comments."""
+    from io import StringIO
+
+    from ruamel.yaml import YAML
+
+    recipe = plan.loaded.recipe
+    lines = [
+        f"# {len(plan.units)} studies of {plan.trials} trials on {len(plan.devices)} workers "
+        f"({', '.join(sorted(set(plan.devices)))}), {recipe.search.folds} folds each;",
+        f"# then {recipe.evaluation.ensemble} networks of the best configuration and "
+        f"{len(recipe.baselines)} baselines for each.",
+    ]
+    lines += [f"# - {unit.title}: {unit.size} training values a channel" for unit in plan.units[:20]]
+    if len(plan.units) > 20:
+        lines.append(f"# - and {len(plan.units) - 20} more")
+    if plan.loaded.freed:
+        lines.append(f"# fixed by --set and so not searched: {', '.join(plan.loaded.freed)}")
+    text = StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = None
+    yaml.width = 110
+    yaml.dump(json.loads(json.dumps(plan.resolved())), text)
+    return "\n".join(lines) + "\n" + text.getvalue()

@@ -1,0 +1,212 @@
+"""Shows how a run goes: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+__all__ = ["Display", "LiveDisplay", "PlainDisplay", "RunState", "UnitState", "WorkerState", "make_display", "spell"]
+
+
+def spell(seconds: float) -> str:
+    """A duration for people: `48 s`, `3 min 5 s`, `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@dataclass
+class UnitState:
+    """How far one data set in one resample is.
+
+    Attributes:
+        title: what people call it.
+        size: see `Unit`.
+        trials: asked for.
+        ended: complete and pruned trials so far.
+        pruned: those of them that were pruned.
+        best: best CV score so far.
+        stage: waiting, searching, refitting, scoring, baselines, done, failed.
+        test: the network's test accuracy, when known.
+        trial_seconds: of the trials that ended in this run.
+        steps_left: members and baselines yet to be fitted.
+    """
+
+    title: str
+    size: int
+    trials: int
+    ended: int = 0
+    pruned: int = 0
+    best: float | None = None
+    stage: str = "waiting"
+    test: float | None = None
+    trial_seconds: list[float] = field(default_factory=list)
+    steps_left: int = 0
+
+
+@dataclass
+class WorkerState:
+    """What a worker is at."""
+
+    device: str
+    text: str = "starting"
+
+
+@dataclass
+class RunState:
+    """All that a display shows."""
+
+    name: str
+    metric: str
+    units: list[UnitState]
+    workers: list[WorkerState]
+    ensemble: int = 1
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self.began
+
+    def seconds_left(self) -> float | None:
+        """An estimate from the trials so far, scaled by size to data sets not begun; None before the first ended."""
+        known = [unit for unit in self.units if unit.trial_seconds]
+        if not known:
+            return None
+        rate = sum(sum(u.trial_seconds) for u in known) / sum(u.size * len(u.trial_seconds) for u in known)
+        work = 0.0
+        for unit in self.units:
+            trial = sum(unit.trial_seconds) / len(unit.trial_seconds) if unit.trial_seconds else rate * unit.size
+            # A member trains on all cases, once; a trial on most of them, for each fold.
+            work += trial * (max(0, unit.trials - unit.ended) + 0.5 * unit.steps_left)
+        return work / max(1, len(self.workers))
+
+
+class Display(Protocol):
+    """Shows a run's state."""
+
+    def __enter__(self) -> Display:
+        """Begins to show."""
+
+    def __exit__(self, *error: object) -> None:
+        """Ends."""
+
+    def update(self, state: RunState) -> None:
+        """Shows the state as it is now."""
+
+    def say(self, text: str) -> None:
+        """Adds a line that stays."""
+
+
+class LiveDisplay:
+    """One table on a terminal, drawn over itself."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> Display:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def update(self, state: RunState) -> None:
+        """Draws the table anew."""
+        self._live.update(render(state), refresh=True)
+
+    def say(self, text: str) -> None:
+        """Prints above the table."""
+        self._live.console.print(escape(text), highlight=False)
+
+
+class PlainDisplay:
+    """A line for each thing that happened, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._shown: dict[str, tuple[object, ...]] = {}
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def update(self, state: RunState) -> None:
+        """Prints a line for each unit whose trials, best score or stage changed."""
+        left = state.seconds_left()
+        for unit in state.units:
+            now = (unit.ended, unit.stage, unit.test)
+            if now == self._shown.get(unit.title, (0, "waiting", None)):
+                continue
+            self._shown[unit.title] = now
+            parts = [unit.stage, f"{unit.ended}/{unit.trials} trials"]
+            if unit.best is not None:
+                parts.append(f"best cv {state.metric} {unit.best:.4f}")
+            if unit.test is not None:
+                parts.append(f"test accuracy {unit.test:.4f}")
+            if left is not None:
+                parts.append(f"about {spell(left)} left")
+            self.say(f"{unit.title}: {', '.join(parts)}")
+
+    def say(self, text: str) -> None:
+        """Prints a line with the time since the beginning."""
+        self._console.print(
+            f"[{time.monotonic() - self._began:7.1f} s] {text}", markup=False, highlight=False, soft_wrap=True
+        )
+
+
+def render(state: RunState, most: int = 12) -> RenderableType:
+    """The live table."""
+    table = Table(title=None, expand=False, pad_edge=False)
+    for name, justify in (("data set", "left"), ("stage", "left"), ("trials", "right"), ("pruned", "right")):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column(f"best cv {state.metric}", justify="right")
+    table.add_column("test accuracy", justify="right")
+    shown = _worth_showing(state.units, most)
+    for unit in shown:
+        style = {"waiting": "dim", "done": "green", "failed": "red"}.get(unit.stage)
+        table.add_row(
+            escape(unit.title),
+            unit.stage,
+            f"{unit.ended}/{unit.trials}",
+            str(unit.pruned or ""),
+            "" if unit.best is None else f"{unit.best:.4f}",
+            "" if unit.test is None else f"{unit.test:.4f}",
+            style=style,
+        )
+    workers = Table.grid(padding=(0, 2))
+    for number, worker in enumerate(state.workers, 1):
+        workers.add_row(f"worker {number}", worker.device, escape(worker.text))
+    left = state.seconds_left()
+    done = sum(unit.stage == "done" for unit in state.units)
+    foot = f"{done} of {len(state.units)} done, {spell(state.elapsed)} so far"
+    foot += f", about {spell(left)} left" if left is not None else ""
+    return Group(f"[bold]{escape(state.name)}[/bold]", table, workers, foot)
+
+
+def _worth_showing(units: Sequence[UnitState], most: int) -> list[UnitState]:
+    """All units where they fit, else those under way with their neighbours."""
+    if len(units) <= most:
+        return list(units)
+    busy = next((i for i, unit in enumerate(units) if unit.stage not in ("done", "failed")), len(units))
+    first = max(0, min(busy - 2, len(units) - most))
+    return list(units[first : first + most])
+
+
+def make_display(console: Console) -> Display:
+    """A live table on a terminal, else plain lines."""
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)

@@ -1,0 +1,239 @@
+"""What workers are asked to do. Test cases appear here and nowhere below."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsbench import __version__
+from tsbench.classifiers import baselines
+from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.data.collection import Collection, DataSet
+from tsbench.evaluation.metrics import score_all
+from tsbench.evaluation.resampling import Fold
+from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.search import worker
+from tsbench.search.launchers.local import WorkerContext
+from tsbench.search.worker import StoppedError, TrialOutcome, mlflow_params
+from tsbench.tracking import names, provenance
+from tsbench.tracking.store import Curve, Store
+
+__all__ = [
+    "FittedMember",
+    "Records",
+    "Scored",
+    "TaskProgress",
+    "fit_member",
+    "run_baseline",
+    "run_trial",
+    "score_network",
+]
+
+
+@dataclass(frozen=True)
+class Records:
+    """Where a unit's runs are recorded.
+
+    Attributes:
+        uri: absolute MLflow URI.
+        experiment: its id.
+        parent: the unit's parent run.
+        tags: common to all runs of the unit.
+    """
+
+    uri: str
+    experiment: str
+    parent: str
+    tags: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TaskProgress:
+    """What a task other than a trial is at, in a few words."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class FittedMember:
+    """A network trained on all training cases, saved in a folder."""
+
+    folder: Path
+    seconds: float
+    train_loss: Curve
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How a classifier did; `state` is complete, skipped or failed, with a reason unless it is complete."""
+
+    classifier: str
+    state: str
+    metrics: dict[str, float]
+    reason: str = ""
+
+
+def run_trial(context: WorkerContext, folder: Path, number: int, deadline: float | None) -> TrialOutcome | None:
+    """A waiting trial of a study; ended at the deadline (seconds since the epoch)."""
+
+    def stop_reason() -> str | None:
+        if context.stopping:
+            return "the search was interrupted"
+        if deadline is not None and time.time() > deadline:
+            return "the study's time is spent"
+        return None
+
+    return worker.run_trial(folder, number, context.device, context.report, stop_reason)
+
+
+def fit_member(
+    context: WorkerContext, cases: Collection, hyperparameters: HyperparameterConfig, seed: int, folder: Path
+) -> FittedMember | None:
+    """Trains one member of the final ensemble on all training cases; None where the run was interrupted."""
+    epochs = hyperparameters.training.epochs
+
+    def on_epoch(epoch: int) -> None:
+        if context.stopping:
+            raise StoppedError("the run was interrupted")
+        context.report(TaskProgress(f"epoch {epoch}/{epochs}"))
+
+    started = time.perf_counter()
+    try:
+        ensemble, jobs = NetworkEnsemble.fit_with_history(cases, hyperparameters, [seed], context.device, on_epoch)
+    except StoppedError:
+        return None
+    seconds = time.perf_counter() - started
+    losses = [(number, record.train_loss) for number, record in enumerate(jobs[0].history, 1)]
+    ensemble.save(folder)
+    return FittedMember(folder, seconds, losses)
+
+
+def score_network(
+    context: WorkerContext,
+    records: Records,
+    members: Sequence[FittedMember],
+    test: Collection,
+    metrics: Mapping[str, float],
+    tags: Mapping[str, Any],
+    started: float,
+) -> Scored:
+    """Scores the ensemble of the members once on the test cases, and logs it with its model.
+
+    Args:
+        context: the worker's.
+        records: where to.
+        members: in the order of their seeds.
+        test: the test cases.
+        metrics: known already: CV scores and seconds.
+        tags: of this run besides the unit's.
+        started: when its first member was begun, in seconds since the epoch.
+    """
+    context.report(TaskProgress("scoring"))
+    ensemble = NetworkEnsemble.load(members[0].folder)
+    for member in members[1:]:
+        ensemble.members += NetworkEnsemble.load(member.folder).members
+    begun = time.perf_counter()
+    probabilities = ensemble.predict_proba(test)
+    seconds = time.perf_counter() - begun
+    results = {
+        **metrics,
+        **_test_scores(test, probabilities, ensemble.classes),
+        "fit_seconds": sum(member.seconds for member in members),
+        "predict_seconds": seconds,
+    }
+    store = Store(records.uri)
+    run = _begin(store, records, names.NETWORK, "model", tags, started)
+    curves = {f"train_loss_seed_{number}": member.train_loss for number, member in enumerate(members)}
+    store.log(run, results, mlflow_params(ensemble.hyperparameters), curves, {names.STATE: "complete"})
+    with tempfile.TemporaryDirectory() as folder:
+        ensemble.save(Path(folder) / "ensemble")
+        store.log_model(
+            run,
+            Path(folder) / "ensemble",
+            "tsbench.classifiers.serving",
+            ensemble.channels,
+            [str(one) for one in ensemble.classes],
+            _requirements(),
+        )
+    store.end(run)
+    return Scored(names.NETWORK, "complete", results)
+
+
+def run_baseline(
+    context: WorkerContext, records: Records, name: str, dataset: DataSet, folds: Sequence[Fold], seed: int
+) -> Scored:
+    """Fits a baseline on the training cases, scores it on the folds and once on the test cases, and logs it.
+
+    What it cannot take is recorded as skipped, and its own failure as failed, with the reason.
+    """
+    store, started = Store(records.uri), time.time()
+    run = _begin(store, records, name, "baseline", {}, started)
+    try:
+        scored = _score_baseline(context, name, dataset, folds, seed)
+    except Exception as error:  # a third party's classifier may raise anything; one baseline must not end the run
+        scored = Scored(name, "failed", {}, f"{type(error).__name__}: {error}")
+    reason = {names.REASON: scored.reason} if scored.reason else {}
+    store.log(run, scored.metrics, tags={names.STATE: scored.state, **reason})
+    store.end(run, "FAILED" if scored.state == "failed" else "FINISHED")
+    return scored
+
+
+def _score_baseline(
+    context: WorkerContext, name: str, dataset: DataSet, folds: Sequence[Fold], seed: int
+) -> Scored:
+    train, test = dataset.train, dataset.test
+    for cases in (train, test):
+        if reason := baselines.BASELINES[name].refuses(cases):
+            return Scored(name, "skipped", {}, reason)
+    with warnings.catch_warnings(action="ignore"):
+        context.report(TaskProgress("compiling"))
+        baselines.warm_up(name, train)
+        context.report(TaskProgress("fitting"))
+        fitted = baselines.fit_baseline(name, train, seed)
+        begun = time.perf_counter()
+        probabilities = fitted.predict_proba(test)
+        metrics = {"fit_seconds": fitted.fit_seconds, "predict_seconds": time.perf_counter() - begun}
+        metrics |= _test_scores(test, probabilities, fitted.classes)
+        if folds:
+            context.report(TaskProgress("cross-validating"))
+            metrics |= _cross_validate(name, train, folds, seed)
+    return Scored(name, "complete", metrics)
+
+
+def _cross_validate(name: str, cases: Collection, folds: Sequence[Fold], seed: int) -> dict[str, float]:
+    """Mean over the folds of each metric that every fold defines."""
+    scores = []
+    for training, validation in folds:
+        fitted = baselines.fit_baseline(name, cases.subset(training), seed)
+        held_out = cases.subset(validation)
+        scores.append(score_all(held_out.labels, fitted.predict_proba(held_out), fitted.classes))
+    common = [metric for metric in scores[0] if all(metric in one for one in scores)]
+    return {names.cv(metric): float(np.mean([one[metric] for one in scores])) for metric in common}
+
+
+def _test_scores(
+    test: Collection, probabilities: NDArray[np.float64], classes: NDArray[np.str_]
+) -> dict[str, float]:
+    return {names.test(metric): value for metric, value in score_all(test.labels, probabilities, classes).items()}
+
+
+def _begin(
+    store: Store, records: Records, classifier: str, role: str, tags: Mapping[str, Any], started: float
+) -> str:
+    labels = {**records.tags, names.ROLE: role, names.CLASSIFIER: classifier, **tags}
+    title = f"{records.tags[names.DATASET]} {classifier}"
+    return store.begin(records.experiment, title, labels, records.parent, started)
+
+
+def _requirements() -> list[str]:
+    found = provenance.versions()
+    torch = found["torch"].partition("+")[0]
+    return [f"tsbench=={__version__}", f"torch=={torch}", f"numpy=={found['numpy']}", f"pandas=={found['pandas']}"]

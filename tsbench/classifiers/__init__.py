@@ -1,0 +1,1 @@
+"""Classifiers: the fitted network ensemble, and the baselines."""

@@ -1,0 +1,158 @@
+"""The fitted network classifier: an ensemble of networks that differ in their seed, and its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tsbench import __version__
+from tsbench.data.collection import Collection
+from tsbench.data.preprocessing import Preprocessing
+from tsbench.nn.network import Network, build_network
+from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.training.trainer import Job, Series, predict_probabilities, train
+
+__all__ = ["NetworkEnsemble", "encode"]
+
+FORMAT = 1
+"""Version of the files that `NetworkEnsemble.save` writes."""
+
+
+def encode(labels: NDArray[np.str_], classes: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Class numbers of labels that are all among `classes`, which are sorted."""
+    return np.searchsorted(classes, labels).astype(np.int64)
+
+
+@dataclass
+class NetworkEnsemble:
+    """Networks of one configuration whose probabilities are averaged.
+
+    Attributes:
+        hyperparameters: their configuration.
+        classes: shape (classes,), sorted labels.
+        preprocessing: fitted on the training cases.
+        channels: channels of a case.
+        length: longest training case in time steps.
+        members: the networks, in evaluation mode.
+    """
+
+    hyperparameters: HyperparameterConfig
+    classes: NDArray[np.str_]
+    preprocessing: Preprocessing
+    channels: int
+    length: int
+    members: list[Network] = field(default_factory=list)
+
+    @classmethod
+    def fit(
+        cls,
+        cases: Collection,
+        hyperparameters: HyperparameterConfig,
+        seeds: Iterable[int],
+        device: str = "cpu",
+        on_epoch: Callable[[int], None] | None = None,
+    ) -> NetworkEnsemble:
+        """Trains a network for each seed on all of the cases; `on_epoch` is handed to the trainer."""
+        return cls.fit_with_history(cases, hyperparameters, seeds, device, on_epoch)[0]
+
+    @classmethod
+    def fit_with_history(
+        cls,
+        cases: Collection,
+        hyperparameters: HyperparameterConfig,
+        seeds: Iterable[int],
+        device: str = "cpu",
+        on_epoch: Callable[[int], None] | None = None,
+    ) -> tuple[NetworkEnsemble, list[Job]]:
+        """As `fit`, with the jobs, whose histories are the learning curves."""
+        ensemble = cls(
+            hyperparameters,
+            cases.classes,
+            Preprocessing.fit(cases, hyperparameters.preprocessing),
+            cases.channels,
+            cases.length,
+        )
+        series = Series(ensemble.preprocessing.apply(cases), cases.lengths)
+        targets = encode(cases.labels, ensemble.classes)
+        jobs = [Job(series, targets, len(ensemble.classes), seed) for seed in seeds]
+        train(jobs, hyperparameters.model, hyperparameters.training, device, on_epoch)
+        ensemble.members = [job.network for job in jobs if job.network is not None]
+        return ensemble, jobs
+
+    def predict_proba(self, cases: Collection) -> NDArray[np.float64]:
+        """Mean of the members' class probabilities, shape (cases, classes).
+
+        Raises:
+            ValueError: the cases have another number of channels than the training cases.
+        """
+        if cases.channels != self.channels:
+            raise ValueError(f"the model was trained on {self.channels} channels, these cases have {cases.channels}")
+        series = Series(self.preprocessing.apply(cases), cases.lengths)
+        return np.mean([predict_probabilities(one, series).astype(np.float64) for one in self.members], axis=0)
+
+    def predict(self, cases: Collection) -> NDArray[np.str_]:
+        """The most probable label of each case."""
+        labels: NDArray[np.str_] = self.classes[self.predict_proba(cases).argmax(axis=1)]
+        return labels
+
+    def save(self, folder: Path) -> None:
+        """Writes `model.json` and one file of weights for each member; no code is pickled."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.json").write_text(json.dumps(self._description(), indent=2), encoding="utf-8")
+        for number, member in enumerate(self.members):
+            weights = {name: value.cpu() for name, value in member.state_dict().items()}
+            torch.save(weights, folder / f"weights-{number}.pt")
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> NetworkEnsemble:
+        """Reads what `save` wrote, onto any device.
+
+        Raises:
+            ValueError: the files are of a newer format than this version of tsbench reads.
+        """
+        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if about["format"] > FORMAT:
+            raise ValueError(
+                f"{folder} was written by tsbench {about['tsbench']}, a newer version than this one ({__version__})"
+            )
+        prepared = about["preprocessing"]
+        ensemble = cls(
+            HyperparameterConfig.model_validate_json(json.dumps(about["hyperparameters"])),
+            np.array(about["classes"]),
+            Preprocessing(prepared["normalise"], np.array(prepared["mean"]), np.array(prepared["scale"])),
+            about["channels"],
+            about["length"],
+        )
+        for number in range(about["members"]):
+            weights = torch.load(folder / f"weights-{number}.pt", map_location=device, weights_only=True)
+            ensemble.members.append(ensemble.member(weights, device))
+        return ensemble
+
+    def member(self, weights: dict[str, torch.Tensor], device: str = "cpu") -> Network:
+        """A network of this configuration with given weights, in evaluation mode."""
+        network = build_network(self.hyperparameters.model, self.channels, len(self.classes), self.length, seed=0)
+        network.load_state_dict(weights)
+        return network.to(device).eval()
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "tsbench": __version__,
+            "hyperparameters": self.hyperparameters.model_dump(mode="json"),
+            "classes": [str(one) for one in self.classes],
+            "preprocessing": {
+                "normalise": self.preprocessing.normalise,
+                "mean": self.preprocessing.mean.tolist(),
+                "scale": self.preprocessing.scale.tolist(),
+            },
+            "channels": self.channels,
+            "length": self.length,
+            "members": len(self.members),
+        }

@@ -1,0 +1,1 @@
+"""Data sets: finding their files, reading them, and holding their cases."""

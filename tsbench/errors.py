@@ -1,0 +1,45 @@
+"""The errors that are a user's to mend: each says what is wrong, where, and what to do, without a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["DataError", "RecipeError", "SearchError", "TrackingError", "TsbenchError"]
+
+
+class TsbenchError(Exception):
+    """Base of the errors that the command line prints as a sentence.
+
+    Attributes:
+        exit_code: what the process ends with: 2 where the recipe or the arguments are wrong, 1 where a run failed.
+    """
+
+    exit_code = 1
+
+
+class RecipeError(TsbenchError):
+    """A recipe that cannot be carried out; holds every problem found, not the first one alone.
+
+    Args:
+        problems: one sentence each, beginning with the place (`recipe.yaml:12:5 search.trails: ...`).
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(TsbenchError):
+    """A data set that is absent, or whose files do not hold what they must; names the file, line and case."""
+
+    exit_code = 2
+
+
+class SearchError(TsbenchError):
+    """A search that cannot go on, such as one in which no trial finished."""
+
+
+class TrackingError(TsbenchError):
+    """An MLflow store that cannot be reached, read or written."""

@@ -1,0 +1,1 @@
+"""Splitting cases into folds and resamples, and scoring predictions."""

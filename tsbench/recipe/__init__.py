@@ -1,0 +1,1 @@
+"""Recipes: the tree of settings, the search-space language, and reading both from YAML."""

@@ -1,0 +1,281 @@
+"""The tree of settings: every key a recipe may hold, its type, default and one-line description.
+
+The dotted names of this tree (`model.encoder.hidden_size`) are the only spelling: recipes, search spaces, MLflow
+parameters, saved models and the docs all use them. Defaults stand here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+)
+from pydantic_core import PydanticCustomError
+
+__all__ = [
+    "AttentionConfig",
+    "ConvolutionConfig",
+    "EncoderConfig",
+    "EvaluationConfig",
+    "ExecutionConfig",
+    "HeadConfig",
+    "HyperparameterConfig",
+    "ModelConfig",
+    "PreprocessingConfig",
+    "Recipe",
+    "SearchConfig",
+    "Settings",
+    "TrackingConfig",
+    "TrainingConfig",
+]
+
+METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
+Metric = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc"]
+
+_UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]+)\s*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
+
+
+def _wrong(message: str) -> PydanticCustomError:
+    return PydanticCustomError("tsbench", "{message}", {"message": message})
+
+
+def parse_duration(value: Any) -> float:
+    """Seconds in a duration such as `3 min`, `90 s`, `1.5 h` or a bare number of seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and (match := _DURATION.fullmatch(value.lower())) and match[2] in _UNITS:
+        seconds = float(match[1]) * _UNITS[match[2]]
+    else:
+        raise _wrong(f"expected a duration such as '90 s', '3 min' or '2 h', got {value!r}")
+    if not 0 < seconds < float("inf"):
+        raise _wrong(f"must be longer than 0 s, got {value!r}")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest spelling that `parse_duration` reads back to the same number."""
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds!r} s".replace(".0 s", " s")
+
+
+def _identifier(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise _wrong(f"may hold letters, digits, '-', '_' and '.', and must begin with a letter or digit, got {value!r}")
+    return value
+
+
+def _auto_or_count(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise _wrong(f"expected 'auto' or a whole number of at least 1, got {value!r}")
+
+
+def _optional_positive(value: Any) -> Any:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+        return value
+    raise _wrong(f"expected a number greater than 0, or null for none, got {value!r}")
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    if repeated:
+        raise _wrong(f"named more than once: {', '.join(repeated)}")
+    return values
+
+
+def _known_baseline(value: str, info: ValidationInfo) -> str:
+    """The registry stands above this room, so whoever loads a recipe hands its names down in the context."""
+    known = (info.context or {}).get("baselines")
+    if known is not None and value not in known:
+        raise PydanticCustomError("unknown_name", "unknown baseline", {"what": "baseline", "known": sorted(known)})
+    return value
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration, json_schema_input_type=str | float),
+    PlainSerializer(format_duration, return_type=str),
+]
+Identifier = Annotated[str, AfterValidator(_identifier)]
+AutoOrCount = Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count, json_schema_input_type=int | Literal["auto"])]
+OptionalPositive = Annotated[
+    float | None, BeforeValidator(_optional_positive, json_schema_input_type=float | None)
+]
+Baseline = Annotated[str, AfterValidator(_known_baseline)]
+PositiveInt = Annotated[int, Field(ge=1)]
+Names = Annotated[tuple[Identifier, ...], Field(strict=False), AfterValidator(_distinct)]
+
+
+class Settings(BaseModel):
+    """A frozen group of settings; unknown keys and implicit conversions ("3" for 3) are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ConvolutionConfig(Settings):
+    """The multi-scale convolution in front (rows N1 to N3)."""
+
+    kernels: Annotated[
+        tuple[PositiveInt, ...],
+        Field((3, 5, 7), strict=False, min_length=1, description="lengths, in time steps, of the parallel convolutions"),
+    ]
+    channels: PositiveInt = Field(32, description="output channels of each of the parallel convolutions")
+
+
+class EncoderConfig(Settings):
+    """What reads the convolutions' output along time (rows N4 to N7, N11)."""
+
+    type: Literal["lstm", "gru", "transformer", "none"] = Field("lstm", description="kind of encoder layer")
+    layers: PositiveInt = Field(2, description="layers, each with a residual connection round it")
+    hidden_size: PositiveInt = Field(64, description="hidden units of each layer and direction")
+    bidirectional: bool = Field(True, description="lstm and gru: read the series in both directions")
+    heads: PositiveInt = Field(4, description="transformer: attention heads")
+    stride: AutoOrCount = Field(
+        "auto",
+        description="time steps averaged into one before the encoder; auto keeps at most 256 of them",
+    )
+
+
+class AttentionConfig(Settings):
+    """Self-attention over the encoder's output (rows N8, N10)."""
+
+    type: Literal["none", "single", "multi"] = Field("single", description="no attention, one head, or several")
+    heads: PositiveInt = Field(4, description="multi: attention heads")
+    residual: bool = Field(True, description="add the attention's input to its output")
+
+
+class HeadConfig(Settings):
+    """The dense classifier at the end (row N15)."""
+
+    hidden_sizes: Annotated[
+        tuple[PositiveInt, ...],
+        Field((128,), strict=False, description="units of the dense layers, each with LayerNorm, GELU and dropout"),
+    ]
+
+
+class ModelConfig(Settings):
+    """The network."""
+
+    convolution: ConvolutionConfig = Field(default_factory=ConvolutionConfig, description="multi-scale convolution")
+    encoder: EncoderConfig = Field(default_factory=EncoderConfig, description="recurrent or Transformer layers")
+    attention: AttentionConfig = Field(default_factory=AttentionConfig, description="self-attention")
+    pooling: Literal["max", "average", "both"] = Field("both", description="global pooling over time")
+    skip: bool = Field(True, description="pool the convolutions' output too, beside the encoder's")
+    head: HeadConfig = Field(default_factory=HeadConfig, description="dense classifier")
+    dropout: float = Field(0.1, ge=0, lt=1, description="probability that a unit is dropped while training")
+
+
+class TrainingConfig(Settings):
+    """How one network is trained (rows N16, N18 to N20)."""
+
+    epochs: PositiveInt = Field(100, description="passes over the training cases")
+    batch_size: PositiveInt = Field(16, description="cases in a mini-batch")
+    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    weight_decay: float = Field(1e-2, ge=0, description="decoupled weight decay of AdamW")
+    scheduler: Literal["cosine", "cosine_restarts", "one_cycle", "plateau", "constant"] = Field(
+        "cosine", description="how the learning rate changes"
+    )
+    warmup_epochs: int = Field(0, ge=0, description="epochs of linear warm-up (one_cycle has its own)")
+    restart_epochs: PositiveInt = Field(25, description="cosine_restarts: epochs of a cycle")
+    min_learning_rate: float = Field(0.0, ge=0, description="where cosine, cosine_restarts and plateau end")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability mass spread over the other classes")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced weighs a class by the inverse of its frequency"
+    )
+    max_gradient_norm: OptionalPositive = Field(1.0, description="gradients are clipped to this norm; null: never")
+    checkpoint: Literal["last", "train_loss"] = Field(
+        "last", description="weights that are kept: the last epoch's, or those of the lowest training loss"
+    )
+
+
+class PreprocessingConfig(Settings):
+    """What is done to the series first; fitted on the training cases alone."""
+
+    normalise: Literal["channel", "case", "none"] = Field(
+        "channel", description="z-normalise by each channel's training statistics, or each case by its own, or not"
+    )
+
+
+class HyperparameterConfig(Settings):
+    """The part of the tree that a search space may name."""
+
+    model: ModelConfig = Field(default_factory=ModelConfig, description="the network; values given here are fixed")
+    training: TrainingConfig = Field(default_factory=TrainingConfig, description="how a network is trained")
+    preprocessing: PreprocessingConfig = Field(
+        default_factory=PreprocessingConfig, description="what is done to the series first"
+    )
+
+
+class SearchConfig(Settings):
+    """The study over the search space, one for each data set and resample."""
+
+    trials: PositiveInt = Field(20, description="trials of a study in total, however often the command runs")
+    timeout: Annotated[Duration | None, Field(None, description="time budget of a study, refit included; null: none")]
+    sampler: Literal["tpe", "random"] = Field("tpe", description="Optuna's sampler")
+    pruner: Literal["median", "none"] = Field("median", description="Optuna's pruner; it sees the mean over the folds")
+    folds: int = Field(3, ge=2, description="stratified cross-validation folds of the train cases")
+    metric: Metric = Field("accuracy", description="what the search improves")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of folds, sampler and networks")
+    concurrency: AutoOrCount = Field(
+        "auto",
+        description="trials in flight at most; a trial is chosen by the results of those at least this many before it, "
+        "so that figures do not depend on which worker is faster; auto: twice the workers, at least 4",
+    )
+
+
+class EvaluationConfig(Settings):
+    """What is scored on the test cases, and how often."""
+
+    resamples: PositiveInt = Field(1, description="splits: the archive's own, then stratified resamples 1, 2, ...")
+    ensemble: PositiveInt = Field(3, description="networks of different seeds whose probabilities are averaged")
+    cross_validate_baselines: bool = Field(True, description="give the baselines a CV score on the search's folds")
+
+
+class TrackingConfig(Settings):
+    """Where MLflow keeps the records."""
+
+    uri: str = Field("sqlite:///mlflow.db", min_length=1, description="MLflow tracking URI")
+
+
+class ExecutionConfig(Settings):
+    """What the work runs on."""
+
+    workers: AutoOrCount = Field("auto", description="processes; auto: one for each GPU, else one for each core")
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
+        "auto", description="auto, cpu, cuda (all GPUs) or cuda:N"
+    )
+
+
+class Recipe(HyperparameterConfig):
+    """One piece of work: data sets, the network and its search, baselines, and where the records go."""
+
+    name: Identifier = Field(description="name of the recipe, and of the MLflow experiment")
+    datasets: Annotated[Names, Field(min_length=1, description="names of UCR or UEA data sets")]
+    archive: str | None = Field(None, description="folder of data sets, looked into first; relative to the current folder")
+    space: dict[str, Any] | Literal["default"] = Field(
+        default_factory=dict, description="what is searched: dotted names and ranges, or 'default'"
+    )
+    search: SearchConfig = Field(default_factory=SearchConfig, description="the Optuna study")
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="resamples and ensemble")
+    baselines: Annotated[tuple[Baseline, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
+        ("dummy", "1nn-dtw", "minirocket"), description="classifiers to compare with"
+    )
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig, description="MLflow")
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="workers and devices")
+
+    @property
+    def hyperparameters(self) -> HyperparameterConfig:
+        """The part of the recipe that a search space varies."""
+        return HyperparameterConfig(model=self.model, training=self.training, preprocessing=self.preprocessing)

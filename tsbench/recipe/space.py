@@ -1,0 +1,320 @@
+"""The search-space language: what a recipe may say under `space`, and the built-in default space.
+
+    space:
+      model.convolution.kernels: {choice: [[3, 5, 7], [9, 19, 39]]}
+      model.encoder.hidden_size: {int: [16, 128], log: true}
+      training.learning_rate: {float: [1e-4, 1e-2], log: true}
+      model.encoder.bidirectional: {choice: [true, false], when: {model.encoder.type: [lstm, gru]}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, cast
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from tsbench.recipe.schema import HyperparameterConfig
+
+__all__ = [
+    "DEFAULT_SPACE",
+    "Choice",
+    "FloatRange",
+    "IntRange",
+    "Range",
+    "Space",
+    "SpaceProblem",
+    "assign",
+    "describe",
+    "label",
+    "leaves",
+    "parse_space",
+]
+
+Scalar = str | int | float | bool | None
+
+DEFAULT_SPACE: dict[str, Any] = {
+    "model.convolution.kernels": {"choice": [[3, 5, 7], [5, 11, 23], [9, 19, 39]]},
+    "model.convolution.channels": {"choice": [16, 32, 64]},
+    "model.encoder.type": {"choice": ["lstm", "gru", "transformer", "none"]},
+    "model.encoder.layers": {"int": [1, 3], "when": {"model.encoder.type": ["lstm", "gru", "transformer"]}},
+    "model.encoder.hidden_size": {
+        "choice": [32, 64, 128],
+        "when": {"model.encoder.type": ["lstm", "gru", "transformer"]},
+    },
+    "model.encoder.bidirectional": {"choice": [True, False], "when": {"model.encoder.type": ["lstm", "gru"]}},
+    "model.encoder.heads": {"choice": [2, 4, 8], "when": {"model.encoder.type": "transformer"}},
+    "model.attention.type": {"choice": ["none", "single", "multi"]},
+    "model.attention.heads": {"choice": [2, 4, 8], "when": {"model.attention.type": "multi"}},
+    "model.pooling": {"choice": ["max", "average", "both"]},
+    "model.skip": {"choice": [True, False]},
+    "model.dropout": {"float": [0.0, 0.5]},
+    "training.batch_size": {"choice": [8, 16, 32]},
+    "training.learning_rate": {"float": [1e-4, 1e-2], "log": True},
+    "training.weight_decay": {"float": [1e-4, 1e-1], "log": True},
+    "training.scheduler": {"choice": ["cosine", "cosine_restarts", "one_cycle", "plateau", "constant"]},
+    "training.warmup_epochs": {
+        "int": [0, 10],
+        "when": {"training.scheduler": ["cosine", "cosine_restarts", "plateau", "constant"]},
+    },
+    "training.label_smoothing": {"choice": [0.0, 0.1]},
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a list of values; lists and other structures are known to Optuna and MLflow by their JSON text."""
+
+    values: tuple[Any, ...]
+    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> dict[Scalar, Any]:
+        """Each value by the scalar that stands for it."""
+        return {label(value): value for value in self.values}
+
+
+@dataclass(frozen=True)
+class FloatRange:
+    """A real number between `low` and `high`, both included."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class IntRange:
+    """A whole number between `low` and `high`, both included."""
+
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+
+
+Range = Choice | FloatRange | IntRange
+Space = dict[str, Range]
+"""Ranges by dotted name, every condition after the names that it depends on."""
+
+
+@dataclass(frozen=True)
+class SpaceProblem:
+    """What is wrong, and the path below `space` at which it stands."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+def label(value: Any) -> Scalar:
+    """A scalar that stands for a choice: itself, or its JSON text where it is a list."""
+    if isinstance(value, tuple):
+        value = list(value)
+    return value if isinstance(value, str | int | float | bool | None) else json.dumps(value)
+
+
+def describe(entry: Range) -> dict[str, Any]:
+    """The entry as a recipe spells it."""
+    if isinstance(entry, Choice):
+        plain: dict[str, Any] = {"choice": [list(one) if isinstance(one, tuple) else one for one in entry.values]}
+    else:
+        plain = {"float" if isinstance(entry, FloatRange) else "int": [entry.low, entry.high]}
+        if entry.log:
+            plain["log"] = True
+        if entry.step not in (None, 1):
+            plain["step"] = entry.step
+    if entry.when:
+        plain["when"] = {name: list(values) for name, values in entry.when.items()}
+    return plain
+
+
+def leaves(settings: BaseModel | type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each leaf's dotted name with its value (of an instance) or its field (of a class)."""
+    cls = settings if isinstance(settings, type) else type(settings)
+    for name, info in cls.model_fields.items():
+        value = info if isinstance(settings, type) else getattr(settings, name)
+        group = info.annotation if isinstance(settings, type) else value
+        if isinstance(group, BaseModel) or (isinstance(group, type) and issubclass(group, BaseModel)):
+            yield from leaves(group, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def assign(settings: HyperparameterConfig, values: Mapping[str, Any]) -> HyperparameterConfig:
+    """The settings with the values of some dotted names replaced, validated anew."""
+    tree = settings.model_dump()
+    for name, value in values.items():
+        *groups, leaf = name.split(".")
+        node = tree
+        for group in groups:
+            node = node[group]
+        node[leaf] = value
+    return HyperparameterConfig.model_validate(tree)
+
+
+def suggestion(name: str, known: Iterator[str] | list[str]) -> str:
+    """`; did you mean '...'?` where a known name is close, else nothing."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+class _Parser:
+    """Reads the entries one by one and keeps every problem, so that a user sees them all at once."""
+
+    def __init__(self, raw: Mapping[str, Any], fixed: set[str]) -> None:
+        self.raw = raw
+        self.fixed = fixed
+        self.fields = dict(leaves(HyperparameterConfig))
+        self.problems: list[SpaceProblem] = []
+
+    def problem(self, message: str, *path: str | int) -> None:
+        self.problems.append(SpaceProblem(path, message))
+
+    def parse(self) -> Space:
+        space = {}
+        for name, entry in self.raw.items():
+            if name not in self.fields:
+                self.problem(f"the model has no such setting{suggestion(name, list(self.fields))}", name)
+                continue
+            if name in self.fixed:
+                self.problem("is both fixed and searched; remove one of the two", name)
+            if (parsed := self.entry(name, entry)) is not None:
+                space[name] = parsed
+        return self.in_order(space)
+
+    def entry(self, name: str, entry: Any) -> Range | None:
+        kinds = ("choice", "float", "int")
+        form = "{choice: [...]}, {float: [low, high]} or {int: [low, high]}"
+        if not isinstance(entry, Mapping):
+            self.problem(f"expected {form}, got {entry!r}", name)
+            return None
+        allowed = {"choice": {"when"}, "float": {"log", "step", "when"}, "int": {"log", "step", "when"}}
+        given = [kind for kind in kinds if kind in entry]
+        extra = set(entry) - set(kinds) - {"log", "step", "when"}
+        for key in sorted(map(str, extra)):
+            self.problem(f"unknown key{suggestion(key, [*kinds, 'log', 'step', 'when'])}", name, key)
+        if len(given) != 1:
+            if not extra or given:
+                self.problem(f"expected exactly one of {form}", name)
+            return None
+        kind = given[0]
+        for key in sorted(set(entry) & {"log", "step"} - allowed[kind]):
+            self.problem(f"has no meaning for a {kind}", name, key)
+        when = self.when(name, entry.get("when", {}))
+        if kind == "choice":
+            return self.choice(name, entry["choice"], when)
+        return self.range(name, kind, entry, when)
+
+    def choice(self, name: str, values: Any, when: dict[str, tuple[Scalar, ...]]) -> Choice | None:
+        if not isinstance(values, list | tuple) or not values:
+            self.problem(f"expected a list of at least one value, got {values!r}", name, "choice")
+            return None
+        checked = [self.checked(name, value, name, "choice", index) for index, value in enumerate(values)]
+        if len({label(value) for value in values}) < len(values):
+            self.problem("holds a value more than once", name, "choice")
+        return Choice(tuple(checked), when)
+
+    def range(self, name: str, kind: str, entry: Mapping[str, Any], when: dict[str, tuple[Scalar, ...]]) -> Range | None:
+        bounds, log, step = entry[kind], entry.get("log", False), entry.get("step")
+        numbers = int if kind == "int" else (int, float)
+        before = len(self.problems)
+        if (
+            not isinstance(bounds, list | tuple)
+            or len(bounds) != 2
+            or any(isinstance(bound, bool) or not isinstance(bound, numbers) for bound in bounds)
+        ):
+            what = "whole numbers" if kind == "int" else "numbers"
+            self.problem(f"expected two {what} [low, high], got {bounds!r}", name, kind)
+            return None
+        low, high = bounds
+        if low >= high:
+            self.problem(f"the range is upside down or empty: low {low} must be less than high {high}", name, kind)
+        if not isinstance(log, bool):
+            self.problem(f"expected true or false, got {log!r}", name, "log")
+        elif log and low <= 0:
+            self.problem(f"a log range must begin above 0, got {low}", name, kind)
+        if step is not None and (isinstance(step, bool) or not isinstance(step, numbers) or step <= 0):
+            self.problem(f"expected a number greater than 0, got {step!r}", name, "step")
+        elif step is not None and log:
+            self.problem("cannot be given together with log", name, "step")
+        if len(self.problems) > before:
+            return None
+        for index, bound in enumerate(bounds):
+            self.checked(name, bound, name, kind, index)
+        if kind == "int":
+            return IntRange(low, high, log, step or 1, when)
+        return FloatRange(float(low), float(high), log, None if step is None else float(step), when)
+
+    def checked(self, name: str, value: Any, *path: str | int) -> Any:
+        """The value as the setting's own type takes it."""
+        info = self.fields[name]
+        try:
+            return TypeAdapter(info.rebuild_annotation(), config={"strict": True}).validate_python(value)
+        except ValidationError as error:
+            from tsbench.recipe.loading import sentence
+
+            self.problem(f"not a value of {name}: {sentence(error.errors()[0])}", *path)
+            return value
+
+    def when(self, name: str, raw: Any) -> dict[str, tuple[Scalar, ...]]:
+        if not isinstance(raw, Mapping):
+            self.problem(f"expected {{name: value}} or {{name: [values]}}, got {raw!r}", name, "when")
+            return {}
+        conditions = {}
+        for key, value in raw.items():
+            if key not in self.fields:
+                self.problem(f"the model has no such setting{suggestion(key, list(self.fields))}", name, "when", key)
+                continue
+            wanted = tuple(label(one) for one in (value if isinstance(value, list | tuple) else [value]))
+            self.check_reachable(name, key, wanted)
+            conditions[key] = wanted
+        return conditions
+
+    def check_reachable(self, name: str, key: str, wanted: tuple[Scalar, ...]) -> None:
+        entry = self.raw.get(key)
+        choices = entry.get("choice") if isinstance(entry, Mapping) else None
+        if not isinstance(choices, list | tuple):
+            for value in wanted:
+                self.checked(key, value, name, "when", key)
+            return
+        offered = [label(choice) for choice in choices]
+        for value in wanted:
+            if value not in offered:
+                self.problem(f"{value!r} is not among the choices of {key}", name, "when", key)
+
+    def in_order(self, space: Space) -> Space:
+        """Sorts conditions after what they depend on; a circle of them is a problem."""
+        ordered: Space = {}
+        waiting = dict(space)
+        while waiting:
+            ready = [name for name, entry in waiting.items() if not any(key in waiting for key in entry.when)]
+            if not ready:
+                self.problem(f"the conditions go round in a circle: {', '.join(waiting)}", next(iter(waiting)), "when")
+                return ordered
+            for name in ready:
+                ordered[name] = waiting.pop(name)
+        return ordered
+
+
+def parse_space(raw: Mapping[str, Any] | str, fixed: set[str]) -> tuple[Space, list[SpaceProblem]]:
+    """Reads a recipe's `space`.
+
+    Args:
+        raw: the mapping as loaded from YAML, or `"default"`. A value that the recipe fixes leaves the default space.
+        fixed: dotted names that the recipe sets itself.
+
+    Returns:
+        The space (conditions after what they depend on) and every problem found, in the order of the entries.
+    """
+    if raw == "default":
+        parser = _Parser({name: entry for name, entry in DEFAULT_SPACE.items() if name not in fixed}, set())
+    else:
+        parser = _Parser(cast(Mapping[str, Any], raw), fixed)
+    space = parser.parse()
+    return space, parser.problems

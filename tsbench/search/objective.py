@@ -1,0 +1,137 @@
+"""Cross-validates one configuration, its folds advancing together."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsbench.classifiers.network import encode
+from tsbench.data.collection import TrainingSet
+from tsbench.data.preprocessing import Preprocessing
+from tsbench.evaluation.metrics import score, score_all
+from tsbench.evaluation.resampling import Fold, stratified_folds
+from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.search.study import derive_seed
+from tsbench.training.trainer import Job, Series, predict_probabilities, train
+
+__all__ = ["CrossValidation", "folds_of", "rungs"]
+
+RUNGS = 10
+
+
+def folds_of(training: TrainingSet, search: SearchConfig, seed: int) -> list[Fold]:
+    """The folds that every trial of a study, and every baseline beside it, is scored on."""
+    return stratified_folds(training.cases.labels, search.folds, derive_seed(seed, 0))
+
+
+def rungs(epochs: int) -> set[int]:
+    """The epochs after which the folds are scored: about ten, evenly spread, the last among them."""
+    return {round(epochs * (rung + 1) / min(RUNGS, epochs)) for rung in range(min(RUNGS, epochs))}
+
+
+@dataclass
+class _FoldJob:
+    """One fold: the job that trains on its training part, and its validation part.
+
+    Normalisation and label encoding are fitted on the training part alone.
+    """
+
+    job: Job
+    classes: NDArray[np.str_]
+    series: Series
+    labels: NDArray[np.str_]
+
+    @classmethod
+    def make(cls, training: TrainingSet, fold: Fold, preprocessing: HyperparameterConfig, seed: int) -> _FoldJob:
+        train_part, validation_part = (training.cases.subset(indices) for indices in fold)
+        prepared = Preprocessing.fit(train_part, preprocessing.preprocessing)
+        classes = train_part.classes
+        series = Series(prepared.apply(train_part), train_part.lengths)
+        job = Job(series, encode(train_part.labels, classes), len(classes), seed)
+        validation = Series(prepared.apply(validation_part), validation_part.lengths)
+        return cls(job, classes, validation, validation_part.labels)
+
+    def probabilities(self) -> NDArray[np.float32]:
+        assert self.job.network is not None
+        return predict_probabilities(self.job.network, self.series)
+
+
+@dataclass
+class CrossValidation:
+    """A configuration under cross-validation; the curves and scores of its folds as they come.
+
+    Attributes:
+        scores: mean over the folds of each metric, under its own name; filled when training has ended.
+        curves: `train_loss`, `learning_rate` by epoch, and `cv_<metric>` of the searched metric by rung.
+        seconds: that it took.
+    """
+
+    training: TrainingSet
+    hyperparameters: HyperparameterConfig
+    search: SearchConfig
+    seed: int
+    device: str = "cpu"
+    scores: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def run(self, on_rung: Callable[[int, float], None] | None = None, on_epoch: Callable[[int], None] | None = None) -> None:
+        """Trains all folds in lockstep.
+
+        Args:
+            on_rung: called with the epoch and the mean over folds of the searched metric; may raise to end the trial.
+            on_epoch: called with each epoch; may raise too.
+
+        Raises:
+            DivergedError: a training loss is NaN or infinite.
+        """
+        started = time.perf_counter()
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # said once, by whoever began the study
+            folds = folds_of(self.training, self.search, self.seed)
+        jobs = [
+            _FoldJob.make(self.training, fold, self.hyperparameters, derive_seed(self.seed, 1, number))
+            for number, fold in enumerate(folds)
+        ]
+        config = self.hyperparameters.training
+        scored = rungs(config.epochs)
+        curve = self.curves.setdefault(f"cv_{self.search.metric}", [])
+
+        def after_epoch(epoch: int) -> None:
+            if on_epoch is not None:
+                on_epoch(epoch)
+            if epoch in scored and epoch < config.epochs:
+                curve.append((epoch, self._mean_score(jobs)))
+                if on_rung is not None:
+                    on_rung(*curve[-1])
+
+        try:
+            train([fold.job for fold in jobs], self.hyperparameters.model, config, self.device, after_epoch)
+        finally:
+            self._keep_curves(jobs)
+            self.seconds = time.perf_counter() - started
+        self.scores = self._all_scores(jobs)
+        curve.append((config.epochs, self.scores[self.search.metric]))
+        self.seconds = time.perf_counter() - started
+
+    def _mean_score(self, jobs: list[_FoldJob]) -> float:
+        metric = self.search.metric
+        return float(np.nanmean([score(metric, one.labels, one.probabilities(), one.classes) for one in jobs]))
+
+    @staticmethod
+    def _all_scores(jobs: list[_FoldJob]) -> dict[str, float]:
+        folds = [score_all(one.labels, one.probabilities(), one.classes) for one in jobs]
+        names = [name for name in folds[0] if all(name in scores for scores in folds)]
+        return {name: float(np.mean([scores[name] for scores in folds])) for name in names}
+
+    def _keep_curves(self, jobs: list[_FoldJob]) -> None:
+        epochs = min(len(one.job.history) for one in jobs)
+        for index in range(epochs):
+            records = [one.job.history[index] for one in jobs]
+            loss = float(np.mean([record.train_loss for record in records]))
+            self.curves.setdefault("train_loss", []).append((index + 1, loss))
+            self.curves.setdefault("learning_rate", []).append((index + 1, records[0].learning_rate))

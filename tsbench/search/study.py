@@ -1,0 +1,316 @@
+"""A study on disk: what is searched, the training cases, and Optuna's journal; all that a worker needs.
+
+    <folder>/study.json     the specification
+    <folder>/*.npy          the training cases, read as memory maps; test cases are not here
+    <folder>/journal.log    Optuna's storage
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+import uuid
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from tsbench.data.collection import Collection, TrainingSet
+from tsbench.errors import SearchError
+from tsbench.evaluation.metrics import MAXIMISED
+from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.recipe.space import Space, describe, parse_space
+from tsbench.search.sampling import Suggester
+
+__all__ = ["Study", "StudySpec", "derive_seed"]
+
+OPTUNA_NAME = "study"
+RESULT = "result"  # user attribute: a trial's scores, seconds and reason
+RUN = "run"  # user attribute: a trial's MLflow run
+RETRY_OF = "retry_of"  # user attribute: number of the lost trial whose parameters are tried again
+MOST_RETRIES = 2
+
+optuna.logging.set_verbosity(logging.WARNING)
+
+
+def derive_seed(*parts: int) -> int:
+    """A seed for each tuple of numbers, spread evenly (NumPy's SeedSequence)."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """What a study searches and where its trials are recorded; plain enough to be written as JSON.
+
+    Attributes:
+        identity: made anew for each study; tags all of its MLflow runs.
+        recipe: name of the recipe.
+        dataset: name of the data set.
+        resample: number of the resample.
+        base: the recipe's values.
+        space: the search space.
+        search: the recipe's search settings.
+        concurrency: trials in flight at most.
+        tracking_uri: absolute MLflow URI.
+        experiment: MLflow experiment id.
+        parent_run: MLflow run that the trials' runs stand below.
+    """
+
+    identity: str
+    recipe: str
+    dataset: str
+    resample: int
+    base: HyperparameterConfig
+    space: Space
+    search: SearchConfig
+    concurrency: int
+    tracking_uri: str
+    experiment: str
+    parent_run: str
+
+    @property
+    def maximise(self) -> bool:
+        """Whether more of the searched metric is better."""
+        return MAXIMISED[self.search.metric]
+
+    @property
+    def seed(self) -> int:
+        """Seed of the study's folds and networks."""
+        return derive_seed(self.search.seed, self.resample)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        plain = {key: getattr(self, key) for key in self.__dataclass_fields__}
+        return plain | {
+            "base": self.base.model_dump(mode="json"),
+            "search": self.search.model_dump(mode="json"),
+            "space": {name: describe(entry) for name, entry in self.space.items()},
+        }
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> StudySpec:
+        """What `to_json` gave."""
+        space, problems = parse_space(plain["space"], set())
+        assert not problems, problems
+        return cls(
+            **plain
+            | {
+                "base": HyperparameterConfig.model_validate_json(json.dumps(plain["base"])),
+                "search": SearchConfig.model_validate_json(json.dumps(plain["search"])),
+                "space": space,
+            }
+        )
+
+
+@dataclass
+class Study:
+    """An open study.
+
+    The process that supervises it is the one to call `refill`; any number of workers `claim` and `tell`.
+    """
+
+    folder: Path
+    spec: StudySpec
+    _suggester: Suggester | None = field(default=None, repr=False)
+
+    @classmethod
+    def create(cls, folder: Path, spec: StudySpec, training: TrainingSet, meaning: str) -> Study:
+        """Makes the folder and an empty Optuna study in it.
+
+        Args:
+            folder: must not hold a study.
+            spec: what is searched.
+            training: the cases that trials may see.
+            meaning: see `meaning_of`.
+        """
+        folder.mkdir(parents=True)
+        for name in ("values", "lengths", "labels"):
+            np.save(folder / f"{name}.npy", getattr(training.cases, name))
+        study = cls(folder, spec)
+        direction = "maximize" if spec.maximise else "minimize"
+        optuna.create_study(storage=study.storage, study_name=OPTUNA_NAME, direction=direction)
+        # Written last: a folder without it was not finished and is made anew.
+        text = json.dumps({"meaning": meaning, **spec.to_json()}, indent=2)
+        (folder / "study.json").write_text(text, encoding="utf-8")
+        return study
+
+    @classmethod
+    def open(cls, folder: Path) -> Study:
+        """Opens a study that `create` made.
+
+        Raises:
+            SearchError: the folder holds none.
+        """
+        try:
+            plain = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise SearchError(f"{folder} holds no study") from None
+        plain.pop("meaning")
+        return cls(folder, StudySpec.from_json(plain))
+
+    @staticmethod
+    def stored_meaning(folder: Path) -> str | None:
+        """The digest that the folder's study was created with; None where there is no whole study."""
+        try:
+            return str(json.loads((folder / "study.json").read_text(encoding="utf-8"))["meaning"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    @staticmethod
+    def set_aside(folder: Path) -> None:
+        """Makes room for a new study; the old one is kept under another name."""
+        if folder.exists():
+            stamp = time.strftime("%Y%m%d-%H%M%S")
+            shutil.move(folder, folder.with_name(f"{folder.name}.{stamp}-{uuid.uuid4().hex[:4]}"))
+
+    @cached_property
+    def storage(self) -> JournalStorage:
+        """Optuna's storage."""
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+            return JournalStorage(JournalFileBackend(str(self.folder / "journal.log")))
+
+    @cached_property
+    def optuna(self) -> optuna.Study:
+        """Optuna's study."""
+        return optuna.load_study(study_name=OPTUNA_NAME, storage=self.storage)
+
+    @cached_property
+    def training(self) -> TrainingSet:
+        """The training cases, as memory maps."""
+        values, lengths, labels = (
+            np.load(self.folder / f"{name}.npy", mmap_mode=mode)
+            for name, mode in (("values", "r"), ("lengths", None), ("labels", None))
+        )
+        return TrainingSet(self.spec.dataset, Collection(values, lengths, labels))
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials by number."""
+        return self.optuna.get_trials(deepcopy=False)
+
+    # What the supervisor does
+
+    def refill(self) -> list[int]:
+        """Puts new trials into the queue, as many as may be in flight, and returns the numbers of all that wait."""
+        while True:
+            trials = self.trials()
+            waiting = [trial.number for trial in trials if trial.state is TrialState.WAITING]
+            counted = [trial for trial in trials if not _is_lost(trial)]
+            if len(counted) >= self.spec.search.trials:
+                return waiting
+            if not self.suggester.ready([trial.state.is_finished() for trial in trials]):
+                return waiting
+            self._enqueue([_with_fixed_parameters(trial) for trial in trials])
+
+    @property
+    def suggester(self) -> Suggester:
+        """Chooses the parameters of new trials."""
+        if self._suggester is None:
+            spec = self.spec
+            self._suggester = Suggester(spec.space, spec.base, spec.search, spec.maximise, spec.concurrency)
+        return self._suggester
+
+    def _enqueue(self, trials: list[FrozenTrial]) -> None:
+        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        lost = next((trial for trial in trials if self._deserves_retry(trial) and trial.number not in retried), None)
+        parameters = self.suggester.suggest(trials, lost.params if lost else None)
+        attributes = {RETRY_OF: lost.number, "retries": _retries(lost) + 1} if lost else {}
+        self.optuna.enqueue_trial(parameters, user_attrs=attributes)
+
+    @staticmethod
+    def _deserves_retry(trial: FrozenTrial) -> bool:
+        return _is_lost(trial) and _retries(trial) < MOST_RETRIES
+
+    def fail_lost(self, number: int, reason: str) -> str | None:
+        """Tells a trial failed whose worker died, so that it is tried again; returns its MLflow run."""
+        trial = self.trials()[number]
+        if trial.state is TrialState.RUNNING:
+            self.storage.set_trial_user_attr(trial._trial_id, RESULT, {"reason": reason, "lost": True})
+            self.optuna.tell(number, state=TrialState.FAIL)
+        run = trial.user_attrs.get(RUN)
+        return str(run) if run else None
+
+    def is_complete(self) -> bool:
+        """Whether as many trials have ended as the recipe asks for."""
+        ended = [trial for trial in self.trials() if trial.state.is_finished() and not _is_lost(trial)]
+        return len(ended) >= self.spec.search.trials
+
+    def counts(self) -> dict[str, int]:
+        """Trials by state, in Optuna's names in lower case; lost ones apart."""
+        counts = {"complete": 0, "pruned": 0, "fail": 0, "lost": 0, "running": 0, "waiting": 0}
+        for trial in self.trials():
+            counts["lost" if _is_lost(trial) else trial.state.name.lower()] += 1
+        return counts
+
+    def best(self) -> FrozenTrial | None:
+        """The best complete trial: by the metric, then by lower CV log loss, then the earlier; None without any."""
+        complete = [trial for trial in self.trials() if trial.state is TrialState.COMPLETE]
+        sign = -1 if self.spec.maximise else 1
+        return min(
+            complete,
+            key=lambda trial: (sign * trial.values[0], trial.user_attrs[RESULT]["cv_log_loss"], trial.number),
+            default=None,
+        )
+
+    def hyperparameters_of(self, trial: FrozenTrial) -> HyperparameterConfig:
+        """The whole configuration that a trial ran."""
+        return HyperparameterConfig.model_validate_json(json.dumps(trial.user_attrs["hyperparameters"]))
+
+    # What a worker does
+
+    def claim(self, number: int) -> Trial | None:
+        """Takes a waiting trial, which no other worker then gets; None where it does not wait any more."""
+        trial_id = self.trials()[number]._trial_id
+        try:
+            if self.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
+                return Trial(self.optuna, trial_id)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            pass  # somebody else has even finished it
+        return None
+
+    def visible_to(self, number: int) -> optuna.Study:
+        """The trials that a pruner may compare trial `number` with: those that its parameters were chosen by."""
+        view = optuna.create_study(direction="maximize" if self.spec.maximise else "minimize")
+        view.add_trials(self.trials()[: max(0, number + 1 - self.spec.concurrency)])
+        return view
+
+
+def meaning_of(**parts: Any) -> str:
+    """SHA-256 of everything that a study's figures depend on; a study is continued only where it agrees."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _is_lost(trial: FrozenTrial) -> bool:
+    return trial.state is TrialState.FAIL and bool(trial.user_attrs.get(RESULT, {}).get("lost"))
+
+
+def _retries(trial: FrozenTrial) -> int:
+    return int(trial.user_attrs.get("retries", 0))
+
+
+def _with_fixed_parameters(trial: FrozenTrial) -> FrozenTrial:
+    """A waiting trial has its parameters noted, not set; for choosing the next they count the same."""
+    if trial.state is TrialState.WAITING or not trial.params:
+        trial = optuna.trial.FrozenTrial(
+            number=trial.number,
+            trial_id=trial._trial_id,
+            state=TrialState.RUNNING if trial.state is TrialState.WAITING else trial.state,
+            value=trial.value if trial.values else None,
+            datetime_start=None,
+            datetime_complete=None,
+            params=dict(trial.system_attrs.get("fixed_params", {})),
+            distributions={},
+            user_attrs=trial.user_attrs,
+            system_attrs=trial.system_attrs,
+            intermediate_values=trial.intermediate_values,
+        )
+    return trial

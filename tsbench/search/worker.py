@@ -1,0 +1,193 @@
+"""What a worker does with a study: claim a trial, run it, record it in MLflow, tell Optuna."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import Trial, TrialState
+
+from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.recipe.space import label, leaves
+from tsbench.search.objective import CrossValidation
+from tsbench.search.sampling import hyperparameters
+from tsbench.search.study import RESULT, RUN, Study
+from tsbench.tracking import names
+from tsbench.tracking.store import Store
+from tsbench.training.trainer import DivergedError
+
+__all__ = ["StoppedError", "TrialOutcome", "TrialProgress", "mlflow_params", "run_trial"]
+
+PRUNED, FAILED, STOPPED, COMPLETE = "pruned", "failed", "stopped", "complete"
+
+
+class StoppedError(Exception):
+    """A trial was told to end: the search was interrupted, or its time is spent."""
+
+
+@dataclass(frozen=True)
+class TrialProgress:
+    """How far a running trial is; `score` is the searched metric at the last rung, None before the first."""
+
+    trial: int
+    epoch: int
+    epochs: int
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """How a trial ended: complete, pruned, failed or stopped, with the reason where it is not complete."""
+
+    trial: int
+    state: str
+    score: float | None
+    seconds: float
+    reason: str = ""
+
+
+@lru_cache(maxsize=4)
+def _open(folder: Path) -> tuple[Study, Store]:
+    study = Study.open(folder)
+    return study, Store(study.spec.tracking_uri)
+
+
+def run_trial(
+    folder: Path,
+    number: int,
+    device: str,
+    report: Callable[[TrialProgress], None] = lambda progress: None,
+    stop_reason: Callable[[], str | None] = lambda: None,
+) -> TrialOutcome | None:
+    """Claims and runs a waiting trial of a study.
+
+    Args:
+        folder: of the study.
+        number: of the trial.
+        device: torch device to train on.
+        report: called after each epoch.
+        stop_reason: asked after each epoch; a text ends the trial, which is then told failed for this reason.
+
+    Returns:
+        How it ended, or None where the trial waits no more.
+    """
+    study, store = _open(folder)
+    trial = study.claim(number)
+    if trial is None:
+        return None
+    return _TrialRun(study, store, trial, device, report, stop_reason).carry_out()
+
+
+class _TrialRun:
+    def __init__(
+        self,
+        study: Study,
+        store: Store,
+        trial: Trial,
+        device: str,
+        report: Callable[[TrialProgress], None],
+        stop_reason: Callable[[], str | None],
+    ) -> None:
+        self.study, self.store, self.trial, self.device = study, store, trial, device
+        self.report, self.stop_reason = report, stop_reason
+        self.latest: float | None = None
+        self.epochs = 0
+        self.began = time.perf_counter()
+
+    def carry_out(self) -> TrialOutcome:
+        spec = self.study.spec
+        settings = hyperparameters(self.trial, spec.space, spec.base)
+        self.trial.set_user_attr("hyperparameters", settings.model_dump(mode="json"))
+        self.epochs = settings.training.epochs
+        run = self._begin_run(settings)
+        validation = CrossValidation(self.study.training, settings, spec.search, spec.seed, self.device)
+        outcome = self._validate(validation)
+        self._record(run, validation, outcome)
+        self._tell(validation, outcome)
+        return outcome
+
+    def _begin_run(self, settings: HyperparameterConfig) -> str:
+        spec, number = self.study.spec, self.trial.number
+        tags = {
+            names.ROLE: "trial",
+            names.DATASET: spec.dataset,
+            names.RESAMPLE: spec.resample,
+            names.CLASSIFIER: names.NETWORK,
+            names.RECIPE: spec.recipe,
+            names.STUDY: spec.identity,
+            names.TRIAL: number,
+        }
+        run = self.store.begin(spec.experiment, f"{spec.dataset} trial {number}", tags, spec.parent_run)
+        self.trial.set_user_attr(RUN, run)
+        self.store.log(run, params=mlflow_params(settings))
+        return run
+
+    def _validate(self, validation: CrossValidation) -> TrialOutcome:
+        state, reason = COMPLETE, ""
+        self.pruner = self._make_pruner()
+        try:
+            validation.run(self._after_rung, self._after_epoch)
+            self.latest = validation.scores[self.study.spec.search.metric]
+        except optuna.TrialPruned as pruned:
+            state, reason = PRUNED, str(pruned)
+        except DivergedError as diverged:
+            state, reason = PRUNED, str(diverged)
+        except StoppedError as stopped:
+            state, reason = STOPPED, str(stopped)
+        except (RuntimeError, MemoryError, ValueError) as error:
+            # A configuration that cannot be trained (too large for the memory, say) must not end the search.
+            state, reason = FAILED, f"{type(error).__name__}: {error}"
+        return TrialOutcome(self.trial.number, state, self.latest, time.perf_counter() - self.began, reason)
+
+    def _make_pruner(self) -> Callable[[], bool]:
+        search = self.study.spec.search
+        if search.pruner == "none":
+            return lambda: False
+        pruner = optuna.pruners.MedianPruner(
+            n_startup_trials=min(5, max(2, search.trials // 4)), n_warmup_steps=self.epochs // 4
+        )
+        view = self.study.visible_to(self.trial.number)
+        return lambda: pruner.prune(view, self.study.storage.get_trial(self.trial._trial_id))
+
+    def _after_epoch(self, epoch: int) -> None:
+        self.report(TrialProgress(self.trial.number, epoch, self.epochs, self.latest))
+        if reason := self.stop_reason():
+            raise StoppedError(reason)
+
+    def _after_rung(self, epoch: int, score: float) -> None:
+        self.latest = score
+        self.trial.report(score, epoch)
+        if self.pruner():
+            metric = self.study.spec.search.metric
+            raise optuna.TrialPruned(f"cv {metric} {score:.4f} after epoch {epoch} is behind the median of earlier trials")
+
+    def _record(self, run: str, validation: CrossValidation, outcome: TrialOutcome) -> None:
+        metrics = {names.cv(metric): value for metric, value in validation.scores.items()}
+        metrics.pop(names.cv(self.study.spec.search.metric), None)  # its curve ends with it
+        metrics["fit_seconds"] = validation.seconds
+        tags = {names.STATE: outcome.state, **({names.REASON: outcome.reason} if outcome.reason else {})}
+        self.store.log(run, metrics, curves=validation.curves, tags=tags)
+        status = {FAILED: "FAILED", STOPPED: "KILLED"}.get(outcome.state, "FINISHED")
+        self.store.end(run, status)
+
+    def _tell(self, validation: CrossValidation, outcome: TrialOutcome) -> None:
+        scores = {names.cv(metric): value for metric, value in validation.scores.items()}
+        result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
+        if outcome.state == STOPPED:
+            result["lost"] = True  # through no fault of its own: it does not count, and is tried again
+        self.trial.set_user_attr(RESULT, result)
+        if outcome.state == COMPLETE:
+            self.study.optuna.tell(self.trial, outcome.score)
+        else:
+            state = TrialState.PRUNED if outcome.state == PRUNED else TrialState.FAIL
+            self.study.optuna.tell(self.trial, state=state)
+
+
+def mlflow_params(settings: HyperparameterConfig) -> dict[str, Any]:
+    """Every setting by its dotted name, lists as JSON text."""
+    return {name: label(value) for name, value in leaves(settings)}

@@ -1,0 +1,349 @@
+"""Writes tsbench's runs to an MLflow store, in few calls each, and reads them back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from tsbench.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+__all__ = ["Curve", "DataInput", "RunRecord", "Store", "redacted", "resolve_uri"]
+
+Curve = Sequence[tuple[int, float]]
+"""Values of a metric by step."""
+
+# MLflow's limits for one call
+METRICS_PER_CALL = 900
+PARAMS_PER_CALL = 100
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """A collection that a run was given: `context` is `train` or `test`."""
+
+    name: str
+    context: str
+    digest: str
+    source: str
+    cases: int
+    channels: int
+    length: int
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as read back; `finished` is in seconds since the epoch, None while it is running."""
+
+    run_id: str
+    name: str
+    status: str
+    started: float
+    finished: float | None
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+
+
+def redacted(uri: str) -> str:
+    """The URI without a password: what may be written to a log, a tag or a recipe's dump."""
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+
+
+def resolve_uri(uri: str) -> str:
+    """A relative SQLite path made absolute, so that every process means the same file.
+
+    Raises:
+        TrackingError: a plain folder, which MLflow does not take as a store any more.
+    """
+    if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
+        return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).expanduser().absolute()}"
+    if urlsplit(uri).scheme in ("", "file"):
+        raise TrackingError(
+            f"tracking.uri {uri!r} is a folder, which MLflow no longer accepts; "
+            "write sqlite:///mlflow.db, or the http:// address of an MLflow server"
+        )
+    return uri
+
+
+class Store:
+    """An MLflow store. The first process calls `prepare` before any other opens a fresh one.
+
+    Args:
+        uri: MLflow tracking URI; see `resolve_uri`.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = resolve_uri(uri)
+        self._opened: MlflowClient | None = None
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file, where the store is one."""
+        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's own client, made at first use."""
+        if self._opened is None:
+            self._opened = _open_client(self.uri)
+        return self._opened
+
+    def prepare(self) -> None:
+        """Creates the store where it is absent, so that processes started later do not race to.
+
+        Raises:
+            TrackingError: it cannot be reached or written.
+        """
+        with self._explained():
+            if self.database is not None:
+                self.database.parent.mkdir(parents=True, exist_ok=True)
+            self.client.search_experiments(max_results=1)
+
+    def exists(self) -> bool:
+        """Whether there is a store: a SQLite file that is there, or any other address."""
+        return self.database is None or self.database.is_file()
+
+    def experiment(self, name: str) -> str:
+        """The experiment's id, created where it is absent, with its artifacts beside a SQLite file.
+
+        Raises:
+            TrackingError: the experiment was deleted, or the store cannot be written.
+        """
+        with self._explained():
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                location = None
+                if self.database is not None:
+                    location = (self.database.parent / "mlartifacts" / name).as_uri()
+                return str(self.client.create_experiment(name, artifact_location=location))
+        if found.lifecycle_stage != "active":
+            raise TrackingError(
+                f"the MLflow experiment {name!r} was deleted; restore it in the MLflow UI, or rename the recipe"
+            )
+        return str(found.experiment_id)
+
+    def begin(
+        self,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, Any],
+        parent: str | None = None,
+        started: float | None = None,
+    ) -> str:
+        """Starts a run, by default now, else at a time in seconds since the epoch, and returns its id."""
+        from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+        texts = {key: str(value) for key, value in tags.items()}
+        if parent is not None:
+            texts[MLFLOW_PARENT_RUN_ID] = parent
+        with self._explained():
+            start = int((time.time() if started is None else started) * 1000)
+            return str(self.client.create_run(experiment, start, texts, name).info.run_id)
+
+    def log(
+        self,
+        run: str,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, Any] | None = None,
+        curves: Mapping[str, Curve] | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Adds to a run, in one call where it all fits; a metric that is also a curve should end it."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        points = [
+            Metric(name, float(value), now, step)
+            for name, curve in (curves or {}).items()
+            for step, value in _thinned(curve)
+        ]
+        points += [Metric(name, float(value), now, 0) for name, value in (metrics or {}).items()]
+        settings = [Param(name, str(value)) for name, value in (params or {}).items()]
+        labels = [RunTag(name, str(value)) for name, value in (tags or {}).items()]
+        with self._explained():
+            while points or settings or labels:
+                self.client.log_batch(
+                    run, points[:METRICS_PER_CALL], settings[:PARAMS_PER_CALL], labels[:PARAMS_PER_CALL]
+                )
+                points = points[METRICS_PER_CALL:]
+                settings, labels = settings[PARAMS_PER_CALL:], labels[PARAMS_PER_CALL:]
+
+    def log_inputs(self, run: str, inputs: Sequence[DataInput]) -> None:
+        """Records which collections a run was given, for MLflow's own lineage view."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        entries = []
+        for one in inputs:
+            profile = {"cases": one.cases, "channels": one.channels, "length": one.length}
+            dataset = Dataset(
+                name=one.name,
+                digest=one.digest[:36],
+                source_type="local",
+                source=json.dumps({"uri": one.source}),
+                profile=json.dumps(profile),
+            )
+            entries.append(DatasetInput(dataset, [InputTag("mlflow.data.context", one.context)]))
+        with self._explained():
+            self.client.log_inputs(run, entries)
+
+    def log_text(self, run: str, text: str, file: str) -> None:
+        """Writes a text artifact."""
+        with self._explained():
+            self.client.log_text(run, text, file)
+
+    def log_model(
+        self, run: str, folder: Path, loader_module: str, channels: int, classes: Sequence[str], requirements: list[str]
+    ) -> str:
+        """Logs a saved classifier as an MLflow model without pickled code, and returns the model's URI.
+
+        Args:
+            run: id of the run that it belongs to.
+            folder: what `loader_module._load_pyfunc` reads.
+            loader_module: module that loads it.
+            channels: channels of the series that it takes, an array of shape (cases, channels, time steps).
+            classes: its class labels; it returns a table of `label` and a `probability_<class>` column for each.
+            requirements: pip requirements, stated so that MLflow need not find them out.
+        """
+        import mlflow
+        import numpy as np
+        from mlflow.models import ModelSignature
+        from mlflow.types import ColSpec, Schema, TensorSpec
+
+        signature = ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype("float64"), (-1, channels, -1), name=None)]),
+            outputs=Schema(
+                [ColSpec("string", "label"), *(ColSpec("double", f"probability_{one}") for one in classes)]
+            ),
+        )
+        before = mlflow.get_tracking_uri()
+        with self._explained(), _quiet_warnings():
+            mlflow.set_tracking_uri(self.uri)
+            try:
+                with mlflow.start_run(run_id=run):
+                    info = mlflow.pyfunc.log_model(
+                        name="model",
+                        loader_module=loader_module,
+                        data_path=str(folder),
+                        signature=signature,
+                        pip_requirements=requirements,
+                    )
+            finally:
+                mlflow.set_tracking_uri(before)
+        return str(info.model_uri)
+
+    def end(self, run: str, status: str = "FINISHED") -> None:
+        """Ends a run: FINISHED, FAILED or KILLED."""
+        with self._explained():
+            self.client.set_terminated(run, status)
+
+    def resume(self, run: str) -> bool:
+        """Marks an ended run as running again; False where there is no such run."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if self.client.get_run(run).info.lifecycle_stage != "active":
+                return False
+            self.client.update_run(run, status="RUNNING")
+        except MlflowException:
+            return False
+        return True
+
+    def experiments(self) -> list[str]:
+        """Names of the experiments that hold tsbench's runs or nothing yet, the newest first."""
+        with self._explained():
+            return [one.name for one in self.client.search_experiments() if one.name != "Default"]
+
+    def runs(self, experiment: str, where: str = "") -> Iterator[RunRecord]:
+        """The runs of an experiment by its name, the oldest first, page by page.
+
+        Args:
+            experiment: its name.
+            where: a condition in MLflow's search syntax.
+
+        Raises:
+            TrackingError: there is no such experiment.
+        """
+        with self._explained():
+            found = self.client.get_experiment_by_name(experiment)
+        if found is None:
+            known = ", ".join(self.experiments()) or "none"
+            raise TrackingError(
+                f"{redacted(self.uri)} has no experiment {experiment!r}; experiments there: {known}"
+            )
+        token = None
+        while True:
+            with self._explained():
+                page = self.client.search_runs(
+                    [found.experiment_id], where, max_results=PAGE, order_by=["start_time ASC"], page_token=token
+                )
+            yield from map(_record, page)
+            token = page.token
+            if not token:
+                return
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turns the store's own errors into one sentence."""
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            text = " ".join(str(error).split())
+            raise TrackingError(f"the MLflow store {redacted(self.uri)} failed: {text[:300]}") from error
+
+
+def _open_client(uri: str) -> MlflowClient:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri)
+
+
+@contextmanager
+def _quiet_warnings() -> Iterator[None]:
+    import warnings
+
+    with warnings.catch_warnings(action="ignore"):  # that no input example was given
+        yield
+
+
+def _thinned(curve: Curve) -> Curve:
+    """At most 200 points of a long curve, the last among them: more cost time and show nothing."""
+    keep = -(-len(curve) // 200)
+    return [point for index, point in enumerate(curve) if (len(curve) - 1 - index) % keep == 0]
+
+
+def _record(run: Run) -> RunRecord:
+    info, data = run.info, run.data
+    return RunRecord(
+        run_id=info.run_id,
+        name=info.run_name or "",
+        status=info.status,
+        started=info.start_time / 1000,
+        finished=info.end_time / 1000 if info.end_time else None,
+        tags=dict(data.tags),
+        metrics=dict(data.metrics),
+        params=dict(data.params),
+    )

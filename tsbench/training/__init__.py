@@ -1,0 +1,1 @@
+"""Training networks: epochs in lockstep over a list of jobs, schedules and losses; torch and NumPy only."""

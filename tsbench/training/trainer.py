@@ -1,0 +1,215 @@
+"""Trains a list of jobs of one shape together, epoch by epoch: the folds of a trial, or the seeds of a refit.
+
+Data lies on the device as whole tensors, without a loader. Each job has its own random streams, so that its result
+does not depend on which jobs it is trained beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tsbench.nn.network import Network, build_network
+from tsbench.recipe.schema import ModelConfig, TrainingConfig
+from tsbench.training.losses import cross_entropy
+from tsbench.training.schedules import Schedule
+
+__all__ = ["DivergedError", "EpochRecord", "Job", "Series", "predict_probabilities", "train"]
+
+
+class DivergedError(ArithmeticError):
+    """The training loss became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Cases as a network takes them.
+
+    Attributes:
+        values: shape (cases, channels, steps), float32, 0 on padded steps.
+        lengths: shape (cases,), true lengths in time steps.
+    """
+
+    values: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+
+    def tensors(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """Both on the device; lengths are None where no case is padded, which spares all masking."""
+        values = torch.from_numpy(np.ascontiguousarray(self.values)).to(device)
+        if (self.lengths == self.values.shape[2]).all():
+            return values, None
+        return values, torch.from_numpy(self.lengths).to(device)
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch of one job: mean training loss over cases, and the learning rate of its last step."""
+
+    train_loss: float
+    learning_rate: float
+
+
+@dataclass
+class Job:
+    """One network to be trained.
+
+    Attributes:
+        series: the training cases.
+        targets: shape (cases,), class numbers from 0.
+        classes: number of classes.
+        seed: of initial weights, order of cases and dropout.
+        network: set by `train`.
+        history: a record for each epoch, set by `train`.
+    """
+
+    series: Series
+    targets: NDArray[np.int64]
+    classes: int
+    seed: int
+    network: Network | None = None
+    history: list[EpochRecord] = field(default_factory=list)
+
+
+def train(
+    jobs: Sequence[Job],
+    model: ModelConfig,
+    training: TrainingConfig,
+    device: str = "cpu",
+    on_epoch: Callable[[int], None] | None = None,
+) -> None:
+    """Trains every job's network; afterwards `job.network` holds it in evaluation mode, `job.history` its epochs.
+
+    Args:
+        jobs: advanced together, one epoch each in turn.
+        model: the network's configuration.
+        training: the training's configuration.
+        device: a torch device, `cpu` or `cuda:0`.
+        on_epoch: called after each epoch of all jobs with the number of epochs done; may raise to end the training.
+
+    Raises:
+        DivergedError: a training loss is NaN or infinite.
+    """
+    fits = [_Fit(job, model, training, torch.device(device)) for job in jobs]
+    for epoch in range(1, training.epochs + 1):
+        for fit in fits:
+            fit.run_epoch()
+        if on_epoch is not None:
+            on_epoch(epoch)
+    for fit in fits:
+        fit.finish()
+
+
+@torch.inference_mode()
+def predict_probabilities(network: Network, series: Series, batch_size: int = 512) -> NDArray[np.float32]:
+    """Softmax probabilities (row N17), shape (cases, classes); the network is left in the mode it was in."""
+    device = next(network.parameters()).device
+    values, lengths = series.tensors(device)
+    before = network.training
+    network.eval()
+    parts = [
+        network(values[i : i + batch_size], None if lengths is None else lengths[i : i + batch_size]).softmax(dim=1)
+        for i in range(0, len(values), batch_size)
+    ]
+    network.train(before)
+    return torch.cat(parts).float().cpu().numpy()
+
+
+class _Fit:
+    """One job under training: network, optimiser, schedule and random streams."""
+
+    def __init__(self, job: Job, model: ModelConfig, training: TrainingConfig, device: torch.device) -> None:
+        self.job = job
+        self.training = training
+        self.device = device
+        self.values, self.lengths = job.series.tensors(device)
+        self.targets = torch.from_numpy(job.targets).to(device)
+        channels, length = self.values.shape[1:]
+        job.network = self.network = build_network(model, channels, job.classes, length, job.seed).to(device)
+        self.network.train()
+        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+        )
+        self.batches = _batch_sizes(len(job.targets), training.batch_size)
+        self.schedule = Schedule(self.optimizer, training, len(self.batches))
+        self.loss = cross_entropy(self.targets, job.classes, training)
+        self.order = torch.Generator().manual_seed(job.seed)
+        self.random_state = _seeded_state(device, job.seed)
+        self.lowest_loss = float("inf")
+        self.kept: dict[str, Tensor] | None = None
+
+    def run_epoch(self) -> None:
+        order = torch.randperm(len(self.targets), generator=self.order).to(self.device)
+        total = torch.zeros((), device=self.device)
+        with _random_stream(self):
+            for cases in order.split(self.batches):
+                total += self.run_step(cases) * len(cases)
+        self.end_epoch(float(total) / len(self.targets))
+
+    def run_step(self, cases: Tensor) -> Tensor:
+        lengths = None if self.lengths is None else self.lengths[cases]
+        loss: Tensor = self.loss(self.network(self.values[cases], lengths), self.targets[cases])
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.training.max_gradient_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.training.max_gradient_norm)
+        self.rate = self.schedule.rate
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.detach()
+
+    def end_epoch(self, loss: float) -> None:
+        if not np.isfinite(loss):
+            raise DivergedError(f"the training loss became {loss} in epoch {len(self.job.history) + 1}")
+        self.schedule.end_epoch(loss)
+        self.job.history.append(EpochRecord(loss, self.rate))
+        if self.training.checkpoint == "train_loss" and loss < self.lowest_loss:
+            self.lowest_loss = loss
+            self.kept = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    def finish(self) -> None:
+        if self.kept is not None:
+            self.network.load_state_dict(self.kept)
+        self.network.eval()
+
+
+def _batch_sizes(cases: int, batch_size: int) -> list[int]:
+    """Sizes of an epoch's batches; a last batch of one case joins the one before, as it has no batch statistics."""
+    sizes = [batch_size] * (cases // batch_size)
+    if rest := cases % batch_size:
+        sizes.append(rest)
+    if len(sizes) > 1 and sizes[-1] == 1:
+        sizes[-2:] = [sizes[-2] + 1]
+    return sizes
+
+
+def _seeded_state(device: torch.device, seed: int) -> Tensor:
+    if device.type == "cuda":
+        return torch.Generator(device).manual_seed(seed).get_state()
+    return torch.Generator().manual_seed(seed).get_state()
+
+
+@contextmanager
+def _random_stream(fit: _Fit) -> Iterator[None]:
+    """Gives dropout, which draws from the device's one generator, the job's own stream."""
+    if fit.device.type == "cuda":
+        before = torch.cuda.get_rng_state(fit.device)
+        torch.cuda.set_rng_state(fit.random_state, fit.device)
+    else:
+        before = torch.get_rng_state()
+        torch.set_rng_state(fit.random_state)
+    try:
+        yield
+    finally:
+        if fit.device.type == "cuda":
+            fit.random_state = torch.cuda.get_rng_state(fit.device)
+            torch.cuda.set_rng_state(before, fit.device)
+        else:
+            fit.random_state = torch.get_rng_state()
+            torch.set_rng_state(before)
