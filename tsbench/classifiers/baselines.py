@@ -9,12 +9,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-from tsbench.data.collection import Collection
+    from tsbench.data.collection import Collection
 
 __all__ = ["BASELINES", "Baseline", "FittedBaseline", "fit_baseline", "warm_up"]
 
@@ -72,11 +73,15 @@ class FittedBaseline:
 
     def predict_proba(self, cases: Collection) -> NDArray[np.float64]:
         """Class probabilities, shape (cases, classes); of a classifier without them, 1 for its prediction."""
+        import numpy as np
+
         return np.asarray(self.classifier.predict_proba(_series(cases)), dtype=np.float64)
 
 
 def fit_baseline(name: str, cases: Collection, seed: int) -> FittedBaseline:
     """Fits a registered classifier on all of the cases."""
+    import numpy as np
+
     classifier = BASELINES[name].make(seed)
     series = _series(cases)
     started = time.perf_counter()
@@ -86,6 +91,10 @@ def fit_baseline(name: str, cases: Collection, seed: int) -> FittedBaseline:
 
 def warm_up(name: str, cases: Collection) -> None:
     """Lets numba compile a classifier's code for cases like these, on two made-up cases of each of two classes."""
+    import numpy as np
+
+    from tsbench.data.collection import Collection
+
     baseline = BASELINES[name]
     if not baseline.compiled:
         return

@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,14 +18,26 @@ from pathlib import Path
 import numpy as np
 
 from tsbench.data.collection import DataSet
-from tsbench.data.formats import TsFile, read_ts
+from tsbench.data.formats import TsFile, is_labelled, read_ts
 from tsbench.errors import DataError
 
-__all__ = ["DEFAULT_ARCHIVE", "Archive"]
+__all__ = ["DEFAULT_ARCHIVE", "Archive", "Description"]
 
 DEFAULT_ARCHIVE = Path("datasets/archive")
 DOWNLOAD_TIMEOUT = 30.0
 """Seconds that a download may stand still."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """Numbers of cases, channels, time steps (a range where they vary) and classes."""
+
+    train: int
+    test: int
+    channels: int
+    lengths: str
+    classes: int
+    remarks: str
 
 
 class Archive:
@@ -108,6 +121,27 @@ class Archive:
             if not target.exists():
                 shutil.move(arrived, target)
         return target
+
+    def describe(self, name: str) -> Description | None:
+        """Sizes of a data set at hand; None where it is not one for classification.
+
+        Raises:
+            DataError: a file of it is broken.
+        """
+        folder = self.locate(name)
+        if folder is None or not is_labelled(_files(folder)[0]):
+            return None
+        train, test = (read_ts(file).collection for file in _files(folder))
+        lengths = np.concatenate([train.lengths, test.lengths])
+        shortest, longest = int(lengths.min()), int(lengths.max())
+        return Description(
+            len(train),
+            len(test),
+            train.channels,
+            str(longest) if shortest == longest else f"{shortest} to {longest}",
+            len(train.classes),
+            "missing values" if any(np.isnan(one.values).any() for one in (train, test)) else "",
+        )
 
     def load(self, name: str) -> DataSet:
         """Reads and checks a data set, in the archive's own split.

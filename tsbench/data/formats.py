@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tsbench.data.collection import Collection
 from tsbench.errors import DataError
 
-__all__ = ["TsFile", "read_ts"]
+__all__ = ["TsFile", "is_labelled", "read_ts"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,18 @@ def read_ts(path: Path) -> TsFile:
     if not cases:
         raise DataError(f"{path}:{len(lines)}: there are no cases after @data; is the file cut short?")
     return TsFile(path, _collect(cases, labels), tuple(numbers))
+
+
+def is_labelled(path: Path) -> bool:
+    """Whether a .ts file's header announces class labels, rather than regression targets."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            words = line.lower().split()
+            if words[:1] == ["@classlabel"]:
+                return words[1:2] == ["true"]
+            if words[:1] in (["@targetlabel"], ["@data"]):
+                return False
+    return True  # a broken header is for `read_ts` to explain
 
 
 def _read_header(path: Path, lines: list[str]) -> tuple[_Header, int]:

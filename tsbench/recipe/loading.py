@@ -42,7 +42,9 @@ class LoadedRecipe:
 
     def resolved(self) -> dict[str, Any]:
         """The whole recipe as plain data, defaults included, with the space as it is searched."""
-        tree = self.recipe.model_dump(mode="json")
+        first = ("name", "datasets", "archive")  # as people write them
+        dumped = self.recipe.model_dump(mode="json")
+        tree = {key: dumped[key] for key in (*first, *dumped)}
         tree["space"] = {name: describe(entry) for name, entry in self.space.items()}
         return tree
 

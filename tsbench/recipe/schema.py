@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationInfo,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -118,10 +119,23 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Names = Annotated[tuple[Identifier, ...], Field(strict=False), AfterValidator(_distinct)]
 
 
+def _is_group(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
 class Settings(BaseModel):
     """A frozen group of settings; unknown keys and implicit conversions ("3" for 3) are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_groups_are_left_out(cls, data: Any) -> Any:
+        """A group whose every key is commented out is null in YAML; it means the defaults."""
+        if not isinstance(data, dict):
+            return data
+        groups = {name for name, info in cls.model_fields.items() if _is_group(info.annotation)}
+        return {key: value for key, value in data.items() if value is not None or key not in groups}
 
 
 class ConvolutionConfig(Settings):

@@ -96,7 +96,7 @@ class WorkerContext:
 
 
 class WorkerPool:
-    """Processes that carry out tasks.
+    """Processes that carry out tasks; each is started when it is given its first.
 
     Args:
         devices: a torch device for each process, such as `["cpu", "cpu"]`.
@@ -106,28 +106,23 @@ class WorkerPool:
         self.devices = list(devices)
         self._context = multiprocessing.get_context("spawn")
         self._stop = self._context.Event()
-        self._processes: list[SpawnProcess] = []
-        self._connections: list[Connection] = []
-        self._tasks: list[Task | None] = []
+        self._processes: dict[int, SpawnProcess] = {}
+        self._connections: dict[int, Connection] = {}
+        self._tasks: list[Task | None] = [None] * len(self.devices)
 
     def __enter__(self) -> WorkerPool:
-        for number in range(len(self.devices)):
-            process, connection = self._start(number)
-            self._processes.append(process)
-            self._connections.append(connection)
-            self._tasks.append(None)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stop.set()
-        for number, connection in enumerate(self._connections):
+        for number, connection in self._connections.items():
             if self._tasks[number] is None:
                 try:
                     connection.send(None)
                 except OSError:
                     pass  # it has ended already
         deadline = time.monotonic() + 10
-        for process in self._processes:
+        for process in self._processes.values():
             process.join(max(0.0, deadline - time.monotonic()))
             if process.is_alive():
                 process.terminate()
@@ -147,6 +142,8 @@ class WorkerPool:
     def submit(self, worker: int, task: Task) -> None:
         """Gives an idle worker a task; where it has just died, `wait` will say so."""
         assert self._tasks[worker] is None
+        if worker not in self._processes:
+            self._start(worker)
         self._tasks[worker] = task
         try:
             self._connections[worker].send((task.function, task.arguments))
@@ -159,8 +156,8 @@ class WorkerPool:
 
     def wait(self, seconds: float) -> list[Message]:
         """News of the workers, after at most the given time; a worker that died is replaced."""
-        sources: dict[Any, int] = {connection: number for number, connection in enumerate(self._connections)}
-        sources |= {process.sentinel: number for number, process in enumerate(self._processes)}
+        sources: dict[Any, int] = {connection: number for number, connection in self._connections.items()}
+        sources |= {process.sentinel: number for number, process in self._processes.items()}
         ready = {sources[one] for one in wait(list(sources), seconds)}
         return [message for number in sorted(ready) for message in self._news(number)]
 
@@ -184,11 +181,11 @@ class WorkerPool:
         code = process.exitcode or 0
         how = f"was ended by signal {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         self._connections[number].close()
-        self._processes[number], self._connections[number] = self._start(number)
+        self._start(number)
         self._tasks[number] = None
         return Message(number, "died", f"worker {number + 1} {how}", task)
 
-    def _start(self, number: int) -> tuple[SpawnProcess, Connection]:
+    def _start(self, number: int) -> None:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
             target=_serve,
@@ -199,7 +196,7 @@ class WorkerPool:
         with _one_thread():
             process.start()
         theirs.close()
-        return process, ours
+        self._processes[number], self._connections[number] = process, ours
 
 
 def find_devices(device: str, workers: int | str) -> list[str]:

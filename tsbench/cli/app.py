@@ -1,0 +1,78 @@
+"""The Typer app and what all verbs share: exit codes and how errors are printed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from importlib import import_module
+from typing import Annotated, ParamSpec, TypeVar
+
+import typer
+
+from tsbench import __version__
+from tsbench.errors import TsbenchError
+
+__all__ = ["INTERRUPTED", "app", "verb"]
+
+INTERRUPTED = 130
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+app = typer.Typer(
+    name="tsbench",
+    help="Tunes a network for time series classification from a YAML recipe, compares it with baselines, "
+    "and records all of it in MLflow.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"tsbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Declarative AutoML and honest benchmarking for time series classification."""
+
+
+@contextmanager
+def _errors_as_sentences() -> Iterator[None]:
+    try:
+        yield
+    except TsbenchError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # Whoever read the output has gone (`tsbench compare | head`); nothing is left to say.
+        sys.stderr.close()
+        raise typer.Exit(0) from None
+
+
+def verb(function: Callable[P, R]) -> Callable[P, R]:
+    """Registers a command whose errors are printed as sentences: exit code 2 for a wrong recipe, 1 for a failed run."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _errors_as_sentences():
+            return function(*args, **kwargs)
+
+    app.command(name=function.__name__.rstrip("_"))(wrapped)
+    return wrapped
+
+
+for _module in ("search", "compare", "validate", "schema", "init", "ui", "datasets"):
+    import_module(f"tsbench.cli.{_module}")

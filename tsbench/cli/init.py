@@ -1,0 +1,30 @@
+"""`tsbench init`: writes a recipe to begin from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tsbench.cli.app import verb
+from tsbench.errors import RecipeError
+
+
+@verb
+def init(
+    name: Annotated[str, typer.Argument(help="The recipe's name; NAME.yaml is written here.")] = "recipe",
+) -> None:
+    """Write a commented recipe with every setting at its default."""
+    from tsbench.recipe.template import template
+
+    path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+    text = template(path.stem)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise RecipeError([f"{path}: this file is there already; give another name"]) from None
+    except OSError as error:
+        raise RecipeError([f"{path}: cannot be written: {error.strerror}"]) from None
+    typer.echo(f"Wrote {path}. Name your data sets in it, then: tsbench search {path}")

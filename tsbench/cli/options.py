@@ -1,0 +1,69 @@
+"""Arguments and options that several verbs take."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tsbench.errors import RecipeError
+
+if TYPE_CHECKING:
+    from tsbench.recipe.loading import LoadedRecipe
+    from tsbench.tracking.store import Store
+
+__all__ = ["NameOrRecipe", "RecipePath", "Set", "TrackingUri", "load", "store_and_name"]
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in YAML.", show_default=False)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe, as in --set search.trials=30."),
+]
+NameOrRecipe = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME or RECIPE]", help="An MLflow experiment, or a recipe's file.", show_default=False
+    ),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        "--tracking-uri",
+        metavar="URI",
+        help="The MLflow store; by default the recipe's, else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.",
+    ),
+]
+
+
+def load(path: Path, overrides: list[str] | None) -> LoadedRecipe:
+    """Reads and checks a recipe, with the baselines' names known."""
+    from tsbench.classifiers.baselines import BASELINES
+    from tsbench.recipe.loading import load_recipe
+
+    return load_recipe(path, overrides or (), BASELINES)
+
+
+def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, str | None, list[str]]:
+    """The store, the experiment's name and the recipe's data sets, of a NAME, a RECIPE or neither.
+
+    Raises:
+        RecipeError: the recipe is wrong, or the store is not there.
+    """
+    from tsbench.tracking.store import Store, redacted
+
+    name, datasets = name_or_recipe, []
+    if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or Path(name_or_recipe).is_file()):
+        recipe = load(Path(name_or_recipe), None).recipe
+        name, datasets = recipe.name, list(recipe.datasets)
+        uri = uri or recipe.tracking.uri
+    store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
+    if not store.exists():
+        raise RecipeError(
+            [
+                f"there is no MLflow store at {redacted(store.uri)}; run `tsbench search RECIPE` first, "
+                "or name another store with --tracking-uri"
+            ]
+        )
+    return store, name, datasets

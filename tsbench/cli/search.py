@@ -1,0 +1,67 @@
+"""`tsbench search`: the main job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tsbench.cli.app import INTERRUPTED, verb
+from tsbench.cli.options import RecipePath, Set, load
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tsbench.bench.plan import Plan
+
+
+@verb
+def search(
+    recipe: RecipePath,
+    set_: Set = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and do nothing.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin new studies, where the same command would continue earlier ones.")
+    ] = False,
+) -> None:
+    """Tune the network on a recipe's data sets, score it beside the baselines, and record it all in MLflow.
+
+    The same command again continues a search that was interrupted, and runs nothing where it is complete.
+    """
+    from rich.console import Console
+
+    from tsbench.bench.plan import describe_plan, make_plan
+    from tsbench.bench.progress import make_display, spell
+    from tsbench.bench.run import BenchmarkRun, check_meanings
+
+    loaded = load(recipe, set_)
+    plan = make_plan(loaded)
+    if dry_run:
+        typer.echo(describe_plan(plan), nl=False)
+        return
+    if not fresh:
+        check_meanings(plan)
+    console = Console()
+    run = BenchmarkRun(plan, make_display(console), fresh)
+    try:
+        failures = run.carry_out()
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The same command continues where it stopped.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    _print_results(console, plan)
+    console.print(f"Took {spell(run.state.elapsed)}.", highlight=False)
+    console.print(f"Browse it in MLflow: tsbench ui {recipe}", highlight=False, soft_wrap=True)
+    if failures:
+        typer.echo("\n".join(["What failed:", *(f"  {failure}" for failure in failures)]), err=True)
+        raise typer.Exit(1)
+
+
+def _print_results(console: Console, plan: Plan) -> None:
+    from tsbench.compare.report import Comparison, leaderboard
+    from tsbench.compare.results import read_results
+
+    recipe = plan.loaded.recipe
+    results = read_results(plan.store, recipe.name).of(recipe.datasets)
+    console.print(leaderboard(results, recipe.search.metric))
+    for note in Comparison(results).notes():
+        console.print(note, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,96 @@
+"""The commented recipe that `tsbench init` writes, made from the schema so that the two cannot differ."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from tsbench.errors import RecipeError
+from tsbench.recipe.schema import HyperparameterConfig, Recipe
+from tsbench.recipe.space import DEFAULT_SPACE
+
+__all__ = ["template"]
+
+COLUMN = 34  # where comments begin
+EXAMPLE: dict[str, Any] = {"datasets": ["GunPoint", "ItalyPowerDemand"], "space": "default"}
+
+
+def template(name: str) -> str:
+    """A recipe of this name in which every key stands with its default and what it means.
+
+    Raises:
+        RecipeError: the name is not one that a recipe may have.
+    """
+    try:
+        TypeAdapter(Recipe.model_fields["name"].rebuild_annotation()).validate_python(name)
+    except ValidationError as error:
+        raise RecipeError([f"{name!r} cannot be a recipe's name: it {error.errors()[0]['msg']}"]) from None
+    head = [
+        f"# A recipe for tsbench. Check it with `tsbench validate {name}.yaml`, then run `tsbench search {name}.yaml`.",
+        "# Every key but name and datasets may be left out; the values below are the defaults, except where said.",
+        "",
+    ]
+    first = ("name", "datasets", "archive")
+    fields = {**{key: Recipe.model_fields[key] for key in first}, **Recipe.model_fields}
+    body: list[str] = []
+    for key, info in fields.items():
+        if key == "model":
+            body += ["", "# Fixed values. What is given here is not searched: it leaves the default space below."]
+        lines = _entry(key, info, {"name": name, **EXAMPLE}, 0)
+        body += [f"# {line}" for line in lines if line] if key in HyperparameterConfig.model_fields else list(lines)
+    return "\n".join([*head, *body]) + "\n"
+
+
+def _entry(key: str, info: FieldInfo, given: dict[str, Any], depth: int) -> Iterator[str]:
+    group = info.annotation
+    if isinstance(group, type) and issubclass(group, BaseModel):
+        if depth == 0:
+            yield ""
+        yield from _commented(f"{'  ' * depth}{key}:", info.description)
+        for name, inner in group.model_fields.items():
+            yield from _entry(name, inner, {}, depth + 1)
+        return
+    if key == "space":
+        yield ""
+        yield from _commented("space: default", f"{info.description}; left out, nothing is searched")
+        yield "# or in full; these are the default space's entries, to be changed at will:"
+        yield "# space:"
+        for name, entry in DEFAULT_SPACE.items():
+            yield f"#   {name}: {_flow(entry)}"
+        return
+    value = given.get(key, info.get_default(call_default_factory=True))
+    text = f"{'  ' * depth}{key}: {_flow(value)}"
+    yield from _commented(text, _with_choices(info))
+
+
+def _with_choices(info: FieldInfo) -> str:
+    choices = [str(one) for one in get_args(info.annotation) if isinstance(one, str)]
+    listed = f" ({', '.join(choices)})" if len(choices) > 1 else ""
+    return f"{info.description}{listed}"
+
+
+def _commented(text: str, comment: str | None) -> Iterator[str]:
+    """The comment in its column, over as many lines as it takes."""
+    lines = textwrap.wrap(comment or "", 110 - COLUMN)
+    if len(text) >= COLUMN - 1:
+        yield text
+        text = ""
+    for line in lines:
+        yield f"{text:<{COLUMN}}# {line}"
+        text = ""
+
+
+def _flow(value: Any) -> str:
+    """YAML in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str):
+        return json.dumps(value) if ":" in value else value
+    return json.dumps(value)
