@@ -12,7 +12,16 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["Display", "LiveDisplay", "PlainDisplay", "RunState", "UnitState", "WorkerState", "make_display", "spell"]
+__all__ = [
+    "Display",
+    "LiveDisplay",
+    "PlainDisplay",
+    "RunState",
+    "UnitState",
+    "WorkerState",
+    "make_display",
+    "spell",
+]
 
 
 def spell(seconds: float) -> str:

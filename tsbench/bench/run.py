@@ -20,8 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
-
 from tsbench.bench import tasks
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import Display, RunState, UnitState, WorkerState
@@ -29,7 +27,7 @@ from tsbench.data.collection import Collection, DataSet
 from tsbench.errors import RecipeError
 from tsbench.evaluation.resampling import Fold, stratified_folds
 from tsbench.search.launchers.local import Message, Task, WorkerPool
-from tsbench.search.study import RESULT, Study, StudySpec, derive_seed, meaning_of
+from tsbench.search.study import BestTrial, Study, StudySpec, derive_seed, meaning_of
 from tsbench.search.worker import TrialOutcome, TrialProgress
 from tsbench.tracking import names, provenance
 from tsbench.tracking.store import DataInput, RunRecord, Store
@@ -91,7 +89,7 @@ class _UnitRun:
         self.baselines = deque(name for name in self.recipe.baselines if name not in done)
         self.assigned: set[int] = set()  # trials that workers were told to run
         self.stopped = ""  # why the search ended before its trials were run
-        self.best: FrozenTrial | None = None  # set when the search has ended
+        self.best: BestTrial | None = None  # set when the search has ended
         self.members: dict[int, tasks.FittedMember] = {}
         self.members_begun = 0.0
         self.to_fit: deque[int] = deque(range(self.recipe.evaluation.ensemble))
@@ -126,9 +124,8 @@ class _UnitRun:
             study = Study.open(folder)
             if self.plan.store.resume(study.spec.parent_run):
                 study.spec = _with_budget(study.spec, self.plan)
-                for trial in study.trials():  # left behind by a supervisor that was killed
-                    if trial.state is TrialState.RUNNING:
-                        study.fail_lost(trial.number, "its worker ended")
+                for number in study.running():  # left behind by a supervisor that was killed
+                    study.fail_lost(number, "its worker ended")
                 return study
         Study.set_aside(folder)
         return self._create_study()
@@ -174,9 +171,7 @@ class _UnitRun:
 
     def _input(self, context: str, cases: Collection) -> DataInput:
         name = f"{self.unit.title} {context}"
-        return DataInput(
-            name, context, cases.digest(), self.dataset.source, len(cases), cases.channels, cases.length
-        )
+        return DataInput(name, context, cases.digest(), self.dataset.source, len(cases), cases.channels, cases.length)
 
     def _recorded(self) -> dict[str, RunRecord]:
         """The finished network and baselines of this study, by classifier."""
@@ -189,12 +184,14 @@ class _UnitRun:
         if record is None or not (self.study.is_complete() or self._time_is_spent()):
             return False
         best = self.study.best()
-        expected = {names.TRIAL: best.number if best else None, "tsbench.ensemble": self.recipe.evaluation.ensemble}
+        expected = {
+            names.TRIAL: best.number if best else None,
+            "tsbench.ensemble": self.recipe.evaluation.ensemble,
+        }
         return all(record.tags.get(key) == str(value) for key, value in expected.items())
 
     def _time_is_spent(self) -> bool:
-        ended_by = self.study.optuna.user_attrs.get("timed_out")
-        timeout = self.recipe.search.timeout
+        ended_by, timeout = self.study.timed_out, self.recipe.search.timeout
         return ended_by is not None and timeout is not None and timeout <= ended_by
 
     # What is to be done next
@@ -235,7 +232,7 @@ class _UnitRun:
         timeout = self.recipe.search.timeout
         if timeout is None:
             return None
-        seconds = [t.user_attrs[RESULT]["seconds"] for t in self.study.trials() if t.state is TrialState.COMPLETE]
+        seconds = self.study.complete_seconds()
         folds = len(self.folds)
         # A fold trains on all but 1/folds of the cases; members are spread over the workers.
         member = max(seconds, default=0.0) / (folds - 1)
@@ -246,11 +243,10 @@ class _UnitRun:
         if self.assigned or not (self.stopped or self.study.is_complete()):
             return
         self.searching = False
-        self.study.optuna.set_user_attr("timed_out", self.recipe.search.timeout if self.stopped else None)
+        self.study.timed_out = self.recipe.search.timeout if self.stopped else None
         self.best = self.study.best()
         if self.best is None:
-            reasons = [t.user_attrs.get(RESULT, {}).get("reason", "") for t in self.study.trials()]
-            last = next((reason for reason in reversed(reasons) if reason), "")
+            last = self.study.last_reason()
             why = self.stopped or "every trial failed or was pruned"
             hint = "; give search.timeout more time" if self.stopped else ""
             self._fail(f"no trial was completed: {why}{f' ({last})' if last else ''}{hint}")
@@ -264,15 +260,12 @@ class _UnitRun:
         assert self.best is not None
         self.members_begun = self.members_begun or time.time()
         folder = self.scratch / f"{self.spec.identity}-{number}"
-        configuration = self.study.hyperparameters_of(self.best)
-        arguments = (self.dataset.train, configuration, derive_seed(self.spec.seed, 2, number), folder)
+        arguments = (self.dataset.train, self.best.hyperparameters, derive_seed(self.spec.seed, 2, number), folder)
         return self._task(tasks.fit_member, "member", arguments, number=number)
 
     def _score_task(self) -> Task:
         assert self.best is not None
-        result = self.best.user_attrs[RESULT]
-        metrics = {key: value for key, value in result.items() if key.startswith("cv_")}
-        metrics["search_seconds"] = self.members_begun - self.began
+        metrics = {**self.best.scores, "search_seconds": self.members_begun - self.began}
         tags = {names.TRIAL: self.best.number, ENSEMBLE: self.recipe.evaluation.ensemble}
         members = [self.members[number] for number in sorted(self.members)]
         arguments = (self.records, members, self.dataset.test, metrics, tags, self.members_begun)
@@ -284,7 +277,12 @@ class _UnitRun:
         return self._task(tasks.run_baseline, "baseline", (self.records, name, self.dataset, folds, seed), name)
 
     def _task(
-        self, function: Callable[..., Any], kind: str, arguments: tuple[Any, ...], name: str = "", number: int = 0
+        self,
+        function: Callable[..., Any],
+        kind: str,
+        arguments: tuple[Any, ...],
+        name: str = "",
+        number: int = 0,
     ) -> Task:
         self.pending += 1
         return Task(function, arguments, _Key(self, kind, name, number))
@@ -369,7 +367,7 @@ class _UnitRun:
         state = self.state
         state.ended = counts["complete"] + counts["pruned"] + counts["fail"]
         state.pruned = counts["pruned"]
-        state.best = best.values[0] if best else None
+        state.best = best.value if best else None
         state.steps_left = 0 if self.scored else self.recipe.evaluation.ensemble - len(self.members)
         if self.stopped:
             state.trials = state.ended
@@ -397,18 +395,17 @@ class _UnitRun:
             if run.run_id != self.spec.parent_run:
                 store.end(run.run_id, "KILLED")
         best = self.study.best()
-        metrics = {"trials": self.state.ended, "pruned_trials": self.state.pruned}
+        metrics: dict[str, float] = {"trials": self.state.ended, "pruned_trials": self.state.pruned}
         if best is not None:
-            metrics |= {key: value for key, value in best.user_attrs[RESULT].items() if key.startswith("cv_")}
+            metrics |= best.scores
         tags = {names.REASON: "; ".join(self.failures)} if self.failures else {}
         store.log(self.spec.parent_run, metrics, tags=tags)
         store.end(self.spec.parent_run, "FAILED" if self.failures else status)
 
     def interrupt(self) -> None:
         """Leaves nothing running: what was under way is told failed, its runs are ended."""
-        for trial in self.study.trials():
-            if trial.state is TrialState.RUNNING:
-                self.study.fail_lost(trial.number, "the search was interrupted")
+        for number in self.study.running():
+            self.study.fail_lost(number, "the search was interrupted")
         self.close("KILLED")
 
 
@@ -473,8 +470,8 @@ class BenchmarkRun:
                     self._drain(pool)
                     raise
         finally:
-            for unit in self.open:
-                unit.interrupt()
+            for under_way in self.open:
+                under_way.interrupt()
             shutil.rmtree(scratch, ignore_errors=True)
         return self.failures
 
@@ -548,7 +545,10 @@ def _describe(key: _Key, progress: Any = None) -> str:
     if isinstance(progress, TrialProgress):
         score = "" if progress.score is None else f", cv {progress.score:.4f}"
         return f"{unit}: trial {progress.trial}, epoch {progress.epoch}/{progress.epochs}{score}"
-    what = {"trial": f"trial {key.number}", "member": f"final network {key.number + 1}", "score": "final network"}
+    what = {
+        "trial": f"trial {key.number}",
+        "member": f"final network {key.number + 1}",
+        "score": "final network",
+    }
     text = f"{unit}: {key.name or what[key.kind]}"
     return f"{text}, {progress.text}" if isinstance(progress, tasks.TaskProgress) else text
-

@@ -186,9 +186,7 @@ def run_baseline(
     return scored
 
 
-def _score_baseline(
-    context: WorkerContext, name: str, dataset: DataSet, folds: Sequence[Fold], seed: int
-) -> Scored:
+def _score_baseline(context: WorkerContext, name: str, dataset: DataSet, folds: Sequence[Fold], seed: int) -> Scored:
     train, test = dataset.train, dataset.test
     for cases in (train, test):
         if reason := baselines.BASELINES[name].refuses(cases):
@@ -219,15 +217,11 @@ def _cross_validate(name: str, cases: Collection, folds: Sequence[Fold], seed: i
     return {names.cv(metric): float(np.mean([one[metric] for one in scores])) for metric in common}
 
 
-def _test_scores(
-    test: Collection, probabilities: NDArray[np.float64], classes: NDArray[np.str_]
-) -> dict[str, float]:
+def _test_scores(test: Collection, probabilities: NDArray[np.float64], classes: NDArray[np.str_]) -> dict[str, float]:
     return {names.test(metric): value for metric, value in score_all(test.labels, probabilities, classes).items()}
 
 
-def _begin(
-    store: Store, records: Records, classifier: str, role: str, tags: Mapping[str, Any], started: float
-) -> str:
+def _begin(store: Store, records: Records, classifier: str, role: str, tags: Mapping[str, Any], started: float) -> str:
     labels = {**records.tags, names.ROLE: role, names.CLASSIFIER: classifier, **tags}
     title = f"{records.tags[names.DATASET]} {classifier}"
     return store.begin(records.experiment, title, labels, records.parent, started)
@@ -236,4 +230,9 @@ def _begin(
 def _requirements() -> list[str]:
     found = provenance.versions()
     torch = found["torch"].partition("+")[0]
-    return [f"tsbench=={__version__}", f"torch=={torch}", f"numpy=={found['numpy']}", f"pandas=={found['pandas']}"]
+    return [
+        f"tsbench=={__version__}",
+        f"torch=={torch}",
+        f"numpy=={found['numpy']}",
+        f"pandas=={found['pandas']}",
+    ]

@@ -95,7 +95,10 @@ class NetworkEnsemble:
         if cases.channels != self.channels:
             raise ValueError(f"the model was trained on {self.channels} channels, these cases have {cases.channels}")
         series = Series(self.preprocessing.apply(cases), cases.lengths)
-        return np.mean([predict_probabilities(one, series).astype(np.float64) for one in self.members], axis=0)
+        mean: NDArray[np.float64] = np.mean(
+            [predict_probabilities(one, series).astype(np.float64) for one in self.members], axis=0
+        )
+        return mean
 
     def predict(self, cases: Collection) -> NDArray[np.str_]:
         """The most probable label of each case."""

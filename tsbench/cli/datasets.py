@@ -42,7 +42,13 @@ def datasets(
             continue
         folders[folder.parent] = folders.get(folder.parent, 0) + 1
         table.add_row(
-            name, str(about.train), str(about.test), str(about.channels), about.lengths, str(about.classes), about.remarks
+            name,
+            str(about.train),
+            str(about.test),
+            str(about.channels),
+            about.lengths,
+            str(about.classes),
+            about.remarks,
         )
     console = Console()
     console.print(table)

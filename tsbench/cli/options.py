@@ -23,9 +23,7 @@ Set = Annotated[
 ]
 NameOrRecipe = Annotated[
     str | None,
-    typer.Argument(
-        metavar="[NAME or RECIPE]", help="An MLflow experiment, or a recipe's file.", show_default=False
-    ),
+    typer.Argument(metavar="[NAME or RECIPE]", help="An MLflow experiment, or a recipe's file.", show_default=False),
 ]
 TrackingUri = Annotated[
     str | None,

@@ -21,7 +21,8 @@ def search(
     set_: Set = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and do nothing.")] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin new studies, where the same command would continue earlier ones.")
+        bool,
+        typer.Option("--fresh", help="Begin new studies, where the same command would continue earlier ones."),
     ] = False,
 ) -> None:
     """Tune the network on a recipe's data sets, score it beside the baselines, and record it all in MLflow.

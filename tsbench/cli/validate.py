@@ -14,6 +14,5 @@ def validate(recipe: RecipePath, set_: Set = None) -> None:
     loaded = load(recipe, set_)
     searched = f"{len(loaded.space)} settings searched" if loaded.space else "nothing searched"
     typer.echo(
-        f"{recipe}: fine; {len(loaded.recipe.datasets)} data sets, {searched}, "
-        f"{len(loaded.recipe.baselines)} baselines"
+        f"{recipe}: fine; {len(loaded.recipe.datasets)} data sets, {searched}, {len(loaded.recipe.baselines)} baselines"
     )

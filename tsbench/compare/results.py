@@ -66,7 +66,11 @@ class Results:
             for classifier in self.classifiers:
                 if self.mean(names.test("accuracy"), dataset, classifier) is None:
                     cells.append(
-                        {"dataset": dataset, "classifier": classifier, "reason": self._why(dataset, classifier)}
+                        {
+                            "dataset": dataset,
+                            "classifier": classifier,
+                            "reason": self._why(dataset, classifier),
+                        }
                     )
         return cells
 

@@ -10,7 +10,8 @@ __all__ = ["average_ranks", "complete_rows", "win_tie_loss"]
 
 def complete_rows(scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Shape (data sets,): which have a figure for every classifier."""
-    return ~np.isnan(scores).any(axis=1)
+    complete: NDArray[np.bool_] = np.asarray(~np.isnan(scores).any(axis=1))
+    return complete
 
 
 def average_ranks(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -182,7 +182,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _socket_timeout() -> Iterator[None]:
-    """sktime's download sets no time-out of its own."""
+    """Sktime's download sets no time-out of its own."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:

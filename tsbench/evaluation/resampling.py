@@ -52,7 +52,8 @@ def stratified_folds(labels: NDArray[np.str_], folds: int, seed: int) -> list[Fo
     if smallest < folds:
         name = str(classes[counts == smallest][0])
         warnings.warn(
-            f"{smallest} folds in place of {folds}: class {name!r} has {smallest} training cases", stacklevel=2
+            f"{smallest} folds in place of {folds}: class {name!r} has {smallest} training cases",
+            stacklevel=2,
         )
         folds = smallest
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)

@@ -35,20 +35,19 @@ class SelfAttention(nn.Module):
         query, key, value = (self._split(projection(x)) for projection in (self.query, self.key, self.value))
         mask = None if valid is None else valid[:, None, None, :]
         y = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return self.output(y.transpose(1, 2).flatten(2))
+        attended: Tensor = self.output(y.transpose(1, 2).flatten(2))
+        return attended
 
     def _split(self, x: Tensor) -> Tensor:
         # (cases, steps, inner) to (cases, heads, steps, d_k)
-        return x.unflatten(2, (self.heads, self.head_width)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, self.head_width).transpose(1, 2)
 
 
 def positions(steps: int, width: int, like: Tensor) -> Tensor:
-    """Sinusoidal positions, shape (steps, width): sine and cosine of `t / 10000^(2 i / width)` (Vaswani et al. 2017)."""
+    """Positions, shape (steps, width): sine and cosine of `t / 10000^(2 i / width)` (Vaswani et al. 2017)."""
     half = (width + 1) // 2
     t = torch.arange(steps, device=like.device, dtype=like.dtype).unsqueeze(1)
-    rate = torch.exp(
-        torch.arange(half, device=like.device, dtype=like.dtype) * (-math.log(10000.0) * 2 / width)
-    )
+    rate = torch.exp(torch.arange(half, device=like.device, dtype=like.dtype) * (-math.log(10000.0) * 2 / width))
     return torch.stack([torch.sin(t * rate), torch.cos(t * rate)], dim=2).flatten(1)[:, :width]
 
 
@@ -68,7 +67,8 @@ class TransformerLayer(nn.Module):
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Shape (cases, steps, width), kept."""
         x = x + self.dropout(self.attention(self.attention_norm(x), valid))
-        return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
+        y: Tensor = x + self.dropout(self.feedforward(self.feedforward_norm(x)))
+        return y
 
 
 class TransformerEncoder(nn.Module):
@@ -90,4 +90,5 @@ class TransformerEncoder(nn.Module):
         x = x + positions(x.shape[1], self.width, x)
         for layer in self.layers:
             x = layer(x, valid)
-        return self.norm(x)
+        y: Tensor = self.norm(x)
+        return y

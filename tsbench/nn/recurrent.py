@@ -42,11 +42,12 @@ class RecurrentLayer(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Adds a linear projection of `x` where the widths differ, else `x` itself."""
-        y = self.ahead(x)[0]
+        y: Tensor = self.ahead(x)[0]
         if self.back is not None:
             backward = self.back(reverse_steps(x, valid))[0]
             y = torch.cat([y, reverse_steps(backward, valid)], dim=2)
-        return y + self.shortcut(x)
+        shortcut: Tensor = self.shortcut(x)
+        return y + shortcut
 
 
 class RecurrentEncoder(nn.Module):

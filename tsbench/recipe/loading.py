@@ -293,4 +293,3 @@ def _fixed(tree: Mapping[str, Any]) -> set[str]:
                 yield from given(value, f"{prefix}.{key}" if prefix else str(key))
 
     return {name for group in HyperparameterConfig.model_fields for name in given(tree.get(group), group)}
-

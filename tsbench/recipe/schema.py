@@ -73,7 +73,9 @@ def format_duration(seconds: float) -> str:
 
 def _identifier(value: str) -> str:
     if not _NAME.fullmatch(value):
-        raise _wrong(f"may hold letters, digits, '-', '_' and '.', and must begin with a letter or digit, got {value!r}")
+        raise _wrong(
+            f"may hold letters, digits, '-', '_' and '.', and must begin with a letter or digit, got {value!r}"
+        )
     return value
 
 
@@ -110,10 +112,10 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str),
 ]
 Identifier = Annotated[str, AfterValidator(_identifier)]
-AutoOrCount = Annotated[int | Literal["auto"], BeforeValidator(_auto_or_count, json_schema_input_type=int | Literal["auto"])]
-OptionalPositive = Annotated[
-    float | None, BeforeValidator(_optional_positive, json_schema_input_type=float | None)
+AutoOrCount = Annotated[
+    int | Literal["auto"], BeforeValidator(_auto_or_count, json_schema_input_type=int | Literal["auto"])
 ]
+OptionalPositive = Annotated[float | None, BeforeValidator(_optional_positive, json_schema_input_type=float | None)]
 Baseline = Annotated[str, AfterValidator(_known_baseline)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Names = Annotated[tuple[Identifier, ...], Field(strict=False), AfterValidator(_distinct)]
@@ -141,10 +143,9 @@ class Settings(BaseModel):
 class ConvolutionConfig(Settings):
     """The multi-scale convolution in front (rows N1 to N3)."""
 
-    kernels: Annotated[
-        tuple[PositiveInt, ...],
-        Field((3, 5, 7), strict=False, min_length=1, description="lengths, in time steps, of the parallel convolutions"),
-    ]
+    kernels: Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)] = Field(
+        (3, 5, 7), description="lengths, in time steps, of the parallel convolutions"
+    )
     channels: PositiveInt = Field(32, description="output channels of each of the parallel convolutions")
 
 
@@ -173,10 +174,9 @@ class AttentionConfig(Settings):
 class HeadConfig(Settings):
     """The dense classifier at the end (row N15)."""
 
-    hidden_sizes: Annotated[
-        tuple[PositiveInt, ...],
-        Field((128,), strict=False, description="units of the dense layers, each with LayerNorm, GELU and dropout"),
-    ]
+    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = Field(
+        (128,), description="units of the dense layers, each with LayerNorm, GELU and dropout"
+    )
 
 
 class ModelConfig(Settings):
@@ -218,7 +218,8 @@ class PreprocessingConfig(Settings):
     """What is done to the series first; fitted on the training cases alone."""
 
     normalise: Literal["channel", "case", "none"] = Field(
-        "channel", description="z-normalise by each channel's training statistics, or each case by its own, or not"
+        "channel",
+        description="z-normalise by each channel's training statistics, or each case by its own, or not",
     )
 
 
@@ -236,7 +237,7 @@ class SearchConfig(Settings):
     """The study over the search space, one for each data set and resample."""
 
     trials: PositiveInt = Field(20, description="trials of a study in total, however often the command runs")
-    timeout: Annotated[Duration | None, Field(None, description="time budget of a study, refit included; null: none")]
+    timeout: Duration | None = Field(None, description="time budget of a study, refit included; null: none")
     sampler: Literal["tpe", "random"] = Field("tpe", description="Optuna's sampler")
     pruner: Literal["median", "none"] = Field("median", description="Optuna's pruner; it sees the mean over the folds")
     folds: int = Field(3, ge=2, description="stratified cross-validation folds of the train cases")
@@ -277,7 +278,9 @@ class Recipe(HyperparameterConfig):
 
     name: Identifier = Field(description="name of the recipe, and of the MLflow experiment")
     datasets: Annotated[Names, Field(min_length=1, description="names of UCR or UEA data sets")]
-    archive: str | None = Field(None, description="folder of data sets, looked into first; relative to the current folder")
+    archive: str | None = Field(
+        None, description="folder of data sets, looked into first; relative to the current folder"
+    )
     space: dict[str, Any] | Literal["default"] = Field(
         default_factory=dict, description="what is searched: dotted names and ranges, or 'default'"
     )

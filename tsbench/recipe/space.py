@@ -1,10 +1,10 @@
 """The search-space language: what a recipe may say under `space`, and the built-in default space.
 
-    space:
-      model.convolution.kernels: {choice: [[3, 5, 7], [9, 19, 39]]}
-      model.encoder.hidden_size: {int: [16, 128], log: true}
-      training.learning_rate: {float: [1e-4, 1e-2], log: true}
-      model.encoder.bidirectional: {choice: [true, false], when: {model.encoder.type: [lstm, gru]}}
+space:
+  model.convolution.kernels: {choice: [[3, 5, 7], [9, 19, 39]]}
+  model.encoder.hidden_size: {int: [16, 128], log: true}
+  training.learning_rate: {float: [1e-4, 1e-2], log: true}
+  model.encoder.bidirectional: {choice: [true, false], when: {model.encoder.type: [lstm, gru]}}
 """
 
 from __future__ import annotations
@@ -220,7 +220,9 @@ class _Parser:
             self.problem("holds a value more than once", name, "choice")
         return Choice(tuple(checked), when)
 
-    def range(self, name: str, kind: str, entry: Mapping[str, Any], when: dict[str, tuple[Scalar, ...]]) -> Range | None:
+    def range(
+        self, name: str, kind: str, entry: Mapping[str, Any], when: dict[str, tuple[Scalar, ...]]
+    ) -> Range | None:
         bounds, log, step = entry[kind], entry.get("log", False), entry.get("step")
         numbers = int if kind == "int" else (int, float)
         before = len(self.problems)

@@ -40,7 +40,10 @@ def template(name: str) -> str:
     body: list[str] = []
     for key, info in fields.items():
         if key == "model":
-            body += ["", "# Fixed values. What is given here is not searched: it leaves the default space below."]
+            body += [
+                "",
+                "# Fixed values. What is given here is not searched: it leaves the default space below.",
+            ]
         lines = _entry(key, info, {"name": name, **EXAMPLE}, 0)
         body += [f"# {line}" for line in lines if line] if key in HyperparameterConfig.model_fields else list(lines)
     return "\n".join([*head, *body]) + "\n"

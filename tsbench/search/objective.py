@@ -80,7 +80,11 @@ class CrossValidation:
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def run(self, on_rung: Callable[[int, float], None] | None = None, on_epoch: Callable[[int], None] | None = None) -> None:
+    def run(
+        self,
+        on_rung: Callable[[int, float], None] | None = None,
+        on_epoch: Callable[[int], None] | None = None,
+    ) -> None:
         """Trains all folds in lockstep.
 
         Args:

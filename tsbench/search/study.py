@@ -1,8 +1,8 @@
 """A study on disk: what is searched, the training cases, and Optuna's journal; all that a worker needs.
 
-    <folder>/study.json     the specification
-    <folder>/*.npy          the training cases, read as memory maps; test cases are not here
-    <folder>/journal.log    Optuna's storage
+<folder>/study.json     the specification
+<folder>/*.npy          the training cases, read as memory maps; test cases are not here
+<folder>/journal.log    Optuna's storage
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
+from optuna import Study as OptunaStudy
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -32,7 +33,7 @@ from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Space, describe, parse_space
 from tsbench.search.sampling import Suggester
 
-__all__ = ["Study", "StudySpec", "derive_seed"]
+__all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "meaning_of"]
 
 OPTUNA_NAME = "study"
 RESULT = "result"  # user attribute: a trial's scores, seconds and reason
@@ -84,6 +85,11 @@ class StudySpec:
         return MAXIMISED[self.search.metric]
 
     @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """Optuna's word for it."""
+        return "maximize" if self.maximise else "minimize"
+
+    @property
     def seed(self) -> int:
         """Seed of the study's folds and networks."""
         return derive_seed(self.search.seed, self.resample)
@@ -112,6 +118,23 @@ class StudySpec:
         )
 
 
+@dataclass(frozen=True)
+class BestTrial:
+    """The trial that a search leads to.
+
+    Attributes:
+        number: of the trial.
+        value: its score by the searched metric.
+        scores: `cv_<metric>` of every metric, the mean over the folds.
+        hyperparameters: the whole configuration that it ran.
+    """
+
+    number: int
+    value: float
+    scores: dict[str, float]
+    hyperparameters: HyperparameterConfig
+
+
 @dataclass
 class Study:
     """An open study.
@@ -137,8 +160,7 @@ class Study:
         for name in ("values", "lengths", "labels"):
             np.save(folder / f"{name}.npy", getattr(training.cases, name))
         study = cls(folder, spec)
-        direction = "maximize" if spec.maximise else "minimize"
-        optuna.create_study(storage=study.storage, study_name=OPTUNA_NAME, direction=direction)
+        optuna.create_study(storage=study.storage, study_name=OPTUNA_NAME, direction=spec.direction)
         # Written last: a folder without it was not finished and is made anew.
         text = json.dumps({"meaning": meaning, **spec.to_json()}, indent=2)
         (folder / "study.json").write_text(text, encoding="utf-8")
@@ -180,17 +202,15 @@ class Study:
             return JournalStorage(JournalFileBackend(str(self.folder / "journal.log")))
 
     @cached_property
-    def optuna(self) -> optuna.Study:
+    def optuna(self) -> OptunaStudy:
         """Optuna's study."""
         return optuna.load_study(study_name=OPTUNA_NAME, storage=self.storage)
 
     @cached_property
     def training(self) -> TrainingSet:
         """The training cases, as memory maps."""
-        values, lengths, labels = (
-            np.load(self.folder / f"{name}.npy", mmap_mode=mode)
-            for name, mode in (("values", "r"), ("lengths", None), ("labels", None))
-        )
+        values = np.load(self.folder / "values.npy", mmap_mode="r")
+        lengths, labels = (np.load(self.folder / f"{name}.npy") for name in ("lengths", "labels"))
         return TrainingSet(self.spec.dataset, Collection(values, lengths, labels))
 
     def trials(self) -> list[FrozenTrial]:
@@ -251,19 +271,39 @@ class Study:
             counts["lost" if _is_lost(trial) else trial.state.name.lower()] += 1
         return counts
 
-    def best(self) -> FrozenTrial | None:
+    def running(self) -> list[int]:
+        """Numbers of the trials that are told to be running."""
+        return [trial.number for trial in self.trials() if trial.state is TrialState.RUNNING]
+
+    def complete_seconds(self) -> list[float]:
+        """What each complete trial took."""
+        return [trial.user_attrs[RESULT]["seconds"] for trial in self.trials() if trial.state is TrialState.COMPLETE]
+
+    def last_reason(self) -> str:
+        """Why the last trial that was not complete ended; empty where there is none."""
+        reasons = (str(trial.user_attrs.get(RESULT, {}).get("reason", "")) for trial in reversed(self.trials()))
+        return next(filter(None, reasons), "")
+
+    def best(self) -> BestTrial | None:
         """The best complete trial: by the metric, then by lower CV log loss, then the earlier; None without any."""
         complete = [trial for trial in self.trials() if trial.state is TrialState.COMPLETE]
+        if not complete:
+            return None
         sign = -1 if self.spec.maximise else 1
-        return min(
-            complete,
-            key=lambda trial: (sign * trial.values[0], trial.user_attrs[RESULT]["cv_log_loss"], trial.number),
-            default=None,
-        )
+        best = min(complete, key=lambda one: (sign * one.values[0], one.user_attrs[RESULT]["cv_log_loss"], one.number))
+        scores = {key: value for key, value in best.user_attrs[RESULT].items() if key.startswith("cv_")}
+        settings = HyperparameterConfig.model_validate_json(json.dumps(best.user_attrs["hyperparameters"]))
+        return BestTrial(best.number, best.values[0], scores, settings)
 
-    def hyperparameters_of(self, trial: FrozenTrial) -> HyperparameterConfig:
-        """The whole configuration that a trial ran."""
-        return HyperparameterConfig.model_validate_json(json.dumps(trial.user_attrs["hyperparameters"]))
+    @property
+    def timed_out(self) -> float | None:
+        """The time budget in seconds that ended the search before its trials were run; None where none did."""
+        budget = self.optuna.user_attrs.get("timed_out")
+        return None if budget is None else float(budget)
+
+    @timed_out.setter
+    def timed_out(self, budget: float | None) -> None:
+        self.optuna.set_user_attr("timed_out", budget)
 
     # What a worker does
 
@@ -277,9 +317,9 @@ class Study:
             pass  # somebody else has even finished it
         return None
 
-    def visible_to(self, number: int) -> optuna.Study:
+    def visible_to(self, number: int) -> OptunaStudy:
         """The trials that a pruner may compare trial `number` with: those that its parameters were chosen by."""
-        view = optuna.create_study(direction="maximize" if self.spec.maximise else "minimize")
+        view = optuna.create_study(direction=self.spec.direction)
         view.add_trials(self.trials()[: max(0, number + 1 - self.spec.concurrency)])
         return view
 

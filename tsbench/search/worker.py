@@ -164,7 +164,9 @@ class _TrialRun:
         self.trial.report(score, epoch)
         if self.pruner():
             metric = self.study.spec.search.metric
-            raise optuna.TrialPruned(f"cv {metric} {score:.4f} after epoch {epoch} is behind the median of earlier trials")
+            raise optuna.TrialPruned(
+                f"cv {metric} {score:.4f} after epoch {epoch} is behind the median of earlier trials"
+            )
 
     def _record(self, run: str, validation: CrossValidation, outcome: TrialOutcome) -> None:
         metrics = {names.cv(metric): value for metric, value in validation.scores.items()}

@@ -209,7 +209,13 @@ class Store:
             self.client.log_text(run, text, file)
 
     def log_model(
-        self, run: str, folder: Path, loader_module: str, channels: int, classes: Sequence[str], requirements: list[str]
+        self,
+        run: str,
+        folder: Path,
+        loader_module: str,
+        channels: int,
+        classes: Sequence[str],
+        requirements: list[str],
     ) -> str:
         """Logs a saved classifier as an MLflow model without pickled code, and returns the model's URI.
 
@@ -228,9 +234,7 @@ class Store:
 
         signature = ModelSignature(
             inputs=Schema([TensorSpec(np.dtype("float64"), (-1, channels, -1), name=None)]),
-            outputs=Schema(
-                [ColSpec("string", "label"), *(ColSpec("double", f"probability_{one}") for one in classes)]
-            ),
+            outputs=Schema([ColSpec("string", "label"), *(ColSpec("double", f"probability_{one}") for one in classes)]),
         )
         before = mlflow.get_tracking_uri()
         with self._explained(), _quiet_warnings():
@@ -284,14 +288,16 @@ class Store:
             found = self.client.get_experiment_by_name(experiment)
         if found is None:
             known = ", ".join(self.experiments()) or "none"
-            raise TrackingError(
-                f"{redacted(self.uri)} has no experiment {experiment!r}; experiments there: {known}"
-            )
+            raise TrackingError(f"{redacted(self.uri)} has no experiment {experiment!r}; experiments there: {known}")
         token = None
         while True:
             with self._explained():
                 page = self.client.search_runs(
-                    [found.experiment_id], where, max_results=PAGE, order_by=["start_time ASC"], page_token=token
+                    [found.experiment_id],
+                    where,
+                    max_results=PAGE,
+                    order_by=["start_time ASC"],
+                    page_token=token,
                 )
             yield from map(_record, page)
             token = page.token

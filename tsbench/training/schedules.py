@@ -74,7 +74,9 @@ def _cosine_restarts(optimizer: Optimizer, config: TrainingConfig, steps_per_epo
 
 
 def _one_cycle(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
-    return lr_scheduler.OneCycleLR(optimizer, max_lr=config.learning_rate, total_steps=max(steps, 2), cycle_momentum=False)
+    return lr_scheduler.OneCycleLR(
+        optimizer, max_lr=config.learning_rate, total_steps=max(steps, 2), cycle_momentum=False
+    )
 
 
 def _plateau(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:

@@ -148,7 +148,7 @@ class _Fit:
         order = torch.randperm(len(self.targets), generator=self.order).to(self.device)
         total = torch.zeros((), device=self.device)
         with _random_stream(self):
-            for cases in order.split(self.batches):
+            for cases in torch.split(order, self.batches):
                 total += self.run_step(cases) * len(cases)
         self.end_epoch(float(total) / len(self.targets))
 
@@ -156,7 +156,7 @@ class _Fit:
         lengths = None if self.lengths is None else self.lengths[cases]
         loss: Tensor = self.loss(self.network(self.values[cases], lengths), self.targets[cases])
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if self.training.max_gradient_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.training.max_gradient_norm)
         self.rate = self.schedule.rate

@@ -12,7 +12,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -117,10 +117,8 @@ class WorkerPool:
         self._stop.set()
         for number, connection in self._connections.items():
             if self._tasks[number] is None:
-                try:
+                with suppress(OSError):  # it has ended already
                     connection.send(None)
-                except OSError:
-                    pass  # it has ended already
         deadline = time.monotonic() + 10
         for process in self._processes.values():
             process.join(max(0.0, deadline - time.monotonic()))
@@ -145,10 +143,8 @@ class WorkerPool:
         if worker not in self._processes:
             self._start(worker)
         self._tasks[worker] = task
-        try:
+        with suppress(OSError):  # `wait` finds the process ended and reports the task as lost
             self._connections[worker].send((task.function, task.arguments))
-        except OSError:
-            pass  # `wait` finds the process ended and reports the task as lost
 
     def stop(self) -> None:
         """Asks every worker to end its task soon."""

@@ -1,0 +1,57 @@
+"""`nox -s tests`, `slow`, `cuda`, `lint`, `types`, `bench`: each in a fresh environment of the pinned versions."""
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "types"]
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+
+PINNED = ("-c", "constraints.txt")
+
+
+def install(session: nox.Session, *extras: str) -> None:
+    session.install(*PINNED, "-e", f".[{','.join(extras)}]")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The default suite; arguments go to pytest."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """The tests marked slow."""
+    install(session, "test")
+    session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def cuda(session: nox.Session) -> None:
+    """The tests marked cuda, on a machine that has one."""
+    install(session, "test")
+    session.run("pytest", "-m", "cuda", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, lint, and the direction of imports between rooms."""
+    install(session, "lint")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy, strict, on the package."""
+    install(session, "lint")
+    session.run("mypy")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measures speed, and writes the table in docs/benchmarks.md; nothing else should run meanwhile."""
+    install(session, "test")
+    session.run("python", "-m", "tests.benchmarks", *session.posargs)

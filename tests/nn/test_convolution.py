@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tsbench.nn.convolution import BatchNorm, MultiScaleConvolution, average_steps
+
+
+def correlate(x, w):
+    """`y[i] = sum_k w[k] x[i + k]`, the kernel centred on i and zeros outside the series."""
+    cases, channels, steps = x.shape
+    outputs, _, size = w.shape
+    left = (size - 1) // 2
+    padded = np.zeros((cases, channels, steps + size - 1))
+    padded[:, :, left : left + steps] = x
+    y = np.zeros((cases, outputs, steps))
+    for i in range(steps):
+        for k in range(size):
+            y[:, :, i] += padded[:, :, i + k] @ w[:, :, k].T
+    return y
+
+
+def series(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def block(channels=2, kernels=(3, 5, 7), width=4):
+    torch.manual_seed(0)
+    return MultiScaleConvolution(channels, kernels, width).double()
+
+
+def some_valid(x, lengths):
+    """The valid steps' mask, and `x` with zeros elsewhere."""
+    valid = torch.arange(x.shape[2]) < torch.tensor(lengths)[:, None]
+    return valid, x * valid[:, None]
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7, 21])
+def test_n1_convolution_is_the_sum_over_the_kernel_at_the_same_length(kernel):
+    x = series(3, 2, 12)
+    layer = block(kernels=(kernel,)).branches[0]
+    expected = correlate(x.numpy(), layer.weight.detach().numpy())
+    np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("kernel", [2, 8])
+def test_n1_an_even_kernel_reaches_one_step_further_ahead_than_back(kernel):
+    x = series(3, 2, 12)
+    layer = block(kernels=(kernel,)).branches[0]
+    expected = correlate(x.numpy(), layer.weight.detach().numpy())
+    np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_n1_the_three_lengths_see_one_two_and_three_steps_to_either_side():
+    x = torch.zeros(1, 1, 15, dtype=torch.float64)
+    x[0, 0, 7] = 1
+    for branch, reach in zip(block(channels=1).branches, (1, 2, 3), strict=True):
+        touched = branch(x).detach().abs().sum(dim=(0, 1)).nonzero().flatten()
+        assert touched.tolist() == list(range(7 - reach, 7 + reach + 1))
+
+
+def test_n2_branches_are_concatenated_on_the_channel_axis_in_order():
+    x = series(3, 2, 12)
+    convolution = block().eval()  # fresh running statistics: mean 0 and variance 1
+    parts = [correlate(x.numpy(), branch.weight.detach().numpy()) for branch in convolution.branches]
+    expected = np.maximum(np.concatenate(parts, axis=1) / np.sqrt(1 + 1e-5), 0)
+    actual = convolution(x).detach().numpy()
+    assert actual.shape == (3, 12, 12)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)
+
+
+def test_n3_batch_norm_uses_the_mini_batch_and_a_learned_scale_and_shift():
+    x = series(4, 3, 10) * 5 + 2
+    norm = BatchNorm(3).double()
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
+        norm.bias.copy_(torch.tensor([-1.0, 0.0, 3.0]))
+    array = x.numpy()
+    mean = array.mean(axis=(0, 2), keepdims=True)
+    variance = array.var(axis=(0, 2), keepdims=True)
+    scale, shift = norm.weight.detach().numpy()[:, None], norm.bias.detach().numpy()[:, None]
+    expected = (array - mean) / np.sqrt(variance + 1e-5) * scale + shift
+    np.testing.assert_allclose(norm(x).detach().numpy(), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(norm.running_mean, 0.1 * mean.ravel(), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(norm.running_var, 0.9 + 0.1 * variance.ravel() * 40 / 39, rtol=0, atol=1e-6)
+
+
+def test_n3_masked_batch_norm_equals_plain_batch_norm_over_the_valid_steps_put_end_to_end():
+    lengths = [10, 4, 1, 7]
+    masked, plain = BatchNorm(3).double(), nn.BatchNorm1d(3).double()
+    for seed in range(3):
+        valid, x = some_valid(series(4, 3, 10, seed=seed) * 3 + 1, lengths)
+        ends = torch.cat([case[:, :length] for case, length in zip(x, lengths, strict=True)], dim=1)
+        actual, expected = masked(x, valid), plain(ends[None])[0]
+        assert actual[~valid[:, None].expand_as(x)].abs().max() == 0
+        torch.testing.assert_close(actual.transpose(1, 2)[valid], expected.T, rtol=0, atol=1e-6)
+    torch.testing.assert_close(masked.running_mean, plain.running_mean, rtol=0, atol=1e-6)
+    torch.testing.assert_close(masked.running_var, plain.running_var, rtol=0, atol=1e-6)
+    assert masked.num_batches_tracked == plain.num_batches_tracked == 3
+    masked.eval(), plain.eval()
+    torch.testing.assert_close(masked(x, valid).transpose(1, 2)[valid], plain(ends[None])[0].T, rtol=0, atol=1e-6)
+
+
+def test_n3_masked_batch_norm_has_the_gradients_of_plain_batch_norm_over_the_valid_steps():
+    lengths = [6, 2, 4]
+    valid, x = some_valid(series(3, 2, 6), lengths)
+    ends = torch.cat([case[:, :length] for case, length in zip(x, lengths, strict=True)], dim=1)[None]
+    target = series(1, 2, 12, seed=1)
+    masked, plain = BatchNorm(2).double(), nn.BatchNorm1d(2).double()
+    x.requires_grad_(), ends.requires_grad_()
+    (masked(x, valid).transpose(1, 2)[valid] * target[0].T).sum().backward()
+    (plain(ends) * target).sum().backward()
+    torch.testing.assert_close(x.grad.transpose(1, 2)[valid], ends.grad[0].T, rtol=0, atol=1e-6)
+    assert x.grad.transpose(1, 2)[~valid].abs().max() == 0
+    torch.testing.assert_close(masked.weight.grad, plain.weight.grad, rtol=0, atol=1e-6)
+
+
+def test_n3_a_mask_of_full_lengths_changes_nothing():
+    x = series(3, 2, 9)
+    with_mask, without = BatchNorm(2).double(), BatchNorm(2).double()
+    torch.testing.assert_close(with_mask(x, torch.ones(3, 9, dtype=torch.bool)), without(x), rtol=0, atol=1e-6)
+    torch.testing.assert_close(with_mask.running_var, without.running_var, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_convolution_is_zero_on_padded_steps_whatever_the_shift(training):
+    valid, x = some_valid(series(3, 2, 9), [9, 5, 2])
+    convolution = block().train(training)
+    with torch.no_grad():
+        convolution.norm.bias.fill_(3.0)
+    y = convolution(x, valid)
+    assert y.transpose(1, 2)[~valid].abs().max() == 0
+    assert y.transpose(1, 2)[valid].abs().min(dim=0).values.max() > 0
+
+
+@pytest.mark.parametrize(("steps", "stride"), [(12, 1), (12, 3), (13, 3), (14, 3), (2, 3), (7, 7), (7, 10)])
+def test_average_steps_with_a_ragged_last_window_is_the_plain_mean_of_the_remaining_steps(steps, stride):
+    x = series(2, 3, steps)
+    expected = np.stack(
+        [x.numpy()[:, :, i : i + stride].mean(axis=2) for i in range(0, steps, stride)], axis=2
+    )
+    actual, valid = average_steps(x, None, stride)
+    assert valid is None
+    assert actual.shape[2] == -(-steps // stride)
+    np.testing.assert_allclose(actual.numpy(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 5])
+def test_average_steps_leaves_padded_steps_out_of_the_mean(stride):
+    lengths = [11, 7, 1, 6]
+    valid, x = some_valid(series(4, 3, 11), lengths)
+    actual, shorter = average_steps(x, valid, stride)
+    assert shorter.sum(dim=1).tolist() == [-(-length // stride) for length in lengths]
+    for case, length in enumerate(lengths):
+        alone, _ = average_steps(x[case : case + 1, :, :length], None, stride)
+        torch.testing.assert_close(actual[case, :, shorter[case]], alone[0], rtol=0, atol=1e-6)
+        assert actual[case, :, ~shorter[case]].abs().sum() == 0
