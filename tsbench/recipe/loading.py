@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ class LoadedRecipe:
         dumped = self.recipe.model_dump(mode="json")
         tree = {key: dumped[key] for key in (*first, *dumped)}
         tree["space"] = {name: describe(entry) for name, entry in self.space.items()}
+        for name in self.space:  # what is searched is not fixed too, so that the result is a recipe again
+            *groups, leaf = name.split(".")
+            del reduce(dict.__getitem__, groups, tree)[leaf]
         return tree
 
 

@@ -46,7 +46,8 @@ optuna.logging.set_verbosity(logging.WARNING)
 
 def derive_seed(*parts: int) -> int:
     """A seed for each tuple of numbers, spread evenly (NumPy's SeedSequence)."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+    # The count goes in too: SeedSequence takes (1,) and (1, 0) for the same.
+    return int(np.random.SeedSequence([len(parts), *parts]).generate_state(1)[0])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,350 @@
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+from rich.console import Console
+
+from tsbench.bench.plan import Plan, describe_plan, make_plan
+from tsbench.bench.progress import PlainDisplay
+from tsbench.bench.run import BenchmarkRun, check_meanings
+from tsbench.classifiers.baselines import BASELINES
+from tsbench.compare.results import Results, read_results
+from tsbench.errors import RecipeError
+from tsbench.recipe.loading import load_recipe
+from tsbench.search.study import Study
+from tsbench.tracking import names
+from tsbench.tracking.store import RunRecord
+
+Write = Callable[..., Path]
+
+
+def plan_of(path: Path, *overrides: str) -> Plan:
+    return make_plan(load_recipe(path, overrides, BASELINES))
+
+
+def carry_out(plan: Plan, **options: Any) -> tuple[list[str], str]:
+    output = StringIO()
+    run = BenchmarkRun(plan, PlainDisplay(Console(file=output, width=200)), **options)
+    return run.carry_out(), output.getvalue()
+
+
+def runs_by_role(plan: Plan, role: str) -> list[RunRecord]:
+    return [run for run in plan.store.runs(plan.loaded.recipe.name) if run.tags.get(names.ROLE) == role]
+
+
+def figures(plan: Plan) -> dict[str, Any]:
+    """All that must be the same when a recipe is run again."""
+    unfair = ("seconds",)
+    found: dict[str, Any] = {}
+    for run in plan.store.runs(plan.loaded.recipe.name):
+        kept = {k: v for k, v in run.metrics.items() if not k.endswith(unfair)}
+        found[f"{run.tags[names.ROLE]} {run.name}"] = (kept, run.params)
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Plan:
+    """The tiny recipe, carried out once for the tests that only look."""
+    import shutil
+
+    from tests.conftest import RECIPE
+
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copy(migrated_database, folder / "mlflow.db")
+    path = folder / "tiny.yaml"
+    path.write_text(RECIPE + f'tracking: {{uri: "sqlite:///{folder}/mlflow.db"}}\n')
+    plan = plan_of(path, "execution.workers=2", "search.concurrency=4")
+    failures, _ = carry_out(plan)
+    assert failures == []
+    return plan
+
+
+def test_every_run_is_recorded_with_its_tags(finished: Plan) -> None:
+    (parent,) = runs_by_role(finished, "search")
+    children = [run for role in ("trial", "model", "baseline") for run in runs_by_role(finished, role)]
+    assert len(runs_by_role(finished, "trial")) == 4
+    assert [run.tags[names.CLASSIFIER] for run in children[4:]] == ["network", "dummy"]
+    assert {run.tags["mlflow.parentRunId"] for run in children} == {parent.run_id}
+    for run in [parent, *children]:
+        assert run.status == "FINISHED"
+        assert run.tags[names.DATASET] == "ItalyPowerDemand"
+        assert run.tags[names.RESAMPLE] == "0"
+        assert run.tags[names.RECIPE] == "tiny"
+        assert run.tags[names.STUDY] == parent.tags[names.STUDY]
+
+
+def test_the_model_and_the_baselines_carry_every_metric(finished: Plan) -> None:
+    scores = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
+    for run in runs_by_role(finished, "model") + runs_by_role(finished, "baseline"):
+        expected = {names.test(one) for one in scores} | {names.cv(one) for one in scores}
+        assert expected | {"fit_seconds", "predict_seconds"} <= set(run.metrics)
+
+
+def test_trials_carry_their_settings_curves_and_scores(finished: Plan) -> None:
+    client = finished.store.client
+    for run in runs_by_role(finished, "trial"):
+        assert 0 <= float(run.params["model.dropout"]) <= 0.5
+        assert run.params["model.convolution.kernels"] == "[3, 5, 7]"
+        assert run.params["training.epochs"] == "4"
+        assert [p.step for p in client.get_metric_history(run.run_id, "train_loss")] == [1, 2, 3, 4]
+        assert [p.step for p in client.get_metric_history(run.run_id, "cv_accuracy")] == [1, 2, 3, 4]
+        assert {"cv_log_loss", "fit_seconds", "learning_rate"} <= set(run.metrics)
+
+
+def test_no_trial_and_no_search_has_a_test_score(finished: Plan) -> None:
+    for run in runs_by_role(finished, "trial") + runs_by_role(finished, "search"):
+        assert not [name for name in run.metrics if name.startswith("test_")]
+
+
+def test_the_first_trial_is_the_recipes_own_configuration(finished: Plan) -> None:
+    first = next(run for run in runs_by_role(finished, "trial") if run.tags[names.TRIAL] == "0")
+    assert (first.params["model.dropout"], first.params["training.learning_rate"]) == ("0.1", "0.001")
+
+
+def test_the_parent_carries_recipe_versions_and_data(finished: Plan) -> None:
+    (parent,) = runs_by_role(finished, "search")
+    folder = finished.store.database.parent / "mlartifacts" / "tiny" / parent.run_id / "artifacts"  # type: ignore[union-attr]
+    resolved = (folder / "recipe.yaml").read_text()
+    assert "hidden_size: 4" in resolved
+    assert "label_smoothing: 0.0" in resolved
+    versions = json.loads((folder / "versions.json").read_text())
+    assert versions["torch"].startswith("2.")
+    assert len(parent.tags["tsbench.sha256.ItalyPowerDemand_TRAIN.ts"]) == 64
+    inputs = finished.store.client.get_run(parent.run_id).inputs.dataset_inputs
+    assert sorted(one.tags[0].value for one in inputs) == ["test", "train"]
+    assert parent.metrics["trials"] == 4
+
+
+def test_the_resolved_recipe_gives_the_same_plan_again(finished: Plan, tmp_path: Path) -> None:
+    (parent,) = runs_by_role(finished, "search")
+    folder = finished.store.database.parent / "mlartifacts" / "tiny" / parent.run_id / "artifacts"  # type: ignore[union-attr]
+    copy = tmp_path / "again.yaml"
+    copy.write_text((folder / "recipe.yaml").read_text())
+    again = plan_of(copy)
+    assert again.resolved() == finished.resolved()
+    assert again.meaning(again.units[0], {}) == finished.meaning(finished.units[0], {})
+
+
+def test_the_final_model_is_logged_and_predicts(finished: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    from tsbench.data.archive import Archive
+
+    (run,) = runs_by_role(finished, "model")
+    client = finished.store.client
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    (model,) = client.search_logged_models([experiment])
+    assert model.source_run_id == run.run_id
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(finished.store.uri)
+    try:
+        loaded = mlflow.pyfunc.load_model(model.model_uri)
+    finally:
+        mlflow.set_tracking_uri(before)
+    data = Archive().load("ItalyPowerDemand")
+    labels = loaded.predict(data.test.values)["label"]
+    assert (labels == data.test.labels).mean() == pytest.approx(run.metrics["test_accuracy"], abs=1e-12)
+
+
+def test_the_same_command_again_runs_nothing(finished: Plan) -> None:
+    before = [run.run_id for run in finished.store.runs("tiny")]
+    failures, output = carry_out(plan_of(finished.loaded.path, "search.concurrency=4"))
+    assert failures == []
+    assert "searching" not in output
+    assert [run.run_id for run in finished.store.runs("tiny")] == before
+    (parent,) = runs_by_role(finished, "search")
+    assert parent.status == "FINISHED"
+
+
+def test_the_same_recipe_gives_the_same_bits_whatever_the_number_of_workers(finished: Plan, recipe_file: Write) -> None:
+    alone = plan_of(recipe_file(), "execution.workers=1", "search.concurrency=4")
+    failures, _ = carry_out(alone)
+    assert failures == []
+    assert figures(alone) == figures(finished)
+
+
+def test_another_seed_gives_other_figures(finished: Plan, recipe_file: Write) -> None:
+    other = plan_of(recipe_file(("seed: 3", "seed: 4")))
+    carry_out(other)
+    assert figures(other)["trial ItalyPowerDemand trial 0"] != figures(finished)["trial ItalyPowerDemand trial 0"]
+
+
+def test_more_trials_continue_the_study_and_refit_the_network(recipe_file: Write) -> None:
+    path = recipe_file()
+    carry_out(plan_of(path, "search.trials=2"))
+    plan = plan_of(path, "search.trials=5")
+    check_meanings(plan)
+    carry_out(plan)
+    assert sorted(run.tags[names.TRIAL] for run in runs_by_role(plan, "trial")) == list("01234")
+    assert len(runs_by_role(plan, "search")) == 1
+    assert len(runs_by_role(plan, "baseline")) == 1
+    best = Study.open(plan.units[0].folder).best()
+    assert best is not None
+    newest = runs_by_role(plan, "model")[-1]
+    assert newest.tags[names.TRIAL] == str(best.number)
+
+
+def test_another_meaning_is_refused_and_fresh_starts_anew(recipe_file: Write) -> None:
+    path = recipe_file()
+    carry_out(plan_of(path, "search.trials=1"))
+    changed = plan_of(path, "search.trials=1", "training.epochs=5")
+    with pytest.raises(RecipeError, match=r"changed since the search of ItalyPowerDemand was begun.*--fresh"):
+        check_meanings(changed)
+    carry_out(changed, fresh=True)
+    assert len(runs_by_role(changed, "search")) == 2
+    results = read_results(changed.store, "tiny")
+    assert len([row for row in results.rows if row.classifier == "network"]) == 1
+
+
+def test_budgets_places_and_workers_are_not_part_of_the_meaning(recipe_file: Write) -> None:
+    path = recipe_file()
+    carry_out(plan_of(path, "search.trials=1"))
+    for override in ("search.timeout=1 h", "execution.workers=2", "baselines=[]", "search.trials=9"):
+        check_meanings(plan_of(path, override))
+
+
+def test_resamples_are_units_of_their_own_and_are_averaged(recipe_file: Write) -> None:
+    path = recipe_file(("trials: 4", "trials: 1"), ("ensemble: 2", "ensemble: 1, resamples: 2"))
+    plan = plan_of(path)
+    assert [unit.title for unit in plan.units] == ["ItalyPowerDemand", "ItalyPowerDemand resample 1"]
+    assert carry_out(plan)[0] == []
+    results = read_results(plan.store, "tiny")
+    assert results.resamples("ItalyPowerDemand") == (0, 1)
+    each = [row.metrics["test_accuracy"] for row in results.rows if row.classifier == "dummy"]
+    assert len(each) == 2
+    assert results.mean("test_accuracy", "ItalyPowerDemand", "dummy") == sum(each) / 2
+
+
+def test_nothing_searched_means_one_trial(recipe_file: Write) -> None:
+    path = recipe_file(
+        ("  model.dropout: {float: [0.0, 0.5]}\n", ""),
+        ("space:\n  training.learning_rate: {float: [1e-3, 1e-1], log: true}\n", ""),
+    )
+    plan = plan_of(path)
+    assert plan.trials == 1
+    carry_out(plan)
+    assert len(runs_by_role(plan, "trial")) == 1
+
+
+def test_what_a_baseline_cannot_take_is_a_gap_with_its_reason(recipe_file: Write) -> None:
+    path = recipe_file(
+        ("[ItalyPowerDemand]", "[JapaneseVowels]"),
+        ("[dummy]", "[dummy, minirocket]"),
+        ("trials: 4", "trials: 1"),
+        ("epochs: 4", "epochs: 1"),
+        ("ensemble: 2", "ensemble: 1"),
+    )
+    plan = plan_of(path)
+    failures, output = carry_out(plan)
+    assert failures == []
+    assert "minirocket skipped: it takes cases of one length only" in output
+    (gap,) = read_results(plan.store, "tiny").missing()
+    assert gap["classifier"] == "minirocket"
+    assert gap["reason"].startswith("skipped: it takes cases of one length only")
+
+
+def test_a_configuration_that_cannot_be_trained_fails_alone(recipe_file: Write) -> None:
+    """A learning rate of 1e30 diverges: such trials are pruned with the reason, the others go on."""
+    path = recipe_file(("float: [1e-3, 1e-1], log: true", "choice: [0.001, 1.0e+30]"))
+    plan = plan_of(path, "training.max_gradient_norm=null")
+    failures, _ = carry_out(plan)
+    assert failures == []
+    pruned = [run for run in runs_by_role(plan, "trial") if run.tags[names.STATE] == "pruned"]
+    assert pruned
+    assert all("training loss became nan" in run.tags[names.REASON] for run in pruned)
+
+
+def test_a_search_without_a_complete_trial_says_so(recipe_file: Write) -> None:
+    path = recipe_file(("float: [1e-3, 1e-1], log: true", "choice: [1.0e+30]"))
+    plan = plan_of(path, "training.max_gradient_norm=null")
+    failures, _ = carry_out(plan)
+    assert len(failures) == 1
+    assert failures[0].startswith("ItalyPowerDemand: no trial was completed: every trial failed or was pruned")
+    (parent,) = runs_by_role(plan, "search")
+    assert parent.status == "FAILED"
+    assert len(runs_by_role(plan, "baseline")) == 1  # the baselines were run all the same
+
+
+def test_a_time_budget_ends_the_search_and_keeps_its_best(recipe_file: Write) -> None:
+    path = recipe_file(("epochs: 4", "epochs: 40"), ("trials: 4", "trials: 1000, timeout: 12 s"))
+    plan = plan_of(path)
+    started = time.monotonic()
+    failures, _ = carry_out(plan)
+    assert failures == []
+    assert time.monotonic() - started < 60
+    assert len(runs_by_role(plan, "model")) == 1
+    states = {run.tags[names.STATE] for run in runs_by_role(plan, "trial")}
+    assert "complete" in states
+    assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
+    again, output = carry_out(plan_of(path))
+    assert again == []
+    assert "searching" not in output  # its time is spent
+
+
+def kill_first(plan: Plan, find: Callable[[], int | None]) -> Thread:
+    """Kills the process that `find` gives, once it gives one."""
+
+    def watch() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if (pid := find()) is not None:
+                os.kill(pid, signal.SIGKILL)
+                return
+            time.sleep(0.02)
+
+    thread = Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def test_a_killed_worker_loses_its_trial_which_is_run_again(recipe_file: Write) -> None:
+    import psutil
+
+    plan = plan_of(recipe_file(("epochs: 4", "epochs: 30")))
+    folder = plan.units[0].folder
+
+    def worker_at_a_trial() -> int | None:
+        if Study.stored_meaning(folder) is None or not Study.open(folder).running():
+            return None
+        children = [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
+        return children[0].pid if children else None
+
+    thread = kill_first(plan, worker_at_a_trial)
+    failures, output = carry_out(plan)
+    thread.join()
+    assert failures == []
+    assert "was ended by signal SIGKILL" in output
+    study = Study.open(folder)
+    counts = study.counts()
+    assert counts["complete"] == 4
+    assert counts["lost"] == 1
+    assert counts["running"] == counts["waiting"] == 0
+    lost = next(trial for trial in study.trials() if trial.state is TrialState.FAIL)
+    again = next(trial for trial in study.trials() if trial.user_attrs.get("retry_of") == lost.number)
+    assert again.params == lost.params
+    failed = [run for run in runs_by_role(plan, "trial") if run.status == "FAILED"]
+    assert len(failed) <= 1  # none where it was killed before it had begun its run
+    assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
+
+
+def test_the_plan_is_told_in_yaml_that_loads_again(recipe_file: Write, tmp_path: Path) -> None:
+    plan = plan_of(recipe_file(), "model.dropout=0.2")
+    text = describe_plan(plan)
+    assert "# 1 studies of 4 trials on 1 workers (cpu), 2 folds each;" in text
+    assert "# fixed by --set and so not searched: model.dropout" in text
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(text)
+    assert plan_of(copy).resolved() == plan.resolved()
+
+
+def test_results_keep_the_networks_name_first(finished: Plan) -> None:
+    results: Results = read_results(finished.store, "tiny")
+    assert results.classifiers == ("network", "dummy")

@@ -1,0 +1,105 @@
+import os
+import signal
+import time
+
+import pytest
+
+from tsbench.errors import SearchError, TsbenchError
+from tsbench.search.launchers.local import Message, Task, WorkerContext, WorkerPool, find_devices
+
+
+def describe(context: WorkerContext, value: int) -> tuple[str, int, int, str | None]:
+    import torch
+
+    return context.device, value * value, torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+
+
+def count(context: WorkerContext) -> int:
+    for step in range(1000):
+        if context.stopping:
+            return step
+        context.report(step)
+        time.sleep(0.01)
+    return -1
+
+
+def fail(context: WorkerContext, kind: str) -> None:
+    if kind == "sentence":
+        raise SearchError("this is why")
+    raise ZeroDivisionError("by zero")
+
+
+def die(context: WorkerContext) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def collect(pool: WorkerPool, count: int, kinds: tuple[str, ...] = ("result", "error", "died")) -> list[Message]:
+    messages: list[Message] = []
+    deadline = time.monotonic() + 60
+    while len(messages) < count and time.monotonic() < deadline:
+        messages += [one for one in pool.wait(0.2) if one.kind in kinds]
+    return messages
+
+
+def test_tasks_run_on_their_workers_device_with_one_thread() -> None:
+    with WorkerPool(["cpu", "cpu"]) as pool:
+        assert list(pool.idle()) == [0, 1]
+        for worker in (0, 1):
+            pool.submit(worker, Task(describe, (worker + 2,), key=f"task {worker}"))
+        assert list(pool.idle()) == []
+        results = sorted(collect(pool, 2), key=lambda one: one.worker)
+    assert [one.payload for one in results] == [("cpu", 4, 1, "1"), ("cpu", 9, 1, "1")]
+    assert [one.task.key for one in results if one.task] == ["task 0", "task 1"]
+
+
+def test_errors_come_as_sentences_and_unexpected_ones_with_their_traceback() -> None:
+    with WorkerPool(["cpu"]) as pool:
+        pool.submit(0, Task(fail, ("sentence",), None))
+        (known,) = collect(pool, 1)
+        pool.submit(0, Task(fail, ("other",), None))
+        (unknown,) = collect(pool, 1)
+    assert (known.kind, known.payload, known.details) == ("error", "this is why", "")
+    assert unknown.payload == "ZeroDivisionError: by zero"
+    assert "Traceback" in unknown.details
+
+
+def test_a_killed_worker_is_reported_with_its_task_and_replaced() -> None:
+    with WorkerPool(["cpu"]) as pool:
+        pool.submit(0, Task(die, (), "the task"))
+        (message,) = collect(pool, 1)
+        assert message.kind == "died"
+        assert message.payload == "worker 1 was ended by signal SIGKILL"
+        assert message.task is not None
+        assert message.task.key == "the task"
+        pool.submit(0, Task(describe, (5,), None))
+        (result,) = collect(pool, 1)
+        assert result.payload[1] == 25
+
+
+def test_workers_hear_the_request_to_stop_and_report_until_then() -> None:
+    with WorkerPool(["cpu"]) as pool:
+        pool.submit(0, Task(count, (), None))
+        assert collect(pool, 2, ("progress",))[1].payload > 0
+        pool.stop()
+        (result,) = collect(pool, 1)
+    assert 0 < result.payload < 1000
+
+
+def test_leaving_the_pool_ends_its_processes() -> None:
+    with WorkerPool(["cpu"]) as pool:
+        pool.submit(0, Task(describe, (1,), None))
+        collect(pool, 1)
+        process = pool._processes[0]
+        assert process.is_alive()
+    assert not process.is_alive()
+    assert process.exitcode == 0
+
+
+def test_devices_are_spread_over_workers() -> None:
+    assert find_devices("cpu", 3) == ["cpu"] * 3
+    assert find_devices("cpu", "auto") == ["cpu"] * len(os.sched_getaffinity(0))
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(TsbenchError, match=r"execution.device is 'cuda:9', but torch sees \d+ CUDA devices here"):
+        find_devices("cuda:9", "auto")

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.data.archive import Archive
+from tsbench.data.collection import Collection, TrainingSet
+from tsbench.evaluation.metrics import score
+from tsbench.recipe.schema import (
+    ConvolutionConfig,
+    EncoderConfig,
+    HyperparameterConfig,
+    ModelConfig,
+    SearchConfig,
+    TrainingConfig,
+)
+from tsbench.search.objective import CrossValidation, folds_of, rungs
+from tsbench.search.study import derive_seed
+
+SETTINGS = HyperparameterConfig(
+    model=ModelConfig(convolution=ConvolutionConfig(channels=4), encoder=EncoderConfig(hidden_size=4, layers=1)),
+    training=TrainingConfig(epochs=12),
+)
+
+
+def training_set(name: str = "ItalyPowerDemand") -> TrainingSet:
+    return Archive().load(name).training_set()
+
+
+def test_rungs_are_about_ten_and_end_with_the_last_epoch() -> None:
+    assert sorted(rungs(100)) == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
+    assert sorted(rungs(3)) == [1, 2, 3]
+    assert max(rungs(37)) == 37
+    assert len(rungs(37)) == 10
+
+
+def test_scores_are_the_means_over_the_folds_of_networks_trained_on_the_other_folds() -> None:
+    data, search = training_set(), SearchConfig(folds=3)
+    validation = CrossValidation(data, SETTINGS, search, seed=5)
+    validation.run()
+    expected = []
+    for number, (train, held_out) in enumerate(folds_of(data, search, 5)):
+        one = NetworkEnsemble.fit(data.cases.subset(train), SETTINGS, [derive_seed(5, 1, number)])
+        cases = data.cases.subset(held_out)
+        expected.append(score("accuracy", cases.labels, one.predict_proba(cases), one.classes))
+    assert validation.scores["accuracy"] == pytest.approx(np.mean(expected), abs=1e-12)
+    assert set(validation.scores) == {"accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc"}
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
+    def scores(seed: int) -> list[tuple[int, float]]:
+        validation = CrossValidation(training_set(), SETTINGS, SearchConfig(folds=2), seed)
+        validation.run()
+        return validation.curves["train_loss"]
+
+    assert scores(1) == scores(1)
+    assert scores(1) != scores(2)
+
+
+def test_the_searched_metric_is_reported_at_rungs_and_its_curve_ends_with_the_score() -> None:
+    reported: list[tuple[int, float]] = []
+    epochs: list[int] = []
+    validation = CrossValidation(training_set(), SETTINGS, SearchConfig(folds=2, metric="f1_macro"), seed=0)
+    validation.run(lambda epoch, value: reported.append((epoch, value)), epochs.append)
+    assert epochs == list(range(1, 13))
+    assert [epoch for epoch, _ in reported] == sorted(rungs(12) - {12})
+    assert validation.curves["cv_f1_macro"] == [*reported, (12, validation.scores["f1_macro"])]
+    assert len(validation.curves["learning_rate"]) == 12
+
+
+def test_a_trial_ended_early_keeps_the_curves_so_far() -> None:
+    class EnoughError(Exception):
+        pass
+
+    def stop(epoch: int) -> None:
+        if epoch == 5:
+            raise EnoughError
+
+    validation = CrossValidation(training_set(), SETTINGS, SearchConfig(folds=2), seed=0)
+    with pytest.raises(EnoughError):
+        validation.run(on_epoch=stop)
+    assert len(validation.curves["train_loss"]) == 5
+    assert validation.scores == {}
+    assert validation.seconds > 0
+
+
+def test_normalisation_and_labels_come_from_the_training_part_of_a_fold() -> None:
+    """A validation case with huge values must not change what the network is trained on."""
+    data, search = training_set(), SearchConfig(folds=2)
+    (train, held_out), _ = folds_of(data, search, 0)
+    values = data.cases.values.copy()
+    values[held_out] *= 1000.0
+    spoiled = TrainingSet("spoiled", Collection(values, data.cases.lengths, data.cases.labels))
+
+    from tsbench.search.objective import _FoldJob
+
+    clean_job = _FoldJob.make(data, (train, held_out), SETTINGS, 0)
+    spoiled_job = _FoldJob.make(spoiled, (train, held_out), SETTINGS, 0)
+    np.testing.assert_array_equal(clean_job.job.series.values, spoiled_job.job.series.values)
+    assert np.abs(spoiled_job.series.values).max() > 100 * np.abs(clean_job.series.values).max()
+
+
+def test_unequal_lengths_are_cross_validated() -> None:
+    data = training_set("JapaneseVowels")
+    keep = np.concatenate([np.flatnonzero(data.cases.labels == label)[:6] for label in data.cases.classes])
+    small = TrainingSet("small", data.cases.subset(keep))
+    settings = SETTINGS.model_copy(update={"training": TrainingConfig(epochs=2)})
+    validation = CrossValidation(small, settings, SearchConfig(folds=2), seed=0)
+    validation.run()
+    assert 0 <= validation.scores["accuracy"] <= 1

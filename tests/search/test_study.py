@@ -1,0 +1,215 @@
+import dataclasses
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from optuna.trial import TrialState
+
+from tsbench.data.archive import Archive
+from tsbench.data.collection import TrainingSet
+from tsbench.errors import SearchError
+from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.recipe.space import parse_space
+from tsbench.search.study import RESULT, Study, StudySpec, derive_seed, meaning_of
+
+SPACE, _ = parse_space({"model.dropout": {"float": [0.0, 0.5]}}, set())
+
+
+def make(folder: Path, trials: int = 6, concurrency: int = 3, metric: str = "accuracy") -> Study:
+    spec = StudySpec(
+        identity="abc",
+        recipe="tiny",
+        dataset="UnitTest",
+        resample=0,
+        base=HyperparameterConfig(),
+        space=SPACE,
+        search=SearchConfig(trials=trials, metric=metric),
+        concurrency=concurrency,
+        tracking_uri="sqlite:////nowhere/mlflow.db",
+        experiment="1",
+        parent_run="p",
+    )
+    return Study.create(folder, spec, Archive().load("UnitTest").training_set(), "meaning")
+
+
+def finish(study: Study, number: int, value: float, log_loss: float = 1.0) -> None:
+    trial = study.claim(number)
+    assert trial is not None
+    trial.suggest_float("model.dropout", 0.0, 0.5)
+    trial.set_user_attr("hyperparameters", HyperparameterConfig().model_dump(mode="json"))
+    trial.set_user_attr(RESULT, {"cv_accuracy": value, "cv_log_loss": log_loss, "seconds": 2.0, "reason": ""})
+    study.optuna.tell(trial, value)
+
+
+def test_a_study_opens_as_it_was_created(tmp_path: Path) -> None:
+    made = make(tmp_path / "s")
+    opened = Study.open(tmp_path / "s")
+    assert opened.spec == made.spec
+    cases = Archive().load("UnitTest").train
+    np.testing.assert_array_equal(opened.training.cases.values, cases.values)
+    np.testing.assert_array_equal(opened.training.cases.labels, cases.labels)
+    np.testing.assert_array_equal(opened.training.cases.lengths, cases.lengths)
+    assert Study.stored_meaning(tmp_path / "s") == "meaning"
+
+
+def test_a_study_holds_no_test_cases(tmp_path: Path) -> None:
+    make(tmp_path / "s")
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
+        "journal.log",
+        "labels.npy",
+        "lengths.npy",
+        "study.json",
+        "values.npy",
+    ]
+    assert {field.name for field in dataclasses.fields(TrainingSet)} == {"name", "cases"}
+    assert len(np.load(tmp_path / "s" / "labels.npy")) == len(Archive().load("UnitTest").train)
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match="holds no study"):
+        Study.open(tmp_path)
+    assert Study.stored_meaning(tmp_path) is None
+
+
+def test_an_old_study_is_set_aside_and_kept(tmp_path: Path) -> None:
+    make(tmp_path / "s")
+    Study.set_aside(tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+    (kept,) = tmp_path.iterdir()
+    assert kept.name.startswith("s.")
+    assert Study.stored_meaning(kept) == "meaning"
+
+
+def test_as_many_trials_are_queued_as_may_be_in_flight(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", trials=6, concurrency=3)
+    assert study.refill() == [0, 1, 2]
+    assert study.refill() == [0, 1, 2]
+    finish(study, 0, 0.5)
+    assert study.refill() == [1, 2, 3]
+    finish(study, 2, 0.5)
+    assert study.refill() == [1, 3]  # trial 4 waits for the result of trial 1
+    finish(study, 1, 0.5)
+    assert study.refill() == [3, 4, 5]
+    for number in (3, 4, 5):
+        finish(study, number, 0.5)
+    assert study.refill() == []
+    assert study.is_complete()
+
+
+def test_the_total_counts_trials_of_earlier_calls(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", trials=3)
+    for number in (0, 1):
+        study.refill()
+        finish(study, number, 0.5)
+    again = Study.open(tmp_path / "s")
+    assert again.refill() == [2]
+    finish(again, 2, 0.5)
+    assert again.is_complete()
+    assert again.refill() == []
+
+
+def test_a_trial_is_claimed_once(tmp_path: Path) -> None:
+    study = make(tmp_path / "s")
+    study.refill()
+    assert study.claim(1) is not None
+    assert study.claim(1) is None
+    assert Study.open(tmp_path / "s").claim(1) is None
+    finish(study, 0, 0.5)
+    assert study.claim(0) is None
+    assert study.running() == [1]
+
+
+def claim_all(folder: str, count: int, queue: "multiprocessing.Queue[list[int]]") -> None:
+    study = Study.open(Path(folder))
+    queue.put([number for number in range(count) if study.claim(number) is not None])
+
+
+def test_processes_that_race_for_trials_get_each_once(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", trials=12, concurrency=12)
+    assert len(study.refill()) == 12
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    processes = [context.Process(target=claim_all, args=(str(tmp_path / "s"), 12, queue)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    claimed = sorted(number for _ in processes for number in queue.get(timeout=60))
+    for process in processes:
+        process.join(30)
+    assert claimed == list(range(12))
+
+
+def test_a_lost_trial_does_not_count_and_its_parameters_are_tried_again(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", trials=2, concurrency=2)
+    study.refill()
+    lost = study.claim(1)
+    assert lost is not None
+    dropout = lost.suggest_float("model.dropout", 0.0, 0.5)
+    lost.set_user_attr("run", "r1")
+    assert study.fail_lost(1, "its worker was killed") == "r1"
+    assert study.counts() == {"complete": 0, "pruned": 0, "fail": 0, "lost": 1, "running": 0, "waiting": 1}
+    finish(study, 0, 0.5)
+    assert study.refill() == [2]
+    assert not study.is_complete()
+    again = study.claim(2)
+    assert again is not None
+    assert again.suggest_float("model.dropout", 0.0, 0.5) == dropout
+    study.optuna.tell(again, 0.7)
+    assert study.is_complete()
+
+
+def test_a_trial_lost_again_and_again_gives_way_to_another(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", trials=1, concurrency=4)
+    seen = []
+    for number in range(4):
+        assert study.refill() == [number]
+        trial = study.claim(number)
+        assert trial is not None
+        seen.append(trial.suggest_float("model.dropout", 0.0, 0.5))
+        study.fail_lost(number, "killed")
+    assert seen[0] == seen[1] == seen[2] != seen[3]
+
+
+def test_the_best_trial_breaks_ties_by_log_loss_then_by_number(tmp_path: Path) -> None:
+    study = make(tmp_path / "s")
+    assert study.best() is None
+    for number, (value, loss) in enumerate([(0.8, 0.1), (0.9, 0.5), (0.9, 0.4), (0.9, 0.4)]):
+        study.refill()
+        finish(study, number, value, loss)
+    best = study.best()
+    assert best is not None
+    assert (best.number, best.value) == (2, 0.9)
+    assert best.scores == {"cv_accuracy": 0.9, "cv_log_loss": 0.4}
+
+
+def test_log_loss_is_minimised(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", metric="log_loss")
+    assert study.spec.direction == "minimize"
+    for number, value in enumerate([0.8, 0.2, 0.5]):
+        study.refill()
+        finish(study, number, value, value)
+    best = study.best()
+    assert best is not None
+    assert best.number == 1
+
+
+def test_a_pruner_sees_only_trials_far_enough_back(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", trials=6, concurrency=2)
+    for number in range(4):
+        study.refill()
+        finish(study, number, number / 10)
+    study.refill()
+    assert [trial.value for trial in study.visible_to(4).get_trials()] == [0.0, 0.1, 0.2]
+    assert study.visible_to(1).get_trials() == []
+    assert all(trial.state is TrialState.COMPLETE for trial in study.visible_to(4).trials)
+
+
+def test_meaning_depends_on_every_part() -> None:
+    assert meaning_of(a=1, b={"c": 2}) == meaning_of(b={"c": 2}, a=1)
+    assert meaning_of(a=1) != meaning_of(a=2)
+
+
+def test_seeds_differ_by_every_part() -> None:
+    seeds = {derive_seed(*parts) for parts in [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, 1, 2), (0, 2, 1)]}
+    assert len(seeds) == 7
+    assert derive_seed(5, 1) == derive_seed(5, 1)

@@ -1,0 +1,179 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tsbench.errors import TrackingError
+from tsbench.tracking import names
+from tsbench.tracking.store import DataInput, Store, redacted, resolve_uri
+
+
+def test_a_run_comes_back_with_everything_that_was_logged(store_uri: str) -> None:
+    store = Store(store_uri)
+    experiment = store.experiment("one")
+    parent = store.begin(experiment, "GunPoint", {names.ROLE: "search"})
+    child = store.begin(experiment, "GunPoint trial 0", {names.ROLE: "trial", names.TRIAL: 0}, parent, started=123.5)
+    store.log(child, {"a": 0.5}, {"model.dropout": 0.1}, {"loss": [(1, 3.0), (2, 2.0)]}, {"state": "complete"})
+    store.end(child)
+
+    record = next(store.runs("one", "tags.`tsbench.role` = 'trial'"))
+    assert record.name == "GunPoint trial 0"
+    assert record.status == "FINISHED"
+    assert record.started == 123.5
+    assert record.metrics == {"a": 0.5, "loss": 2.0}
+    assert record.params == {"model.dropout": "0.1"}
+    assert record.tags["mlflow.parentRunId"] == parent
+    assert record.tags["state"] == "complete"
+    history = store.client.get_metric_history(child, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0)]
+
+
+def test_more_than_one_call_takes_is_logged_in_several(store_uri: str) -> None:
+    store = Store(store_uri)
+    run = store.begin(store.experiment("many"), "run", {})
+    metrics = {f"m{i}": float(i) for i in range(1900)}
+    params = {f"p{i}": i for i in range(250)}
+    store.log(run, metrics, params)
+    data = store.client.get_run(run).data
+    assert data.metrics == metrics
+    assert len(data.params) == 250
+
+
+def test_long_curves_are_thinned_and_keep_their_last_point(store_uri: str) -> None:
+    store = Store(store_uri)
+    run = store.begin(store.experiment("long"), "run", {})
+    store.log(run, curves={"loss": [(step, 1 / step) for step in range(1, 1502)]})
+    steps = [point.step for point in store.client.get_metric_history(run, "loss")]
+    assert len(steps) <= 200
+    assert max(steps) == 1501
+    assert store.client.get_run(run).data.metrics["loss"] == pytest.approx(1 / 1501)
+
+
+def test_runs_are_read_past_the_first_page(store_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tsbench.tracking.store.PAGE", 3)
+    store = Store(store_uri)
+    experiment = store.experiment("pages")
+    made = [store.begin(experiment, f"run {i}", {}, started=1000.0 + i) for i in range(8)]
+    assert [record.run_id for record in store.runs("pages")] == made
+
+
+def test_artifacts_of_a_sqlite_store_lie_beside_it(store_uri: str, tmp_path: Path) -> None:
+    store = Store(store_uri)
+    run = store.begin(store.experiment("files"), "run", {})
+    store.log_text(run, "hello", "note.txt")
+    assert (tmp_path / "mlartifacts" / "files" / run / "artifacts" / "note.txt").read_text() == "hello"
+
+
+def test_data_inputs_show_digest_source_and_context(store_uri: str) -> None:
+    store = Store(store_uri)
+    run = store.begin(store.experiment("inputs"), "run", {})
+    store.log_inputs(run, [DataInput("GunPoint train", "train", "f" * 64, "/data/GunPoint", 50, 1, 150)])
+    (logged,) = store.client.get_run(run).inputs.dataset_inputs
+    assert logged.dataset.name == "GunPoint train"
+    assert logged.dataset.digest == "f" * 36
+    assert json.loads(logged.dataset.source) == {"uri": "/data/GunPoint"}
+    assert json.loads(logged.dataset.profile) == {"cases": 50, "channels": 1, "length": 150}
+    assert logged.tags[0].value == "train"
+
+
+def test_an_unknown_experiment_is_named_with_those_there(store_uri: str) -> None:
+    store = Store(store_uri)
+    store.experiment("here")
+    with pytest.raises(TrackingError, match="has no experiment 'there'; experiments there: here"):
+        list(store.runs("there"))
+
+
+def test_a_deleted_experiment_is_refused_with_what_to_do(store_uri: str) -> None:
+    store = Store(store_uri)
+    store.client.delete_experiment(store.experiment("gone"))
+    with pytest.raises(TrackingError, match=r"'gone' was deleted; restore it in the MLflow UI, or rename the recipe"):
+        store.experiment("gone")
+
+
+def test_resume_finds_only_runs_that_are_there(store_uri: str) -> None:
+    store = Store(store_uri)
+    run = store.begin(store.experiment("again"), "run", {})
+    store.end(run)
+    assert store.resume(run)
+    assert store.client.get_run(run).info.status == "RUNNING"
+    assert not store.resume("0" * 32)
+    store.client.delete_run(run)
+    assert not store.resume(run)
+
+
+def test_a_folder_is_refused_as_a_store() -> None:
+    for uri in ("./mlruns", "file:///tmp/mlruns"):
+        with pytest.raises(TrackingError, match="is a folder, which MLflow no longer accepts"):
+            resolve_uri(uri)
+
+
+def test_a_relative_sqlite_path_means_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resolve_uri("sqlite:///mlflow.db") == f"sqlite:///{tmp_path}/mlflow.db"
+    assert Store("sqlite:///mlflow.db").database == tmp_path / "mlflow.db"
+
+
+def test_a_password_never_shows() -> None:
+    assert redacted("postgresql://me:secret@db:5432/x") == "postgresql://me:***@db:5432/x"
+    assert redacted("sqlite:///mlflow.db") == "sqlite:///mlflow.db"
+
+
+def test_a_store_that_cannot_be_written_ends_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("this is not a database, and too long to be taken for an empty one" * 20)
+    with pytest.raises(TrackingError, match=r"the MLflow store sqlite:.* failed: .*not a database"):
+        Store(f"sqlite:///{tmp_path}/mlflow.db").prepare()
+
+
+def test_a_logged_model_loads_and_predicts_in_a_fresh_process(store_uri: str, tmp_path: Path) -> None:
+    from tsbench.bench.tasks import _requirements
+    from tsbench.classifiers.network import NetworkEnsemble
+    from tsbench.data.archive import Archive
+    from tsbench.recipe.schema import EncoderConfig, HyperparameterConfig, ModelConfig, TrainingConfig
+
+    data = Archive().load("ItalyPowerDemand")
+    settings = HyperparameterConfig(
+        model=ModelConfig(encoder=EncoderConfig(hidden_size=4, layers=1)), training=TrainingConfig(epochs=2)
+    )
+    ensemble = NetworkEnsemble.fit(data.train, settings, seeds=[0, 1])
+    ensemble.save(tmp_path / "saved")
+    store = Store(store_uri)
+    run = store.begin(store.experiment("models"), "run", {})
+    classes = [str(one) for one in ensemble.classes]
+    uri = store.log_model(
+        run, tmp_path / "saved", "tsbench.classifiers.serving", ensemble.channels, classes, _requirements()
+    )
+    np.save(tmp_path / "cases.npy", data.test.values[:20])
+    script = f"""
+import mlflow, numpy as np
+mlflow.set_tracking_uri({store_uri!r})
+model = mlflow.pyfunc.load_model({uri!r})
+table = model.predict(np.load({str(tmp_path / "cases.npy")!r}))
+table.to_json({str(tmp_path / "table.json")!r}, orient="split")
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=120)
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert table["columns"] == ["label", "probability_1", "probability_2"]
+    expected = ensemble.predict_proba(data.test.subset(np.arange(20)))
+    np.testing.assert_allclose([row[1:] for row in table["data"]], expected, atol=1e-9)
+    assert [row[0] for row in table["data"]] == list(ensemble.classes[expected.argmax(axis=1)])
+    saved = sorted(path.name for path in tmp_path.joinpath("mlartifacts").rglob("*") if path.is_file())
+    assert not [name for name in saved if name.endswith((".pkl", ".pickle"))]
+
+
+def test_git_commit_is_none_outside_git_and_marks_changes(tmp_path: Path) -> None:
+    from tsbench.tracking.provenance import git_commit
+
+    assert git_commit(tmp_path) is None
+    run = ["git", "-c", "user.name=t", "-c", "user.email=t@t"]
+    subprocess.run([*run, "init", "-q", "."], cwd=tmp_path, check=True)
+    (tmp_path / "a").write_text("1")
+    subprocess.run([*run, "add", "a"], cwd=tmp_path, check=True)
+    subprocess.run([*run, "commit", "-qm", "a"], cwd=tmp_path, check=True)
+    clean = git_commit(tmp_path)
+    assert clean is not None
+    assert len(clean) == 40
+    (tmp_path / "a").write_text("2")
+    assert git_commit(tmp_path) == f"{clean}-dirty"
