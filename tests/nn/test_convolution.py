@@ -131,15 +131,13 @@ def test_convolution_is_zero_on_padded_steps_whatever_the_shift(training):
         convolution.norm.bias.fill_(3.0)
     y = convolution(x, valid)
     assert y.transpose(1, 2)[~valid].abs().max() == 0
-    assert y.transpose(1, 2)[valid].abs().min(dim=0).values.max() > 0
+    assert y.transpose(1, 2)[valid].mean() > 1
 
 
 @pytest.mark.parametrize(("steps", "stride"), [(12, 1), (12, 3), (13, 3), (14, 3), (2, 3), (7, 7), (7, 10)])
 def test_average_steps_with_a_ragged_last_window_is_the_plain_mean_of_the_remaining_steps(steps, stride):
     x = series(2, 3, steps)
-    expected = np.stack(
-        [x.numpy()[:, :, i : i + stride].mean(axis=2) for i in range(0, steps, stride)], axis=2
-    )
+    expected = np.stack([x.numpy()[:, :, i : i + stride].mean(axis=2) for i in range(0, steps, stride)], axis=2)
     actual, valid = average_steps(x, None, stride)
     assert valid is None
     assert actual.shape[2] == -(-steps // stride)

@@ -1,0 +1,81 @@
+"""What Optuna, MLflow and processes cost beside the training itself."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.benchmarks.table import Row
+from tsbench.bench.plan import make_plan
+from tsbench.bench.progress import PlainDisplay
+from tsbench.bench.run import BenchmarkRun
+from tsbench.classifiers.baselines import BASELINES
+from tsbench.recipe.loading import load_recipe
+from tsbench.tracking import names
+from tsbench.tracking.store import RunRecord
+
+ROOT = Path(__file__).parents[2]
+TRIALS = 80
+
+
+def measure_trials() -> list[Row]:
+    """The cost of a trial, between the start of the first and the end of the last of many short ones."""
+    runs, _ = _carry_out(
+        f"search.trials={TRIALS}",
+        "search.timeout=null",
+        "search.pruner=none",
+        "datasets=[ItalyPowerDemand]",
+        "training.epochs=20",
+        "baselines=[]",
+        "evaluation.ensemble=1",
+        "execution.workers=2",
+        "execution.device=cpu",
+    )
+    trials = _of(runs, "trial")
+    steady = sorted(trials, key=lambda run: run.started)[4:]  # the first ones wait for the workers' imports
+    wall = max(run.finished or 0 for run in steady) - min(run.started for run in steady)
+    training = sum(run.metrics["fit_seconds"] for run in steady)
+    each = 1000 * (2 * wall - training) / len(steady)
+    recording = 1000 * sum((run.finished or 0) - run.started - run.metrics["fit_seconds"] for run in steady)
+    return [
+        Row(
+            "orchestration of a trial, two workers",
+            each,
+            "ms",
+            50,
+            f"{len(steady)} trials of {training / len(steady):.2f} s; all that is not training",
+        ),
+        Row("of which MLflow", recording / len(steady), "ms", None, "between a trial's run's start and end"),
+    ]
+
+
+def measure_quickstart() -> list[Row]:
+    """The share of the quickstart's core time that is not training or fitting."""
+    runs, wall = _carry_out("execution.workers=2", "execution.device=cpu")
+    trials, models, baselines = (_of(runs, role) for role in ("trial", "model", "baseline"))
+    work = sum(run.metrics["fit_seconds"] for run in trials + models)
+    work += sum((run.finished or 0) - run.started for run in baselines)
+    rows = [Row("quickstart, wall time", wall, "s", 240, f"{len(trials)} trials, two workers")]
+    share = 100 * (1 - work / (2 * wall))
+    remark = "all core time that is no training or baseline: processes, imports, MLflow, Optuna, idle ends"
+    return [*rows, Row("quickstart, orchestration's share of core time", share, "%", 5, remark)]
+
+
+def _carry_out(*overrides: str) -> tuple[list[RunRecord], float]:
+    with tempfile.TemporaryDirectory() as folder:
+        uri = f"tracking.uri=sqlite:///{folder}/mlflow.db"
+        loaded = load_recipe(ROOT / "recipes" / "quickstart.yaml", [*overrides, uri], BASELINES)
+        plan = make_plan(loaded)
+        started = time.perf_counter()
+        failures = BenchmarkRun(plan, PlainDisplay(Console(file=StringIO()))).carry_out()
+        wall = time.perf_counter() - started
+        assert not failures, failures
+        return list(plan.store.runs(loaded.recipe.name)), wall
+
+
+def _of(runs: list[RunRecord], role: str) -> list[RunRecord]:
+    return [run for run in runs if run.tags.get(names.ROLE) == role]

@@ -1,0 +1,304 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.conftest import RECIPE
+from tsbench.cli import app
+
+Write = Callable[..., Path]
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+def tsbench(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The installed command, in a process of its own."""
+    command = [str(Path(sys.executable).with_name("tsbench")), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The tiny recipe searched by the installed command, with the default store in its folder."""
+    folder = tmp_path_factory.mktemp("searched")
+    (folder / "tiny.yaml").write_text(RECIPE)
+    return folder, tsbench("search", "tiny.yaml", cwd=folder)
+
+
+def test_help_names_every_verb() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for verb in ("search", "compare", "validate", "schema", "init", "ui", "datasets"):
+        assert f"\n  {verb} " in result.output
+        assert run(verb, "--help").exit_code == 0
+
+
+def test_version() -> None:
+    from tsbench import __version__
+
+    assert run("--version").output == f"tsbench {__version__}\n"
+
+
+def test_search_ends_with_the_table_and_the_line_that_opens_mlflow(
+    searched: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    _, done = searched
+    assert done.returncode == 0, done.stderr
+    for title in ("classifier", "cv accuracy", "test accuracy", "balanced accuracy", "fit seconds", "network", "dummy"):
+        assert title in done.stdout
+    assert "Browse it in MLflow: tsbench ui tiny.yaml\n" in done.stdout
+    assert "Accuracy on the archive's own split." in done.stdout
+    assert "ItalyPowerDemand: searching, 4/4 trials, best cv accuracy" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_compare_reads_what_search_recorded(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, _ = searched
+    by_name = tsbench("compare", "tiny", "--format", "json", cwd=folder)
+    tree = json.loads(by_name.stdout)
+    assert tree["datasets"] == ["ItalyPowerDemand"]
+    assert tree["classifiers"] == ["network", "dummy"]
+    assert tree["accuracy"]["ItalyPowerDemand"]["dummy"] == 0.49854227405247814
+    assert set(tree["rank"]) == {"network", "dummy"}
+    assert tree["missing"] == []
+    by_recipe = tsbench("compare", "tiny.yaml", "--format", "json", cwd=folder)
+    assert json.loads(by_recipe.stdout) == tree
+    alone = tsbench("compare", "--format", "csv", cwd=folder)
+    assert alone.stdout.startswith("dataset,network,dummy\nItalyPowerDemand,")
+
+
+def test_compare_in_every_format(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, _ = searched
+    uri = f"sqlite:///{folder}/mlflow.db"
+    for format_ in ("table", "csv", "json", "markdown"):
+        result = run("compare", "tiny", "--tracking-uri", uri, "--format", format_)
+        assert result.exit_code == 0
+        assert "ItalyPowerDemand" in result.output
+    assert run("compare", "tiny", "--tracking-uri", uri, "--format", "xml").exit_code == 2
+
+
+def test_compare_of_an_unknown_name_and_of_no_store(
+    searched: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    folder, _ = searched
+    unknown = run("compare", "nobody", "--tracking-uri", f"sqlite:///{folder}/mlflow.db")
+    assert unknown.exit_code == 1
+    assert "has no experiment 'nobody'; experiments there: tiny" in unknown.output
+    absent = run("compare", "tiny", "--tracking-uri", f"sqlite:///{tmp_path}/none.db")
+    assert absent.exit_code == 2
+    assert "there is no MLflow store at" in absent.output
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_wrong_recipe_is_reported_whole_with_exit_code_2(recipe_file: Write) -> None:
+    path = recipe_file(("trials: 4", "trails: 4"), ("epochs: 4", "epochs: four"), ("[dummy]", "[dumy]"))
+    for verb in ("validate", "search"):
+        result = run(verb, path)
+        assert result.exit_code == 2
+        assert f"{path}:7:19 training.epochs: " not in result.output
+        lines = result.output.splitlines()
+        assert f"{path}:7:12 training.epochs: expected a whole number, got 'four'" in lines
+        assert f"{path}:11:10 search.trails: unknown key; did you mean 'trials'?" in lines
+        assert f"{path}:13:13 baselines.0: unknown baseline 'dumy'; did you mean 'dummy'?" in lines
+        assert len(lines) == 3
+
+
+def test_validate_says_what_it_found(recipe_file: Write) -> None:
+    path = recipe_file()
+    result = run("validate", path)
+    assert result.exit_code == 0
+    assert result.output == f"{path}: fine; 1 data sets, 2 settings searched, 1 baselines\n"
+    assert run("validate", path, "--set", "search.trials=0").exit_code == 2
+
+
+def test_dry_run_prints_the_plan_and_does_nothing(recipe_file: Write, tmp_path: Path) -> None:
+    path = recipe_file()
+    before = sorted(tmp_path.iterdir())
+    result = run("search", path, "--dry-run", "--set", "search.trials=30")
+    assert result.exit_code == 0
+    assert "# 1 studies of 30 trials" in result.output
+    assert "label_smoothing: 0.0" in result.output
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_data_set_that_is_not_there_is_told_before_anything_runs(recipe_file: Write, tmp_path: Path) -> None:
+    path = recipe_file(
+        ("[ItalyPowerDemand]", "[ItalyPowerDemandd, GunPint]"), ("name: tiny", f"name: tiny\narchive: {tmp_path}/a")
+    )
+    result = run("search", path)
+    assert result.exit_code == 2
+    assert (
+        f"Put ItalyPowerDemandd_TRAIN.ts and ItalyPowerDemandd_TEST.ts into {tmp_path}/a/ItalyPowerDemandd"
+        in result.output
+    )
+    assert "Names close to it, at hand: GunPoint." in result.output
+    assert not (tmp_path / ".tsbench").exists()
+
+
+def test_a_failed_unit_ends_with_exit_code_1(recipe_file: Write) -> None:
+    path = recipe_file(("float: [1e-3, 1e-1], log: true", "choice: [1.0e+30]"), ("trials: 4", "trials: 1"))
+    result = run("search", path, "--set", "training.max_gradient_norm=null")
+    assert result.exit_code == 1
+    assert "What failed:\n  ItalyPowerDemand: no trial was completed" in result.output
+    assert "dummy" in result.output
+
+
+def test_ctrl_c_ends_the_search_with_130_and_it_can_be_continued(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(RECIPE.replace("epochs: 4", "epochs: 150").replace("trials: 4", "trials: 1"))
+    command = [str(Path(sys.executable).with_name("tsbench")), "search", "tiny.yaml"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    from tsbench.search.study import Study
+
+    folder = tmp_path / ".tsbench" / "tiny" / "ItalyPowerDemand"
+    deadline = time.monotonic() + 90
+    while Study.stored_meaning(folder) is None or not Study.open(folder).running():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted. The same command continues where it stopped." in errors
+    assert "Traceback" not in errors
+    study = Study.open(folder)
+    assert study.running() == []
+    assert study.counts()["lost"] == 1
+    from tsbench.tracking.store import Store
+
+    store = Store(f"sqlite:///{tmp_path}/mlflow.db")
+    assert not [run for run in store.runs("tiny") if run.status == "RUNNING"]
+    done = tsbench("search", "tiny.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert study.counts()["complete"] == 1
+
+
+def test_init_writes_a_recipe_that_validates_and_searches_the_default_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("init", "mine").output == "Wrote mine.yaml. Name your data sets in it, then: tsbench search mine.yaml\n"
+    validated = run("validate", "mine.yaml")
+    assert validated.exit_code == 0
+    assert "18 settings searched" in validated.output
+    again = run("init", "mine")
+    assert again.exit_code == 2
+    assert "mine.yaml: this file is there already" in again.output
+    assert run("init", "not/there").exit_code == 2
+    assert run("init", "two words").exit_code == 2
+
+
+def test_a_recipe_with_every_line_of_the_template_given_is_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the template says of defaults is what the schema has."""
+    from tsbench.recipe.loading import load_recipe
+    from tsbench.recipe.schema import HyperparameterConfig
+    from tsbench.recipe.template import template
+
+    text = template("mine").replace("space: default", "space: {}")
+    head, _, rest = text.partition("# Fixed values.")
+    fixed, _, tail = rest.partition("\nspace:")
+    lines = [line.removeprefix("# ") for line in fixed.splitlines()[1:] if line.startswith("# ")]
+    path = tmp_path / "mine.yaml"
+    path.write_text(head + "\n".join(lines) + "\nspace:" + tail)
+    assert "hidden_size: 64" in path.read_text()
+    assert load_recipe(path).recipe.hyperparameters == HyperparameterConfig()
+
+
+def test_schema_is_json_schema_of_the_whole_tree() -> None:
+    tree = json.loads(run("schema").output)
+    assert tree["$schema"].startswith("https://json-schema.org/")
+    assert tree["required"] == ["name", "datasets"]
+    assert tree["additionalProperties"] is False
+    assert tree["$defs"]["SearchConfig"]["properties"]["trials"]["description"].startswith("trials of a study")
+
+
+def test_datasets_lists_what_is_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("datasets")
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line.split() for line in result.output.splitlines() if line.strip()}
+    assert rows["GunPoint"][1:6] == ["50", "150", "1", "150", "2"]
+    assert rows["JapaneseVowels"][1:8] == ["270", "370", "12", "7", "to", "29", "9"]
+    assert "Tecator" not in rows  # regression
+    assert f"Others are downloaded into {tmp_path}/datasets/archive" in result.output
+
+
+def test_ui_serves_mlflow_on_this_machine_only(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    import socket
+
+    folder, _ = searched
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("tsbench")), "ui", "tiny.yaml", "--port", str(port)]
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+                    assert answer.status == 200
+                    break
+            except OSError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.3)
+        body = json.dumps({"max_results": 10}).encode()
+        url = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search"
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert "tiny" in [one["name"] for one in json.load(answer)["experiments"]]
+        taken = tsbench("ui", "tiny.yaml", "--port", str(port), cwd=folder)
+        assert taken.returncode == 1
+        assert f"port {port} on 127.0.0.1 cannot be used" in taken.stderr
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """Top-level modules that a command has imported when it ends."""
+    script = (
+        "import sys, contextlib, io\n"
+        "from tsbench.cli import app\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        f"    app({list(arguments)!r})\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.split())
+
+
+HEAVY = {"torch", "mlflow", "optuna", "sktime", "aeon", "sklearn", "pandas", "scipy", "matplotlib", "numba", "numpy"}
+
+
+def test_help_and_validate_import_nothing_heavy(recipe_file: Write) -> None:
+    assert not imported_by("--help") & (HEAVY | {"pydantic", "ruamel"})
+    assert not imported_by("validate", str(recipe_file())) & HEAVY
+    assert not imported_by("schema") & HEAVY
+
+
+def test_reading_results_does_not_import_torch() -> None:
+    rooms = "tsbench.compare.report, tsbench.compare.results, tsbench.data.archive"
+    script = f"import sys, {rooms}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,170 @@
+import warnings
+from collections import Counter
+
+import numpy as np
+import pytest
+from aeon.benchmarking.resampling import stratified_resample_data
+
+from tsbench.data.archive import Archive
+from tsbench.data.collection import Collection, DataSet
+from tsbench.evaluation.resampling import resample, stratified_folds
+
+
+def labels_of(seed=0, **counts):
+    labels = np.repeat(list(counts), list(counts.values()))
+    return np.random.default_rng(seed).permutation(labels)
+
+
+LABELS = [
+    labels_of(a=10, b=10),
+    labels_of(a=31, b=7, c=5),
+    labels_of(a=5, b=6, c=7, d=8),
+    labels_of(a=100, b=9),
+]
+
+
+def folds_of(*args, **kwargs):
+    """The folds, a warning being an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return stratified_folds(*args, **kwargs)
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+@pytest.mark.parametrize("labels", LABELS)
+def test_each_case_is_validated_on_exactly_once_and_trained_on_in_every_other_fold(labels, folds):
+    found = folds_of(labels, folds, seed=0)
+    assert len(found) == folds
+    assert sorted(np.concatenate([validation for _, validation in found])) == list(range(len(labels)))
+    for train, validation in found:
+        assert sorted([*train, *validation]) == list(range(len(labels)))
+        assert train.tolist() == sorted(train)
+        assert validation.tolist() == sorted(validation)
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+@pytest.mark.parametrize("labels", LABELS)
+def test_each_fold_keeps_each_classs_share_within_one_case(labels, folds):
+    for one, count in Counter(labels).items():
+        for _, validation in folds_of(labels, folds, seed=1):
+            assert abs((labels[validation] == one).sum() - count / folds) < 1
+
+
+def test_folds_depend_on_the_seed_alone():
+    labels = LABELS[1]
+    first, second, other = (folds_of(labels, 3, seed) for seed in (5, 5, 6))
+    assert [part.tolist() for fold in first for part in fold] == [part.tolist() for fold in second for part in fold]
+    assert [fold[1].tolist() for fold in first] != [fold[1].tolist() for fold in other]
+
+
+def test_cases_are_shuffled_before_they_are_dealt_out():
+    labels = np.repeat(["a", "b"], 20)
+    _, validation = folds_of(labels, 2, seed=0)[0]
+    assert validation.tolist() != [*range(10), *range(20, 30)]
+
+
+@pytest.mark.parametrize(("smallest", "asked"), [(2, 3), (2, 10), (3, 5), (4, 5)])
+def test_there_are_as_many_folds_as_the_smallest_class_has_cases_and_the_warning_names_it(smallest, asked):
+    labels = labels_of(many=20, few=smallest)
+    words = f"^{smallest} folds in place of {asked}: class 'few' has {smallest} training cases$"
+    with pytest.warns(UserWarning, match=words) as raised:
+        found = stratified_folds(labels, asked, seed=0)
+    assert len(raised) == 1
+    assert len(found) == smallest
+    assert all((labels[validation] == "few").sum() == 1 for _, validation in found)
+
+
+def test_a_class_of_one_case_is_always_trained_on_and_never_validated_on():
+    labels = labels_of(a=9, b=8, lonely=1, only=1)
+    single = np.flatnonzero(np.isin(labels, ["lonely", "only"])).tolist()
+    with pytest.warns(UserWarning, match="of a single training case .* are trained on, never validated on") as raised:
+        found = stratified_folds(labels, 4, seed=0)
+    assert len(raised) == 1
+    assert "'lonely'" in str(raised[0].message)
+    assert "'only'" in str(raised[0].message)
+    assert len(found) == 4
+    for train, validation in found:
+        assert set(single) <= set(train)
+        assert not set(single) & set(validation)
+        assert train.tolist() == sorted(train)
+    validated = np.concatenate([validation for _, validation in found])
+    assert sorted([*validated, *single]) == list(range(len(labels)))
+
+
+def test_classes_of_a_single_case_each_cannot_be_split():
+    with pytest.raises(ValueError, match="every class has a single case"):
+        stratified_folds(np.array(["a", "b", "c"]), 2, seed=0)
+
+
+@pytest.fixture(scope="module")
+def arrow_head():
+    return Archive().load("ArrowHead")
+
+
+@pytest.fixture(scope="module")
+def japanese_vowels():
+    return Archive().load("JapaneseVowels")
+
+
+def test_resample_0_is_the_archives_own_split(arrow_head):
+    assert resample(arrow_head, 0) is arrow_head
+
+
+@pytest.mark.parametrize("number", [1, 2, 29])
+def test_a_resample_is_the_one_that_aeon_draws_with_its_number_as_the_seed(arrow_head, number):
+    drawn = resample(arrow_head, number)
+    train, test = arrow_head.train, arrow_head.test
+    expected = stratified_resample_data(train.values, train.labels, test.values, test.labels, random_state=number)
+    actual = (drawn.train.values, drawn.train.labels, drawn.test.values, drawn.test.labels)
+    for ours, theirs in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert drawn.resample == number
+    assert drawn.name == "ArrowHead"
+    assert (drawn.source, drawn.files) == (arrow_head.source, arrow_head.files)
+
+
+@pytest.mark.parametrize("name", ["ArrowHead", "JapaneseVowels", "UnitTest"])
+def test_a_resample_keeps_the_training_count_of_each_class(name):
+    dataset = Archive().load(name)
+    drawn = resample(dataset, 3)
+    assert Counter(drawn.train.labels) == Counter(dataset.train.labels)
+    assert Counter(drawn.test.labels) == Counter(dataset.test.labels)
+
+
+def case_texts(*collections):
+    return sorted(
+        f"{label} {case.tolist()}"
+        for collection in collections
+        for label, case in zip(collection.labels, collection.cases(), strict=True)
+    )
+
+
+def test_a_resample_of_unequal_lengths_holds_the_same_cases_and_draws_as_aeon_does(japanese_vowels):
+    drawn = resample(japanese_vowels, 1)
+    train, test = japanese_vowels.train, japanese_vowels.test
+    assert not train.equal_length
+    assert case_texts(drawn.train, drawn.test) == case_texts(train, test)
+    expected = stratified_resample_data(train.cases(), train.labels, test.cases(), test.labels, random_state=1)
+    np.testing.assert_array_equal(drawn.train.labels, expected[1])
+    for ours, theirs in zip(drawn.train.cases(), expected[0], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    padded = np.arange(drawn.train.length) >= drawn.train.lengths[:, None]
+    assert (drawn.train.values.transpose(0, 2, 1)[padded] == 0).all()
+
+
+def test_resamples_differ_from_each_other_and_from_the_archives_split(arrow_head):
+    digests = {resample(arrow_head, number).train.digest() for number in range(4)}
+    assert len(digests) == 4
+    assert resample(arrow_head, 2).train.digest() == resample(arrow_head, 2).train.digest()
+
+
+def test_cases_of_train_and_test_that_differ_in_length_are_pooled():
+    def collection(length, value):
+        values = np.full((4, 1, length), value)
+        return Collection(values, np.full(4, length), np.array(["a", "a", "b", "b"]))
+
+    dataset = DataSet("made up", collection(5, 1.0), collection(8, 2.0))
+    drawn = resample(dataset, 1)
+    assert sorted([*drawn.train.lengths, *drawn.test.lengths]) == [5] * 4 + [8] * 4
+    for case in [*drawn.train.cases(), *drawn.test.cases()]:
+        assert (case == (1.0 if case.shape[1] == 5 else 2.0)).all()

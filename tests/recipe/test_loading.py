@@ -1,0 +1,570 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tsbench.classifiers.baselines import BASELINES
+from tsbench.errors import RecipeError
+from tsbench.recipe.loading import load_recipe
+from tsbench.recipe.schema import ModelConfig, SearchConfig
+from tsbench.recipe.space import Choice, FloatRange
+
+SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+BASE = "name: small\ndatasets: [GunPoint]\n"  # what a test appends begins in line 3
+TOP = (
+    "model, training, preprocessing, name, datasets, archive, space, search, evaluation, baselines, tracking, execution"
+)
+NAMES = "may hold letters, digits, '-', '_' and '.', and must begin with a letter or digit"
+DURATION = "expected a duration such as '90 s', '3 min' or '2 h'"
+
+
+@pytest.fixture
+def load(tmp_path):
+    def loaded(text, *overrides, baselines=None):
+        path = tmp_path / "recipe.yaml"
+        path.write_bytes(text.encode())
+        return load_recipe(path, overrides, baselines)
+
+    return loaded
+
+
+@pytest.fixture
+def problems(load, tmp_path):
+    """The sentences that a recipe is refused with, its folder left out."""
+
+    def of(text, *overrides, baselines=None):
+        with pytest.raises(RecipeError) as caught:
+            load(text, *overrides, baselines=baselines)
+        assert str(caught.value).split("\n") == list(caught.value.problems)
+        return [one.replace(f"{tmp_path}/", "") for one in caught.value.problems]
+
+    return of
+
+
+# --- keys
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("serch: {}\n", "recipe.yaml:3:1 serch: unknown key; did you mean 'search'?"),
+        ("zzz: 1\n", f"recipe.yaml:3:1 zzz: unknown key; known here: {TOP}"),
+        ("search: {trails: 3}\n", "recipe.yaml:3:10 search.trails: unknown key; did you mean 'trials'?"),
+        ("search:\n  seed: 1\n  trails: 3\n", "recipe.yaml:5:3 search.trails: unknown key; did you mean 'trials'?"),
+        (
+            "model:\n  encoder:\n    hiden_size: 3\n",
+            "recipe.yaml:5:5 model.encoder.hiden_size: unknown key; did you mean 'hidden_size'?",
+        ),
+        (
+            "search:\n  xyz: 3\n",
+            "recipe.yaml:4:3 search.xyz: unknown key; "
+            "known here: trials, timeout, sampler, pruner, folds, metric, seed, concurrency",
+        ),
+    ],
+)
+def test_a_mistyped_key_is_refused_with_its_place_and_what_was_meant(problems, text, sentence):
+    assert problems(BASE + text) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("datasets: [GunPoint]\n", ["recipe.yaml:1:1 name: this key is required"]),
+        ("name: small\n", ["recipe.yaml:1:1 datasets: this key is required"]),
+        ("{}\n", ["recipe.yaml:1:1 datasets: this key is required", "recipe.yaml:1:1 name: this key is required"]),
+    ],
+)
+def test_a_key_that_is_required_is_asked_for(problems, text, sentences):
+    assert problems(text) == sentences
+
+
+# --- values
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("search: {trials: three}\n", "3:10 search.trials: expected a whole number, got 'three'"),
+        ("search: {trials: 3.0}\n", "3:10 search.trials: expected a whole number, got 3.0"),
+        ("search: {trials: 1e2}\n", "3:10 search.trials: expected a whole number, got 100.0"),
+        ('search: {trials: "3"}\n', "3:10 search.trials: expected a whole number, got '3'"),
+        ("search: {trials: [3]}\n", "3:10 search.trials: expected a whole number, got [3]"),
+        ("search: {trials: 2020-01-01}\n", "3:10 search.trials: expected a whole number, got '2020-01-01'"),
+        ("model: {dropout: low}\n", "3:9 model.dropout: expected a number, got 'low'"),
+        ("model: {dropout: .nan}\n", "3:9 model.dropout: expected a finite number, got nan"),
+        (
+            "training: {learning_rate: .inf}\n",
+            "3:12 training.learning_rate: expected a finite number, got inf",
+        ),
+        ("model: {skip: no}\n", "3:9 model.skip: expected true or false, got 'no'"),
+        ("model: [a]\n", "3:1 model: expected a mapping of keys to values, got ['a']"),
+        ("model: text\n", "3:1 model: expected a mapping of keys to values, got 'text'"),
+        ("model: {encoder: 3}\n", "3:9 model.encoder: expected a mapping of keys to values, got 3"),
+        ("baselines: dummy\n", "3:1 baselines: expected a list, got 'dummy'"),
+        (
+            "model: {convolution: {kernels: 3}}\n",
+            "3:23 model.convolution.kernels: expected a list, got 3",
+        ),
+        ("tracking: {uri: 3}\n", "3:12 tracking.uri: expected a text, got 3"),
+        ("tracking: {uri: ''}\n", "3:12 tracking.uri: expected a text that is not empty, got ''"),
+        (
+            "execution: {workers: '2'}\n",
+            "3:13 execution.workers: expected 'auto' or a whole number of at least 1, got '2'",
+        ),
+        (
+            "training: {max_gradient_norm: 0}\n",
+            "3:12 training.max_gradient_norm: expected a number greater than 0, or null for none, got 0",
+        ),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_and_never_converted(problems, text, sentence):
+    assert problems(BASE + text) == [f"recipe.yaml:{sentence}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("search: {trials: 0}\n", "3:10 search.trials: must be at least 1, got 0"),
+        ("search: {folds: 1}\n", "3:10 search.folds: must be at least 2, got 1"),
+        ("search: {seed: 4294967296}\n", "3:10 search.seed: must be less than 4294967296, got 4294967296"),
+        ("search: {seed: -1}\n", "3:10 search.seed: must be at least 0, got -1"),
+        ("model: {dropout: 1.0}\n", "3:9 model.dropout: must be less than 1.0, got 1.0"),
+        ("model: {dropout: -0.1}\n", "3:9 model.dropout: must be at least 0.0, got -0.1"),
+        (
+            "training: {learning_rate: 0}\n",
+            "3:12 training.learning_rate: must be greater than 0.0, got 0",
+        ),
+        (
+            "model: {convolution: {kernels: [3, 0]}}\n",
+            "3:36 model.convolution.kernels.1: must be at least 1, got 0",
+        ),
+        (
+            "model: {convolution: {kernels: []}}\n",
+            "3:23 model.convolution.kernels: expected at least one value, got []",
+        ),
+        (
+            "execution: {workers: 0}\n",
+            "3:13 execution.workers: expected 'auto' or a whole number of at least 1, got 0",
+        ),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_with_the_bound(problems, text, sentence):
+    assert problems(BASE + text) == [f"recipe.yaml:{sentence}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "model: {encoder: {type: lstmm}}\n",
+            "3:19 model.encoder.type: expected one of lstm, gru, transformer, none, got 'lstmm'; did you mean 'lstm'?",
+        ),
+        (
+            "model: {attention: {type: dual}}\n",
+            "3:21 model.attention.type: expected one of none, single, multi, got 'dual'",
+        ),
+        (
+            "search: {metric: acuracy}\n",
+            "3:10 search.metric: expected one of accuracy, balanced_accuracy, f1_macro, log_loss, roc_auc, "
+            "got 'acuracy'; did you mean 'accuracy'?",
+        ),
+        ("model: {pooling: 3}\n", "3:9 model.pooling: expected one of max, average, both, got 3"),
+        ("execution: {device: gpu}\n", "3:13 execution.device: expected auto, cpu, cuda or cuda:N, got 'gpu'"),
+    ],
+)
+def test_a_value_that_is_not_among_the_choices_is_refused_with_them(problems, text, sentence):
+    assert problems(BASE + text) == [f"recipe.yaml:{sentence}"]
+
+
+@pytest.mark.parametrize("value", ["3 mins", "three", "3 min 2 s", "1e3 s", "true"])
+def test_a_bad_duration_is_refused_with_examples(problems, value):
+    given = "True" if value == "true" else repr(value)
+    expected = f"recipe.yaml:3:10 search.timeout: {DURATION}, got {given}"
+    assert problems(f"{BASE}search: {{timeout: {value}}}\n") == [expected]
+
+
+@pytest.mark.parametrize(("value", "given"), [("0", "0"), ("-3", "-3"), ("0 s", "'0 s'")])
+def test_a_duration_must_be_longer_than_nothing(problems, value, given):
+    expected = f"recipe.yaml:3:10 search.timeout: must be longer than 0 s, got {given}"
+    assert problems(f"{BASE}search: {{timeout: {value}}}\n") == [expected]
+
+
+def test_an_unknown_baseline_is_refused_where_the_known_ones_are_given(load, problems):
+    known = ["minirocket", "dummy"]
+    assert problems(f"{BASE}baselines: [dumy]\n", baselines=known) == [
+        "recipe.yaml:3:13 baselines.0: unknown baseline 'dumy'; did you mean 'dummy'?"
+    ]
+    assert problems(f"{BASE}baselines: [dummy, zzz]\n", baselines=known) == [
+        "recipe.yaml:3:20 baselines.1: unknown baseline 'zzz'; known: dummy, minirocket"
+    ]
+    assert load(f"{BASE}baselines: [zzz]\n").recipe.baselines == ("zzz",)
+
+
+def test_a_baseline_or_data_set_named_twice_is_refused(problems):
+    text = "name: small\ndatasets: [A, B, A, B, C]\nbaselines: [dummy, dummy]\n"
+    assert problems(text) == [
+        "recipe.yaml:2:1 datasets: named more than once: A, B",
+        "recipe.yaml:3:1 baselines: named more than once: dummy",
+    ]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "/etc", ".hidden", "a b", "", "..", "a\\b", "é"])
+def test_a_data_set_name_that_could_be_a_path_is_refused(problems, name):
+    expected = f"recipe.yaml:2:12 datasets.0: {NAMES}, got {name!r}"
+    assert problems(f"name: small\ndatasets: ['{name}']\n") == [expected]
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "a/b"])
+def test_a_recipe_name_that_could_be_a_path_is_refused(problems, name):
+    assert problems(f"name: {name}\ndatasets: [A]\n") == [f"recipe.yaml:1:1 name: {NAMES}, got {name!r}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("null", "2:1 datasets: expected a list, got None"),
+        ("GunPoint", "2:1 datasets: expected a list, got 'GunPoint'"),
+        ("{a: 1}", "2:1 datasets: expected a list, got {'a': 1}"),
+        ("[]", "2:1 datasets: expected at least one value, got []"),
+        ("[A, 1]", "2:15 datasets.1: expected a text, got 1"),
+    ],
+)
+def test_the_data_sets_are_a_list_of_names(problems, value, sentence):
+    assert problems(f"name: small\ndatasets: {value}\n") == [f"recipe.yaml:{sentence}"]
+
+
+@pytest.mark.parametrize("group", ["model", "search", "tracking"])
+def test_a_group_whose_keys_are_all_commented_out_means_the_defaults(load, group):
+    recipe = load(f"{BASE}{group}:\n  # nothing\n").recipe
+    assert getattr(recipe, group) == type(getattr(recipe, group))()
+
+
+def test_one_report_holds_all_problems_sorted_by_line(problems):
+    text = (
+        "datasets: ['../x']\n"  # and the name is not there
+        "space:\n"
+        "  model.dropout:\n"
+        "    float: [0.0, 1.5]\n"
+        "  model.drpout: {choice: []}\n"
+        "\n\n\n\n"
+        "search:\n"
+        "  trails: 3\n"
+        "  folds: 1\n"
+        "baselines: [dumy]\n"
+    )
+    assert problems(text, baselines=["dummy"]) == [
+        f"recipe.yaml:1:1 name: this key is required",
+        f"recipe.yaml:1:12 datasets.0: {NAMES}, got '../x'",
+        "recipe.yaml:4:18 space.model.dropout.float.1: not a value of model.dropout: must be less than 1.0, got 1.5",
+        "recipe.yaml:5:3 space.model.drpout: the model has no such setting; did you mean 'model.dropout'?",
+        "recipe.yaml:11:3 search.trails: unknown key; did you mean 'trials'?",
+        "recipe.yaml:12:3 search.folds: must be at least 2, got 1",
+        "recipe.yaml:13:13 baselines.0: unknown baseline 'dumy'; did you mean 'dummy'?",
+    ]
+
+
+# --- files
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("name: [a\n", "recipe.yaml:2:1 not valid YAML: expected ',' or ']', but got '<stream end>'"),
+        ("name: a: b\n", "recipe.yaml:1:8 not valid YAML: mapping values are not allowed here"),
+        ("name: a\n\tb: c\n", "recipe.yaml:2:1 not valid YAML: found character '\\t' that cannot start any token"),
+        ("name: a\n---\nname: b\n", "recipe.yaml:2:1 not valid YAML: but found another document"),
+        ("a: *b\n", "recipe.yaml:1:4 not valid YAML: found undefined alias 'b'"),
+        (
+            f"{BASE}search: {{trials: 1, trials: 2}}\n",
+            'recipe.yaml:3:21 not valid YAML: found duplicate key "trials" with value "2" (original value: "1")',
+        ),
+        (
+            f"{BASE}name: b\n",
+            'recipe.yaml:3:1 not valid YAML: found duplicate key "name" with value "b" (original value: "small")',
+        ),
+    ],
+)
+def test_a_syntax_error_is_reported_with_its_line(problems, text, sentence):
+    assert problems(text) == [sentence]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n", "null\n"])
+def test_an_empty_file_is_refused(problems, text):
+    assert problems(text) == ["recipe.yaml: the file is empty; `tsbench init` writes a recipe to begin from"]
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "[]\n", "just a text\n", "3\n"])
+def test_a_file_that_is_not_a_mapping_is_refused(problems, text):
+    (sentence,) = problems(text)
+    assert sentence.startswith("recipe.yaml:1:1 expected `key: value` lines, got ")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    path = tmp_path / "absent.yaml"
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert str(caught.value) == f"{path}: there is no such file; `tsbench init` writes a recipe to begin from"
+    assert caught.value.exit_code == 2
+
+
+def test_a_folder_is_not_a_recipe(tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: is a folder, not a recipe"
+
+
+@pytest.mark.parametrize(("content", "byte"), [(b"name: \xff\xfe\n", 6), ((BASE).encode("utf-16"), 0)])
+def test_a_file_that_is_not_utf8_is_refused(tmp_path, content, byte):
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert str(caught.value) == f"{path}: is not UTF-8 text (byte {byte})"
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_taken(load, problems):
+    assert load("\ufeff" + BASE.replace("\n", "\r\n")).recipe.name == "small"
+    text = (BASE + "serch: 3\n").replace("\n", "\r\n")
+    assert problems(text) == ["recipe.yaml:3:1 serch: unknown key; did you mean 'search'?"]
+
+
+def test_a_path_may_be_a_text(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(BASE)
+    assert load_recipe(str(path)).path == path
+
+
+# --- YAML 1.2
+
+
+def test_a_number_with_an_exponent_is_a_number_and_no_is_a_text(load):
+    recipe = load("name: no\ndatasets: [on, off]\ntraining: {learning_rate: 1e-4}\nsearch: {timeout: 1_0}\n").recipe
+    assert recipe.name == "no"
+    assert recipe.datasets == ("on", "off")
+    assert recipe.training.learning_rate == 0.0001
+    assert type(recipe.training.learning_rate) is float
+
+
+def test_an_anchor_can_be_used_again(load):
+    text = f"{BASE}model:\n  encoder: &heads {{heads: 8}}\n  attention: *heads\n"
+    model = load(text).recipe.model
+    assert (model.encoder.heads, model.attention.heads) == (8, 8)
+
+
+def test_a_merge_key_gives_what_is_not_given_beside_it(load):
+    text = f"{BASE}model:\n  encoder: &e {{heads: 8}}\n  attention:\n    <<: *e\n    type: multi\n"
+    attention = load(text).recipe.model.attention
+    assert (attention.heads, attention.type) == (8, "multi")
+
+
+def test_a_problem_in_a_merged_group_is_reported_where_it_is_merged(problems):
+    text = f"{BASE}model:\n  encoder: &e {{type: gru}}\n  attention:\n    <<: *e\n"
+    assert problems(text) == [
+        "recipe.yaml:5:3 model.attention.type: expected one of none, single, multi, got 'gru'",
+    ]
+
+
+def test_a_merged_setting_counts_as_fixed(problems):
+    text = (
+        f"{BASE}model:\n  encoder: &e {{heads: 8}}\n  attention: {{<<: *e}}\n"
+        "space: {model.attention.heads: {choice: [2, 4]}}\n"
+    )
+    assert problems(text) == [
+        "recipe.yaml:6:9 space.model.attention.heads: is both fixed and searched; remove one of the two"
+    ]
+
+
+# --- overrides
+
+
+def test_an_override_replaces_what_the_file_says(load):
+    loaded = load(f"{BASE}search: {{trials: 3, seed: 5}}\n", "search.trials=7", "name=other", "datasets=[A, B]")
+    assert loaded.recipe.search == SearchConfig(trials=7, seed=5)
+    assert loaded.recipe.name == "other"
+    assert loaded.recipe.datasets == ("A", "B")
+
+
+def test_an_override_adds_a_nested_key(load):
+    loaded = load(BASE, "model.encoder.type=gru", "training.learning_rate=1e-3", "search.timeout=3 min")
+    assert loaded.recipe.model.encoder.type == "gru"
+    assert loaded.recipe.training.learning_rate == 0.001
+    assert loaded.recipe.search.timeout == 180.0
+
+
+def test_the_last_of_two_overrides_holds(load):
+    assert load(BASE, "model.dropout=0.4", "model.dropout=0.5").recipe.model.dropout == 0.5
+
+
+def test_an_override_can_set_a_value_that_holds_an_equals_sign(load):
+    assert load(BASE, "tracking.uri=http://host/?a=b").recipe.tracking.uri == "http://host/?a=b"
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("search.trails=7", "search.trails: unknown key; did you mean 'trials'?"),
+        ("search.trials=x", "search.trials: expected a whole number, got 'x'"),
+        ("search.trials='3'", "search.trials: expected a whole number, got '3'"),
+        ("model.dropout=9", "model.dropout: must be less than 1.0, got 9"),
+        ("model={dropout: 9}", "model.dropout: must be less than 1.0, got 9"),
+        ("serch=1", "serch: unknown key; did you mean 'search'?"),
+        (
+            "space.model.dropot={float: [0, 0.2]}",
+            "space.model.dropot: the model has no such setting; did you mean 'model.dropout'?",
+        ),
+        ("space.model.dropout={flaot: [0, 0.2]}", "space.model.dropout.flaot: unknown key; did you mean 'float'?"),
+        ("search.trials=[", "search.trials: the value is not valid YAML: '['"),
+    ],
+)
+def test_a_problem_in_an_override_is_attributed_to_it(problems, override, sentence):
+    assert problems(f"{BASE}search: {{trials: 3}}\n", override) == [f"--set {override} {sentence}"]
+
+
+def test_problems_of_overrides_stand_before_those_of_the_file(problems):
+    assert problems(f"{BASE}serch: 3\n", "search.trials=x") == [
+        "--set search.trials=x search.trials: expected a whole number, got 'x'",
+        "recipe.yaml:3:1 serch: unknown key; did you mean 'search'?",
+    ]
+
+
+@pytest.mark.parametrize("override", ["search.trials", "=3", "", "  =3"])
+def test_an_override_without_key_or_value_is_refused(problems, override):
+    assert problems(BASE, override) == [f"--set {override} expected KEY=VALUE, such as search.trials=30"]
+
+
+SEARCHED = BASE + "space:\n  model.dropout: {float: [0, 0.5]}\n  model.skip: {choice: [true, false]}\n"
+
+
+def test_an_override_of_a_searched_setting_takes_it_out_of_the_space(load):
+    loaded = load(SEARCHED, "model.dropout=0.3")
+    assert loaded.freed == ("model.dropout",)
+    assert loaded.space == {"model.skip": Choice((True, False))}
+    assert loaded.recipe.model == ModelConfig(dropout=0.3)
+
+
+def test_nothing_is_freed_by_an_override_of_something_else(load):
+    loaded = load(SEARCHED, "training.epochs=3")
+    assert loaded.freed == ()
+    assert list(loaded.space) == ["model.dropout", "model.skip"]
+
+
+def test_an_override_of_a_setting_leaves_the_default_space(load):
+    names = set(load(f"{BASE}space: default\n").space)
+    assert set(load(f"{BASE}space: default\n", "model.dropout=0.3").space) == names - {"model.dropout"}
+
+
+def test_an_override_replaces_an_entry_of_the_space(load):
+    loaded = load(SEARCHED, "space.model.dropout={float: [0, 0.2]}")
+    assert loaded.space == {"model.dropout": FloatRange(0.0, 0.2), "model.skip": Choice((True, False))}
+    assert loaded.freed == ()
+
+
+def test_an_override_adds_an_entry_to_the_space(load):
+    loaded = load(BASE, "space.model.dropout={float: [0, 0.2]}")
+    assert loaded.space == {"model.dropout": FloatRange(0.0, 0.2)}
+
+
+def test_an_override_can_empty_the_space_or_name_the_default_one(load):
+    assert load(SEARCHED, "space={}").space == {}
+    assert len(load(SEARCHED, "space=default").space) == len(load(f"{BASE}space: default\n").space)
+
+
+# --- whole recipes
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_recipe_loads(path):
+    loaded = load_recipe(path, baselines=BASELINES)
+    assert loaded.recipe.datasets
+    assert loaded.freed == ()
+
+
+def test_recipes_are_shipped():
+    assert SHIPPED
+
+
+def test_a_resolved_recipe_holds_every_default_and_reads_back_to_itself(load):
+    loaded = load(f"{BASE}search: {{timeout: 90}}\nmodel: {{convolution: {{kernels: [3, 9]}}}}\n")
+    tree = loaded.resolved()
+    assert list(tree)[:3] == ["name", "datasets", "archive"]
+    assert tree["search"]["timeout"] == "90 s"
+    assert tree["training"]["weight_decay"] == 0.01
+    assert tree["space"] == {}
+    again = load(json.dumps(tree))
+    assert again.recipe == loaded.recipe
+
+
+def test_a_resolved_recipe_spells_out_the_space_that_is_searched(load):
+    tree = load(SEARCHED, "model.skip=true").resolved()
+    assert tree["space"] == {"model.dropout": {"float": [0.0, 0.5]}}
+    assert len(load(f"{BASE}space: default\n").resolved()["space"]) == 18
+
+
+# --- known faults
+
+
+@pytest.mark.xfail(strict=True, reason="ruamel's own exceptions of other kinds get through")
+@pytest.mark.parametrize(
+    "value",
+    ["!!bool x", "!!int", "!!float", "!!set a", "!!omap a", "[" * 3000 + "]" * 3000],
+    ids=["bool", "int", "float", "set", "omap", "deep"],
+)
+def test_a_value_that_its_tag_does_not_fit_is_a_problem_not_a_crash(problems, value):
+    assert problems(f"{BASE}archive: {value}\n")
+
+
+@pytest.mark.xfail(strict=True, reason="an override's value that YAML reads as a date but is none ends in a ValueError")
+@pytest.mark.parametrize("value", ["2020-99-99", "9" * 5000, "!!bool x"], ids=["date", "digits", "tag"])
+def test_an_override_whose_value_cannot_be_constructed_is_a_problem_not_a_crash(problems, value):
+    assert problems(BASE, f"archive={value}")[0].startswith(f"--set archive={value} ")
+
+
+@pytest.mark.xfail(strict=True, reason="Python refuses to print a whole number of more than 4300 digits")
+def test_a_huge_whole_number_is_a_problem_not_a_crash(problems):
+    assert problems(f"{BASE}model: {{dropout: 0x{'f' * 5000}}}\n")
+
+
+@pytest.mark.xfail(strict=True, reason="one sentence for each member of the union")
+@pytest.mark.parametrize("value", ["3", "[a]", "true", "defaults"])
+def test_a_space_of_the_wrong_type_is_one_problem(problems, value):
+    assert len(problems(f"{BASE}space: {value}\n")) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="a group of settings may be null, the space may not")
+def test_a_space_whose_entries_are_all_commented_out_is_empty(load):
+    assert load(f"{BASE}space:\n  # nothing\n").space == {}
+
+
+@pytest.mark.xfail(strict=True, reason="pydantic counts the valid items alone")
+def test_a_list_of_wrong_items_is_not_called_empty_too(problems):
+    assert problems(f"{BASE}model: {{convolution: {{kernels: [3.5]}}}}\n") == [
+        "recipe.yaml:3:33 model.convolution.kernels.0: expected a whole number, got 3.5"
+    ]
+
+
+@pytest.mark.xfail(strict=True, reason="the name of ruamel's class")
+def test_a_list_instead_of_a_mapping_is_called_a_list(problems):
+    assert "Commented" not in problems("- a\n")[0]
+
+
+@pytest.mark.xfail(strict=True, reason="the override is longer than the path of the problem it makes")
+@pytest.mark.parametrize("override", ["datasets.0=A", "search.trials.x=3", "search..trials=3"])
+def test_an_override_that_goes_through_a_value_is_blamed_itself(problems, override):
+    assert problems(f"{BASE}search: {{trials: 3}}\n", override)[0].startswith(f"--set {override} ")
+
+
+@pytest.mark.xfail(strict=True, reason="only an override of the very name frees an entry")
+def test_an_override_of_a_group_takes_its_settings_out_of_the_space(load):
+    assert load(SEARCHED, "model={dropout: 0.3}").freed == ("model.dropout",)
+
+
+@pytest.mark.xfail(strict=True, reason="the entry takes the place of the word `default`")
+def test_an_override_of_an_entry_keeps_the_rest_of_the_default_space(load):
+    loaded = load(f"{BASE}space: default\n", "space.model.dropout={float: [0, 0.2]}")
+    assert loaded.space["model.dropout"] == FloatRange(0.0, 0.2)
+    assert len(loaded.space) == 18
+
+
+@pytest.mark.xfail(strict=True, reason="the tree has texts for keys, ruamel's map has the number")
+def test_a_key_that_is_a_number_is_reported_at_its_line(problems):
+    assert problems(f"{BASE}1: 3\n")[0].startswith("recipe.yaml:3:1 1: unknown key")

@@ -1,0 +1,309 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from tsbench.nn.network import build_network
+from tsbench.recipe.schema import (
+    AttentionConfig,
+    ConvolutionConfig,
+    EncoderConfig,
+    HeadConfig,
+    ModelConfig,
+    TrainingConfig,
+)
+from tsbench.training.trainer import DivergedError, Job, Series, _Fit, predict_probabilities, train
+
+STEPS = 12
+
+
+def model(encoder="lstm", dropout=0.2):
+    return ModelConfig(
+        convolution=ConvolutionConfig(kernels=(3, 5), channels=3),
+        encoder=EncoderConfig(type=encoder, layers=1, hidden_size=4, heads=2),
+        attention=AttentionConfig(type="single"),
+        head=HeadConfig(hidden_sizes=(8,)),
+        dropout=dropout,
+    )
+
+
+def series(cases=9, lengths=None, seed=0):
+    """Ramps up for even cases and down for odd ones, with noise."""
+    slope = np.where(np.arange(cases) % 2 == 0, 1, -1)[:, None, None]
+    noise = np.random.default_rng(seed).normal(size=(cases, 2, STEPS))
+    values = (slope * np.linspace(-1, 1, STEPS) + 0.3 * noise).astype(np.float32)
+    lengths = np.full(cases, STEPS) if lengths is None else np.array(lengths)
+    values *= (np.arange(STEPS) < lengths[:, None])[:, None]
+    return Series(values, lengths)
+
+
+def job(seed=0, cases=9, data=0, classes=2, lengths=None):
+    return Job(series(cases, lengths, data), np.arange(cases) % classes, classes, seed)
+
+
+def trained(*jobs, encoder="lstm", dropout=0.2, **settings):
+    settings = {"epochs": 3, "batch_size": 4, "learning_rate": 0.01, **settings}
+    train(jobs, model(encoder, dropout), TrainingConfig(**settings))
+    return jobs if len(jobs) > 1 else jobs[0]
+
+
+def state(one):
+    return {name: value.clone() for name, value in one.network.state_dict().items()}
+
+
+def same_bits(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first | second)
+
+
+def epoch_states(one, **settings):
+    """The job's weights after each epoch."""
+    states = []
+    train([one], model(), TrainingConfig(**settings), on_epoch=lambda epoch: states.append(state(one)))
+    return states
+
+
+@pytest.mark.parametrize("encoder", ["lstm", "transformer"])
+def test_jobs_trained_together_get_to_the_bit_what_each_gets_alone(encoder):
+    def jobs():
+        return [
+            job(seed=1),
+            job(seed=2),
+            job(seed=1, cases=11, data=5, lengths=[12, 3, 7, 12, 12, 5, 9, 12, 2, 12, 12]),
+        ]
+
+    together = trained(*jobs(), encoder=encoder)
+    for one, alone in zip(together, jobs(), strict=True):
+        trained(alone, encoder=encoder)
+        assert same_bits(state(one), state(alone))
+        assert one.history == alone.history
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
+    first, second, other = (trained(job(seed)) for seed in (3, 3, 4))
+    assert same_bits(state(first), state(second))
+    assert first.history == second.history
+    assert not same_bits(state(first), state(other))
+    assert first.history != other.history
+
+
+def test_what_the_global_generator_holds_changes_nothing():
+    torch.manual_seed(1)
+    first = trained(job())
+    torch.manual_seed(2)
+    torch.rand(5)
+    assert same_bits(state(first), state(trained(job())))
+
+
+def test_training_and_predicting_leave_the_global_generator_as_it_was():
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    one = trained(job())
+    predict_probabilities(one.network, one.series)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_training_that_ends_in_an_error_leaves_the_global_generator_as_it_was():
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    with pytest.raises(DivergedError):
+        trained(job(), learning_rate=1e30, max_gradient_norm=None)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_history_has_the_loss_and_the_rate_of_each_epoch():
+    one = trained(job(), epochs=4, scheduler="constant")
+    assert len(one.history) == 4
+    assert [record.learning_rate for record in one.history] == [0.01] * 4
+    assert all(0 < record.train_loss < 2 for record in one.history)
+    assert not one.network.training
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_all_cases_each_seen_once_in_a_new_order():
+    # A rate this small leaves every weight as it was, so each epoch's loss can be computed from the first weights.
+    one = trained(job(seed=5, cases=11), dropout=0.0, epochs=3, learning_rate=1e-30)
+    network = build_network(model(dropout=0.0), 2, 2, STEPS, seed=5)
+    values, targets = torch.from_numpy(one.series.values), torch.from_numpy(one.targets)
+    generator = torch.Generator().manual_seed(5)
+    for record in one.history:
+        losses = []
+        for batch in torch.randperm(11, generator=generator).split([4, 4, 3]):
+            p = network(values[batch]).softmax(dim=1)[range(len(batch)), targets[batch]]
+            losses += (-torch.log(p)).tolist()
+        assert record.train_loss == pytest.approx(np.mean(losses), abs=1e-6)
+    assert len({record.train_loss for record in one.history}) == 3
+
+
+@pytest.mark.parametrize(
+    ("cases", "batch_size", "steps"),
+    [(8, 4, 2), (9, 4, 2), (10, 4, 3), (13, 4, 3), (3, 16, 1), (1, 16, 1), (2, 1, 1), (17, 16, 1)],
+)
+def test_a_last_batch_of_one_case_is_joined_to_the_one_before(cases, batch_size, steps):
+    one = trained(job(cases=cases), epochs=2, batch_size=batch_size)
+    assert one.network.convolution.norm.num_batches_tracked == 2 * steps
+
+
+SWINGING = {"epochs": 12, "batch_size": 4, "learning_rate": 0.5, "scheduler": "constant"}
+
+
+def test_the_train_loss_checkpoint_keeps_the_weights_of_the_epoch_with_the_lowest_loss():
+    one = job(seed=1)
+    states = epoch_states(one, checkpoint="train_loss", **SWINGING)
+    lowest = int(np.argmin([record.train_loss for record in one.history]))
+    assert lowest < 11  # else it would be no different from the last
+    assert same_bits(state(one), states[lowest])
+    assert not same_bits(state(one), states[-1])
+
+
+def test_the_last_checkpoint_keeps_the_last_epochs_weights():
+    one = job(seed=1)
+    states = epoch_states(one, checkpoint="last", **SWINGING)
+    assert same_bits(state(one), states[-1])
+
+
+def test_on_epoch_is_called_once_after_each_epoch_of_all_jobs():
+    jobs, seen = [job(1), job(2)], []
+    train(
+        jobs,
+        model(),
+        TrainingConfig(epochs=3),
+        on_epoch=lambda epoch: seen.append((epoch, [len(one.history) for one in jobs])),
+    )
+    assert seen == [(1, [1, 1]), (2, [2, 2]), (3, [3, 3])]
+
+
+def test_on_epoch_may_raise_to_end_the_training():
+    jobs = [job(1), job(2)]
+
+    def stop(epoch):
+        if epoch == 2:
+            raise TimeoutError("out of time")
+
+    with pytest.raises(TimeoutError, match="out of time"):
+        train(jobs, model(), TrainingConfig(epochs=50), on_epoch=stop)
+    assert [len(one.history) for one in jobs] == [2, 2]
+
+
+def test_a_diverging_training_names_the_epoch():
+    one = job()
+    with pytest.raises(DivergedError, match=r"the training loss became (nan|inf) in epoch \d+") as raised:
+        trained(one, learning_rate=1e30, max_gradient_norm=None)
+    assert f"in epoch {len(one.history) + 1}" in str(raised.value)
+    assert all(np.isfinite(record.train_loss) for record in one.history)
+
+
+def test_n16_dropout_drops_in_training_and_not_in_prediction():
+    dropping, keeping = trained(job(), dropout=0.5), trained(job(), dropout=0.0)
+    assert dropping.history != keeping.history
+    values, lengths = dropping.series.tensors(torch.device("cpu"))
+    dropping.network.train()
+    assert not torch.equal(dropping.network(values, lengths), dropping.network(values, lengths))
+    first, second = (predict_probabilities(dropping.network, dropping.series) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_n16_a_unit_is_dropped_with_probability_p_while_training(p):
+    dropout = trained(job(), dropout=p).network.dropout.train()
+    torch.manual_seed(0)
+    out = dropout(torch.ones(40000))
+    assert abs((out == 0).float().mean().item() - p) < 4 * np.sqrt(p * (1 - p) / 40000)
+    assert out.max().item() == pytest.approx(1 / (1 - p))
+    assert torch.equal(dropout.eval()(torch.ones(9)), torch.ones(9))
+
+
+def written_out(theta, gradients, rates, decay):
+    """Row N19 in NumPy: Adam's two moments with decoupled weight decay, over the steps of one parameter."""
+    beta1, beta2, eps = 0.9, 0.999, 1e-8
+    m = v = np.zeros_like(theta)
+    for t, (g, eta) in enumerate(zip(gradients, rates, strict=True), 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+        theta = theta - eta * m_hat / (np.sqrt(v_hat) + eps) - eta * decay * theta
+    return theta
+
+
+@pytest.mark.parametrize("limit", [None, 0.01])
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+@pytest.mark.parametrize("scheduler", ["constant", "cosine"])
+def test_n19_weights_move_as_adamw_is_written(scheduler, decay, limit):
+    settings = TrainingConfig(
+        epochs=6, learning_rate=0.02, weight_decay=decay, scheduler=scheduler, max_gradient_norm=limit
+    )
+    fit = _Fit(job(cases=8), model(dropout=0.0), settings, torch.device("cpu"))
+    fit.network.double()
+    fit.values = fit.values.double()
+    cases = torch.arange(8)
+    start = [parameter.detach().numpy().copy() for parameter in fit.parameters]
+    gradients, rates = [], []
+    for _ in range(6):
+        twin = copy.deepcopy(fit.network)
+        fit.loss(twin(fit.values), fit.targets).backward()
+        of_step = [parameter.grad.numpy() for parameter in twin.parameters()]
+        norm = np.sqrt(sum((gradient**2).sum() for gradient in of_step))
+        shrink = 1.0 if limit is None else min(1.0, limit / (norm + 1e-6))
+        gradients.append([gradient * shrink for gradient in of_step])
+        rates.append(fit.schedule.rate)
+        fit.run_step(cases)
+    for number, parameter in enumerate(fit.parameters):
+        expected = written_out(start[number], [step[number] for step in gradients], rates, decay)
+        np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=0, atol=1e-6)
+        assert np.abs(expected - start[number]).max() > 1e-3
+    assert len(set(rates)) == (1 if scheduler == "constant" else 6)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("lengths", [None, [12, 3, 7, 12, 1, 5, 9, 12, 2]])
+def test_n17_probabilities_have_rows_that_sum_to_one(classes, lengths):
+    one = trained(job(classes=classes, lengths=lengths), epochs=1)
+    p = predict_probabilities(one.network, one.series)
+    assert p.shape == (9, classes)
+    assert p.dtype == np.float32
+    assert (p >= 0).all()
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_predicting_leaves_the_networks_mode_and_statistics(training):
+    one = trained(job(), epochs=1)
+    one.network.train(training)
+    before = state(one)
+    predict_probabilities(one.network, one.series)
+    assert one.network.training is training
+    assert all(module.training is training for module in one.network.modules())
+    assert same_bits(state(one), before)
+
+
+@pytest.mark.parametrize("lengths", [None, [12, 3, 7, 12, 1, 5, 9, 12, 2]])
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 8])
+def test_batch_size_changes_no_prediction(batch_size, lengths):
+    one = trained(job(lengths=lengths), epochs=1)
+    whole = predict_probabilities(one.network, one.series)
+    in_parts = predict_probabilities(one.network, one.series, batch_size=batch_size)
+    np.testing.assert_allclose(in_parts, whole, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("encoder", ["lstm", "gru", "transformer", "none"])
+def test_a_tiny_separable_problem_is_learned(encoder):
+    one = trained(job(cases=16), encoder=encoder, epochs=25, batch_size=8, learning_rate=0.02)
+    assert (predict_probabilities(one.network, one.series).argmax(axis=1) == one.targets).all()
+    fresh = series(cases=40, seed=9)
+    assert (predict_probabilities(one.network, fresh).argmax(axis=1) == np.arange(40) % 2).mean() > 0.9
+
+
+def test_cases_of_unequal_lengths_are_learned():
+    lengths = [12, 7, 12, 8, 10, 9, 6, 12, 12, 6, 7, 12, 12, 12, 9, 11]
+    one = trained(job(cases=16, lengths=lengths), epochs=40, batch_size=8, learning_rate=0.02)
+    assert (predict_probabilities(one.network, one.series).argmax(axis=1) == one.targets).all()
+
+
+def test_padding_the_cases_further_changes_neither_training_nor_prediction():
+    lengths = [12, 3, 7, 12, 1, 5, 9, 12, 2]
+    one, longer = job(lengths=lengths), job(lengths=lengths)
+    longer.series = Series(np.pad(longer.series.values, ((0, 0), (0, 0), (0, 10))), longer.series.lengths)
+    trained(one, dropout=0.0), trained(longer, dropout=0.0)
+    for here, there in zip(one.history, longer.history, strict=True):
+        assert here.train_loss == pytest.approx(there.train_loss, abs=1e-4)
+    expected = predict_probabilities(one.network, one.series)
+    np.testing.assert_allclose(predict_probabilities(longer.network, longer.series), expected, rtol=0, atol=1e-4)
