@@ -1,22 +1,12 @@
-import shutil
-
 import pytest
 
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory):
-    """An empty SQLite store; MLflow takes seconds to make one, so each test is given a copy."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    Store(f"sqlite:///{path}").prepare()
-    return path
-
-
 @pytest.fixture
-def store(migrated, tmp_path):
-    return Store(f"sqlite:///{shutil.copy(migrated, tmp_path / 'mlflow.db')}")
+def store(store_uri):
+    return Store(store_uri)
 
 
 class Log:

@@ -105,4 +105,4 @@ def test_a_data_set_cannot_be_changed(cases, part):
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(DataSet("Tiny", cases, cases), part, cases)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(TrainingSet("Tiny", cases), "test", cases)
+        TrainingSet("Tiny", cases).test = cases

@@ -306,10 +306,13 @@ def test_a_file_with_bytes_changed_loads_or_is_refused(file, flips, start, end, 
     for position, byte in flips:
         content[position] = byte
     file.write_bytes(bytes(content[:place] + inserted + content[place:])[start : end + len(inserted)])
+    refused = None
     try:
         read = read_ts(file)
     except DataError as error:
-        assert str(error).startswith(f"{file}:")
+        refused = str(error)
+    if refused is not None:
+        assert refused.startswith(f"{file}:")
         return
     cases = read.collection
     assert cases.values.shape == (len(read.lines), cases.channels, cases.lengths.max())

@@ -89,6 +89,10 @@ def test_n3_batch_norm_uses_the_mini_batch_and_a_learned_scale_and_shift():
 def test_n3_masked_batch_norm_equals_plain_batch_norm_over_the_valid_steps_put_end_to_end():
     lengths = [10, 4, 1, 7]
     masked, plain = BatchNorm(3).double(), nn.BatchNorm1d(3).double()
+    with torch.no_grad():
+        masked.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
+        masked.bias.copy_(torch.tensor([-1.0, 0.5, 3.0]))
+    plain.load_state_dict(masked.state_dict())
     for seed in range(3):
         valid, x = some_valid(series(4, 3, 10, seed=seed) * 3 + 1, lengths)
         ends = torch.cat([case[:, :length] for case, length in zip(x, lengths, strict=True)], dim=1)
@@ -99,7 +103,9 @@ def test_n3_masked_batch_norm_equals_plain_batch_norm_over_the_valid_steps_put_e
     torch.testing.assert_close(masked.running_var, plain.running_var, rtol=0, atol=1e-6)
     assert masked.num_batches_tracked == plain.num_batches_tracked == 3
     masked.eval(), plain.eval()
-    torch.testing.assert_close(masked(x, valid).transpose(1, 2)[valid], plain(ends[None])[0].T, rtol=0, atol=1e-6)
+    actual, expected = masked(x, valid), plain(ends[None])[0]
+    assert actual[~valid[:, None].expand_as(x)].abs().max() == 0
+    torch.testing.assert_close(actual.transpose(1, 2)[valid], expected.T, rtol=0, atol=1e-6)
 
 
 def test_n3_masked_batch_norm_has_the_gradients_of_plain_batch_norm_over_the_valid_steps():

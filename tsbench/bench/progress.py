@@ -180,7 +180,7 @@ class PlainDisplay:
 
 def render(state: RunState, most: int = 12) -> RenderableType:
     """The live table."""
-    table = Table(title=None, expand=False, pad_edge=False)
+    table = Table()
     for name, justify in (("data set", "left"), ("stage", "left"), ("trials", "right"), ("pruned", "right")):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column(f"best cv {state.metric}", justify="right")
@@ -197,13 +197,15 @@ def render(state: RunState, most: int = 12) -> RenderableType:
             "" if unit.test is None else f"{unit.test:.4f}",
             style=style,
         )
+    done = sum(unit.stage in ("done", "failed") for unit in state.units)
+    foot = f"{done} of {len(state.units)} done, {spell(state.elapsed)} so far"
+    if done == len(state.units):
+        return Group(f"[bold]{escape(state.name)}[/bold]", table, foot)
+    left = state.seconds_left()
+    foot += ", time left is known after the first trial" if left is None else f", about {spell(left)} left"
     workers = Table.grid(padding=(0, 2))
     for number, worker in enumerate(state.workers, 1):
         workers.add_row(f"worker {number}", worker.device, escape(worker.text))
-    left = state.seconds_left()
-    done = sum(unit.stage == "done" for unit in state.units)
-    foot = f"{done} of {len(state.units)} done, {spell(state.elapsed)} so far"
-    foot += f", about {spell(left)} left" if left is not None else ""
     return Group(f"[bold]{escape(state.name)}[/bold]", table, workers, foot)
 
 
