@@ -21,7 +21,7 @@ from tsbench.errors import RecipeError
 from tsbench.recipe.loading import load_recipe
 from tsbench.search.study import Study
 from tsbench.tracking import names
-from tsbench.tracking.store import RunRecord
+from tsbench.tracking.store import RunRecord, _current_uri
 
 Write = Callable[..., Path]
 
@@ -133,7 +133,7 @@ def test_the_resolved_recipe_gives_the_same_plan_again(finished: Plan, tmp_path:
     assert again.meaning(again.units[0], {}) == finished.meaning(finished.units[0], {})
 
 
-def test_the_final_model_is_logged_and_predicts(finished: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_final_model_is_logged_and_predicts(finished: Plan) -> None:
     import mlflow
 
     from tsbench.data.archive import Archive
@@ -143,12 +143,10 @@ def test_the_final_model_is_logged_and_predicts(finished: Plan, monkeypatch: pyt
     experiment = client.get_experiment_by_name("tiny").experiment_id
     (model,) = client.search_logged_models([experiment])
     assert model.source_run_id == run.run_id
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(finished.store.uri)
-    try:
+    with _current_uri(finished.store.uri):
         loaded = mlflow.pyfunc.load_model(model.model_uri)
-    finally:
-        mlflow.set_tracking_uri(before)
+        by_run = mlflow.pyfunc.load_model(f"runs:/{run.run_id}/model")  # as docs/mlflow.md has it
+    assert by_run.metadata.model_uuid == loaded.metadata.model_uuid
     data = Archive().load("ItalyPowerDemand")
     labels = loaded.predict(data.test.values)["label"]
     assert (labels == data.test.labels).mean() == pytest.approx(run.metrics["test_accuracy"], abs=1e-12)

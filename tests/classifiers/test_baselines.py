@@ -130,3 +130,19 @@ def test_one_nearest_neighbour_takes_lengths_other_than_those_of_training():
 def test_an_unknown_baseline_is_a_key_error():
     with pytest.raises(KeyError, match="rocket9"):
         fit_baseline("rocket9", load("UnitTest").train, seed=0)
+
+
+def test_a_classifier_of_one_length_refuses_test_cases_of_another():
+    def cases(length):
+        return Collection(np.zeros((2, 1, length)), np.full(2, length), np.array(["a", "b"]))
+
+    assert BASELINES["minirocket"].refuses(cases(10), cases(10)) is None
+    assert "one length only" in (BASELINES["minirocket"].refuses(cases(10), cases(14)) or "")
+    assert BASELINES["1nn-dtw"].refuses(cases(10), cases(14)) is None
+
+
+def test_fitting_leaves_numpys_global_generator_as_it_was():
+    np.random.seed(7)
+    before = np.random.get_state()[1].copy()
+    fit_baseline("minirocket", Archive().load("ItalyPowerDemand").train, seed=3)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)

@@ -23,6 +23,7 @@ def run(*arguments: str | Path) -> Result:
 
 def tsbench(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The installed command, in a process of its own."""
+    assert "MLFLOW_TRACKING_URI" not in os.environ
     command = [str(Path(sys.executable).with_name("tsbench")), *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
 
@@ -65,6 +66,7 @@ def test_search_ends_with_the_table_and_the_line_that_opens_mlflow(
 def test_compare_reads_what_search_recorded(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = searched
     by_name = tsbench("compare", "tiny", "--format", "json", cwd=folder)
+    assert by_name.returncode == 0, by_name.stderr
     tree = json.loads(by_name.stdout)
     assert tree["datasets"] == ["ItalyPowerDemand"]
     assert tree["classifiers"] == ["network", "dummy"]

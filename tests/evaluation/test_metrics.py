@@ -135,3 +135,9 @@ def test_scoring_warns_of_nothing():
 def test_an_unknown_metric_is_named():
     with pytest.raises(ValueError, match="unknown metric 'kappa'"):
         score("kappa", *table(2))
+
+
+def test_probabilities_that_are_not_finite_are_refused():
+    labels = np.array(["a", "b"])
+    with pytest.raises(ValueError, match="not all finite"):
+        score("accuracy", labels, np.array([[0.5, 0.5], [np.nan, np.nan]]), labels)

@@ -7,6 +7,7 @@ from aeon.benchmarking.resampling import stratified_resample_data
 
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, DataSet
+from tsbench.errors import DataError
 from tsbench.evaluation.resampling import resample, stratified_folds
 
 
@@ -168,3 +169,18 @@ def test_cases_of_train_and_test_that_differ_in_length_are_pooled():
     assert sorted([*drawn.train.lengths, *drawn.test.lengths]) == [5] * 4 + [8] * 4
     for case in [*drawn.train.cases(), *drawn.test.cases()]:
         assert (case == (1.0 if case.shape[1] == 5 else 2.0)).all()
+
+
+def test_a_resample_is_not_padded_to_cases_that_it_does_not_hold():
+    redrawn = resample(Archive().load("JapaneseVowels"), 1)
+    for cases in (redrawn.train, redrawn.test):
+        assert cases.length == cases.lengths.max()
+
+
+def test_a_class_without_test_cases_cannot_be_resampled():
+    def cases(labels):
+        count = len(labels)
+        return Collection(np.zeros((count, 1, 4)), np.full(count, 4), np.array(list(labels)))
+
+    with pytest.raises(DataError, match=r"Odd: class 'c' has no test case, .* set evaluation.resamples to 1"):
+        resample(DataSet("Odd", cases("aabbcc"), cases("aabbaa")), 1)

@@ -177,3 +177,24 @@ def test_git_commit_is_none_outside_git_and_marks_changes(tmp_path: Path) -> Non
     assert len(clean) == 40
     (tmp_path / "a").write_text("2")
     assert git_commit(tmp_path) == f"{clean}-dirty"
+
+
+def test_logging_a_model_leaves_mlflows_own_uri_and_the_environment_as_they_were(
+    store_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    import mlflow
+
+    from tsbench.tracking.store import _current_uri
+
+    for variable in (None, "http://127.0.0.1:9"):
+        if variable is None:
+            monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        else:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", variable)
+        before = mlflow.get_tracking_uri()
+        with _current_uri(store_uri):
+            assert mlflow.get_tracking_uri() == store_uri
+        assert mlflow.get_tracking_uri() == before
+        assert os.environ.get("MLFLOW_TRACKING_URI") == variable

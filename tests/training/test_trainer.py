@@ -139,7 +139,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_all_cases_each_seen_once_in_a_new
 
 @pytest.mark.parametrize(
     ("cases", "batch_size", "steps"),
-    [(8, 4, 2), (9, 4, 2), (10, 4, 3), (13, 4, 3), (3, 16, 1), (1, 16, 1), (2, 1, 1), (17, 16, 1)],
+    [(8, 4, 2), (9, 4, 2), (10, 4, 3), (13, 4, 3), (3, 16, 1), (1, 16, 1), (2, 1, 2), (17, 16, 1)],
 )
 def test_a_last_batch_of_one_case_is_joined_to_the_one_before(cases, batch_size, steps):
     one = trained(job(cases=cases), epochs=2, batch_size=batch_size)
@@ -150,7 +150,7 @@ SWINGING = {"epochs": 12, "batch_size": 4, "learning_rate": 0.5, "scheduler": "c
 
 
 def test_the_train_loss_checkpoint_keeps_the_weights_of_the_epoch_with_the_lowest_loss():
-    one = job(seed=1)
+    one = job(seed=4)
     states = epoch_states(one, checkpoint="train_loss", **SWINGING)
     lowest = int(np.argmin([record.train_loss for record in one.history]))
     assert lowest < 11  # else it would be no different from the last
@@ -310,3 +310,36 @@ def test_padding_the_cases_further_changes_neither_training_nor_prediction():
         assert here.train_loss == pytest.approx(there.train_loss, abs=1e-4)
     expected = predict_probabilities(one.network, one.series)
     np.testing.assert_allclose(predict_probabilities(longer.network, longer.series), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("checkpoint", ["last", "train_loss"])
+def test_a_step_that_diverges_in_the_last_epoch_is_noticed(checkpoint):
+    with pytest.raises(DivergedError, match="the weights are not finite after the last epoch"):
+        trained(job(cases=4), epochs=1, batch_size=4, learning_rate=1e38, max_gradient_norm=None, checkpoint=checkpoint)
+
+
+def test_outputs_that_are_not_finite_are_refused():
+    one = trained(job())
+    with torch.no_grad():
+        one.network.head.layers[-1].bias.fill_(float("nan"))
+    with pytest.raises(DivergedError, match="the network's outputs are not finite"):
+        predict_probabilities(one.network, one.series)
+
+
+def test_no_cases_give_no_probabilities():
+    one = trained(job(classes=3))
+    nothing = Series(one.series.values[:0], one.series.lengths[:0])
+    assert predict_probabilities(one.network, nothing).shape == (0, 3)
+
+
+def test_the_loss_of_an_epoch_weighs_cases_as_their_classes_are_weighed():
+    one = Job(series(7), np.array([0, 0, 0, 0, 0, 1, 1]), 2, 5)
+    trained(one, epochs=1, learning_rate=1e-30, dropout=0.0, class_weights="balanced")
+    network = build_network(model(dropout=0.0), 2, 2, STEPS, seed=5)
+    values, targets = torch.from_numpy(one.series.values), torch.from_numpy(one.targets)
+    weights = torch.tensor([7 / (2 * 5), 7 / (2 * 2)])[targets]
+    order, total = torch.Generator().manual_seed(5), 0.0
+    for batch in torch.randperm(7, generator=order).split([4, 3]):
+        p = network(values[batch]).softmax(dim=1)[range(len(batch)), targets[batch]]
+        total += (-torch.log(p) * weights[batch]).sum().item()
+    assert one.history[0].train_loss == pytest.approx(total / float(weights.sum()), abs=1e-6)

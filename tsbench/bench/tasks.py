@@ -188,9 +188,8 @@ def run_baseline(
 
 def _score_baseline(context: WorkerContext, name: str, dataset: DataSet, folds: Sequence[Fold], seed: int) -> Scored:
     train, test = dataset.train, dataset.test
-    for cases in (train, test):
-        if reason := baselines.BASELINES[name].refuses(cases):
-            return Scored(name, "skipped", {}, reason)
+    if reason := baselines.BASELINES[name].refuses(train, test):
+        return Scored(name, "skipped", {}, reason)
     with warnings.catch_warnings(action="ignore"):
         context.report(TaskProgress("compiling"))
         baselines.warm_up(name, train)

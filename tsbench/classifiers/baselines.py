@@ -44,9 +44,10 @@ class Baseline:
         parameters = {**self.parameters, **({"random_state": seed} if self.seeded else {})}
         return getattr(import_module(module), name)(**parameters)
 
-    def refuses(self, cases: Collection) -> str | None:
-        """Why the classifier cannot take these cases; None where it can."""
-        if not self.unequal_length and not cases.equal_length:
+    def refuses(self, *collections: Collection) -> str | None:
+        """Why the classifier cannot be fitted and scored on these collections; None where it can."""
+        lengths = {int(length) for cases in collections for length in cases.lengths}
+        if not self.unequal_length and len(lengths) > 1:
             return "it takes cases of one length only, and these have several"
         return None
 
@@ -79,14 +80,16 @@ class FittedBaseline:
 
 
 def fit_baseline(name: str, cases: Collection, seed: int) -> FittedBaseline:
-    """Fits a registered classifier on all of the cases."""
+    """Fits a registered classifier on all of the cases; NumPy's global generator is left as it was."""
     import numpy as np
 
     classifier = BASELINES[name].make(seed)
-    series = _series(cases)
+    series, state = _series(cases), np.random.get_state()
     started = time.perf_counter()
     classifier.fit(series, cases.labels)
-    return FittedBaseline(classifier, np.asarray(classifier.classes_), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    np.random.set_state(state)  # aeon's MiniROCKET seeds it
+    return FittedBaseline(classifier, np.asarray(classifier.classes_), seconds)
 
 
 def warm_up(name: str, cases: Collection) -> None:

@@ -30,10 +30,12 @@ def score(
         The score; roc_auc is NaN where the labels are all of one class.
 
     Raises:
-        ValueError: an unknown metric.
+        ValueError: an unknown metric, or probabilities that are not finite.
     """
     from sklearn import metrics
 
+    if not np.isfinite(probabilities).all():
+        raise ValueError("the predicted probabilities are not all finite")
     predicted = classes[probabilities.argmax(axis=1)]
     match metric:
         case "accuracy":

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.data.collection import Collection, DataSet
+from tsbench.errors import DataError
 
 __all__ = ["Fold", "resample", "stratified_folds"]
 
@@ -68,14 +69,27 @@ def resample(dataset: DataSet, number: int) -> DataSet:
 
     Train and test cases are pooled and drawn anew with each class's training count kept, by aeon's
     `stratified_resample_data` with the resample's number as its seed.
+
+    Raises:
+        DataError: a class has no test case.
     """
     if number == 0:
         return dataset
+    if untested := sorted(set(dataset.train.labels) - set(dataset.test.labels)):
+        raise DataError(
+            f"{dataset.name}: class {str(untested[0])!r} has no test case, and the field's resamples are defined only "
+            "where every class has one; set evaluation.resamples to 1"
+        )
     from aeon.benchmarking.resampling import stratified_resample_data_indices
 
     train, test = stratified_resample_data_indices(dataset.train.labels, dataset.test.labels, random_state=number)
     pooled = _pool(dataset.train, dataset.test)
-    return replace(dataset, train=pooled.subset(train), test=pooled.subset(test), resample=number)
+    return replace(dataset, train=_trimmed(pooled.subset(train)), test=_trimmed(pooled.subset(test)), resample=number)
+
+
+def _trimmed(cases: Collection) -> Collection:
+    """Without the padding that no case of it needs: how long the others are must not show."""
+    return replace(cases, values=cases.values[:, :, : int(cases.lengths.max())])
 
 
 def _pool(first: Collection, second: Collection) -> Collection:

@@ -36,6 +36,14 @@ class BatchNorm(nn.BatchNorm1d):
         return (normalised * self.weight[:, None] + self.bias[:, None]) * mask
 
 
+def _same_convolution(channels: int, width: int, kernel: int) -> nn.Module:
+    """A convolution that keeps the length; an even kernel reaches one step further ahead than back."""
+    if kernel % 2 == 1:
+        return nn.Conv1d(channels, width, kernel, padding=kernel // 2, bias=False)
+    pad = nn.ConstantPad1d(((kernel - 1) // 2, kernel // 2), 0.0)
+    return nn.Sequential(pad, nn.Conv1d(channels, width, kernel, bias=False))
+
+
 class MultiScaleConvolution(nn.Module):
     """Parallel 'same' convolutions of several lengths, concatenated, normalised and rectified (rows N1 to N3).
 
@@ -50,7 +58,7 @@ class MultiScaleConvolution(nn.Module):
     def __init__(self, channels: int, kernels: tuple[int, ...], width: int) -> None:
         super().__init__()
         # Batch normalisation subtracts the mean, so a bias would be learned for nothing.
-        self.branches = nn.ModuleList(nn.Conv1d(channels, width, k, padding="same", bias=False) for k in kernels)
+        self.branches = nn.ModuleList(_same_convolution(channels, width, k) for k in kernels)
         self.norm = BatchNorm(width * len(kernels))
         self.width = width * len(kernels)
 

@@ -83,6 +83,7 @@ class Network(nn.Module):
         self.skip = config.skip and (config.encoder.type != "none" or self.attention is not None)
         pooled = len(POOLINGS[config.pooling]) * (width + self.convolution.width * self.skip)
         self.dropout = nn.Dropout(config.dropout)
+        self.classes = classes
         self.head = Head(pooled, config.head.hidden_sizes, classes, config.dropout)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -29,16 +29,19 @@ class RecurrentLayer(nn.Module):
     PyTorch's cells are at the machine's limit on a CPU. The two directions are cells of their own, so that the
     backward one can begin at each case's own last step.
 
+    Dropout falls on what the cells give, so that the residual path is never cut.
+
     Shape: (cases, steps, inputs) to (cases, steps, width).
     """
 
-    def __init__(self, cell: str, inputs: int, hidden_size: int, bidirectional: bool) -> None:
+    def __init__(self, cell: str, inputs: int, hidden_size: int, bidirectional: bool, dropout: float = 0.0) -> None:
         super().__init__()
         make = CELLS[cell]
         self.ahead = make(inputs, hidden_size, batch_first=True)
         self.back = make(inputs, hidden_size, batch_first=True) if bidirectional else None
         self.width = hidden_size * (2 if bidirectional else 1)
         self.shortcut = nn.Identity() if inputs == self.width else nn.Linear(inputs, self.width)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Adds a linear projection of `x` where the widths differ, else `x` itself."""
@@ -47,11 +50,12 @@ class RecurrentLayer(nn.Module):
             backward = self.back(reverse_steps(x, valid))[0]
             y = torch.cat([y, reverse_steps(backward, valid)], dim=2)
         shortcut: Tensor = self.shortcut(x)
-        return y + shortcut
+        dropped: Tensor = self.dropout(y)
+        return dropped + shortcut
 
 
 class RecurrentEncoder(nn.Module):
-    """Recurrent layers, each with its own residual connection, dropout between them (rows N5, N7).
+    """Recurrent layers, each with its own residual connection, dropout in each (rows N5, N7).
 
     Args:
         cell: `lstm` or `gru`.
@@ -59,7 +63,7 @@ class RecurrentEncoder(nn.Module):
         layers: their number; 2 by default in the schema: one for short-range, one for long-range dependence.
         hidden_size: hidden units of each layer and direction.
         bidirectional: whether each layer reads in both directions.
-        dropout: probability that a unit of a layer's output is dropped.
+        dropout: probability that a unit of a layer's cells is dropped.
 
     Shape: (cases, steps, inputs) to (cases, steps, width).
     """
@@ -71,13 +75,12 @@ class RecurrentEncoder(nn.Module):
         self.layers = nn.ModuleList()
         self.width = inputs
         for _ in range(layers):
-            layer = RecurrentLayer(cell, self.width, hidden_size, bidirectional)
+            layer = RecurrentLayer(cell, self.width, hidden_size, bidirectional, dropout)
             self.layers.append(layer)
             self.width = layer.width
-        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Runs the layers in turn."""
         for layer in self.layers:
-            x = self.dropout(layer(x, valid))
+            x = layer(x, valid)
         return x

@@ -236,20 +236,14 @@ class Store:
             inputs=Schema([TensorSpec(np.dtype("float64"), (-1, channels, -1), name=None)]),
             outputs=Schema([ColSpec("string", "label"), *(ColSpec("double", f"probability_{one}") for one in classes)]),
         )
-        before = mlflow.get_tracking_uri()
-        with self._explained(), _quiet_warnings():
-            mlflow.set_tracking_uri(self.uri)
-            try:
-                with mlflow.start_run(run_id=run):
-                    info = mlflow.pyfunc.log_model(
-                        name="model",
-                        loader_module=loader_module,
-                        data_path=str(folder),
-                        signature=signature,
-                        pip_requirements=requirements,
-                    )
-            finally:
-                mlflow.set_tracking_uri(before)
+        with self._explained(), _quiet_warnings(), _current_uri(self.uri), mlflow.start_run(run_id=run):
+            info = mlflow.pyfunc.log_model(
+                name="model",
+                loader_module=loader_module,
+                data_path=str(folder),
+                signature=signature,
+                pip_requirements=requirements,
+            )
         return str(info.model_uri)
 
     def end(self, run: str, status: str = "FINISHED") -> None:
@@ -325,6 +319,24 @@ def _open_client(uri: str) -> MlflowClient:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return MlflowClient(tracking_uri=uri)
+
+
+@contextmanager
+def _current_uri(uri: str) -> Iterator[None]:
+    """MLflow's fluent calls go to the URI; after that everything is as it was, the environment variable too."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    variable = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+        if variable is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = variable
+        else:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @contextmanager

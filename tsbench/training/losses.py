@@ -23,7 +23,7 @@ def cross_entropy(targets: Tensor, classes: int, config: TrainingConfig) -> nn.C
 
 
 def class_weights(targets: Tensor, classes: int) -> Tensor:
-    """`cases / (classes * cases of the class)`, shape (classes,): a frequent class weighs less; an absent one 0."""
+    """`cases / (occurring classes * cases of the class)`, shape (classes,); 0 for a class that does not occur."""
     counts = torch.bincount(targets, minlength=classes).to(torch.float32)
     occurring = counts > 0
     weights = len(targets) / (occurring.sum() * counts.clamp(min=1))

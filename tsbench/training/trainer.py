@@ -24,7 +24,7 @@ __all__ = ["DivergedError", "EpochRecord", "Job", "Series", "predict_probabiliti
 
 
 class DivergedError(ArithmeticError):
-    """The training loss became NaN or infinite."""
+    """The training loss, the weights or the outputs became NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def train(
         on_epoch: called after each epoch of all jobs with the number of epochs done; may raise to end the training.
 
     Raises:
-        DivergedError: a training loss is NaN or infinite.
+        DivergedError: a training loss, or a weight at the end, is NaN or infinite.
     """
     fits = [_Fit(job, model, training, torch.device(device)) for job in jobs]
     for epoch in range(1, training.epochs + 1):
@@ -107,7 +107,11 @@ def train(
 
 @torch.inference_mode()
 def predict_probabilities(network: Network, series: Series, batch_size: int = 512) -> NDArray[np.float32]:
-    """Softmax probabilities (row N17), shape (cases, classes); the network is left in the mode it was in."""
+    """Softmax probabilities (row N17), shape (cases, classes); the network is left in the mode it was in.
+
+    Raises:
+        DivergedError: they are not finite.
+    """
     device = next(network.parameters()).device
     values, lengths = series.tensors(device)
     before = network.training
@@ -117,7 +121,10 @@ def predict_probabilities(network: Network, series: Series, batch_size: int = 51
         for i in range(0, len(values), batch_size)
     ]
     network.train(before)
-    return torch.cat(parts).float().cpu().numpy()
+    probabilities = torch.cat([values.new_empty(0, network.classes), *parts]).float().cpu().numpy()
+    if not np.isfinite(probabilities).all():
+        raise DivergedError("the network's outputs are not finite")
+    return probabilities
 
 
 class _Fit:
@@ -149,8 +156,12 @@ class _Fit:
         total = torch.zeros((), device=self.device)
         with _random_stream(self):
             for cases in torch.split(order, self.batches):
-                total += self.run_step(cases) * len(cases)
-        self.end_epoch(float(total) / len(self.targets))
+                total += self.run_step(cases) * self.weight_of(cases)
+        self.end_epoch(float(total / self.weight_of(order)))
+
+    def weight_of(self, cases: Tensor) -> Tensor | int:
+        """What a batch's mean loss is the mean over: its cases, or their class weights where there are any."""
+        return len(cases) if self.loss.weight is None else self.loss.weight[self.targets[cases]].sum()
 
     def run_step(self, cases: Tensor) -> Tensor:
         lengths = None if self.lengths is None else self.lengths[cases]
@@ -176,6 +187,9 @@ class _Fit:
     def finish(self) -> None:
         if self.kept is not None:
             self.network.load_state_dict(self.kept)
+        # The last step's loss is never looked at, so its update may have been the one that diverged.
+        if not all(bool(torch.isfinite(one).all()) for one in self.parameters):
+            raise DivergedError("the weights are not finite after the last epoch")
         self.network.eval()
 
 
@@ -184,7 +198,7 @@ def _batch_sizes(cases: int, batch_size: int) -> list[int]:
     sizes = [batch_size] * (cases // batch_size)
     if rest := cases % batch_size:
         sizes.append(rest)
-    if len(sizes) > 1 and sizes[-1] == 1:
+    if len(sizes) > 1 and sizes[-1] == 1 and batch_size > 1:
         sizes[-2:] = [sizes[-2] + 1]
     return sizes
 
