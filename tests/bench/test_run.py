@@ -12,12 +12,13 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
+from tsbench.bench.begin import check_meanings
 from tsbench.bench.plan import Plan, describe_plan, make_plan
 from tsbench.bench.progress import PlainDisplay
-from tsbench.bench.run import BenchmarkRun, check_meanings
+from tsbench.bench.run import BenchmarkRun
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.compare.results import Results, read_results
-from tsbench.errors import RecipeError
+from tsbench.errors import RecipeError, SearchError
 from tsbench.recipe.loading import load_recipe
 from tsbench.search.study import Study
 from tsbench.tracking import names
@@ -346,3 +347,30 @@ def test_the_plan_is_told_in_yaml_that_loads_again(recipe_file: Write, tmp_path:
 def test_results_keep_the_networks_name_first(finished: Plan) -> None:
     results: Results = read_results(finished.store, "tiny")
     assert results.classifiers == ("network", "dummy")
+
+
+def test_a_second_search_of_the_same_recipe_is_refused_while_one_runs(recipe_file: Write) -> None:
+    from filelock import FileLock
+
+    plan = plan_of(recipe_file())
+    home = plan.units[0].folder.parent
+    home.mkdir(parents=True)
+    with FileLock(home / "lock"), pytest.raises(SearchError, match="another `tsbench search` of 'tiny' is under way"):
+        carry_out(plan)
+
+
+def test_a_unit_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_file: Write, tmp_path: Path) -> None:
+    folder = tmp_path / "archive" / "Lonely"
+    folder.mkdir(parents=True)
+    for part in ("TRAIN", "TEST"):
+        (folder / f"Lonely_{part}.ts").write_text("@classLabel true a b\n@data\n1,2,3:a\n3,2,1:b\n")
+    path = recipe_file(
+        ("name: tiny", f"name: tiny\narchive: {tmp_path}/archive"),
+        ("[ItalyPowerDemand]", "[Lonely, ItalyPowerDemand]"),
+        ("trials: 4", "trials: 1"),
+    )
+    plan = plan_of(path)
+    failures, _ = carry_out(plan)
+    assert failures == ["Lonely: every class has a single training case: there is nothing to validate on"]
+    assert read_results(plan.store, "tiny").datasets == ("ItalyPowerDemand",)
+    assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]

@@ -93,7 +93,7 @@ def test_a_class_of_one_case_is_always_trained_on_and_never_validated_on():
 
 
 def test_classes_of_a_single_case_each_cannot_be_split():
-    with pytest.raises(ValueError, match="every class has a single case"):
+    with pytest.raises(DataError, match="every class has a single training case"):
         stratified_folds(np.array(["a", "b", "c"]), 2, seed=0)
 
 

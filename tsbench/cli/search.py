@@ -31,9 +31,10 @@ def search(
     """
     from rich.console import Console
 
+    from tsbench.bench.begin import check_meanings
     from tsbench.bench.plan import describe_plan, make_plan
     from tsbench.bench.progress import make_display, spell
-    from tsbench.bench.run import BenchmarkRun, check_meanings
+    from tsbench.bench.run import BenchmarkRun
 
     loaded = load(recipe, set_)
     plan = make_plan(loaded)

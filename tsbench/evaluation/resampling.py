@@ -37,7 +37,7 @@ def stratified_folds(labels: NDArray[np.str_], folds: int, seed: int) -> list[Fo
         UserWarning: a class has a single case.
 
     Raises:
-        ValueError: every class has a single case.
+        DataError: every class has a single case.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -45,7 +45,7 @@ def stratified_folds(labels: NDArray[np.str_], folds: int, seed: int) -> list[Fo
     repeated = np.flatnonzero(counts[inverse] > 1)
     single = np.flatnonzero(counts[inverse] == 1)
     if len(repeated) == 0:
-        raise ValueError("every class has a single case: there is nothing to validate on")
+        raise DataError("every class has a single training case: there is nothing to validate on")
     if len(single):
         names = ", ".join(repr(str(one)) for one in labels[single])
         warnings.warn(f"classes of a single training case ({names}) are trained on, never validated on", stacklevel=2)

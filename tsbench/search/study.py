@@ -33,7 +33,7 @@ from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Space, describe, parse_space
 from tsbench.search.sampling import Suggester
 
-__all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "meaning_of"]
+__all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "meaning_of", "study_seed"]
 
 OPTUNA_NAME = "study"
 RESULT = "result"  # user attribute: a trial's scores, seconds and reason
@@ -48,6 +48,11 @@ def derive_seed(*parts: int) -> int:
     """A seed for each tuple of numbers, spread evenly (NumPy's SeedSequence)."""
     # The count goes in too: SeedSequence takes (1,) and (1, 0) for the same.
     return int(np.random.SeedSequence([len(parts), *parts]).generate_state(1)[0])
+
+
+def study_seed(search: SearchConfig, resample: int) -> int:
+    """Seed of a study's folds and networks, another for each resample."""
+    return derive_seed(search.seed, resample)
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class StudySpec:
     @property
     def seed(self) -> int:
         """Seed of the study's folds and networks."""
-        return derive_seed(self.search.seed, self.resample)
+        return study_seed(self.search, self.resample)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""

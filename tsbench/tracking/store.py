@@ -17,7 +17,7 @@ from tsbench.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 __all__ = ["Curve", "DataInput", "RunRecord", "Store", "redacted", "resolve_uri"]
 
@@ -133,10 +133,7 @@ class Store:
                 if self.database is not None:
                     location = (self.database.parent / "mlartifacts" / name).as_uri()
                 return str(self.client.create_experiment(name, artifact_location=location))
-        if found.lifecycle_stage != "active":
-            raise TrackingError(
-                f"the MLflow experiment {name!r} was deleted; restore it in the MLflow UI, or rename the recipe"
-            )
+        _refuse_deleted(found)
         return str(found.experiment_id)
 
     def begin(
@@ -276,13 +273,14 @@ class Store:
             where: a condition in MLflow's search syntax.
 
         Raises:
-            TrackingError: there is no such experiment.
+            TrackingError: there is no such experiment, or it was deleted.
         """
         with self._explained():
             found = self.client.get_experiment_by_name(experiment)
         if found is None:
             known = ", ".join(self.experiments()) or "none"
             raise TrackingError(f"{redacted(self.uri)} has no experiment {experiment!r}; experiments there: {known}")
+        _refuse_deleted(found)
         token = None
         while True:
             with self._explained():
@@ -311,6 +309,13 @@ class Store:
             raise TrackingError(f"the MLflow store {redacted(self.uri)} failed: {text[:300]}") from error
 
 
+def _refuse_deleted(experiment: Experiment) -> None:
+    if experiment.lifecycle_stage != "active":
+        raise TrackingError(
+            f"the MLflow experiment {experiment.name!r} was deleted; restore it in the MLflow UI, or rename the recipe"
+        )
+
+
 def _open_client(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -326,13 +331,13 @@ def _current_uri(uri: str) -> Iterator[None]:
     """MLflow's fluent calls go to the URI; after that everything is as it was, the environment variable too."""
     import mlflow
 
-    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
     variable = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
         if variable is not None:
             os.environ["MLFLOW_TRACKING_URI"] = variable
         else:

@@ -1,0 +1,122 @@
+"""Opens a unit's study: the one that an earlier call began, or a new one with its MLflow parent run."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from tsbench.bench.plan import Plan, Unit
+from tsbench.data.collection import Collection, DataSet
+from tsbench.errors import RecipeError
+from tsbench.search.study import Study, StudySpec, meaning_of
+from tsbench.tracking import names, provenance
+from tsbench.tracking.store import DataInput
+
+__all__ = ["check_meanings", "open_study", "unit_tags"]
+
+
+def check_meanings(plan: Plan) -> None:
+    """Refuses to continue studies that were begun with another meaning of the recipe.
+
+    Raises:
+        RecipeError: names the studies and says how to start again.
+    """
+    changed = []
+    for unit in plan.units:
+        stored = Study.stored_meaning(unit.folder)
+        if stored is not None and stored != _meaning(plan, unit, plan.load(unit)):
+            changed.append(unit.title)
+    if changed:
+        raise RecipeError(
+            [
+                f"{plan.loaded.path}: the recipe or its data changed since the search of {', '.join(changed)} was "
+                "begun, so its trials cannot be continued; run it with --fresh to start a new search (the old runs "
+                "stay in MLflow), or give the recipe another name"
+            ]
+        )
+
+
+def _meaning(plan: Plan, unit: Unit, dataset: DataSet) -> str:
+    return meaning_of(**plan.meaning(unit, dataset.files))
+
+
+def unit_tags(plan: Plan, unit: Unit, identity: str) -> dict[str, Any]:
+    """The tags that all MLflow runs of a unit have; `identity` is its study's."""
+    return {
+        names.DATASET: unit.dataset,
+        names.RESAMPLE: unit.resample,
+        names.RECIPE: plan.loaded.recipe.name,
+        names.STUDY: identity,
+    }
+
+
+def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> Study:
+    """Continues the unit's study where there is one of the same meaning whose runs are still in MLflow."""
+    meaning = _meaning(plan, unit, dataset)
+    if Study.stored_meaning(unit.folder) == meaning:
+        study = Study.open(unit.folder)
+        if plan.store.resume(study.spec.parent_run):
+            study.spec = _with_budget(study.spec, plan)
+            for number in study.running():  # left behind by a supervisor that was killed
+                study.fail_lost(number, "its worker ended")
+            return study
+    Study.set_aside(unit.folder)
+    spec = _with_budget(_new_spec(plan, unit, dataset), plan)
+    return Study.create(unit.folder, spec, dataset.training_set(), meaning)
+
+
+def _new_spec(plan: Plan, unit: Unit, dataset: DataSet) -> StudySpec:
+    recipe, identity = plan.loaded.recipe, uuid.uuid4().hex[:12]
+    experiment = plan.store.experiment(recipe.name)
+    return StudySpec(
+        identity=identity,
+        recipe=recipe.name,
+        dataset=unit.dataset,
+        resample=unit.resample,
+        base=recipe.hyperparameters,
+        space=plan.loaded.space,
+        search=recipe.search,
+        concurrency=plan.concurrency,
+        tracking_uri=plan.store.uri,
+        experiment=experiment,
+        parent_run=_begin_parent(plan, unit, dataset, experiment, identity),
+    )
+
+
+def _begin_parent(plan: Plan, unit: Unit, dataset: DataSet, experiment: str, identity: str) -> str:
+    tags = {**unit_tags(plan, unit, identity), names.ROLE: "search"}
+    if commit := provenance.git_commit(plan.loaded.path.absolute().parent):
+        tags["mlflow.source.git.commit"] = commit
+    tags |= {f"tsbench.sha256.{name}": digest for name, digest in dataset.files.items()}
+    store = plan.store
+    run = store.begin(experiment, unit.title, tags)
+    store.log_text(run, _yaml(plan.resolved()), "recipe.yaml")
+    store.log_text(run, json.dumps(provenance.versions(), indent=2), "versions.json")
+    store.log_inputs(run, [_input(unit, dataset, "train"), _input(unit, dataset, "test")])
+    return run
+
+
+def _input(unit: Unit, dataset: DataSet, context: str) -> DataInput:
+    cases: Collection = getattr(dataset, context)
+    name = f"{unit.title} {context}"
+    return DataInput(name, context, cases.digest(), dataset.source, len(cases), cases.channels, cases.length)
+
+
+def _with_budget(spec: StudySpec, plan: Plan) -> StudySpec:
+    """The budgets may change between two calls of one study; everything else stays."""
+    recipe = plan.loaded.recipe
+    search = spec.search.model_copy(update={"trials": plan.trials, "timeout": recipe.search.timeout})
+    return replace(spec, search=search)
+
+
+def _yaml(tree: dict[str, Any]) -> str:
+    from ruamel.yaml import YAML
+
+    text = io.StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = None
+    yaml.dump(tree, text)
+    return text.getvalue()

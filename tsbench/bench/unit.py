@@ -1,0 +1,307 @@
+"""One unit under way: decides what is to be done next, and takes what comes in."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tsbench.bench import tasks
+from tsbench.bench.begin import open_study, unit_tags
+from tsbench.bench.plan import Plan, Unit
+from tsbench.bench.progress import UnitState
+from tsbench.search.launchers.local import Message, Task
+from tsbench.search.objective import folds_of
+from tsbench.search.study import BestTrial, derive_seed, study_seed
+from tsbench.search.worker import TrialOutcome
+from tsbench.tracking import names
+from tsbench.tracking.store import RunRecord
+
+__all__ = ["TaskKey", "UnitRun"]
+
+ENSEMBLE = "tsbench.ensemble"  # tag of the final model: how many networks it averages
+MOST_RETRIES = 2  # of a task whose worker died
+
+
+@dataclass
+class TaskKey:
+    """How the supervisor knows a task."""
+
+    unit: UnitRun
+    kind: str  # trial, member, score or baseline
+    name: str = ""  # of a baseline
+    number: int = 0  # of a trial or member
+
+
+class UnitRun:
+    """One unit under way: what it still needs, and what has come in."""
+
+    def __init__(self, plan: Plan, unit: Unit, state: UnitState, scratch: Path) -> None:
+        self.plan, self.unit, self.state, self.scratch = plan, unit, state, scratch
+        self.recipe = plan.loaded.recipe
+        self.began = time.time()
+        self.dataset = plan.load(unit)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            seed = study_seed(self.recipe.search, unit.resample)
+            self.folds = folds_of(self.dataset.training_set(), self.recipe.search, seed)
+        self.warnings = [f"{unit.title}: {one.message}" for one in caught]
+        self.study = open_study(plan, unit, self.dataset)
+        self.spec = spec = self.study.spec
+        tags = unit_tags(plan, unit, spec.identity)
+        self.records = tasks.Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
+        done = self._recorded()
+        self.baselines = deque(name for name in self.recipe.baselines if name not in done)
+        self.assigned: set[int] = set()  # trials that workers were told to run
+        self.stopped = ""  # why the search ended before its trials were run
+        self.best: BestTrial | None = None  # set when the search has ended
+        self.members: dict[int, tasks.FittedMember] = {}
+        self.members_begun = 0.0
+        self.to_fit: deque[int] = deque(range(self.recipe.evaluation.ensemble))
+        self.scored = self._network_is_current(done.get(names.NETWORK))
+        self.searching = not self.scored
+        self.failures: list[str] = []
+        self.pending = 0  # tasks that workers are at
+        self.retries: dict[str, int] = {}
+        self._update()
+
+    # Beginning
+
+    def _recorded(self) -> dict[str, RunRecord]:
+        """The finished network and baselines of this study, by classifier."""
+        where = f"tags.`{names.STUDY}` = '{self.spec.identity}' and attributes.status = 'FINISHED'"
+        runs = self.plan.store.runs(self.recipe.name, where)
+        return {r.tags[names.CLASSIFIER]: r for r in runs if r.tags.get(names.ROLE) in ("model", "baseline")}
+
+    def _network_is_current(self, record: RunRecord | None) -> bool:
+        """Whether the recorded network is the one that the finished search and today's recipe lead to."""
+        if record is None or not (self.study.is_complete() or self._time_is_spent()):
+            return False
+        best = self.study.best()
+        expected = {
+            names.TRIAL: best.number if best else None,
+            ENSEMBLE: self.recipe.evaluation.ensemble,
+        }
+        return all(record.tags.get(key) == str(value) for key, value in expected.items())
+
+    def _time_is_spent(self) -> bool:
+        ended_by, timeout = self.study.timed_out, self.recipe.search.timeout
+        return ended_by is not None and timeout is not None and timeout <= ended_by
+
+    # What is to be done next
+
+    def next_task(self) -> Task | None:
+        """The unit's most urgent task that can be begun now."""
+        if self.searching:
+            if task := self._next_trial():
+                return task
+            self._end_search()
+        if not self.searching and not self.scored:
+            if self.to_fit:
+                return self._member_task(self.to_fit.popleft())
+            if len(self.members) == self.recipe.evaluation.ensemble:
+                self.scored = True
+                return self._score_task()
+        if self.baselines:
+            return self._baseline_task(self.baselines.popleft())
+        return None
+
+    def _next_trial(self) -> Task | None:
+        if self._must_stop():
+            return None
+        for number in self.study.refill():
+            if number not in self.assigned:
+                self.assigned.add(number)
+                return self._task(tasks.run_trial, "trial", (self.unit.folder, number, self._deadline()), number=number)
+        return None
+
+    def _must_stop(self) -> bool:
+        deadline = self._deadline()
+        if deadline is not None and time.time() > deadline:
+            self.stopped = "its time is spent"
+        return bool(self.stopped)
+
+    def _deadline(self) -> float | None:
+        """When trials must end, in seconds since the epoch, with the refit's share of the time set aside."""
+        timeout = self.recipe.search.timeout
+        if timeout is None:
+            return None
+        seconds = self.study.complete_seconds()
+        folds = len(self.folds)
+        # A fold trains on all but 1/folds of the cases; members are spread over the workers.
+        member = max(seconds, default=0.0) / (folds - 1)
+        rounds = -(-self.recipe.evaluation.ensemble // len(self.plan.devices))
+        return self.began + timeout - min(member * rounds, timeout / 2)
+
+    def _end_search(self) -> None:
+        if self.assigned or not (self.stopped or self.study.is_complete()):
+            return
+        self.searching = False
+        self.study.timed_out = self.recipe.search.timeout if self.stopped else None
+        self.best = self.study.best()
+        if self.best is None:
+            last = self.study.last_reason()
+            why = self.stopped or "every trial failed or was pruned"
+            hint = "; give search.timeout more time" if self.stopped else ""
+            self._fail(f"no trial was completed: {why}{f' ({last})' if last else ''}{hint}")
+
+    def _fail(self, reason: str) -> None:
+        self.failures.append(f"{self.unit.title}: {reason}")
+        self.searching, self.scored = False, True
+        self.to_fit.clear()
+
+    def _member_task(self, number: int) -> Task:
+        assert self.best is not None
+        self.members_begun = self.members_begun or time.time()
+        folder = self.scratch / f"{self.spec.identity}-{number}"
+        arguments = (self.dataset.train, self.best.hyperparameters, derive_seed(self.spec.seed, 2, number), folder)
+        return self._task(tasks.fit_member, "member", arguments, number=number)
+
+    def _score_task(self) -> Task:
+        assert self.best is not None
+        metrics = {**self.best.scores, "search_seconds": self.members_begun - self.began}
+        tags = {names.TRIAL: self.best.number, ENSEMBLE: self.recipe.evaluation.ensemble}
+        members = [self.members[number] for number in sorted(self.members)]
+        arguments = (self.records, members, self.dataset.test, metrics, tags, self.members_begun)
+        return self._task(tasks.score_network, "score", arguments)
+
+    def _baseline_task(self, name: str) -> Task:
+        folds = self.folds if self.recipe.evaluation.cross_validate_baselines else []
+        seed = self.recipe.search.seed + self.unit.resample
+        return self._task(tasks.run_baseline, "baseline", (self.records, name, self.dataset, folds, seed), name)
+
+    def _task(
+        self,
+        function: Callable[..., Any],
+        kind: str,
+        arguments: tuple[Any, ...],
+        name: str = "",
+        number: int = 0,
+    ) -> Task:
+        self.pending += 1
+        return Task(function, arguments, TaskKey(self, kind, name, number))
+
+    # What has come in
+
+    def receive(self, message: Message) -> Iterator[str]:
+        """Takes the end of one of its tasks; gives lines worth saying."""
+        assert message.task is not None
+        key: TaskKey = message.task.key
+        self.pending -= 1
+        if key.kind == "trial":
+            self.assigned.discard(key.number)
+        match message.kind, key.kind:
+            case "result", "trial":
+                yield from self._trial_ended(message.payload)
+            case "result", "member":
+                if message.payload is not None:
+                    self.members[key.number] = message.payload
+            case "result", _:
+                yield from self._classifier_scored(message.payload)
+            case "died", _:
+                yield from self._worker_died(key, message.payload)
+            case _:
+                yield from self._task_raised(key, message)
+        self._update()
+
+    def _trial_ended(self, outcome: TrialOutcome | None) -> Iterator[str]:
+        if outcome is None:
+            return
+        if outcome.state in ("complete", "pruned"):
+            self.state.trial_seconds.append(outcome.seconds)
+        elif outcome.state == "failed":
+            yield f"{self.unit.title}: trial {outcome.trial} failed: {outcome.reason}"
+
+    def _task_raised(self, key: TaskKey, message: Message) -> Iterator[str]:
+        if key.kind == "trial":
+            self._lose(key.number, message.payload)
+        if key.kind == "baseline":
+            self.failures.append(f"{self.unit.title}: {key.name}: {message.payload}")
+        else:
+            self._fail(f"{key.kind} {key.number}: {message.payload}")
+        yield self.failures[-1] + (f"\n{message.details}" if message.details else "")
+
+    def _classifier_scored(self, scored: tasks.Scored) -> Iterator[str]:
+        if scored.classifier == names.NETWORK:
+            self.state.test = scored.metrics[names.test("accuracy")]
+        if scored.state == "skipped":
+            yield f"{self.unit.title}: {scored.classifier} skipped: {scored.reason}"
+        if scored.state == "failed":
+            self.failures.append(f"{self.unit.title}: {scored.classifier} failed: {scored.reason}")
+            yield self.failures[-1]
+
+    def _worker_died(self, key: TaskKey, sentence: str) -> Iterator[str]:
+        """Its task is done again, twice at most; a lost trial is queued again by the study itself."""
+        if key.kind == "trial":
+            self._lose(key.number, sentence)
+            yield f"{self.unit.title}: {sentence}; trial {key.number} is tried again"
+            return
+        what = f"{key.kind} {key.name or key.number}"
+        self.retries[what] = self.retries.get(what, 0) + 1
+        if self.retries[what] > MOST_RETRIES:
+            self._fail(f"{what}: {sentence}, three times")
+            yield self.failures[-1]
+            return
+        if key.kind == "member":
+            self.to_fit.appendleft(key.number)
+        elif key.kind == "baseline":
+            self.baselines.appendleft(key.name)
+        else:
+            self.scored = False
+        yield f"{self.unit.title}: {sentence}; {what} is done again"
+
+    def _lose(self, number: int, reason: str) -> None:
+        """Fails a trial that its worker left running, in Optuna and in MLflow."""
+        if run := self.study.fail_lost(number, reason):
+            self.plan.store.log(run, tags={names.STATE: "failed", names.REASON: reason})
+            self.plan.store.end(run, "FAILED")
+
+    def _update(self) -> None:
+        counts, best = self.study.counts(), self.study.best()
+        state = self.state
+        state.ended = counts["complete"] + counts["pruned"] + counts["fail"]
+        state.pruned = counts["pruned"]
+        state.best = best.value if best else None
+        state.steps_left = 0 if self.scored else self.recipe.evaluation.ensemble - len(self.members)
+        if self.stopped:
+            state.trials = state.ended
+        state.stage = self._stage()
+
+    def _stage(self) -> str:
+        if self.finished:
+            return "failed" if self.failures else "done"
+        if self.searching:
+            return "searching"
+        if not self.scored:
+            return "refitting"
+        return "baselines" if self.baselines or self.pending else "scoring"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return not (self.searching or self.pending or self.baselines) and self.scored
+
+    def close(self, status: str = "FINISHED") -> None:
+        """Ends the unit's runs, whichever still run, with their parent."""
+        store = self.plan.store
+        where = f"tags.`{names.STUDY}` = '{self.spec.identity}' and attributes.status = 'RUNNING'"
+        for run in list(store.runs(self.recipe.name, where)):
+            if run.run_id != self.spec.parent_run:
+                store.end(run.run_id, "KILLED")
+        best = self.study.best()
+        metrics: dict[str, float] = {"trials": self.state.ended, "pruned_trials": self.state.pruned}
+        if best is not None:
+            metrics |= best.scores
+        tags = {names.REASON: "; ".join(self.failures)} if self.failures else {}
+        store.log(self.spec.parent_run, metrics, tags=tags)
+        store.end(self.spec.parent_run, "FAILED" if self.failures else status)
+
+    def interrupt(self) -> None:
+        """Leaves nothing running: what was under way is told failed, its runs are ended."""
+        for number in self.study.running():
+            self.study.fail_lost(number, "the search was interrupted")
+        self.close("KILLED")
