@@ -87,7 +87,7 @@ def _new_spec(plan: Plan, unit: Unit, dataset: DataSet) -> StudySpec:
 
 
 def _begin_parent(plan: Plan, unit: Unit, dataset: DataSet, experiment: str, identity: str) -> str:
-    tags = {**unit_tags(plan, unit, identity), names.ROLE: "search"}
+    tags = {**unit_tags(plan, unit, identity), names.ROLE: "search", "mlflow.source.name": plan.loaded.path.name}
     if commit := provenance.git_commit(plan.loaded.path.absolute().parent):
         tags["mlflow.source.git.commit"] = commit
     tags |= {f"tsbench.sha256.{name}": digest for name, digest in dataset.files.items()}

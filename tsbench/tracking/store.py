@@ -29,6 +29,8 @@ METRICS_PER_CALL = 900
 PARAMS_PER_CALL = 100
 PAGE = 1000
 
+KIND = "mlflow.experimentKind"  # by it MLflow's page opens on training runs, not on traces of language models
+
 
 @dataclass(frozen=True)
 class DataInput:
@@ -132,7 +134,7 @@ class Store:
                 location = None
                 if self.database is not None:
                     location = (self.database.parent / "mlartifacts" / name).as_uri()
-                return str(self.client.create_experiment(name, artifact_location=location))
+                return str(self.client.create_experiment(name, location, {KIND: "custom_model_development"}))
         _refuse_deleted(found)
         return str(found.experiment_id)
 
