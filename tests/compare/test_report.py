@@ -204,7 +204,7 @@ def test_resamples_are_averaged_in_the_table(log, store):
     assert comparison.notes() == [
         "Mean accuracy over 2 resamples of each data set.",
         "Ranks are over the 0 of 1 data sets where every classifier has a figure.",
-        "Missing: dummy on A (resamples 1 are not there)",
+        "Missing: dummy on A (resample 1 is not there)",
     ]
 
 
@@ -233,16 +233,11 @@ def test_every_format_has_its_method(form, comparison):
     assert callable(getattr(comparison, f"as_{form}"))
 
 
-# --- known faults
-
-
-@pytest.mark.xfail(strict=True, reason="one is no plural")
 def test_a_single_resample_is_spoken_of_in_the_singular(log, store):
     log("A", "network", 0.5, resample=1)
     assert "1 resamples" not in Comparison(read_results(store, "small")).protocol()
 
 
-@pytest.mark.xfail(strict=True, reason="the best is found by its four digits")
 def test_the_best_is_found_by_its_figure_and_not_by_its_digits(log, store):
     log("A", "network", 0.90001)
     log("A", "dummy", 0.90002)

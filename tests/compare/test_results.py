@@ -185,32 +185,37 @@ def test_an_unknown_experiment_of_an_empty_store_is_refused(store):
     assert str(caught.value) == f"{store.uri} has no experiment 'third'; experiments there: none"
 
 
-# --- known faults
-
-
-@pytest.mark.xfail(strict=True, reason="`resamples  are not there`")
 def test_a_finished_run_without_an_accuracy_is_missing_for_that_reason(log, read):
     log("A", "network")
     assert "resamples " not in missing(read())["A", "network"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a mean that is not a number is taken for a figure here, and for none in the table"
-)
 def test_an_accuracy_that_is_not_a_number_is_missing(log, read):
     log("A", "network", float("nan"))
     assert list(missing(read())) == [("A", "network")]
 
 
-@pytest.mark.xfail(strict=True, reason="a deleted experiment is found by its name, and has no runs")
 def test_a_deleted_experiment_is_not_taken_for_an_empty_one(log, read, store):
     log("A", "network", 0.5)
     store.client.delete_experiment(log.experiment)
-    with pytest.raises(TrackingError):
+    with pytest.raises(TrackingError, match="the MLflow experiment 'small' was deleted; restore it in the MLflow UI"):
         read()
 
 
-@pytest.mark.xfail(strict=True, reason="names are kept as they are given")
 def test_a_data_set_asked_for_twice_is_shown_once(log, read):
     log("A", "network", 0.5)
     assert read().of(["A", "A"]).datasets == ("A",)
+
+
+def test_the_reasons_tell_one_resample_from_several_and_a_figure_that_is_not_there(log, read):
+    for resample in range(3):
+        log("A", "network", 0.5, resample=resample)
+        log("A", "minirocket", 0.5 if resample else float("nan"), resample=resample)
+    log("A", "dummy", 0.5, resample=0)
+    log("A", "1nn-dtw", 0.5, resample=0)
+    log("A", "1nn-dtw", 0.5, resample=1)
+    assert missing(read()) == {
+        ("A", "minirocket"): "complete, but without a test accuracy",
+        ("A", "dummy"): "resamples 1, 2 are not there",
+        ("A", "1nn-dtw"): "resample 2 is not there",
+    }

@@ -114,6 +114,10 @@ def test_half_a_data_set_is_refused(tmp_path, there, absent):
         assert str(caught.value) == expected
 
 
+def test_sets_for_regression_are_not_among_the_names():
+    assert not {"Tecator", "Covid3Month"} & set(Archive().names())
+
+
 # --- loading and checking
 
 
@@ -199,6 +203,12 @@ def test_a_broken_file_is_refused_when_it_is_loaded(tmp_path):
     with pytest.raises(DataError, match=r"Broken_TEST\.ts:2: case 1, channel 1, time step 2: 'x' is not a number") as e:
         Archive(tmp_path).load("Broken")
     assert str(e.value).startswith(str(folder))
+
+
+def test_one_other_case_is_spoken_of_in_the_singular(tmp_path):
+    put(tmp_path, "Unfit", "@data\n?:a\n?:b\n", "@data\n1:a\n")
+    with pytest.raises(DataError, match="and 1 other case has such values"):
+        Archive(tmp_path).load("Unfit")
 
 
 # --- describing
@@ -343,43 +353,64 @@ def test_no_names_are_offered_where_none_is_close(tmp_path):
     assert str(caught.value).endswith("or name another folder by `archive:` in the recipe or TSBENCH_ARCHIVE.")
 
 
-# --- known faults
-
-
-@pytest.mark.xfail(strict=True, reason="sktime's words come first, and are cut at 160 characters")
 def test_the_reason_of_a_failed_download_is_given(tmp_path):
     with pytest.raises(DataError, match="Connection refused"):
         Archive(tmp_path / "own").load("Far")
 
 
-@pytest.mark.xfail(strict=True, reason="the folder is made before the download")
 def test_a_failed_download_leaves_no_empty_archive(tmp_path):
     with pytest.raises(DataError):
         Archive().load("Far")
     assert not (tmp_path / "here" / "datasets").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="sktime gives up at the first mirror that fails")
 def test_the_second_mirror_is_tried_where_the_first_fails(serve, monkeypatch):
     zipped(serve() / "Far.zip", Far_TRAIN=TRAIN, Far_TEST=TEST)
     monkeypatch.setattr(_data_io, "CLASSIF_URLS", ["http://127.0.0.1:9", *_data_io.CLASSIF_URLS])
     assert len(Archive("own").load("Far").train) == 3
 
 
-@pytest.mark.xfail(strict=True, reason="the download ends with sktime's own reader, which asks for more of a header")
 def test_a_downloaded_set_that_only_our_reader_reads_is_kept(serve):
     bare = {"Far_TRAIN": TRAIN.removeprefix("@problemName Small\n"), "Far_TEST": TEST}
     zipped(serve() / "Far.zip", **bare)
     assert len(Archive("own").load("Far").train) == 3
 
 
-@pytest.mark.xfail(strict=True, reason="`1 other cases have`")
-def test_one_other_case_is_spoken_of_in_the_singular(tmp_path):
-    put(tmp_path, "Unfit", "@data\n?:a\n?:b\n", "@data\n1:a\n")
-    with pytest.raises(DataError, match="and 1 other case has such values"):
-        Archive(tmp_path).load("Unfit")
+def test_each_mirror_gives_its_reason_in_few_words(serve, monkeypatch):
+    serve()
+    mirrors = ["http://localhost:9", *_data_io.CLASSIF_URLS]
+    monkeypatch.setattr(_data_io, "CLASSIF_URLS", mirrors)
+    with pytest.raises(DataError) as caught:
+        Archive("own").load("Far")
+    assert "(localhost: Connection refused; 127.0.0.1: HTTP Error 404: File not found). Put " in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="the names are of folders with two .ts files, whatever they hold")
-def test_sets_for_regression_are_not_among_the_names():
-    assert not {"Tecator", "Covid3Month"} & set(Archive().names())
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"Far_TRAIN": TRAIN}, "the download holds no Far_TEST.ts"),
+        ({"Far_TRAIN": TRAIN, "Far_TEST": "1\n"}, "Far_TEST.ts:1: expected a header line"),
+    ],
+)
+def test_a_mirror_whose_files_cannot_be_read_is_passed_over(tmp_path, serve, monkeypatch, files, reason):
+    (tmp_path / "served" / "bad").mkdir()
+    zipped(tmp_path / "served" / "bad" / "Far.zip", **files)
+    served = serve()
+    (good,) = _data_io.CLASSIF_URLS
+    monkeypatch.setattr(_data_io, "CLASSIF_URLS", [f"{good}/bad", good])
+    with pytest.raises(DataError, match=r"127\.0\.0\.1: HTTP Error 404"):
+        Archive("own").load("Far")
+    monkeypatch.setattr(_data_io, "CLASSIF_URLS", [f"{good}/bad"])
+    with pytest.raises(DataError, match=rf"\(127\.0\.0\.1: {reason}"):
+        Archive("own").load("Far")
+    zipped(served / "Far.zip", Far_TRAIN=TRAIN, Far_TEST=TEST)
+    monkeypatch.setattr(_data_io, "CLASSIF_URLS", [f"{good}/bad", good])
+    assert len(Archive("own").load("Far").test) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, serve):
+    zipped(serve() / "Far.zip", Far_TRAIN=TRAIN, Far_TEST=TEST)
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(DataError) as caught:
+        Archive(tmp_path / "a file" / "own").load("Far")
+    assert f"({tmp_path}/a file/own cannot be written: Not a directory)" in str(caught.value)

@@ -124,6 +124,19 @@ def test_labels_are_not_checked_where_the_header_names_none(read):
     assert list(read("@classLabel true\n@data\n1:a\n2:b\n").collection.classes) == ["a", "b"]
 
 
+def test_a_byte_order_mark_does_not_matter(read):
+    assert len(read(codecs.BOM_UTF8 + GUNPOINT.read_bytes()).collection) == 50
+
+
+@pytest.mark.parametrize("character", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_line_ends_where_an_editor_ends_it(read, character):
+    assert read(f"# one{character}comment\n@data\n1:a\n").lines == (3,)
+
+
+def test_true_is_taken_in_any_case(read):
+    assert len(read("@classLabel True a b\n@data\n1:a\n").collection) == 1
+
+
 # --- broken files, each a copy of GunPoint's with one thing wrong: 19 lines of header, the first case in line 20
 
 
@@ -280,6 +293,37 @@ def test_a_folder_is_no_file(tmp_path):
     assert str(caught.value) == f"{tmp_path}: cannot be read: Is a directory"
 
 
+@pytest.mark.parametrize("text", ["1_0", "１２"])
+def test_a_number_as_only_python_spells_it_is_refused(problem, text):
+    assert problem(f"@data\n1,{text}:a\n")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "@timeStamps True\n@data\n1:a\n",
+        "@seriesLength\t3\n@data\n1,2:a\n",
+        "@classLabel\ttrue a b\n@data\n1:c\n",
+        "@equalLength true\n@data\n1,2:a\n1:b\n",
+    ],
+)
+def test_a_header_spelt_otherwise_is_heeded(problem, content):
+    assert problem(content)
+
+
+def test_cases_of_different_lengths_are_refused_where_the_header_says_equal(problem):
+    assert problem("@equalLength TRUE\n@data\n1,2:a\n1:b\n") == (
+        f"Small_TRAIN.ts:4: case 2 has 1 time steps, @equalLength (by the first case) says 2; {CUT}"
+    )
+
+
+@pytest.mark.parametrize("text", ["1_0", "１２", "9" * 30])
+def test_a_count_as_only_python_spells_it_is_refused(problem, text):
+    assert problem(f"@seriesLength {text}\n@data\n1:a\n") == (
+        f"Small_TRAIN.ts:1: @seriesLength must be followed by a whole number of at least 1, got {text!r}"
+    )
+
+
 # --- whatever is given
 
 SMALL = (
@@ -341,42 +385,3 @@ def test_a_header_says_whether_there_are_class_labels(tmp_path, header, labelled
 @pytest.mark.parametrize(("name", "labelled"), [("Tecator", False), ("Covid3Month", False), ("GunPoint", True)])
 def test_sets_for_regression_are_told_apart(name, labelled):
     assert is_labelled(Path(Archive().locate(name)) / f"{name}_TRAIN.ts") is labelled
-
-
-# --- known faults
-
-
-@pytest.mark.xfail(strict=True, reason="the mark is taken for a text before @data")
-def test_a_byte_order_mark_does_not_matter(read):
-    assert len(read(codecs.BOM_UTF8 + GUNPOINT.read_bytes()).collection) == 50
-
-
-@pytest.mark.xfail(strict=True, reason="Python's float takes them")
-@pytest.mark.parametrize("text", ["1_0", "１２"])
-def test_a_number_as_only_python_spells_it_is_refused(problem, text):
-    assert problem(f"@data\n1,{text}:a\n")
-
-
-@pytest.mark.xfail(strict=True, reason="splitlines takes them for ends of line")
-@pytest.mark.parametrize("character", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
-def test_a_line_ends_where_an_editor_ends_it(read, character):
-    assert read(f"# one{character}comment\n@data\n1:a\n").lines == (3,)
-
-
-@pytest.mark.xfail(strict=True, reason="only `true` in lower case counts, and the key before a space")
-@pytest.mark.parametrize(
-    "content",
-    [
-        "@timeStamps True\n@data\n1:a\n",
-        "@seriesLength\t3\n@data\n1,2:a\n",
-        "@classLabel\ttrue a b\n@data\n1:c\n",
-        "@equalLength true\n@data\n1,2:a\n1:b\n",
-    ],
-)
-def test_a_header_spelt_otherwise_is_heeded(problem, content):
-    assert problem(content)
-
-
-@pytest.mark.xfail(strict=True, reason="`true` is compared as it is spelt")
-def test_true_is_taken_in_any_case(read):
-    assert len(read("@classLabel True a b\n@data\n1:a\n").collection) == 1

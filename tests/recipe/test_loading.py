@@ -78,6 +78,10 @@ def test_a_key_that_is_required_is_asked_for(problems, text, sentences):
     assert problems(text) == sentences
 
 
+def test_a_key_that_is_a_number_is_reported_at_its_line(problems):
+    assert problems(f"{BASE}1: 3\n")[0].startswith("recipe.yaml:3:1 1: unknown key")
+
+
 # --- values
 
 
@@ -263,6 +267,42 @@ def test_one_report_holds_all_problems_sorted_by_line(problems):
     ]
 
 
+def test_a_huge_whole_number_is_a_problem_not_a_crash(problems):
+    assert problems(f"{BASE}model: {{dropout: 0x{'f' * 5000}}}\n")
+
+
+@pytest.mark.parametrize("value", ["3", "[a]", "true", "defaults"])
+def test_a_space_of_the_wrong_type_is_one_problem(problems, value):
+    assert len(problems(f"{BASE}space: {value}\n")) == 1
+
+
+def test_a_space_whose_entries_are_all_commented_out_is_empty(load):
+    assert load(f"{BASE}space:\n  # nothing\n").space == {}
+
+
+def test_a_list_of_wrong_items_is_not_called_empty_too(problems):
+    assert problems(f"{BASE}model: {{convolution: {{kernels: [3.5]}}}}\n") == [
+        "recipe.yaml:3:33 model.convolution.kernels.0: expected a whole number, got 3.5"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("search: {trials: %s}\n", "search.trials: must be at most 9223372036854775807, got "),
+        ("search: {folds: %s}\n", "search.folds: must be at most 9223372036854775807, got "),
+        ("search: {timeout: %s}\n", "search.timeout: must be longer than 0 s, got "),
+        ("training: {warmup_epochs: %s}\n", "training.warmup_epochs: must be at most 9223372036854775807, got "),
+        ("training: {weight_decay: %s}\n", "training.weight_decay: expected a number, got "),
+        ("execution: {workers: %s}\n", "execution.workers: expected 'auto' or a whole number of at least 1, got "),
+        ("archive: %s\n", "archive: expected a text, got "),
+    ],
+)
+def test_a_long_value_is_refused_and_shown_by_its_beginning(problems, text, sentence):
+    (one,) = problems(BASE + text % ("9" * 400))
+    assert one.endswith(f" {sentence}{'9' * 57}...")
+
+
 # --- files
 
 
@@ -332,6 +372,19 @@ def test_a_path_may_be_a_text(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(BASE)
     assert load_recipe(str(path)).path == path
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["!!bool x", "!!int", "!!float", "!!set a", "!!omap a", "[" * 400 + "]" * 400],
+    ids=["bool", "int", "float", "set", "omap", "deep"],
+)
+def test_a_value_that_its_tag_does_not_fit_is_a_problem_not_a_crash(problems, value):
+    assert problems(f"{BASE}archive: {value}\n")
+
+
+def test_a_list_instead_of_a_mapping_is_called_a_list(problems):
+    assert "Commented" not in problems("- a\n")[0]
 
 
 # --- YAML 1.2
@@ -469,6 +522,83 @@ def test_an_override_can_empty_the_space_or_name_the_default_one(load):
     assert len(load(SEARCHED, "space=default").space) == len(load(f"{BASE}space: default\n").space)
 
 
+@pytest.mark.parametrize("value", ["2020-99-99", "9" * 5000, "!!bool x"], ids=["date", "digits", "tag"])
+def test_an_override_whose_value_cannot_be_constructed_is_a_problem_not_a_crash(problems, value):
+    assert problems(BASE, f"archive={value}")[0].startswith(f"--set archive={value} ")
+
+
+@pytest.mark.parametrize("override", ["datasets.0=A", "search.trials.x=3", "search..trials=3"])
+def test_an_override_that_goes_through_a_value_is_blamed_itself(problems, override):
+    assert problems(f"{BASE}search: {{trials: 3}}\n", override)[0].startswith(f"--set {override} ")
+
+
+def test_an_override_of_a_group_takes_its_settings_out_of_the_space(load):
+    assert load(SEARCHED, "model={dropout: 0.3}").freed == ("model.dropout",)
+
+
+def test_an_override_of_an_entry_keeps_the_rest_of_the_default_space(load):
+    loaded = load(f"{BASE}space: default\n", "space.model.dropout={float: [0, 0.2]}")
+    assert loaded.space["model.dropout"] == FloatRange(0.0, 0.2)
+    assert len(loaded.space) == 18
+
+
+def test_an_override_of_a_key_that_there_is_not_is_blamed_itself(problems):
+    assert problems(BASE, "serch.trials=3") == [
+        "--set serch.trials=3 serch: unknown key; did you mean 'search'?",
+    ]
+
+
+def test_of_two_overrides_the_later_is_blamed(problems):
+    assert problems(BASE, "model={dropout: 0.1}", "model.dropout=8", "model={dropout: 9}") == [
+        "--set model={dropout: 9} model.dropout: must be less than 1.0, got 9"
+    ]
+
+
+# --- conditions on what is not searched
+
+HEADS = "model.encoder.heads: {choice: [2, 4], when: {model.encoder.type: transformer}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("", "lstm"), ("model: {encoder: {type: gru}}\n", "gru")], ids=["default", "fixed"]
+)
+def test_a_condition_that_the_recipe_rules_out_is_a_problem(problems, text, value):
+    assert problems(f"{BASE}space: {{{HEADS}}}\n{text}") == [
+        "recipe.yaml:3:54 space.model.encoder.heads.when.model.encoder.type: "
+        f"can never hold: model.encoder.type is not searched, and is '{value}'"
+    ]
+
+
+def test_a_condition_that_the_recipe_fulfils_is_none(load):
+    loaded = load(f"{BASE}space: {{{HEADS}}}\nmodel: {{encoder: {{type: transformer}}}}\n")
+    assert list(loaded.space) == ["model.encoder.heads"]
+
+
+ENCODER = {"model.encoder.layers", "model.encoder.hidden_size", "model.encoder.bidirectional", "model.encoder.heads"}
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides"),
+    [
+        ("space: default\nmodel: {encoder: {type: none}}\n", []),
+        ("space: default\n", ["model.encoder.type=none"]),
+        ("space: default\nmodel: {encoder: {type: none}}\n", ["space.model.skip={choice: [true, false]}"]),
+    ],
+    ids=["fixed", "override", "entry"],
+)
+def test_the_default_space_loses_what_the_recipe_rules_out(load, text, overrides):
+    loaded = load(BASE + text, *overrides)
+    assert set(load(f"{BASE}space: default\n").space) - set(loaded.space) == ENCODER | {"model.encoder.type"}
+    again = load(json.dumps(loaded.resolved()))
+    assert again.space == loaded.space
+    assert again.recipe.hyperparameters == loaded.recipe.hyperparameters
+
+
+def test_an_override_may_leave_an_entry_idle(load):
+    space = f"space: {{{HEADS}, model.encoder.type: {{choice: [gru, transformer]}}}}\n"
+    assert load(BASE + space, "model.encoder.type=gru").space == {}
+
+
 # --- whole recipes
 
 
@@ -507,73 +637,3 @@ def test_a_resolved_recipe_spells_out_the_space_that_is_searched(load):
     tree = load(SEARCHED, "model.skip=true").resolved()
     assert tree["space"] == {"model.dropout": {"float": [0.0, 0.5]}}
     assert len(load(f"{BASE}space: default\n").resolved()["space"]) == 18
-
-
-# --- known faults
-
-
-@pytest.mark.xfail(strict=True, reason="ruamel's own exceptions of other kinds get through")
-@pytest.mark.parametrize(
-    "value",
-    ["!!bool x", "!!int", "!!float", "!!set a", "!!omap a", "[" * 400 + "]" * 400],
-    ids=["bool", "int", "float", "set", "omap", "deep"],
-)
-def test_a_value_that_its_tag_does_not_fit_is_a_problem_not_a_crash(problems, value):
-    assert problems(f"{BASE}archive: {value}\n")
-
-
-@pytest.mark.xfail(strict=True, reason="an override's value that YAML reads as a date but is none ends in a ValueError")
-@pytest.mark.parametrize("value", ["2020-99-99", "9" * 5000, "!!bool x"], ids=["date", "digits", "tag"])
-def test_an_override_whose_value_cannot_be_constructed_is_a_problem_not_a_crash(problems, value):
-    assert problems(BASE, f"archive={value}")[0].startswith(f"--set archive={value} ")
-
-
-@pytest.mark.xfail(strict=True, reason="Python refuses to print a whole number of more than 4300 digits")
-def test_a_huge_whole_number_is_a_problem_not_a_crash(problems):
-    assert problems(f"{BASE}model: {{dropout: 0x{'f' * 5000}}}\n")
-
-
-@pytest.mark.xfail(strict=True, reason="one sentence for each member of the union")
-@pytest.mark.parametrize("value", ["3", "[a]", "true", "defaults"])
-def test_a_space_of_the_wrong_type_is_one_problem(problems, value):
-    assert len(problems(f"{BASE}space: {value}\n")) == 1
-
-
-@pytest.mark.xfail(strict=True, reason="a group of settings may be null, the space may not")
-def test_a_space_whose_entries_are_all_commented_out_is_empty(load):
-    assert load(f"{BASE}space:\n  # nothing\n").space == {}
-
-
-@pytest.mark.xfail(strict=True, reason="pydantic counts the valid items alone")
-def test_a_list_of_wrong_items_is_not_called_empty_too(problems):
-    assert problems(f"{BASE}model: {{convolution: {{kernels: [3.5]}}}}\n") == [
-        "recipe.yaml:3:33 model.convolution.kernels.0: expected a whole number, got 3.5"
-    ]
-
-
-@pytest.mark.xfail(strict=True, reason="the name of ruamel's class")
-def test_a_list_instead_of_a_mapping_is_called_a_list(problems):
-    assert "Commented" not in problems("- a\n")[0]
-
-
-@pytest.mark.xfail(strict=True, reason="the override is longer than the path of the problem it makes")
-@pytest.mark.parametrize("override", ["datasets.0=A", "search.trials.x=3", "search..trials=3"])
-def test_an_override_that_goes_through_a_value_is_blamed_itself(problems, override):
-    assert problems(f"{BASE}search: {{trials: 3}}\n", override)[0].startswith(f"--set {override} ")
-
-
-@pytest.mark.xfail(strict=True, reason="only an override of the very name frees an entry")
-def test_an_override_of_a_group_takes_its_settings_out_of_the_space(load):
-    assert load(SEARCHED, "model={dropout: 0.3}").freed == ("model.dropout",)
-
-
-@pytest.mark.xfail(strict=True, reason="the entry takes the place of the word `default`")
-def test_an_override_of_an_entry_keeps_the_rest_of_the_default_space(load):
-    loaded = load(f"{BASE}space: default\n", "space.model.dropout={float: [0, 0.2]}")
-    assert loaded.space["model.dropout"] == FloatRange(0.0, 0.2)
-    assert len(loaded.space) == 18
-
-
-@pytest.mark.xfail(strict=True, reason="the tree has texts for keys, ruamel's map has the number")
-def test_a_key_that_is_a_number_is_reported_at_its_line(problems):
-    assert problems(f"{BASE}1: 3\n")[0].startswith("recipe.yaml:3:1 1: unknown key")

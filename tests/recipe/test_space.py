@@ -182,6 +182,46 @@ def test_a_setting_that_is_no_number_has_no_range(name):
     assert [path for path, _ in problems(name, {"int": [1, 3]})] == [("int", 0), ("int", 1)]
 
 
+def test_a_bound_too_large_for_a_float_is_a_problem_not_a_crash():
+    assert problems("training.weight_decay", {"float": [1, 10**400]})
+
+
+@pytest.mark.parametrize("name", ["model.encoder.layers", "model.encoder.stride", "training.epochs"])
+def test_a_setting_of_whole_numbers_has_no_float_range(name):
+    assert problems(name, {"float": [1, 3]})
+
+
+@pytest.mark.parametrize("entry", [{"float": [0, math.inf]}, {"choice": [0.0, math.inf]}])
+def test_infinity_is_not_searched(entry):
+    assert problems("training.weight_decay", entry)
+
+
+def test_a_step_of_an_int_range_that_is_no_whole_number_is_told_so():
+    ((path, message),) = problems("model.encoder.layers", {"int": [1, 3], "step": 0.5})
+    assert path == ("step",)
+    assert "whole number" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("training.weight_decay", {"float": [0, 1], "step": 2}),
+        ("training.weight_decay", {"float": [0, 1], "step": 10**50}),
+        ("model.encoder.layers", {"int": [1, 3], "step": 3}),
+    ],
+)
+def test_a_step_is_no_wider_than_its_range(name, entry):
+    ((path, message),) = problems(name, entry)
+    assert (path, message) == (("step",), f"is wider than the range, got {entry['step']}")
+
+
+@pytest.mark.parametrize("step", [math.nan, math.inf])
+def test_a_step_is_finite(step):
+    assert problems("model.dropout", {"float": [0, 0.5], "step": step}) == [
+        (("step",), f"expected a number greater than 0, got {step}")
+    ]
+
+
 # --- entries
 
 
@@ -303,6 +343,30 @@ def test_every_condition_stands_after_the_names_it_depends_on(raw):
         assert all(order.index(key) < order.index(name) for key in entry.get("when", {}))
 
 
+def test_a_condition_can_name_a_list_that_is_not_searched():
+    raw = {"model.dropout": {"float": [0, 0.5], "when": {"model.convolution.kernels": [[3, 5, 7]]}}}
+    assert parsed(raw)["model.dropout"].when == {"model.convolution.kernels": ("[3, 5, 7]",)}
+
+
+def test_a_condition_outside_the_range_of_its_setting_is_a_problem():
+    entry = {"choice": [0.1, 0.2], "when": {"model.encoder.layers": 20}}
+    assert problems("model.dropout", entry, model__encoder__layers={"int": [1, 3]})
+
+
+def test_a_condition_without_values_is_a_problem():
+    assert problems("model.dropout", {"choice": [0.1, 0.2], "when": {"model.skip": []}})
+
+
+def test_a_condition_on_a_range_is_checked_as_a_value_of_its_setting_too():
+    entry = {"choice": [0.1, 0.2], "when": {"model.encoder.layers": [True, 2]}}
+    assert problems("model.dropout", entry, model__encoder__layers={"int": [1, 3]}) == [
+        (
+            ("when", "model.encoder.layers"),
+            "not a value of model.encoder.layers: expected a whole number, got True",
+        )
+    ]
+
+
 # --- the default space
 
 
@@ -416,6 +480,11 @@ def test_leaves_of_a_class_and_of_an_instance_have_the_same_names():
     assert {"model.convolution.kernels", "training.epochs", "preprocessing.normalise"} <= set(LEAVES)
 
 
+def test_a_float_range_in_steps_of_1_is_described_with_its_step():
+    space = parsed({"training.weight_decay": {"float": [0, 4], "step": 1}})
+    assert describe(space["training.weight_decay"]) == {"float": [0.0, 4.0], "step": 1.0}
+
+
 # --- whatever is given
 
 WORDS = st.sampled_from([*LEAVES, "choice", "float", "int", "log", "step", "when", "model", "lstm", "max", "auto"])
@@ -517,55 +586,3 @@ def _flow(value):
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
     return ascii(value)
-
-
-# --- known faults
-
-
-@pytest.mark.xfail(strict=True, raises=OverflowError, reason="the bound is made a float although it has a problem")
-def test_a_bound_too_large_for_a_float_is_a_problem_not_a_crash():
-    assert problems("training.weight_decay", {"float": [1, 10**400]})
-
-
-@pytest.mark.xfail(
-    strict=True, reason="bounds are checked as they are spelt, and 1 is a value of a whole-number setting"
-)
-@pytest.mark.parametrize("name", ["model.encoder.layers", "model.encoder.stride", "training.epochs"])
-def test_a_setting_of_whole_numbers_has_no_float_range(name):
-    assert problems(name, {"float": [1, 3]})
-
-
-@pytest.mark.xfail(strict=True, reason="the settings refuse infinity, the check of a single value does not")
-@pytest.mark.parametrize("entry", [{"float": [0, math.inf]}, {"choice": [0.0, math.inf]}])
-def test_infinity_is_not_searched(entry):
-    assert problems("training.weight_decay", entry)
-
-
-@pytest.mark.xfail(strict=True, reason="a step of 1 is taken for that of whole numbers")
-def test_a_float_range_in_steps_of_1_is_described_with_its_step():
-    space = parsed({"training.weight_decay": {"float": [0, 4], "step": 1}})
-    assert describe(space["training.weight_decay"]) == {"float": [0.0, 4.0], "step": 1.0}
-
-
-@pytest.mark.xfail(strict=True, reason="the sentence for floats")
-def test_a_step_of_an_int_range_that_is_no_whole_number_is_told_so():
-    ((path, message),) = problems("model.encoder.layers", {"int": [1, 3], "step": 0.5})
-    assert path == ("step",)
-    assert "whole number" in message
-
-
-@pytest.mark.xfail(strict=True, reason="the label of the list is checked, not the list")
-def test_a_condition_can_name_a_list_that_is_not_searched():
-    raw = {"model.dropout": {"float": [0, 0.5], "when": {"model.convolution.kernels": [[3, 5, 7]]}}}
-    assert parsed(raw)["model.dropout"].when == {"model.convolution.kernels": ("[3, 5, 7]",)}
-
-
-@pytest.mark.xfail(strict=True, reason="only choices are looked at")
-def test_a_condition_outside_the_range_of_its_setting_is_a_problem():
-    entry = {"choice": [0.1, 0.2], "when": {"model.encoder.layers": 20}}
-    assert problems("model.dropout", entry, model__encoder__layers={"int": [1, 3]})
-
-
-@pytest.mark.xfail(strict=True, reason="an empty list of values is taken, and no value is ever among them")
-def test_a_condition_without_values_is_a_problem():
-    assert problems("model.dropout", {"choice": [0.1, 0.2], "when": {"model.skip": []}})

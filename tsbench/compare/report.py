@@ -64,7 +64,7 @@ class Comparison:
             return "accuracy on the archive's own split"
         counts = sorted({len(one) for one in found})
         spread = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        return f"mean accuracy over {spread} resamples of each data set"
+        return f"mean accuracy over {spread} resample{'' if spread == '1' else 's'} of each data set"
 
     def notes(self) -> list[str]:
         """Lines to stand below a table: protocol, rows behind the ranks, missing cells."""
@@ -137,11 +137,15 @@ class Comparison:
         table.add_column(header[0])
         for name in header[1:]:
             table.add_column(escape(name), justify="right")
-        count = len(self.results.datasets)
+        scores = self.scores
         for number, row in enumerate(rows):
-            best = max(row[1:], default="") if number < count else None
-            cells = [f"[bold]{cell}[/bold]" if cell and cell == best else escape(cell) for cell in row[1:]]
-            table.add_row(escape(row[0]), *cells, end_section=number == count - 1)
+            figures = scores[number] if number < len(scores) else np.full(len(row) - 1, np.nan)
+            best = np.fmax.reduce(figures, initial=-np.inf)
+            cells = [
+                f"[bold]{cell}[/bold]" if figure == best else escape(cell)
+                for cell, figure in zip(row[1:], figures, strict=True)
+            ]
+            table.add_row(escape(row[0]), *cells, end_section=number == len(scores) - 1)
         return table
 
 

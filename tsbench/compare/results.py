@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -51,13 +52,15 @@ class Results:
         return tuple(sorted({row.resample for row in self.rows if row.dataset == dataset and row.state == "complete"}))
 
     def mean(self, metric: str, dataset: str, classifier: str) -> float | None:
-        """Mean over the data set's resamples; None unless the classifier was scored on every one of them."""
-        values = [
-            row.metrics[metric]
+        """Mean over the data set's resamples; None unless the classifier has a figure, and no NaN, for each of them."""
+        figures = [
+            row.metrics.get(metric, math.nan)
             for row in self.rows
-            if (row.dataset, row.classifier, row.state) == (dataset, classifier, "complete") and metric in row.metrics
+            if (row.dataset, row.classifier, row.state) == (dataset, classifier, "complete")
         ]
-        return sum(values) / len(values) if values and len(values) == len(self.resamples(dataset)) else None
+        if not figures or len(figures) < len(self.resamples(dataset)) or any(map(math.isnan, figures)):
+            return None
+        return sum(figures) / len(figures)
 
     def missing(self) -> list[dict[str, str]]:
         """The cells without a figure, each with its reason."""
@@ -83,13 +86,16 @@ class Results:
             return reasons[-1]
         done = {row.resample for row in rows}
         lacking = [str(number) for number in self.resamples(dataset) if number not in done]
-        return f"resamples {', '.join(lacking)} are not there"
+        if not lacking:
+            return "complete, but without a test accuracy"
+        which = f"resamples {', '.join(lacking)} are" if len(lacking) > 1 else f"resample {lacking[0]} is"
+        return f"{which} not there"
 
     def of(self, datasets: Sequence[str]) -> Results:
-        """The results on some of the data sets, in the order given."""
+        """The results on some of the data sets, each once, in the order given."""
         rows = tuple(row for row in self.rows if row.dataset in datasets)
         held = {row.dataset for row in rows}
-        return Results(self.name, rows, tuple(name for name in datasets if name in held))
+        return Results(self.name, rows, tuple(name for name in dict.fromkeys(datasets) if name in held))
 
 
 def read_results(store: Store, experiment: str) -> Results:

@@ -7,13 +7,13 @@ import os
 import shutil
 import socket
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -62,12 +62,13 @@ class Archive:
         return list(dict.fromkeys(folder.absolute() for folder in [*self._given, DEFAULT_ARCHIVE, _shipped()]))
 
     def names(self) -> dict[str, Path]:
-        """The data sets at hand, sorted by name, each with its folder."""
+        """The data sets for classification at hand, sorted by name, each with its folder."""
         found: dict[str, Path] = {}
         for folder in self.folders:
             for path in folder.iterdir() if folder.is_dir() else ():
                 if path.name not in found and all(file.is_file() for file in _files(path)):
                     found[path.name] = path
+        found = {name: path for name, path in found.items() if is_labelled(_files(path)[0])}
         return dict(sorted(found.items()))
 
     def locate(self, name: str) -> Path | None:
@@ -95,32 +96,40 @@ class Archive:
             return path
         try:
             return self._download(name)
-        except Exception as error:  # sktime raises whatever its mirrors' failures happen to be
+        except (DataError, OSError) as error:
+            reason = error if isinstance(error, DataError) else f"{self.home} cannot be written: {_cause(error)}"
             close = get_close_matches(name, list(self.names()), n=3)
             hint = f" Names close to it, at hand: {', '.join(close)}." if close else ""
             raise DataError(
-                f"data set {name!r} is not at hand and could not be downloaded ({_reason(error)}). "
+                f"data set {name!r} is not at hand and could not be downloaded ({reason}). "
                 f"Put {name}_TRAIN.ts and {name}_TEST.ts into {self.home / name}, or name another folder by "
                 f"`archive:` in the recipe or TSBENCH_ARCHIVE.{hint}"
             ) from None
 
     def _download(self, name: str) -> Path:
-        from sktime.datasets import load_UCR_UEA_dataset
+        """Fetches a data set into `home` from the first of sktime's mirrors that has it whole.
 
-        self.home.mkdir(parents=True, exist_ok=True)
-        with (
-            tempfile.TemporaryDirectory(dir=self.home, prefix=".download-") as folder,
-            _socket_timeout(),
-            warnings.catch_warnings(action="ignore"),  # advice on optional mirrors
-        ):
-            load_UCR_UEA_dataset(name, split="train", extract_path=folder)
-            arrived = Path(folder) / name
-            if absent := [file.name for file in _files(arrived) if not file.is_file()]:
-                raise DataError(f"the download holds no {absent[0]}")
-            target = self.home / name
-            if not target.exists():
-                shutil.move(arrived, target)
-        return target
+        Raises:
+            DataError: none has; gives each mirror's reason.
+            OSError: nothing can be written there.
+        """
+        from sktime.datasets._data_io import CLASSIF_URLS
+
+        place = next(folder for folder in (self.home, *self.home.parents) if folder.is_dir())
+        reasons = {}
+        with tempfile.TemporaryDirectory(dir=place, prefix=".download-") as folder, _socket_timeout():
+            for mirror in CLASSIF_URLS:
+                try:
+                    arrived = _fetch(f"{mirror}/{name}.zip", Path(folder) / name)
+                except Exception as error:  # whatever the mirror's failure happens to be
+                    reasons[urlsplit(mirror).hostname] = _cause(error).replace(f"{folder}/{name}/", "")
+                    continue
+                target = self.home / name
+                self.home.mkdir(parents=True, exist_ok=True)
+                if not target.exists():
+                    shutil.move(arrived, target)
+                return target
+        raise DataError("; ".join(f"{host}: {reason}" for host, reason in reasons.items()))
 
     def describe(self, name: str) -> Description | None:
         """Sizes of a data set at hand; None where it is not one for classification.
@@ -175,8 +184,28 @@ def _files(folder: Path) -> tuple[Path, Path]:
     return folder / f"{folder.name}_TRAIN.ts", folder / f"{folder.name}_TEST.ts"
 
 
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+def _fetch(url: str, folder: Path) -> Path:
+    """Unpacks one mirror's zip file and reads what it holds; sktime's loaders would stop at the first mirror's failure.
+
+    Raises:
+        DataError: it is not a data set that can be read.
+        Exception: whatever sktime's downloader raises.
+    """
+    from sktime.datasets._dataset_downloader import URLDownloader
+
+    URLDownloader(url).download(folder.parent, force_download=True)
+    for file in _files(folder):
+        if not file.is_file():
+            raise DataError(f"the download holds no {file.name}")
+        read_ts(file)
+    return folder
+
+
+def _cause(error: BaseException) -> str:
+    """What lies beneath an error, in a few words, such as `Connection refused` or `File is not a zip file`."""
+    while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = inner
+    text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."
 
 
@@ -198,10 +227,11 @@ def _check_finite(file: TsFile) -> None:
         return
     case, channel, step = (int(index) for index in np.argwhere(wrong)[0])
     others = int(wrong.any(axis=(1, 2)).sum()) - 1
+    cases_have = "case has" if others == 1 else "cases have"
     what = "missing (NaN)" if np.isnan(cases.values[case, channel, step]) else "infinite"
     raise DataError(
         f"{file.place(case)}, channel {channel + 1}, time step {step + 1}: the value is {what}"
-        + (f", and {others} other cases have such values" if others else "")
+        + (f", and {others} other {cases_have} such values" if others else "")
         + "; missing and infinite values are not supported yet: fill them in, or leave the case out"
     )
 

@@ -6,6 +6,7 @@ header. A test holds it equal to sktime's reader on every data set that sktime s
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class _Header:
     classes: tuple[str, ...] | None = None
     channels: int | None = None
     length: int | None = None
+    length_by: str = "@seriesLength"
+    equal_length: bool = False
 
 
 def read_ts(path: Path) -> TsFile:
@@ -53,12 +56,12 @@ def read_ts(path: Path) -> TsFile:
         DataError: names the file and, where there is one, the line and case at fault.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     if not text.strip():
         raise DataError(f"{path}: the file is empty; remove it, or fetch it again")
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n")  # `splitlines` would end a line at a form feed too
     header, first = _read_header(path, lines)
     cases: list[list[NDArray[np.float64]]] = []
     labels: list[str] = []
@@ -76,7 +79,7 @@ def read_ts(path: Path) -> TsFile:
 
 def is_labelled(path: Path) -> bool:
     """Whether a .ts file's header announces class labels, rather than regression targets."""
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with suppress(OSError), path.open(encoding="utf-8-sig", errors="replace") as file:
         for line in file:
             words = line.lower().split()
             if words[:1] == ["@classlabel"]:
@@ -89,35 +92,35 @@ def is_labelled(path: Path) -> bool:
 def _read_header(path: Path, lines: list[str]) -> tuple[_Header, int]:
     header = _Header()
     for number, line in enumerate(lines, 1):
-        key, _, rest = line.strip().partition(" ")
-        words = rest.split()
+        key, *words = line.split() or [""]
+        rest = " ".join(words)
+        true = bool(words) and words[0].lower() == "true"
         match key.lower():
             case "@data":
                 return header, number
             case "@classlabel":
-                if words[:1] != ["true"]:
-                    raise DataError(f"{path}:{number}: the file has no class labels (@classLabel {rest.strip()})")
+                if not true:
+                    raise DataError(f"{path}:{number}: the file has no class labels (@classLabel {rest})")
                 header.classes = tuple(words[1:]) or None
             case "@targetlabel":
                 raise DataError(f"{path}:{number}: holds targets for regression, not class labels")
-            case "@timestamps" if words[:1] == ["true"]:
+            case "@timestamps" if true:
                 raise DataError(f"{path}:{number}: series with time stamps are not supported")
             case "@dimensions" | "@dimension":
                 header.channels = _count(path, number, key, rest)
-            case "@univariate" if words[:1] == ["true"]:
+            case "@univariate" if true:
                 header.channels = 1
             case "@serieslength":
                 header.length = _count(path, number, key, rest)
-            case _ if line.strip() and not line.lstrip().startswith(("#", "@", "%")):
+            case "@equallength":
+                header.equal_length = true
+            case _ if key and not key.startswith(("#", "@", "%")):
                 raise DataError(f"{path}:{number}: expected a header line (@...) or a comment (#...) before @data")
     raise DataError(f"{path}: there is no @data line; is it a .ts file, and whole?")
 
 
 def _count(path: Path, number: int, key: str, text: str) -> int:
-    try:
-        count = int(text)
-    except ValueError:
-        count = 0
+    count = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
     if count < 1:
         raise DataError(f"{path}:{number}: {key} must be followed by a whole number of at least 1, got {text!r}")
     return count
@@ -143,29 +146,39 @@ def _read_case(place: str, line: str, header: _Header) -> tuple[list[NDArray[np.
     lengths = {len(channel) for channel in channels}
     if len(lengths) > 1:
         raise DataError(f"{place} has channels of different lengths: {', '.join(map(str, sorted(lengths)))}")
-    if header.length is not None and lengths != {header.length}:
+    length = lengths.pop()
+    if header.length is not None and length != header.length:
         raise DataError(
-            f"{place} has {lengths.pop()} time steps, @seriesLength says {header.length}; is the file cut short?"
+            f"{place} has {length} time steps, {header.length_by} says {header.length}; is the file cut short?"
         )
+    if header.equal_length and header.length is None:
+        header.length, header.length_by = length, "@equalLength (by the first case)"
     return channels, label
 
 
 def _read_channel(place: str, number: int, text: str) -> NDArray[np.float64]:
     values = text.split(",")
     try:
-        return np.array(values, dtype=np.float64)
+        if _is_plain(text):
+            return np.array(values, dtype=np.float64)
     except ValueError:
-        return np.array([_read_value(place, number, step, value) for step, value in enumerate(values, 1)])
+        pass  # a missing value, or what is no number at all
+    return np.array([_read_value(place, number, step, value) for step, value in enumerate(values, 1)])
+
+
+def _is_plain(text: str) -> bool:
+    """Python takes `1_0` and the digits of other scripts for numbers; nobody else does."""
+    return text.isascii() and "_" not in text
 
 
 def _read_value(place: str, channel: int, step: int, text: str) -> float:
     text = text.strip()
     if text in ("?", "NaN"):
         return float("nan")
-    try:
-        return float(text)
-    except ValueError:
-        raise DataError(f"{place}, channel {channel}, time step {step}: {text[:30]!r} is not a number") from None
+    with suppress(ValueError):
+        if _is_plain(text):
+            return float(text)
+    raise DataError(f"{place}, channel {channel}, time step {step}: {text[:30]!r} is not a number")
 
 
 def _collect(cases: list[list[NDArray[np.float64]]], labels: list[str]) -> Collection:

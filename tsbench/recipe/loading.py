@@ -14,13 +14,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import YAMLError
 
 from tsbench.errors import RecipeError
 from tsbench.recipe.schema import HyperparameterConfig, Recipe
-from tsbench.recipe.space import Space, describe, leaves, parse_space, suggestion
+from tsbench.recipe.sentences import sentence, shown
+from tsbench.recipe.space import DEFAULT_SPACE, Space, describe, label, leaves, never_active, parse_space
 
-__all__ = ["LoadedRecipe", "load_recipe", "sentence"]
+__all__ = ["LoadedRecipe", "load_recipe"]
 
 Path_ = tuple[str | int, ...]
 
@@ -70,22 +71,38 @@ def load_recipe(
         RecipeError: with every problem found, as `recipe.yaml:12:5 search.trails: unknown key; did you mean ...?`.
     """
     path = Path(path)
-    document = _read(path)
+    document, tree = _read(path)
     report = _Report(path, document)
-    tree = _plain(document)
     for text in overrides:
         _override(tree, text, report)
     freed = _free_overridden(tree, report)
     recipe = _validate(tree, report, baselines)
-    raw_space = tree.get("space", {})
+    raw_space = tree.get("space") or {}
     space: Space = {}
     if isinstance(raw_space, Mapping) or raw_space == "default":
         space, problems = parse_space(raw_space, _fixed(tree))
         for problem in problems:
             report.add(("space", *problem.path), problem.message)
+    if recipe is not None:
+        space = _without_idle(space, recipe, report)
     if report.problems or recipe is None:
         raise RecipeError(report.sentences())
     return LoadedRecipe(recipe, space, path, freed)
+
+
+def _without_idle(space: Space, recipe: Recipe, report: _Report) -> Space:
+    """The space without the entries that the recipe's own values rule out; one that is the recipe's own is a problem.
+
+    The default space's entries are for every recipe, and an override is meant, so what they leave idle is no mistake.
+    """
+    values = dict(leaves(recipe.hyperparameters))
+    never = never_active(space, recipe.hyperparameters)
+    default, _ = parse_space("default", set())
+    for name, key in never.items():
+        if key not in never and space[name] != default.get(name) and report.override(tuple(key.split("."))) is None:
+            message = f"can never hold: {key} is not searched, and is {shown(label(values[key]))}"
+            report.add(("space", name, "when", key), message)
+    return {name: entry for name, entry in space.items() if name not in never}
 
 
 class _Report:
@@ -98,14 +115,22 @@ class _Report:
         self.problems: dict[tuple[int, int, str, str], None] = {}
 
     def add(self, path: Path_, message: str, at: str | None = None) -> None:
-        override = next((text for key, text in self.overridden.items() if path[: len(key)] == key), None)
         if path:
             message = f"{'.'.join(map(str, path))}: {message}"
-        if at is not None or override is not None:
-            self.problems[(0, 0, at or f"--set {override}", message)] = None
+        if at is None and (override := self.override(path, whole=False)) is not None:
+            at = f"--set {override}"
+        if at is not None:
+            self.problems[(0, 0, at, message)] = None
             return
         line, column = self.position(path)
         self.problems[(line, column, f"{self.path}:{line}:{column}", message)] = None
+
+    def override(self, path: Path_, whole: bool = True) -> str | None:
+        """The last override that sets what stands at a path, or (unless `whole`) some part of it."""
+        for key, text in reversed(self.overridden.items()):
+            if path[: len(key)] == key or (path and not whole and key[: len(path)] == path):
+                return text
+        return None
 
     def position(self, path: Path_) -> tuple[int, int]:
         """One-based line and column of the deepest part of the path that stands in the file."""
@@ -114,11 +139,12 @@ class _Report:
         for part in path:
             try:
                 if isinstance(node, CommentedMap):
+                    part = next(key for key in node if str(key) == part)  # a key may be a number there
                     line, column = node.lc.key(part)
                 elif isinstance(node, CommentedSeq):
                     line, column = node.lc.item(part)
                 node = node[part]
-            except (KeyError, IndexError, TypeError):
+            except (KeyError, IndexError, TypeError, StopIteration):
                 break
         return line + 1, column + 1
 
@@ -126,7 +152,8 @@ class _Report:
         return [f"{place} {message}" for _, _, place, message in sorted(self.problems)]
 
 
-def _read(path: Path) -> CommentedMap:
+def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
+    """The file as ruamel reads it, which knows lines and columns, and as plain data."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -139,29 +166,48 @@ def _read(path: Path) -> CommentedMap:
         raise RecipeError([f"{path}: cannot be read: {error.strerror}"]) from None
     try:
         document = YAML(typ="rt", pure=True).load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        problem = str(error.problem or error.context or "syntax error").split("\n")[0]
-        raise RecipeError([f"{place} not valid YAML: {problem}"]) from None
-    except (YAMLError, ValueError) as error:
-        raise RecipeError([f"{path}: not valid YAML: {str(error).splitlines()[0]}"]) from None
+        tree = _plain(document)
+    except Exception as error:  # ruamel raises errors of its own, and whatever a value's construction happens to
+        raise RecipeError([_not_yaml(path, error)]) from None
     if document is None:
         raise RecipeError([f"{path}: the file is empty; `tsbench init` writes a recipe to begin from"])
     if not isinstance(document, CommentedMap):
-        raise RecipeError([f"{path}:1:1 expected `key: value` lines, got {type(document).__name__}"])
-    return document
+        kind = "a list" if isinstance(document, list) else "a single value"
+        raise RecipeError([f"{path}:1:1 expected `key: value` lines, got {kind}"])
+    return document, tree
+
+
+def _not_yaml(path: Path, error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "context", None) or _reason(error)
+    place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}:"
+    return f"{place} not valid YAML: {str(problem).splitlines()[0]}"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, YAMLError):
+        return str(error)
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply, or holds itself"
+    return f"a value cannot be read ({type(error).__name__}: {error})"
 
 
 def _plain(node: Any) -> Any:
-    """Ruamel's annotated containers and numbers as Python's own, which strict validation expects."""
+    """Ruamel's annotated containers and numbers as Python's own, which strict validation expects.
+
+    Raises:
+        ValueError: for a whole number, spelt in hexadecimal, that is too long to be spelt in decimal.
+        RecursionError: for what is nested too deeply, or holds itself by an alias.
+    """
     if isinstance(node, Mapping):
         return {str(key): _plain(value) for key, value in node.items()}
     if isinstance(node, list):
         return [_plain(value) for value in node]
     if isinstance(node, bool) or node is None:
         return node
-    for kind in (int, float, str):
+    if isinstance(node, int):
+        return int(str(int(node)))
+    for kind in (float, str):
         if isinstance(node, kind):
             return kind(node)
     return str(node)  # a date or time: no setting takes one, the text says what was read
@@ -169,21 +215,24 @@ def _plain(node: Any) -> Any:
 
 def _override(tree: dict[str, Any], text: str, report: _Report) -> None:
     key, separator, value = text.partition("=")
-    if not separator or not key.strip():
+    path = _override_path(key.strip())
+    if not separator or not all(path):
         report.add((), "expected KEY=VALUE, such as search.trials=30", at=f"--set {text}")
         return
     try:
         parsed = _plain(YAML(typ="safe", pure=True).load(value))
-    except YAMLError:
-        report.add((key,), f"the value is not valid YAML: {value!r}", at=f"--set {text}")
+    except Exception:  # see `_read`
+        report.add((key,), f"the value is not valid YAML: {shown(value)}", at=f"--set {text}")
         return
-    path = _override_path(key.strip())
+    if path[0] == "space" and len(path) > 1 and tree.get("space") == "default":
+        tree["space"] = {name: entry for name, entry in DEFAULT_SPACE.items() if name not in _fixed(tree)}
     node = tree
     for part in path[:-1]:
         if not isinstance(node.get(part), dict):
             node[part] = {}
         node = node[part]
     node[path[-1]] = parsed
+    report.overridden.pop(path, None)  # the last one is to stand last
     report.overridden[path] = text
 
 
@@ -198,7 +247,8 @@ def _free_overridden(tree: dict[str, Any], report: _Report) -> tuple[str, ...]:
     space = tree.get("space")
     if not isinstance(space, dict):
         return ()
-    freed = [name for name in space if any(".".join(map(str, path)) == name for path in report.overridden)]
+    fixed = _fixed(tree)
+    freed = [name for name in space if name in fixed and report.override(tuple(name.split("."))) is not None]
     tree["space"] = {name: entry for name, entry in space.items() if name not in freed}
     return tuple(freed)
 
@@ -208,9 +258,9 @@ def _validate(tree: dict[str, Any], report: _Report, baselines: Collection[str] 
         return Recipe.model_validate(tree, context={"baselines": baselines})
     except ValidationError as error:
         for one in error.errors():
+            if one["type"] == "too_short" and one["input"]:
+                continue  # its items are wrong, and pydantic counts the right ones alone
             path = _existing(one["loc"], tree, one["type"])
-            if path[:1] == ("space",) and len(path) > 1:
-                continue
             report.add(path, sentence(one, _siblings(path)))
         return None
 
@@ -237,52 +287,6 @@ def _siblings(path: Path_) -> list[str]:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             return []
     return list(model.model_fields)
-
-
-def sentence(error: Mapping[str, Any], known: Iterable[str] = ()) -> str:
-    """What is wrong, in words, of one of pydantic's errors."""
-    kind, given, context = error["type"], error.get("input"), error.get("ctx", {})
-    known = list(known)
-    if kind == "extra_forbidden":
-        return "unknown key" + (suggestion(str(error["loc"][-1]), known) or f"; known here: {', '.join(known)}")
-    if kind == "missing":
-        return "this key is required"
-    if kind == "unknown_name":
-        hint = suggestion(str(given), context["known"]) or f"; known: {', '.join(context['known'])}"
-        return f"unknown {context['what']} {given!r}{hint}"
-    if kind == "literal_error":
-        expected = [one.strip("'") for one in context["expected"].replace(" or ", ", ").split(", ")]
-        return f"expected one of {', '.join(expected)}, got {given!r}{suggestion(str(given), expected)}"
-    if kind in _EXPECTED:
-        return f"expected {_EXPECTED[kind]}, got {given!r}"
-    if kind in _BOUNDS:
-        return f"must be {_BOUNDS[kind].format(**context)}, got {given!r}"
-    return str(error["msg"])
-
-
-_EXPECTED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "bool_type": "true or false",
-    "string_type": "a text",
-    "string_pattern_mismatch": "auto, cpu, cuda or cuda:N",
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "dict_type": "a mapping of keys to values",
-    "model_type": "a mapping of keys to values",
-    "model_attributes_type": "a mapping of keys to values",
-    "too_short": "at least one value",
-    "string_too_short": "a text that is not empty",
-}
-_BOUNDS = {
-    "greater_than": "greater than {gt}",
-    "greater_than_equal": "at least {ge}",
-    "less_than": "less than {lt}",
-    "less_than_equal": "at most {le}",
-}
 
 
 def _fixed(tree: Mapping[str, Any]) -> set[str]:

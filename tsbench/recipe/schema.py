@@ -6,7 +6,9 @@ parameters, saved models and the docs all use them. Defaults stand here and nowh
 
 from __future__ import annotations
 
+import math
 import re
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,6 +22,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from tsbench.recipe.sentences import shown
 
 __all__ = [
     "AttentionConfig",
@@ -44,51 +48,61 @@ Metric = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_a
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]+)\s*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
+_LARGEST = 2**63 - 1  # what NumPy, PyTorch and databases hold as a whole number
 
 
 def _wrong(message: str) -> PydanticCustomError:
     return PydanticCustomError("tsbench", "{message}", {"message": message})
 
 
+def _real(value: float) -> float:
+    """The number as a float, infinite where it is a whole number beyond a float's range."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def parse_duration(value: Any) -> float:
     """Seconds in a duration such as `3 min`, `90 s`, `1.5 h` or a bare number of seconds."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = _real(value)
     elif isinstance(value, str) and (match := _DURATION.fullmatch(value.lower())) and match[2] in _UNITS:
         seconds = float(match[1]) * _UNITS[match[2]]
     else:
-        raise _wrong(f"expected a duration such as '90 s', '3 min' or '2 h', got {value!r}")
-    if not 0 < seconds < float("inf"):
-        raise _wrong(f"must be longer than 0 s, got {value!r}")
+        raise _wrong(f"expected a duration such as '90 s', '3 min' or '2 h', got {shown(value)}")
+    if not 0 < seconds < math.inf:
+        raise _wrong(f"must be longer than 0 s, got {shown(value)}")
     return seconds
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest spelling that `parse_duration` reads back to the same number."""
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds % size == 0:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds!r} s".replace(".0 s", " s")
+    """The spelling in the largest whole unit; `parse_duration` reads it back to the same number."""
+    for unit in ("h", "min", "s"):
+        count = seconds / _UNITS[unit]
+        if unit == "s" or (count.is_integer() and count * _UNITS[unit] == seconds):
+            break
+    return f"{Decimal(repr(count)):f} {unit}".replace(".0 ", " ")
 
 
 def _identifier(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise _wrong(
-            f"may hold letters, digits, '-', '_' and '.', and must begin with a letter or digit, got {value!r}"
+            f"may hold letters, digits, '-', '_' and '.', and must begin with a letter or digit, got {shown(value)}"
         )
     return value
 
 
 def _auto_or_count(value: Any) -> Any:
-    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST):
         return value
-    raise _wrong(f"expected 'auto' or a whole number of at least 1, got {value!r}")
+    raise _wrong(f"expected 'auto' or a whole number of at least 1, got {shown(value)}")
 
 
 def _optional_positive(value: Any) -> Any:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
         return value
-    raise _wrong(f"expected a number greater than 0, or null for none, got {value!r}")
+    raise _wrong(f"expected a number greater than 0, or null for none, got {shown(value)}")
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -96,6 +110,13 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if repeated:
         raise _wrong(f"named more than once: {', '.join(repeated)}")
     return values
+
+
+def _entries(value: Any) -> Any:
+    """A space whose every entry is commented out is null in YAML; it is empty."""
+    if value is None or value == "default" or isinstance(value, dict):
+        return value or {}
+    raise _wrong(f"expected a mapping of names to ranges, or 'default', got {shown(value)}")
 
 
 def _known_baseline(value: str, info: ValidationInfo) -> str:
@@ -117,7 +138,7 @@ AutoOrCount = Annotated[
 ]
 OptionalPositive = Annotated[float | None, BeforeValidator(_optional_positive, json_schema_input_type=float | None)]
 Baseline = Annotated[str, AfterValidator(_known_baseline)]
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1, le=_LARGEST)]
 Names = Annotated[tuple[Identifier, ...], Field(strict=False), AfterValidator(_distinct)]
 
 
@@ -201,10 +222,10 @@ class TrainingConfig(Settings):
     scheduler: Literal["cosine", "cosine_restarts", "one_cycle", "plateau", "constant"] = Field(
         "cosine", description="how the learning rate changes"
     )
-    warmup_epochs: int = Field(0, ge=0, description="epochs of linear warm-up (one_cycle has its own)")
+    warmup_epochs: int = Field(0, ge=0, le=_LARGEST, description="epochs of linear warm-up (one_cycle has its own)")
     restart_epochs: PositiveInt = Field(25, description="cosine_restarts: epochs of a cycle")
     min_learning_rate: float = Field(0.0, ge=0, description="where cosine, cosine_restarts and plateau end")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability mass spread over the other classes")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread evenly over the classes")
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced weighs a class by the inverse of its frequency"
     )
@@ -240,7 +261,7 @@ class SearchConfig(Settings):
     timeout: Duration | None = Field(None, description="time budget of a study, refit included; null: none")
     sampler: Literal["tpe", "random"] = Field("tpe", description="Optuna's sampler")
     pruner: Literal["median", "none"] = Field("median", description="Optuna's pruner; it sees the mean over the folds")
-    folds: int = Field(3, ge=2, description="stratified cross-validation folds of the train cases")
+    folds: int = Field(3, ge=2, le=_LARGEST, description="stratified cross-validation folds of the train cases")
     metric: Metric = Field("accuracy", description="what the search improves")
     seed: int = Field(0, ge=0, lt=2**32, description="seed of folds, sampler and networks")
     concurrency: AutoOrCount = Field(
@@ -281,7 +302,7 @@ class Recipe(HyperparameterConfig):
     archive: str | None = Field(
         None, description="folder of data sets, looked into first; relative to the current folder"
     )
-    space: dict[str, Any] | Literal["default"] = Field(
+    space: Annotated[dict[str, Any] | Literal["default"], BeforeValidator(_entries)] = Field(
         default_factory=dict, description="what is searched: dotted names and ranges, or 'default'"
     )
     search: SearchConfig = Field(default_factory=SearchConfig, description="the Optuna study")

@@ -10,14 +10,15 @@ space:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.recipe.sentences import sentence, shown, suggestion
 
 __all__ = [
     "DEFAULT_SPACE",
@@ -31,6 +32,7 @@ __all__ = [
     "describe",
     "label",
     "leaves",
+    "never_active",
     "parse_space",
 ]
 
@@ -127,7 +129,7 @@ def describe(entry: Range) -> dict[str, Any]:
         plain = {"float" if isinstance(entry, FloatRange) else "int": [entry.low, entry.high]}
         if entry.log:
             plain["log"] = True
-        if entry.step not in (None, 1):
+        if entry.step != type(entry).step:  # the class holds the default
             plain["step"] = entry.step
     if entry.when:
         plain["when"] = {name: list(values) for name, values in entry.when.items()}
@@ -158,10 +160,16 @@ def assign(settings: HyperparameterConfig, values: Mapping[str, Any]) -> Hyperpa
     return HyperparameterConfig.model_validate(tree)
 
 
-def suggestion(name: str, known: Iterator[str] | list[str]) -> str:
-    """`; did you mean '...'?` where a known name is close, else nothing."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
+def never_active(space: Space, base: HyperparameterConfig) -> dict[str, str]:
+    """The entries whose condition cannot hold, each with the setting at fault: one not searched, of another value."""
+    values = dict(leaves(base))
+    never: dict[str, str] = {}
+    for name, entry in space.items():
+        for key, wanted in entry.when.items():
+            if (key not in space or key in never) and label(values[key]) not in wanted:
+                never[name] = key
+                break
+    return never
 
 
 class _Parser:
@@ -192,7 +200,7 @@ class _Parser:
         kinds = ("choice", "float", "int")
         form = "{choice: [...]}, {float: [low, high]} or {int: [low, high]}"
         if not isinstance(entry, Mapping):
-            self.problem(f"expected {form}, got {entry!r}", name)
+            self.problem(f"expected {form}, got {shown(entry)}", name)
             return None
         allowed = {"choice": {"when"}, "float": {"log", "step", "when"}, "int": {"log", "step", "when"}}
         given = [kind for kind in kinds if kind in entry]
@@ -213,7 +221,7 @@ class _Parser:
 
     def choice(self, name: str, values: Any, when: dict[str, tuple[Scalar, ...]]) -> Choice | None:
         if not isinstance(values, list | tuple) or not values:
-            self.problem(f"expected a list of at least one value, got {values!r}", name, "choice")
+            self.problem(f"expected a list of at least one value, got {shown(values)}", name, "choice")
             return None
         checked = [self.checked(name, value, name, "choice", index) for index, value in enumerate(values)]
         if len({label(value) for value in values}) < len(values):
@@ -224,71 +232,88 @@ class _Parser:
         self, name: str, kind: str, entry: Mapping[str, Any], when: dict[str, tuple[Scalar, ...]]
     ) -> Range | None:
         bounds, log, step = entry[kind], entry.get("log", False), entry.get("step")
-        numbers = int if kind == "int" else (int, float)
+        numbers, what = (int, "whole number") if kind == "int" else ((int, float), "number")
         before = len(self.problems)
+        if kind == "float" and self.takes(name, int) and not self.takes(name, float):
+            self.problem(f"{name} takes whole numbers alone; write {{int: [low, high]}}", name, kind)
+            return None
         if (
             not isinstance(bounds, list | tuple)
             or len(bounds) != 2
             or any(isinstance(bound, bool) or not isinstance(bound, numbers) for bound in bounds)
         ):
-            what = "whole numbers" if kind == "int" else "numbers"
-            self.problem(f"expected two {what} [low, high], got {bounds!r}", name, kind)
+            self.problem(f"expected two {what}s [low, high], got {shown(bounds)}", name, kind)
             return None
         low, high = bounds
         if low >= high:
-            self.problem(f"the range is upside down or empty: low {low} must be less than high {high}", name, kind)
+            self.problem(
+                f"the range is upside down or empty: low {shown(low)} must be less than high {shown(high)}", name, kind
+            )
         if not isinstance(log, bool):
-            self.problem(f"expected true or false, got {log!r}", name, "log")
+            self.problem(f"expected true or false, got {shown(log)}", name, "log")
         elif log and low <= 0:
-            self.problem(f"a log range must begin above 0, got {low}", name, kind)
-        if step is not None and (isinstance(step, bool) or not isinstance(step, numbers) or step <= 0):
-            self.problem(f"expected a number greater than 0, got {step!r}", name, "step")
+            self.problem(f"a log range must begin above 0, got {shown(low)}", name, kind)
+        if step is not None and (isinstance(step, bool) or not isinstance(step, numbers) or not 0 < step < math.inf):
+            self.problem(f"expected a {what} greater than 0, got {shown(step)}", name, "step")
         elif step is not None and log:
             self.problem("cannot be given together with log", name, "step")
+        if len(self.problems) == before:
+            for index, bound in enumerate(bounds):
+                self.checked(name, bound, name, kind, index)
+        if len(self.problems) == before and step is not None and step > high - low:
+            self.problem(f"is wider than the range, got {shown(step)}", name, "step")
         if len(self.problems) > before:
             return None
-        for index, bound in enumerate(bounds):
-            self.checked(name, bound, name, kind, index)
         if kind == "int":
             return IntRange(low, high, log, step or 1, when)
         return FloatRange(float(low), float(high), log, None if step is None else float(step), when)
+
+    def takes(self, name: str, kind: type) -> bool:
+        """Whether some values of the setting are of this type."""
+        annotation = self.fields[name].annotation
+        return kind in (annotation, *get_args(annotation))
 
     def checked(self, name: str, value: Any, *path: str | int) -> Any:
         """The value as the setting's own type takes it."""
         info = self.fields[name]
         try:
-            return TypeAdapter(info.rebuild_annotation(), config={"strict": True}).validate_python(value)
+            return TypeAdapter(
+                info.rebuild_annotation(), config={"strict": True, "allow_inf_nan": False}
+            ).validate_python(value)
         except ValidationError as error:
-            from tsbench.recipe.loading import sentence
-
             self.problem(f"not a value of {name}: {sentence(error.errors()[0])}", *path)
             return value
 
     def when(self, name: str, raw: Any) -> dict[str, tuple[Scalar, ...]]:
         if not isinstance(raw, Mapping):
-            self.problem(f"expected {{name: value}} or {{name: [values]}}, got {raw!r}", name, "when")
+            self.problem(f"expected {{name: value}} or {{name: [values]}}, got {shown(raw)}", name, "when")
             return {}
         conditions = {}
         for key, value in raw.items():
             if key not in self.fields:
                 self.problem(f"the model has no such setting{suggestion(key, list(self.fields))}", name, "when", key)
                 continue
-            wanted = tuple(label(one) for one in (value if isinstance(value, list | tuple) else [value]))
-            self.check_reachable(name, key, wanted)
-            conditions[key] = wanted
+            values = value if isinstance(value, list | tuple) else [value]
+            if not values:
+                self.problem("expected at least one value", name, "when", key)
+            for one in values:
+                self.check_condition(name, key, one)
+            conditions[key] = tuple(map(label, values))
         return conditions
 
-    def check_reachable(self, name: str, key: str, wanted: tuple[Scalar, ...]) -> None:
+    def check_condition(self, name: str, key: str, value: Any) -> None:
+        """A value that the other setting never takes is a problem."""
         entry = self.raw.get(key)
-        choices = entry.get("choice") if isinstance(entry, Mapping) else None
-        if not isinstance(choices, list | tuple):
-            for value in wanted:
-                self.checked(key, value, name, "when", key)
+        offered = entry if isinstance(entry, Mapping) else {}
+        if isinstance(choices := offered.get("choice"), list | tuple):
+            if label(value) not in map(label, choices):
+                self.problem(f"{shown(label(value))} is not among the choices of {key}", name, "when", key)
             return
-        offered = [label(choice) for choice in choices]
-        for value in wanted:
-            if value not in offered:
-                self.problem(f"{value!r} is not among the choices of {key}", name, "when", key)
+        before = len(self.problems)
+        self.checked(key, value, name, "when", key)
+        bounds = offered.get("int", offered.get("float"))
+        if len(self.problems) == before and bounds is not None and not _between(value, bounds):
+            self.problem(f"{shown(value)} is outside the range of {key}", name, "when", key)
 
     def in_order(self, space: Space) -> Space:
         """Sorts conditions after what they depend on; a circle of them is a problem."""
@@ -302,6 +327,15 @@ class _Parser:
             for name in ready:
                 ordered[name] = waiting.pop(name)
         return ordered
+
+
+def _between(value: Any, bounds: Any) -> bool:
+    """Whether the value lies in the range; True of bounds that are none, a problem of their own."""
+    try:
+        low, high = bounds
+        return bool(low <= value <= high)
+    except (TypeError, ValueError):
+        return True
 
 
 def parse_space(raw: Mapping[str, Any] | str, fixed: set[str]) -> tuple[Space, list[SpaceProblem]]:
