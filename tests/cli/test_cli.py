@@ -299,8 +299,8 @@ def test_help_and_validate_import_nothing_heavy(recipe_file: Write) -> None:
     assert not imported_by("schema") & HEAVY
 
 
-def test_reading_results_does_not_import_torch() -> None:
-    rooms = "tsbench.compare.report, tsbench.compare.results, tsbench.data.archive"
+def test_neither_the_supervisor_nor_reading_results_imports_torch() -> None:
+    rooms = "tsbench.compare.report, tsbench.compare.results, tsbench.data.archive, tsbench.bench.run"
     script = f"import sys, {rooms}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "False"

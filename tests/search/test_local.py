@@ -1,11 +1,16 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import pytest
 
 from tsbench.errors import SearchError, TsbenchError
 from tsbench.search.launchers.local import Message, Task, WorkerContext, WorkerPool, find_devices
+
+
+def path(function: Callable[..., object]) -> str:
+    return f"{function.__module__}:{function.__name__}"
 
 
 def describe(context: WorkerContext, value: int) -> tuple[str, int, int, str | None]:
@@ -45,7 +50,7 @@ def test_tasks_run_on_their_workers_device_with_one_thread() -> None:
     with WorkerPool(["cpu", "cpu"]) as pool:
         assert list(pool.idle()) == [0, 1]
         for worker in (0, 1):
-            pool.submit(worker, Task(describe, (worker + 2,), key=f"task {worker}"))
+            pool.submit(worker, Task(path(describe), (worker + 2,), key=f"task {worker}"))
         assert list(pool.idle()) == []
         results = sorted(collect(pool, 2), key=lambda one: one.worker)
     assert [one.payload for one in results] == [("cpu", 4, 1, "1"), ("cpu", 9, 1, "1")]
@@ -54,9 +59,9 @@ def test_tasks_run_on_their_workers_device_with_one_thread() -> None:
 
 def test_errors_come_as_sentences_and_unexpected_ones_with_their_traceback() -> None:
     with WorkerPool(["cpu"]) as pool:
-        pool.submit(0, Task(fail, ("sentence",), None))
+        pool.submit(0, Task(path(fail), ("sentence",), None))
         (known,) = collect(pool, 1)
-        pool.submit(0, Task(fail, ("other",), None))
+        pool.submit(0, Task(path(fail), ("other",), None))
         (unknown,) = collect(pool, 1)
     assert (known.kind, known.payload, known.details) == ("error", "this is why", "")
     assert unknown.payload == "ZeroDivisionError: by zero"
@@ -65,20 +70,20 @@ def test_errors_come_as_sentences_and_unexpected_ones_with_their_traceback() -> 
 
 def test_a_killed_worker_is_reported_with_its_task_and_replaced() -> None:
     with WorkerPool(["cpu"]) as pool:
-        pool.submit(0, Task(die, (), "the task"))
+        pool.submit(0, Task(path(die), (), "the task"))
         (message,) = collect(pool, 1)
         assert message.kind == "died"
         assert message.payload == "worker 1 was ended by signal SIGKILL"
         assert message.task is not None
         assert message.task.key == "the task"
-        pool.submit(0, Task(describe, (5,), None))
+        pool.submit(0, Task(path(describe), (5,), None))
         (result,) = collect(pool, 1)
         assert result.payload[1] == 25
 
 
 def test_workers_hear_the_request_to_stop_and_report_until_then() -> None:
     with WorkerPool(["cpu"]) as pool:
-        pool.submit(0, Task(count, (), None))
+        pool.submit(0, Task(path(count), (), None))
         assert collect(pool, 2, ("progress",))[1].payload > 0
         pool.stop()
         (result,) = collect(pool, 1)
@@ -87,7 +92,7 @@ def test_workers_hear_the_request_to_stop_and_report_until_then() -> None:
 
 def test_leaving_the_pool_ends_its_processes() -> None:
     with WorkerPool(["cpu"]) as pool:
-        pool.submit(0, Task(describe, (1,), None))
+        pool.submit(0, Task(path(describe), (1,), None))
         collect(pool, 1)
         process = pool._processes[0]
         assert process.is_alive()
@@ -103,3 +108,27 @@ def test_devices_are_spread_over_workers() -> None:
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(TsbenchError, match=r"execution.device is 'cuda:9', but torch sees \d+ CUDA devices here"):
         find_devices("cuda:9", "auto")
+
+
+def modules(context: WorkerContext) -> bool:
+    import sys
+
+    return "wave" in sys.modules
+
+
+def test_workers_started_ahead_have_imported_what_they_will_need() -> None:
+    with WorkerPool(["cpu"], preload=["wave"]) as pool:
+        pool.start()
+        process = pool._processes[0]
+        pool.submit(0, Task(path(modules), (), None))
+        (result,) = collect(pool, 1)
+        assert result.payload is True
+        assert pool._processes[0] is process
+
+
+def test_a_task_that_is_not_there_is_an_error_and_not_the_workers_end() -> None:
+    with WorkerPool(["cpu"]) as pool:
+        pool.submit(0, Task("tests.nowhere:nothing", (), None))
+        (message,) = collect(pool, 1)
+    assert message.kind == "error"
+    assert "No module named 'tests.nowhere'" in message.payload

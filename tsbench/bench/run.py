@@ -16,17 +16,18 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tsbench.bench import tasks
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import Display, RunState, UnitState, WorkerState
+from tsbench.bench.records import TaskProgress
 from tsbench.bench.unit import TaskKey, UnitRun
 from tsbench.errors import DataError, SearchError
 from tsbench.search.launchers.local import Message, Task, WorkerPool
+from tsbench.search.outcome import TrialProgress
 from tsbench.search.study import Study
-from tsbench.search.worker import TrialProgress
 
 __all__ = ["BenchmarkRun"]
 
+PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection")  # what every worker needs at its first task
 WAIT = 0.25  # seconds between two looks at the workers
 
 
@@ -74,13 +75,15 @@ class BenchmarkRun:
             ) from None
 
     def _carry_out(self) -> list[str]:
-        self.plan.store.prepare()
         if self.fresh:
             for unit in self.plan.units:
                 Study.set_aside(unit.folder)
         scratch = Path(tempfile.mkdtemp(prefix="tsbench-"))
         try:
-            with self.display, WorkerPool(self.plan.devices) as pool:
+            with self.display, WorkerPool(self.plan.devices, PRELOAD) as pool:
+                if any(Study.stored_meaning(unit.folder) is None for unit in self.plan.units):
+                    pool.start()
+                self.plan.store.prepare()
                 try:
                     self._loop(pool, scratch)
                 except KeyboardInterrupt:
@@ -179,4 +182,4 @@ def _describe(key: TaskKey, progress: Any = None) -> str:
         "score": "final network",
     }
     text = f"{unit}: {key.name or what[key.kind]}"
-    return f"{text}, {progress.text}" if isinstance(progress, tasks.TaskProgress) else text
+    return f"{text}, {progress.text}" if isinstance(progress, TaskProgress) else text

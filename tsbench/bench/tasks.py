@@ -6,7 +6,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench import __version__
+from tsbench.bench.records import FittedMember, Records, Scored, TaskProgress
 from tsbench.classifiers import baselines
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection, DataSet
@@ -22,63 +22,12 @@ from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.search import worker
 from tsbench.search.launchers.local import WorkerContext
-from tsbench.search.worker import StoppedError, TrialOutcome, mlflow_params
+from tsbench.search.outcome import TrialOutcome
+from tsbench.search.worker import StoppedError, mlflow_params
 from tsbench.tracking import names, provenance
-from tsbench.tracking.store import Curve, Store
+from tsbench.tracking.store import Store
 
-__all__ = [
-    "FittedMember",
-    "Records",
-    "Scored",
-    "TaskProgress",
-    "fit_member",
-    "run_baseline",
-    "run_trial",
-    "score_network",
-]
-
-
-@dataclass(frozen=True)
-class Records:
-    """Where a unit's runs are recorded.
-
-    Attributes:
-        uri: absolute MLflow URI.
-        experiment: its id.
-        parent: the unit's parent run.
-        tags: common to all runs of the unit.
-    """
-
-    uri: str
-    experiment: str
-    parent: str
-    tags: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class TaskProgress:
-    """What a task other than a trial is at, in a few words."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class FittedMember:
-    """A network trained on all training cases, saved in a folder."""
-
-    folder: Path
-    seconds: float
-    train_loss: Curve
-
-
-@dataclass(frozen=True)
-class Scored:
-    """How a classifier did; `state` is complete, skipped or failed, with a reason unless it is complete."""
-
-    classifier: str
-    state: str
-    metrics: dict[str, float]
-    reason: str = ""
+__all__ = ["fit_member", "run_baseline", "run_trial", "score_network"]
 
 
 def run_trial(context: WorkerContext, folder: Path, number: int, deadline: float | None) -> TrialOutcome | None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tsbench.bench import tasks
 from tsbench.bench.begin import open_study, unit_tags
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
+from tsbench.bench.records import FittedMember, Records, Scored
 from tsbench.search.launchers.local import Message, Task
-from tsbench.search.objective import folds_of
-from tsbench.search.study import BestTrial, derive_seed, study_seed
-from tsbench.search.worker import TrialOutcome
+from tsbench.search.outcome import TrialOutcome
+from tsbench.search.study import BestTrial, derive_seed, folds_of, study_seed
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
 
@@ -53,13 +52,13 @@ class UnitRun:
         self.study = open_study(plan, unit, self.dataset)
         self.spec = spec = self.study.spec
         tags = unit_tags(plan, unit, spec.identity)
-        self.records = tasks.Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
+        self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
         done = self._recorded()
         self.baselines = deque(name for name in self.recipe.baselines if name not in done)
         self.assigned: set[int] = set()  # trials that workers were told to run
         self.stopped = ""  # why the search ended before its trials were run
         self.best: BestTrial | None = None  # set when the search has ended
-        self.members: dict[int, tasks.FittedMember] = {}
+        self.members: dict[int, FittedMember] = {}
         self.members_begun = 0.0
         self.to_fit: deque[int] = deque(range(self.recipe.evaluation.ensemble))
         self.scored = self._network_is_current(done.get(names.NETWORK))
@@ -116,7 +115,7 @@ class UnitRun:
         for number in self.study.refill():
             if number not in self.assigned:
                 self.assigned.add(number)
-                return self._task(tasks.run_trial, "trial", (self.unit.folder, number, self._deadline()), number=number)
+                return self._task("run_trial", "trial", (self.unit.folder, number, self._deadline()), number=number)
         return None
 
     def _must_stop(self) -> bool:
@@ -159,7 +158,7 @@ class UnitRun:
         self.members_begun = self.members_begun or time.time()
         folder = self.scratch / f"{self.spec.identity}-{number}"
         arguments = (self.dataset.train, self.best.hyperparameters, derive_seed(self.spec.seed, 2, number), folder)
-        return self._task(tasks.fit_member, "member", arguments, number=number)
+        return self._task("fit_member", "member", arguments, number=number)
 
     def _score_task(self) -> Task:
         assert self.best is not None
@@ -167,23 +166,23 @@ class UnitRun:
         tags = {names.TRIAL: self.best.number, ENSEMBLE: self.recipe.evaluation.ensemble}
         members = [self.members[number] for number in sorted(self.members)]
         arguments = (self.records, members, self.dataset.test, metrics, tags, self.members_begun)
-        return self._task(tasks.score_network, "score", arguments)
+        return self._task("score_network", "score", arguments)
 
     def _baseline_task(self, name: str) -> Task:
         folds = self.folds if self.recipe.evaluation.cross_validate_baselines else []
         seed = self.recipe.search.seed + self.unit.resample
-        return self._task(tasks.run_baseline, "baseline", (self.records, name, self.dataset, folds, seed), name)
+        return self._task("run_baseline", "baseline", (self.records, name, self.dataset, folds, seed), name)
 
     def _task(
         self,
-        function: Callable[..., Any],
+        function: str,
         kind: str,
         arguments: tuple[Any, ...],
         name: str = "",
         number: int = 0,
     ) -> Task:
         self.pending += 1
-        return Task(function, arguments, TaskKey(self, kind, name, number))
+        return Task(f"tsbench.bench.tasks:{function}", arguments, TaskKey(self, kind, name, number))
 
     # What has come in
 
@@ -225,7 +224,7 @@ class UnitRun:
             self._fail(f"{key.kind} {key.number}: {message.payload}")
         yield self.failures[-1] + (f"\n{message.details}" if message.details else "")
 
-    def _classifier_scored(self, scored: tasks.Scored) -> Iterator[str]:
+    def _classifier_scored(self, scored: Scored) -> Iterator[str]:
         if scored.classifier == names.NETWORK:
             self.state.test = scored.metrics[names.test("accuracy")]
         if scored.state == "skipped":

@@ -14,19 +14,14 @@ from tsbench.classifiers.network import encode
 from tsbench.data.collection import TrainingSet
 from tsbench.data.preprocessing import Preprocessing
 from tsbench.evaluation.metrics import score, score_all
-from tsbench.evaluation.resampling import Fold, stratified_folds
+from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
-from tsbench.search.study import derive_seed
+from tsbench.search.study import derive_seed, folds_of
 from tsbench.training.trainer import Job, Series, predict_probabilities, train
 
-__all__ = ["CrossValidation", "folds_of", "rungs"]
+__all__ = ["CrossValidation", "rungs"]
 
 RUNGS = 10
-
-
-def folds_of(training: TrainingSet, search: SearchConfig, seed: int) -> list[Fold]:
-    """The folds that every trial of a study, and every baseline beside it, is scored on."""
-    return stratified_folds(training.cases.labels, search.folds, derive_seed(seed, 0))
 
 
 def rungs(epochs: int) -> set[int]:

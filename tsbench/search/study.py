@@ -29,11 +29,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tsbench.data.collection import Collection, TrainingSet
 from tsbench.errors import SearchError
 from tsbench.evaluation.metrics import MAXIMISED
+from tsbench.evaluation.resampling import Fold, stratified_folds
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Space, describe, parse_space
 from tsbench.search.sampling import Suggester
 
-__all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "meaning_of", "study_seed"]
+__all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "folds_of", "meaning_of", "study_seed"]
 
 OPTUNA_NAME = "study"
 RESULT = "result"  # user attribute: a trial's scores, seconds and reason
@@ -53,6 +54,11 @@ def derive_seed(*parts: int) -> int:
 def study_seed(search: SearchConfig, resample: int) -> int:
     """Seed of a study's folds and networks, another for each resample."""
     return derive_seed(search.seed, resample)
+
+
+def folds_of(training: TrainingSet, search: SearchConfig, seed: int) -> list[Fold]:
+    """The folds that every trial of a study, and every baseline beside it, is scored on."""
+    return stratified_folds(training.cases.labels, search.folds, derive_seed(seed, 0))
 
 
 @dataclass(frozen=True)

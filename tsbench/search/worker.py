@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,40 +14,18 @@ from optuna.trial import Trial, TrialState
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import label, leaves
 from tsbench.search.objective import CrossValidation
+from tsbench.search.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutcome, TrialProgress
 from tsbench.search.sampling import hyperparameters
 from tsbench.search.study import RESULT, RUN, Study
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 from tsbench.training.trainer import DivergedError
 
-__all__ = ["StoppedError", "TrialOutcome", "TrialProgress", "mlflow_params", "run_trial"]
-
-PRUNED, FAILED, STOPPED, COMPLETE = "pruned", "failed", "stopped", "complete"
+__all__ = ["StoppedError", "mlflow_params", "run_trial"]
 
 
 class StoppedError(Exception):
     """A trial was told to end: the search was interrupted, or its time is spent."""
-
-
-@dataclass(frozen=True)
-class TrialProgress:
-    """How far a running trial is; `score` is the searched metric at the last rung, None before the first."""
-
-    trial: int
-    epoch: int
-    epochs: int
-    score: float | None = None
-
-
-@dataclass(frozen=True)
-class TrialOutcome:
-    """How a trial ended: complete, pruned, failed or stopped, with the reason where it is not complete."""
-
-    trial: int
-    state: str
-    score: float | None
-    seconds: float
-    reason: str = ""
 
 
 @lru_cache(maxsize=4)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
@@ -33,12 +35,12 @@ class Task:
     """Something to be done by a worker: `function(context, *arguments)`.
 
     Attributes:
-        function: importable by name; its first argument is the worker's `WorkerContext`.
+        function: as `module:name`, which the worker alone imports; its first argument is the `WorkerContext`.
         arguments: sent to the worker, so they must be picklable.
         key: for the supervisor to know the task by; stays in its process.
     """
 
-    function: Callable[..., Any]
+    function: str
     arguments: tuple[Any, ...]
     key: Any
 
@@ -96,14 +98,16 @@ class WorkerContext:
 
 
 class WorkerPool:
-    """Processes that carry out tasks; each is started when it is given its first.
+    """Processes that carry out tasks; each is started when it is given its first, or by `start`.
 
     Args:
         devices: a torch device for each process, such as `["cpu", "cpu"]`.
+        preload: modules that a process imports before it waits for its first task.
     """
 
-    def __init__(self, devices: Sequence[str]) -> None:
+    def __init__(self, devices: Sequence[str], preload: Sequence[str] = ()) -> None:
         self.devices = list(devices)
+        self.preload = tuple(preload)
         self._context = multiprocessing.get_context("spawn")
         self._stop = self._context.Event()
         self._processes: dict[int, SpawnProcess] = {}
@@ -127,6 +131,12 @@ class WorkerPool:
                 process.join(5)
             if process.is_alive():
                 process.kill()
+
+    def start(self) -> None:
+        """Starts all processes now, so that their imports run while the supervisor prepares."""
+        for number in range(len(self.devices)):
+            if number not in self._processes:
+                self._start(number)
 
     def idle(self) -> Iterator[int]:
         """Numbers of the workers that have nothing to do."""
@@ -185,7 +195,7 @@ class WorkerPool:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
             target=_serve,
-            args=(theirs, self.devices[number], self._stop),
+            args=(theirs, self.devices[number], self._stop, self.preload),
             name=f"tsbench-worker-{number + 1}",
             daemon=True,
         )
@@ -248,12 +258,24 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(connection: Connection, device: str, stop: Event) -> None:
+def _serve(connection: Connection, device: str, stop: Event, preload: Sequence[str]) -> None:
     """The life of a worker process: task after task, until the supervisor says so or is gone."""
+    try:
+        _carry_out_tasks(connection, device, stop, preload)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Every result is sent and recorded; to take torch, MLflow and numba down in order would take two seconds more.
+    os._exit(0)
+
+
+def _carry_out_tasks(connection: Connection, device: str, stop: Event, preload: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
     torch.set_num_threads(1)
+    for module in preload:
+        import_module(module)
     context = WorkerContext(device, connection, stop)
     while True:
         try:
@@ -262,9 +284,9 @@ def _serve(connection: Connection, device: str, stop: Event) -> None:
             return
         if task is None:
             return
-        function, arguments = task
+        (module, _, name), arguments = task[0].partition(":"), task[1]
         try:
-            result = function(context, *arguments)
+            result = getattr(import_module(module), name)(context, *arguments)
         except TsbenchError as error:
             context.send("error", str(error))
         except Exception as error:

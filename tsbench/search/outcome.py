@@ -1,0 +1,30 @@
+"""What workers tell their supervisor of a trial; light to import, as the supervisor needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["COMPLETE", "FAILED", "PRUNED", "STOPPED", "TrialOutcome", "TrialProgress"]
+
+PRUNED, FAILED, STOPPED, COMPLETE = "pruned", "failed", "stopped", "complete"
+
+
+@dataclass(frozen=True)
+class TrialProgress:
+    """How far a running trial is; `score` is the searched metric at the last rung, None before the first."""
+
+    trial: int
+    epoch: int
+    epochs: int
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """How a trial ended: complete, pruned, failed or stopped, with the reason where it is not complete."""
+
+    trial: int
+    state: str
+    score: float | None
+    seconds: float
+    reason: str = ""
