@@ -170,6 +170,7 @@ def test_the_same_recipe_gives_the_same_bits_whatever_the_number_of_workers(fini
     assert figures(alone) == figures(finished)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_figures(finished: Plan, recipe_file: Write) -> None:
     other = plan_of(recipe_file(("seed: 3", "seed: 4")))
     carry_out(other)
@@ -191,6 +192,7 @@ def test_more_trials_continue_the_study_and_refit_the_network(recipe_file: Write
     assert newest.tags[names.TRIAL] == str(best.number)
 
 
+@pytest.mark.slow
 def test_another_meaning_is_refused_and_fresh_starts_anew(recipe_file: Write) -> None:
     path = recipe_file()
     carry_out(plan_of(path, "search.trials=1"))
@@ -210,6 +212,7 @@ def test_budgets_places_and_workers_are_not_part_of_the_meaning(recipe_file: Wri
         check_meanings(plan_of(path, override))
 
 
+@pytest.mark.slow
 def test_resamples_are_units_of_their_own_and_are_averaged(recipe_file: Write) -> None:
     path = recipe_file(("trials: 4", "trials: 1"), ("ensemble: 2", "ensemble: 1, resamples: 2"))
     plan = plan_of(path)
@@ -222,6 +225,7 @@ def test_resamples_are_units_of_their_own_and_are_averaged(recipe_file: Write) -
     assert results.mean("test_accuracy", "ItalyPowerDemand", "dummy") == sum(each) / 2
 
 
+@pytest.mark.slow
 def test_nothing_searched_means_one_trial(recipe_file: Write) -> None:
     path = recipe_file(
         ("  model.dropout: {float: [0.0, 0.5]}\n", ""),
@@ -272,6 +276,7 @@ def test_a_search_without_a_complete_trial_says_so(recipe_file: Write) -> None:
     assert len(runs_by_role(plan, "baseline")) == 1  # the baselines were run all the same
 
 
+@pytest.mark.slow
 def test_a_time_budget_ends_the_search_and_keeps_its_best(recipe_file: Write) -> None:
     path = recipe_file(("epochs: 4", "epochs: 40"), ("trials: 4", "trials: 1000, timeout: 12 s"))
     plan = plan_of(path)

@@ -155,6 +155,7 @@ def test_a_failed_unit_ends_with_exit_code_1(recipe_file: Write) -> None:
     assert "dummy" in result.output
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_search_with_130_and_it_can_be_continued(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(RECIPE.replace("epochs: 4", "epochs: 150").replace("trials: 4", "trials: 1"))
     command = [str(Path(sys.executable).with_name("tsbench")), "search", "tiny.yaml"]
@@ -238,6 +239,7 @@ def test_datasets_lists_what_is_at_hand(tmp_path: Path, monkeypatch: pytest.Monk
     assert f"Others are downloaded into {tmp_path}/datasets/archive" in result.output
 
 
+@pytest.mark.slow
 def test_ui_serves_mlflow_on_this_machine_only(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     import socket
 
