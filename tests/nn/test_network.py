@@ -8,7 +8,14 @@ from torch.nn import functional
 from tsbench.nn.convolution import average_steps
 from tsbench.nn.network import build_network
 from tsbench.nn.pooling import pool
-from tsbench.recipe.schema import AttentionConfig, ConvolutionConfig, EncoderConfig, HeadConfig, ModelConfig
+from tsbench.recipe.schema import (
+    AttentionConfig,
+    ConvolutionConfig,
+    EncoderConfig,
+    HeadConfig,
+    ModelConfig,
+    StemConfig,
+)
 from tsbench.training.trainer import Series, predict_probabilities
 
 ENCODERS = ("lstm", "gru", "transformer", "none")
@@ -18,6 +25,7 @@ LENGTHS = [20, 1, 7, 12]
 
 def config(encoder="lstm", attention="single", stride=1, pooling="both", skip=True, residual=True, dropout=0.0, **more):
     return ModelConfig(
+        stem=StemConfig(type="none"),
         convolution=ConvolutionConfig(kernels=(3, 5, 7), channels=3),
         encoder=EncoderConfig(type=encoder, hidden_size=4, heads=2, stride=stride, **more),
         attention=AttentionConfig(type=attention, heads=2, residual=residual),

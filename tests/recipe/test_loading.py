@@ -140,7 +140,7 @@ def test_a_value_of_the_wrong_type_is_refused_and_never_converted(problems, text
         ),
         (
             "model: {convolution: {kernels: [3, 0]}}\n",
-            "3:36 model.convolution.kernels.1: must be at least 1, got 0",
+            "3:36 model.convolution.kernels.1: expected time steps, or a share between 0 and 1, got 0",
         ),
         (
             "model: {convolution: {kernels: []}}\n",
@@ -282,7 +282,7 @@ def test_a_space_whose_entries_are_all_commented_out_is_empty(load):
 
 def test_a_list_of_wrong_items_is_not_called_empty_too(problems):
     assert problems(f"{BASE}model: {{convolution: {{kernels: [3.5]}}}}\n") == [
-        "recipe.yaml:3:33 model.convolution.kernels.0: expected a whole number, got 3.5"
+        "recipe.yaml:3:33 model.convolution.kernels.0: expected time steps, or a share between 0 and 1, got 3.5"
     ]
 
 

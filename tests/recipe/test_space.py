@@ -93,10 +93,16 @@ def test_each_choice_of_the_wrong_type_or_out_of_bounds_is_reported_at_its_posit
         )
     ]
     assert problems("model.convolution.kernels", {"choice": [[3], [5, 0], 3, [], [2, 1.5]]}) == [
-        (("choice", 1), "not a value of model.convolution.kernels: must be at least 1, got 0"),
+        (
+            ("choice", 1),
+            "not a value of model.convolution.kernels: expected time steps, or a share between 0 and 1, got 0",
+        ),
         (("choice", 2), "not a value of model.convolution.kernels: expected a list, got 3"),
         (("choice", 3), "not a value of model.convolution.kernels: expected at least one value, got []"),
-        (("choice", 4), "not a value of model.convolution.kernels: expected a whole number, got 1.5"),
+        (
+            ("choice", 4),
+            "not a value of model.convolution.kernels: expected time steps, or a share between 0 and 1, got 1.5",
+        ),
     ]
 
 

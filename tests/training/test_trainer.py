@@ -143,7 +143,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_all_cases_each_seen_once_in_a_new
 )
 def test_a_last_batch_of_one_case_is_joined_to_the_one_before(cases, batch_size, steps):
     one = trained(job(cases=cases), epochs=2, batch_size=batch_size)
-    assert one.network.convolution.norm.num_batches_tracked == 2 * steps
+    assert one.network.convolution.blocks[0].norm.num_batches_tracked == 2 * steps
 
 
 SWINGING = {"epochs": 12, "batch_size": 4, "learning_rate": 0.5, "scheduler": "constant"}

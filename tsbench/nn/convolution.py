@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["BatchNorm", "MultiScaleConvolution", "average_steps"]
+from tsbench.recipe.schema import ConvolutionConfig
+
+__all__ = [
+    "BatchNorm",
+    "ConvolutionStack",
+    "FixedFilters",
+    "MultiScaleConvolution",
+    "ResidualConvolution",
+    "average_steps",
+    "kernel_lengths",
+    "same_convolution",
+]
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -36,12 +49,18 @@ class BatchNorm(nn.BatchNorm1d):
         return (normalised * self.weight[:, None] + self.bias[:, None]) * mask
 
 
-def _same_convolution(channels: int, width: int, kernel: int) -> nn.Module:
+def same_convolution(channels: int, width: int, kernel: int, dilation: int = 1, groups: int = 1) -> nn.Module:
     """A convolution that keeps the length; an even kernel reaches one step further ahead than back."""
-    if kernel % 2 == 1:
-        return nn.Conv1d(channels, width, kernel, padding=kernel // 2, bias=False)
-    pad = nn.ConstantPad1d(((kernel - 1) // 2, kernel // 2), 0.0)
-    return nn.Sequential(pad, nn.Conv1d(channels, width, kernel, bias=False))
+    reach = (kernel - 1) * dilation
+    if reach % 2 == 0:
+        return nn.Conv1d(channels, width, kernel, padding=reach // 2, dilation=dilation, groups=groups, bias=False)
+    pad = nn.ConstantPad1d((reach // 2, reach - reach // 2), 0.0)
+    return nn.Sequential(pad, nn.Conv1d(channels, width, kernel, dilation=dilation, groups=groups, bias=False))
+
+
+def kernel_lengths(kernels: Iterable[int | float], length: int) -> list[int]:
+    """Kernels in time steps; one below 1 is that share of `length`, rounded to an odd number of at least 3."""
+    return [one if isinstance(one, int) else max(3, 2 * round((one * length - 1) / 2) + 1) for one in kernels]
 
 
 class MultiScaleConvolution(nn.Module):
@@ -51,22 +70,130 @@ class MultiScaleConvolution(nn.Module):
         channels: channels of the input.
         kernels: lengths in time steps; the documents' short, medium and long are 3, 5 and 7.
         width: output channels of each convolution.
+        dilation: time steps between two neighbouring taps of a kernel.
+        fixed_filters: concatenate the responses of `FixedFilters` too.
 
-    Shape: (cases, channels, steps) to (cases, width * len(kernels), steps).
+    Shape: (cases, channels, steps) to (cases, self.width, steps).
     """
 
-    def __init__(self, channels: int, kernels: tuple[int, ...], width: int) -> None:
+    def __init__(
+        self, channels: int, kernels: Sequence[int], width: int, dilation: int = 1, fixed_filters: bool = False
+    ) -> None:
         super().__init__()
         # Batch normalisation subtracts the mean, so a bias would be learned for nothing.
-        self.branches = nn.ModuleList(_same_convolution(channels, width, k) for k in kernels)
-        self.norm = BatchNorm(width * len(kernels))
+        self.branches = nn.ModuleList(same_convolution(channels, width, k, dilation) for k in kernels)
         self.width = width * len(kernels)
+        if fixed_filters:
+            filters = FixedFilters(channels)
+            self.branches.append(filters)
+            self.width += filters.width
+        self.norm = BatchNorm(self.width)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Padded steps of `x` must be 0, as the zeros of 'same' padding are; those of the output are 0."""
         y = torch.cat([branch(x) for branch in self.branches], dim=1)
         y = functional.relu(self.norm(y, valid))
         return y if valid is None else y * valid.unsqueeze(1)
+
+
+class FixedFilters(nn.Module):
+    """Hand-crafted filters, not learned, for a rise, a fall and a peak at several lengths.
+
+    Of Ismail-Fawaz et al. 2022 ("Deep learning for time series classification using new hand-crafted convolution
+    filters"): `(-1)^(i+1)` and `(-1)^i` for i = 0 ... k - 1, k = 2, 4, ..., 64, and for k = 6, 12, ..., 96 a parabola
+    up and down over half of the steps between two negative ones of half its height. Each reads the channels' sum.
+
+    Shape: (cases, channels, steps) to (cases, 17, steps).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        filters = [sign * _alternating(2**power) for power in range(1, 7) for sign in (1.0, -1.0)]
+        filters += [_peak(6 * 2**power) for power in range(5)]
+        self.width = len(filters)
+        for number, one in enumerate(filters):
+            self.register_buffer(f"filter_{number}", one.expand(1, channels, -1).clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """'Same' convolutions with each filter."""
+        responses = []
+        for one in self.buffers():
+            reach = one.shape[2] - 1
+            padded = functional.pad(x, (reach // 2, reach - reach // 2))
+            responses.append(functional.conv1d(padded, one.to(x.dtype)))
+        return torch.cat(responses, dim=1)
+
+
+def _alternating(length: int) -> Tensor:
+    return torch.tensor([-1.0, 1.0]).repeat(length // 2)
+
+
+def _peak(length: int) -> Tensor:
+    quarter = max(1, length // 4)
+    side = (torch.arange(1, quarter + 1) / quarter) ** 2
+    hill = torch.cat([side, side.flip(0)])
+    return torch.cat([-hill, 2 * hill, -hill])
+
+
+class ResidualConvolution(nn.Module):
+    """A further multi-scale block, `relu(norm(F(x)) + x)`, with a linear projection where the widths differ.
+
+    `F` first narrows the input to `width` channels (a bottleneck, as InceptionTime's), then convolves them with each
+    kernel in parallel. Separable, each channel is convolved by itself and a 1x1 convolution mixes them (as LITE's).
+
+    Shape: (cases, channels, steps) to (cases, width * len(kernels), steps).
+    """
+
+    def __init__(self, channels: int, kernels: Sequence[int], width: int, dilation: int, separable: bool) -> None:
+        super().__init__()
+        self.bottleneck = nn.Conv1d(channels, width, 1, bias=False)
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                same_convolution(width, width, k, dilation, groups=width), nn.Conv1d(width, width, 1, bias=False)
+            )
+            if separable
+            else same_convolution(width, width, k, dilation)
+            for k in kernels
+        )
+        self.width = width * len(kernels)
+        self.norm = BatchNorm(self.width)
+        self.shortcut = nn.Identity() if channels == self.width else nn.Conv1d(channels, self.width, 1, bias=False)
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Padded steps of `x` must be 0; those of the output are 0."""
+        narrow = self.bottleneck(x)
+        y = self.norm(torch.cat([branch(narrow) for branch in self.branches], dim=1), valid)
+        y = functional.relu(y + self.shortcut(x))
+        return y if valid is None else y * valid.unsqueeze(1)
+
+
+class ConvolutionStack(nn.Module):
+    """The configured blocks of multi-scale convolutions in turn.
+
+    Args:
+        channels: channels of the input.
+        config: the `model.convolution` part of a recipe; its first block is rows N1 to N3.
+        length: longest training series in time steps; settles kernels that are shares of it.
+
+    Shape: (cases, channels, steps) to (cases, self.width, steps).
+    """
+
+    def __init__(self, channels: int, config: ConvolutionConfig, length: int) -> None:
+        super().__init__()
+        kernels = kernel_lengths(config.kernels, length)
+        first = MultiScaleConvolution(channels, kernels, config.channels, fixed_filters=config.fixed_filters)
+        self.blocks = nn.ModuleList([first])
+        self.width = first.width
+        for block in range(1, config.blocks):
+            one = ResidualConvolution(self.width, kernels, config.channels, config.dilation**block, config.separable)
+            self.blocks.append(one)
+            self.width = one.width
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Padded steps of `x` must be 0; those of the output are 0."""
+        for block in self.blocks:
+            x = block(x, valid)
+        return x
 
 
 def average_steps(x: Tensor, valid: Tensor | None, stride: int) -> tuple[Tensor, Tensor | None]:

@@ -9,14 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from tsbench.nn.attention import SelfAttention, TransformerEncoder
-from tsbench.nn.convolution import MultiScaleConvolution, average_steps
+from tsbench.nn.convolution import ConvolutionStack, average_steps
+from tsbench.nn.features.branch import FeatureBranch
 from tsbench.nn.head import Head
 from tsbench.nn.pooling import POOLINGS, pool
 from tsbench.nn.recurrent import RecurrentEncoder
+from tsbench.nn.stem import AverageStem, ConvolutionStem
 from tsbench.recipe.schema import ModelConfig
 
 __all__ = ["ENCODERS", "Network", "build_network"]
 
+MOST_STEM_STEPS = 512
+"""Steps that `stem.stride: auto` leaves at most."""
 MOST_ENCODER_STEPS = 256
 """Steps that `encoder.stride: auto` leaves at most: longer ones cost much time and gain little accuracy."""
 
@@ -55,13 +59,13 @@ ENCODERS: dict[str, Callable[[int, ModelConfig], RecurrentEncoder | TransformerE
 
 
 class Network(nn.Module):
-    """Convolutions, encoder, attention, pooling, classifier.
+    """Stem, convolutions, encoder, attention, pooling, classifier; beside them, features with their own classifier.
 
     Args:
         config: the `model` part of a recipe.
         channels: channels of the series.
         classes: number of classes.
-        length: longest training series in time steps; settles `encoder.stride: auto`.
+        length: longest training series in time steps; settles strides that are `auto`, and kernels that are shares.
 
     Shape: (cases, channels, steps) and lengths of shape (cases,), or None where no case is padded, to logits of shape
         (cases, classes).
@@ -69,38 +73,110 @@ class Network(nn.Module):
 
     def __init__(self, config: ModelConfig, channels: int, classes: int, length: int) -> None:
         super().__init__()
+        self.classes = classes
+        self.feature_branch = (
+            FeatureBranch(config.features, channels, length, classes) if config.features.blocks else None
+        )
+        self.stem = _stem(config, channels, length)
+        if self.stem is not None:
+            channels, length = self.stem.width, -(-length // self.stem.stride)
         stride = config.encoder.stride
         self.stride = math.ceil(length / MOST_ENCODER_STEPS) if stride == "auto" else stride
-        self.convolution = MultiScaleConvolution(channels, config.convolution.kernels, config.convolution.channels)
-        self.encoder = ENCODERS[config.encoder.type](self.convolution.width, config)
-        width = self.encoder.width
+        self.encoder_first = config.convolution.position == "after_encoder"
+        if self.encoder_first:
+            self.encoder = ENCODERS[config.encoder.type](channels, config)
+            self.convolution = ConvolutionStack(self.encoder.width, config.convolution, -(-length // self.stride))
+            width = self.convolution.width
+        else:
+            self.convolution = ConvolutionStack(channels, config.convolution, length)
+            self.encoder = ENCODERS[config.encoder.type](self.convolution.width, config)
+            width = self.encoder.width
         attention = config.attention
         heads = attention.heads if attention.type == "multi" else 1
         self.attention = None if attention.type == "none" else SelfAttention(width, heads)
         self.residual_attention = attention.residual
         self.pooling = config.pooling
-        # Without encoder and attention the skip would pool the same features twice.
-        self.skip = config.skip and (config.encoder.type != "none" or self.attention is not None)
+        # Where nothing stands between the convolutions and the pools, the skip would pool the same features twice.
+        between = self.attention is not None or (config.encoder.type != "none" and not self.encoder_first)
+        self.skip = config.skip and between
         pooled = len(POOLINGS[config.pooling]) * (width + self.convolution.width * self.skip)
         self.dropout = nn.Dropout(config.dropout)
-        self.classes = classes
         self.head = Head(pooled, config.head.hidden_sizes, classes, config.dropout)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Logits; padded steps of `x` must be 0."""
-        valid = None if lengths is None else torch.arange(x.shape[2], device=x.device) < lengths.unsqueeze(1)
-        features = self.convolution(x, valid)
-        encoded, shorter = average_steps(features, valid, self.stride)
-        encoded = encoded.transpose(1, 2)  # recurrent layers and attention take (cases, steps, features)
-        encoded = self.encoder(encoded, shorter)
+    def forward(self, x: Tensor, lengths: Tensor | None = None, features: Tensor | None = None) -> Tensor:
+        """Logits, or with a feature branch the logarithm of the branches' mean probabilities.
+
+        Args:
+            x: the series; padded steps must be 0.
+            lengths: true lengths in time steps.
+            features: what `fixed_features` gave for these cases, so that they are not computed again.
+        """
+        branches = self.branches(x, lengths, features)
+        if len(branches) == 1:
+            return branches[0]
+        return torch.logsumexp(branches.log_softmax(dim=2), dim=0) - math.log(len(branches))
+
+    def branches(self, x: Tensor, lengths: Tensor | None = None, features: Tensor | None = None) -> Tensor:
+        """The logits of each branch, shape (1 or 2, cases, classes); arguments as for `forward`."""
+        valid = _valid(x, lengths)
+        logits = [self.head(self.dropout(self.pooled(x, valid)))]
+        if self.feature_branch is not None:
+            if features is None:
+                features = self.feature_branch.features(x, valid)
+            logits.append(self.feature_branch(features))
+        return torch.stack(logits)
+
+    def pooled(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        """What the dense classifier reads, shape (cases, pooled features)."""
+        if self.stem is not None:
+            x, valid = self.stem(x, valid)
+        encoded, shorter, features, steps = self._encode(x, valid)
         if self.attention is not None:
             attended = self.attention(encoded, shorter)
             encoded = encoded + attended if self.residual_attention else attended
         pooled = pool(encoded.transpose(1, 2), shorter, self.pooling)
         if self.skip:
-            pooled = torch.cat([pooled, pool(features, valid, self.pooling)], dim=1)
-        logits: Tensor = self.head(self.dropout(pooled))
-        return logits
+            pooled = torch.cat([pooled, pool(features, steps, self.pooling)], dim=1)
+        return pooled
+
+    def _encode(self, x: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+        """Encoded steps of shape (cases, steps, features), and the convolutions' output, each with its valid steps."""
+        if self.encoder_first:
+            shorter, valid = average_steps(x, valid, self.stride)
+            encoded = self.encoder(shorter.transpose(1, 2), valid).transpose(1, 2)
+            features = self.convolution(encoded if valid is None else encoded * valid.unsqueeze(1), valid)
+            return features.transpose(1, 2), valid, features, valid
+        features = self.convolution(x, valid)
+        encoded, short_valid = average_steps(features, valid, self.stride)
+        # Recurrent layers and attention take (cases, steps, features).
+        return self.encoder(encoded.transpose(1, 2), short_valid), short_valid, features, valid
+
+    @torch.no_grad()
+    def prepare(self, x: Tensor, lengths: Tensor | None, seed: int) -> None:
+        """Lets the feature blocks see the training cases, whose statistics they keep."""
+        if self.feature_branch is not None:
+            self.feature_branch.prepare(x, _valid(x, lengths), torch.Generator().manual_seed(seed))
+
+    @torch.no_grad()
+    def fixed_features(self, x: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """The features of cases, shape (cases, features), where no learned weight enters them, else None."""
+        if self.feature_branch is None or not self.feature_branch.fixed:
+            return None
+        return self.feature_branch.features_in_parts(x, _valid(x, lengths))
+
+
+def _valid(x: Tensor, lengths: Tensor | None) -> Tensor | None:
+    return None if lengths is None else torch.arange(x.shape[2], device=x.device) < lengths.unsqueeze(1)
+
+
+def _stem(config: ModelConfig, channels: int, length: int) -> AverageStem | ConvolutionStem | None:
+    given = config.stem.stride
+    stride = math.ceil(length / MOST_STEM_STEPS) if given == "auto" else given
+    if config.stem.type == "none" or stride == 1:
+        return None
+    if config.stem.type == "average":
+        return AverageStem(channels, stride)
+    return ConvolutionStem(channels, config.convolution.channels, stride)
 
 
 def build_network(config: ModelConfig, channels: int, classes: int, length: int, seed: int) -> Network:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -23,14 +24,18 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from tsbench.recipe.names import FEATURES
+from tsbench.recipe.presets import PRESETS, Preset
 from tsbench.recipe.sentences import shown
 
 __all__ = [
     "AttentionConfig",
+    "AugmentationConfig",
     "ConvolutionConfig",
     "EncoderConfig",
     "EvaluationConfig",
     "ExecutionConfig",
+    "FeaturesConfig",
     "HeadConfig",
     "HyperparameterConfig",
     "ModelConfig",
@@ -38,6 +43,7 @@ __all__ = [
     "Recipe",
     "SearchConfig",
     "Settings",
+    "StemConfig",
     "TrackingConfig",
     "TrainingConfig",
 ]
@@ -112,6 +118,19 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _kernel(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST
+    if whole or (isinstance(value, float) and 0 < value < 1):
+        return value
+    raise _wrong(f"expected time steps, or a share between 0 and 1, got {shown(value)}")
+
+
+def _known_feature(value: str) -> str:
+    if value not in FEATURES:
+        raise PydanticCustomError("unknown_name", "unknown feature", {"what": "feature block", "known": list(FEATURES)})
+    return value
+
+
 def _entries(value: Any) -> Any:
     """A space whose every entry is commented out is null in YAML; it is empty."""
     if value is None or value == "default" or isinstance(value, dict):
@@ -139,6 +158,8 @@ AutoOrCount = Annotated[
 OptionalPositive = Annotated[float | None, BeforeValidator(_optional_positive, json_schema_input_type=float | None)]
 Baseline = Annotated[str, AfterValidator(_known_baseline)]
 PositiveInt = Annotated[int, Field(ge=1, le=_LARGEST)]
+Kernel = Annotated[int | float, BeforeValidator(_kernel, json_schema_input_type=int | float)]
+Feature = Annotated[str, AfterValidator(_known_feature)]
 Names = Annotated[tuple[Identifier, ...], Field(strict=False), AfterValidator(_distinct)]
 
 
@@ -161,13 +182,32 @@ class Settings(BaseModel):
         return {key: value for key, value in data.items() if value is not None or key not in groups}
 
 
-class ConvolutionConfig(Settings):
-    """The multi-scale convolution in front (rows N1 to N3)."""
+class StemConfig(Settings):
+    """What shortens long series before all learned blocks."""
 
-    kernels: Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)] = Field(
-        (3, 5, 7), description="lengths, in time steps, of the parallel convolutions"
+    type: Literal["none", "average", "convolution"] = Field(
+        "average", description="no shortening, averages of neighbouring steps, or a strided convolution"
+    )
+    stride: AutoOrCount = Field("auto", description="time steps that become one; auto keeps at most 512 of them")
+
+
+class ConvolutionConfig(Settings):
+    """The multi-scale convolutions (rows N1 to N3)."""
+
+    kernels: Annotated[tuple[Kernel, ...], Field(strict=False, min_length=1)] = Field(
+        (3, 5, 7),
+        description="lengths of the parallel convolutions, in time steps or (below 1) as shares of the series' length",
     )
     channels: PositiveInt = Field(32, description="output channels of each of the parallel convolutions")
+    blocks: PositiveInt = Field(1, description="blocks of parallel convolutions, each after the first with a residual")
+    dilation: PositiveInt = Field(
+        1, description="factor by which each block's kernels are wider spread than the last's"
+    )
+    separable: bool = Field(False, description="blocks after the first: convolve each channel by itself, then mix them")
+    fixed_filters: bool = Field(False, description="first block: add hand-crafted filters for rise, fall and peak")
+    position: Literal["before_encoder", "after_encoder"] = Field(
+        "before_encoder", description="in front of the encoder, or between it and the attention (row N9)"
+    )
 
 
 class EncoderConfig(Settings):
@@ -192,6 +232,15 @@ class AttentionConfig(Settings):
     residual: bool = Field(True, description="add the attention's input to its output")
 
 
+class FeaturesConfig(Settings):
+    """Features that are computed rather than learned, with a linear classifier of their own (row N21)."""
+
+    blocks: Annotated[tuple[Feature, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
+        (), description=f"feature blocks by name: {', '.join(FEATURES)}"
+    )
+    size: PositiveInt = Field(9996, description="minirocket: number of features, rounded to a multiple of 84")
+
+
 class HeadConfig(Settings):
     """The dense classifier at the end (row N15)."""
 
@@ -203,13 +252,46 @@ class HeadConfig(Settings):
 class ModelConfig(Settings):
     """The network."""
 
-    convolution: ConvolutionConfig = Field(default_factory=ConvolutionConfig, description="multi-scale convolution")
+    preset: Preset | None = Field(
+        None, description="a published form, whose values stand where the recipe gives none; null: the defaults"
+    )
+    stem: StemConfig = Field(default_factory=StemConfig, description="shortens long series first")
+    convolution: ConvolutionConfig = Field(default_factory=ConvolutionConfig, description="multi-scale convolutions")
     encoder: EncoderConfig = Field(default_factory=EncoderConfig, description="recurrent or Transformer layers")
     attention: AttentionConfig = Field(default_factory=AttentionConfig, description="self-attention")
     pooling: Literal["max", "average", "both"] = Field("both", description="global pooling over time")
     skip: bool = Field(True, description="pool the convolutions' output too, beside the encoder's")
+    features: FeaturesConfig = Field(default_factory=FeaturesConfig, description="computed features beside the network")
     head: HeadConfig = Field(default_factory=HeadConfig, description="dense classifier")
     dropout: float = Field(0.1, ge=0, lt=1, description="probability that a unit is dropped while training")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_stands_beneath(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("preset") not in PRESETS:
+            return data
+        return _laid_over(PRESETS[data["preset"]], data)
+
+
+def _laid_over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree `base` with every value that `given` has in its place."""
+    tree = dict(base)
+    for key, value in given.items():
+        below = tree.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            tree[key] = _laid_over(below, value)
+        elif not (isinstance(below, Mapping) and value is None):  # an empty group in YAML gives nothing
+            tree[key] = value
+    return tree
+
+
+class AugmentationConfig(Settings):
+    """Random changes of the training cases, drawn anew for every mini-batch; 0 is off."""
+
+    scaling: float = Field(0.0, ge=0, description="each channel times a factor around 1 with this standard deviation")
+    window_warping: float = Field(0.0, ge=0, le=1, description="share of cases of which a window is slowed or sped up")
+    jitter: float = Field(0.0, ge=0, description="standard deviation of the noise added to every step")
+    mixup: float = Field(0.0, ge=0, description="alpha of mixup's Beta distribution: mixes pairs of cases and labels")
 
 
 class TrainingConfig(Settings):
@@ -230,8 +312,19 @@ class TrainingConfig(Settings):
         "none", description="balanced weighs a class by the inverse of its frequency"
     )
     max_gradient_norm: OptionalPositive = Field(1.0, description="gradients are clipped to this norm; null: never")
-    checkpoint: Literal["last", "train_loss"] = Field(
-        "last", description="weights that are kept: the last epoch's, or those of the lowest training loss"
+    checkpoint: Literal["last", "train_loss", "average", "validation_loss"] = Field(
+        "last",
+        description="weights that are kept: the last epoch's, those of the lowest training loss, the average over the "
+        "last quarter of the epochs, or those of the lowest loss on held-out cases",
+    )
+    validation_share: float = Field(
+        0.1, gt=0, lt=1, description="validation_loss: share of the training cases held out, stratified"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the forward pass; auto is bfloat16 on a GPU that has it, float32 elsewhere"
+    )
+    augmentation: AugmentationConfig = Field(
+        default_factory=AugmentationConfig, description="random changes of the training cases"
     )
 
 

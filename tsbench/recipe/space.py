@@ -190,6 +190,9 @@ class _Parser:
             if name not in self.fields:
                 self.problem(f"the model has no such setting{suggestion(name, list(self.fields))}", name)
                 continue
+            if name == "model.preset":
+                self.problem("a preset stands for many settings and cannot be searched; search those themselves", name)
+                continue
             if name in self.fixed:
                 self.problem("is both fixed and searched; remove one of the two", name)
             if (parsed := self.entry(name, entry)) is not None:

@@ -17,10 +17,15 @@ from torch import Tensor, nn
 
 from tsbench.nn.network import Network, build_network
 from tsbench.recipe.schema import ModelConfig, TrainingConfig
+from tsbench.training.augmentation import augment, mixing
 from tsbench.training.losses import cross_entropy
 from tsbench.training.schedules import Schedule
 
 __all__ = ["DivergedError", "EpochRecord", "Job", "Series", "predict_probabilities", "train"]
+
+
+MOST_KEPT_FEATURES = 2**28
+"""Feature values (1 GiB) that a job keeps; with more cases they are computed anew for each mini-batch."""
 
 
 class DivergedError(ArithmeticError):
@@ -138,21 +143,40 @@ class _Fit:
         self.targets = torch.from_numpy(job.targets).to(device)
         channels, length = self.values.shape[1:]
         job.network = self.network = build_network(model, channels, job.classes, length, job.seed).to(device)
+        self.order = torch.Generator().manual_seed(job.seed)
+        self.held_out: Tensor | None = None
+        self.cases = torch.arange(len(job.targets))
+        if training.checkpoint == "validation_loss":
+            self.cases, held_out = _held_out(job.targets, training.validation_share, self.order)
+            self.held_out = held_out.to(device) if len(held_out) else None
+        taught = self.cases.to(device)
+        self.network.prepare(self.values[taught], None if self.lengths is None else self.lengths[taught], job.seed)
+        self.features = self.fixed_features()
         self.network.train()
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
-        self.batches = _batch_sizes(len(job.targets), training.batch_size)
+        self.batches = _batch_sizes(len(self.cases), training.batch_size)
         self.schedule = Schedule(self.optimizer, training, len(self.batches))
-        self.loss = cross_entropy(self.targets, job.classes, training)
-        self.order = torch.Generator().manual_seed(job.seed)
+        self.loss = cross_entropy(self.targets[taught], job.classes, training)
         self.random_state = _seeded_state(device, job.seed)
+        self.half = training.precision == "bfloat16" or (
+            training.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+        )
         self.lowest_loss = float("inf")
         self.kept: dict[str, Tensor] | None = None
+        self.averaged = 0
+
+    def fixed_features(self) -> Tensor | None:
+        """The features that no training changes, of every case; None where there are none, or too many to keep."""
+        branch = self.network.feature_branch
+        if branch is None or len(self.values) * branch.width > MOST_KEPT_FEATURES:
+            return None
+        return self.network.fixed_features(self.values, self.lengths)
 
     def run_epoch(self) -> None:
-        order = torch.randperm(len(self.targets), generator=self.order).to(self.device)
+        order = self.cases[torch.randperm(len(self.cases), generator=self.order)].to(self.device)
         total = torch.zeros((), device=self.device)
         with _random_stream(self):
             for cases in torch.split(order, self.batches):
@@ -164,8 +188,7 @@ class _Fit:
         return len(cases) if self.loss.weight is None else self.loss.weight[self.targets[cases]].sum()
 
     def run_step(self, cases: Tensor) -> Tensor:
-        lengths = None if self.lengths is None else self.lengths[cases]
-        loss: Tensor = self.loss(self.network(self.values[cases], lengths), self.targets[cases])
+        loss = self.loss_of(cases)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.training.max_gradient_norm is not None:
@@ -175,22 +198,102 @@ class _Fit:
         self.schedule.step()
         return loss.detach()
 
+    def loss_of(self, cases: Tensor) -> Tensor:
+        """The mean loss of some cases, augmented."""
+        config = self.training.augmentation
+        lengths = None if self.lengths is None else self.lengths[cases]
+        features = None if self.features is None else self.features[cases]
+        x, targets = augment(self.values[cases], lengths, config), self.targets[cases]
+        if not config.mixup:
+            return self.branch_loss(x, lengths, features, targets)
+        share, partner = mixing(len(cases), config.mixup, self.device)
+        x = share * x + (1 - share) * x[partner]
+        features = None if features is None else share * features + (1 - share) * features[partner]
+        lengths = None if lengths is None else torch.maximum(lengths, lengths[partner])
+        return self.branch_loss(x, lengths, features, targets, targets[partner], share)
+
+    def branch_loss(
+        self,
+        x: Tensor,
+        lengths: Tensor | None,
+        features: Tensor | None,
+        targets: Tensor,
+        others: Tensor | None = None,
+        share: float = 1.0,
+    ) -> Tensor:
+        """Each branch learns by its own loss, so that neither leaves the work to the other; the sum of them."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            branches = self.network.branches(x, lengths, features)
+        total = torch.zeros((), device=self.device)
+        for logits in branches.float():
+            loss = self.loss(logits, targets)
+            if others is not None:
+                loss = share * loss + (1 - share) * self.loss(logits, others)
+            total = total + loss
+        return total
+
     def end_epoch(self, loss: float) -> None:
         if not np.isfinite(loss):
             raise DivergedError(f"the training loss became {loss} in epoch {len(self.job.history) + 1}")
         self.schedule.end_epoch(loss)
         self.job.history.append(EpochRecord(loss, self.rate))
-        if self.training.checkpoint == "train_loss" and loss < self.lowest_loss:
-            self.lowest_loss = loss
-            self.kept = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        checkpoint = self.training.checkpoint
+        if checkpoint == "average":
+            if len(self.job.history) > self.training.epochs * 3 // 4:
+                self.average_weights()
+        elif checkpoint != "last":
+            if self.held_out is not None:
+                loss = self.validation_loss()
+            if loss < self.lowest_loss:
+                self.lowest_loss = loss
+                self.kept = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    def average_weights(self) -> None:
+        """Takes this epoch's weights, and statistics of batch normalisation, into the mean of those before."""
+        self.averaged += 1
+        state = self.network.state_dict()
+        if self.kept is None:
+            self.kept = {name: value.detach().clone() for name, value in state.items()}
+            return
+        for name, value in state.items():
+            if value.is_floating_point():
+                self.kept[name].lerp_(value.detach(), 1 / self.averaged)
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """Mean cross-entropy on the cases held out."""
+        assert self.held_out is not None
+        self.network.eval()
+        total = 0.0
+        for cases in torch.split(self.held_out, 512):
+            lengths = None if self.lengths is None else self.lengths[cases]
+            features = None if self.features is None else self.features[cases]
+            logits = self.network(self.values[cases], lengths, features)
+            total += float(nn.functional.cross_entropy(logits, self.targets[cases], reduction="sum"))
+        self.network.train()
+        return total / len(self.held_out)
 
     def finish(self) -> None:
         if self.kept is not None:
             self.network.load_state_dict(self.kept)
+        self.features = None
         # The last step's loss is never looked at, so its update may have been the one that diverged.
         if not all(bool(torch.isfinite(one).all()) for one in self.parameters):
             raise DivergedError("the weights are not finite after the last epoch")
         self.network.eval()
+
+
+def _held_out(targets: NDArray[np.int64], share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Numbers of the cases to train on, and of those held out: of each class `share`, rounded, but never the last."""
+    shuffled = torch.randperm(len(targets), generator=generator)
+    held_out = []
+    for label in range(int(targets.max()) + 1):
+        of_class = shuffled[torch.from_numpy(targets)[shuffled] == label]
+        held_out.append(of_class[: min(round(share * len(of_class)), len(of_class) - 1)] if len(of_class) else of_class)
+    apart = torch.cat(held_out)
+    kept = torch.ones(len(targets), dtype=torch.bool)
+    kept[apart] = False
+    return kept.nonzero().squeeze(1), apart
 
 
 def _batch_sizes(cases: int, batch_size: int) -> list[int]:

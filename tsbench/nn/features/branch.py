@@ -1,0 +1,84 @@
+"""The linear classifier over all feature blocks."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tsbench.recipe.names import FEATURES
+from tsbench.recipe.schema import FeaturesConfig
+
+__all__ = ["FeatureBranch", "build_feature_block"]
+
+LARGEST = 10.0  # standard deviations; a feature that was nearly constant in training may be far off later
+AT_ONCE = 2**16  # time steps, over all cases
+REACH = 10.0
+"""Norm of a case's standardised features. Under AdamW a step moves a logit by about the learning rate times the sum of
+the features' sizes, here `10 sqrt(features)`: with 10,000 features and a rate of 1e-3, as a rate of 1e-4 would on
+features that are not scaled, which cross-validation on training cases preferred (docs/ablations.md)."""
+
+
+def build_feature_block(name: str, channels: int, length: int, config: FeaturesConfig) -> Any:
+    """The block of this name, see `tsbench.nn.features`."""
+    module, _, attribute = FEATURES[name].partition(":")
+    return getattr(import_module(module), attribute)(channels, length, config)
+
+
+class FeatureBranch(nn.Module):
+    """Standardised features of every block, side by side, and one linear layer, which begins at 0.
+
+    Args:
+        config: the `model.features` part of a recipe, with at least one block.
+        channels: channels of the series.
+        length: longest training series in time steps.
+        classes: number of classes.
+
+    Shape: (cases, channels, steps) to logits of shape (cases, classes).
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: FeaturesConfig, channels: int, length: int, classes: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(build_feature_block(name, channels, length, config) for name in config.blocks)
+        widths = [int(block.width) for block in self.blocks]  # type: ignore[arg-type]
+        self.width = sum(widths)
+        self.fixed = not list(self.blocks.parameters())
+        self.register_buffer("mean", torch.zeros(self.width))
+        self.register_buffer("scale", torch.ones(self.width))
+        self.linear = nn.Linear(self.width, classes)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    @torch.no_grad()
+    def prepare(self, x: Tensor, valid: Tensor | None, generator: torch.Generator) -> None:
+        """Fits the blocks, and each feature's mean and deviation, on the training cases."""
+        for block in self.blocks:
+            if hasattr(block, "prepare"):
+                block.prepare(x, valid, generator)  # type: ignore[operator]
+        features = self.features_in_parts(x, valid)
+        self.mean.copy_(features.mean(0))
+        deviation = features.std(0, correction=0)
+        # A feature that never varies says nothing, and would blow up a rounding error.
+        self.scale.copy_(torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), torch.zeros_like(deviation)))
+
+    def features(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """The blocks' own features, shape (cases, width)."""
+        return torch.cat([block(x, valid) for block in self.blocks], dim=1)
+
+    def features_in_parts(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        """As `features`, a few cases at a time, so that the blocks' inner values stay small."""
+        part = max(1, AT_ONCE // x.shape[2])
+        parts = torch.split(x, part)
+        masks = [None] * len(parts) if valid is None else torch.split(valid, part)
+        return torch.cat([self.features(one, mask) for one, mask in zip(parts, masks, strict=True)])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits of features of shape (cases, width)."""
+        standard = ((features - self.mean) * self.scale).clamp(-LARGEST, LARGEST)
+        logits: Tensor = self.linear(standard * (REACH / self.width**0.5))
+        return logits

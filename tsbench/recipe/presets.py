@@ -1,0 +1,64 @@
+"""Published forms of the network, by name: `model: {preset: classic}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+__all__ = ["PRESETS", "Preset"]
+
+Preset = Literal["classic", "inception", "lite", "transformer"]
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # The documents' own: short kernels, two bidirectional LSTM layers, self-attention, both pools of its output.
+    "classic": {
+        "stem": {"type": "none"},
+        "convolution": {"kernels": [3, 5, 7], "channels": 32, "blocks": 1, "dilation": 1},
+        "encoder": {"type": "lstm", "layers": 2, "hidden_size": 64, "bidirectional": True, "stride": 1},
+        "attention": {"type": "single"},
+        "pooling": "both",
+        "skip": False,
+        "features": {"blocks": []},
+        "head": {"hidden_sizes": [128]},
+    },
+    # After Ismail Fawaz et al. 2020 (InceptionTime): kernels of 10, 20 and 40, here odd, in six blocks.
+    "inception": {
+        "stem": {"type": "none"},
+        "convolution": {"kernels": [9, 19, 39], "channels": 32, "blocks": 6, "dilation": 1},
+        "encoder": {"type": "none"},
+        "attention": {"type": "none"},
+        "pooling": "average",
+        "features": {"blocks": []},
+        "head": {"hidden_sizes": []},
+        "dropout": 0.0,
+    },
+    # After Ismail-Fawaz et al. 2023 (LITE): hand-crafted filters, then separable and dilated convolutions.
+    "lite": {
+        "stem": {"type": "none"},
+        "convolution": {
+            "kernels": [9, 19, 39],
+            "channels": 32,
+            "blocks": 3,
+            "dilation": 2,
+            "separable": True,
+            "fixed_filters": True,
+        },
+        "encoder": {"type": "none"},
+        "attention": {"type": "none"},
+        "pooling": "average",
+        "features": {"blocks": []},
+        "head": {"hidden_sizes": []},
+        "dropout": 0.0,
+    },
+    # The documents' second future direction: a Transformer encoder over convolved, position-encoded steps.
+    "transformer": {
+        "convolution": {"kernels": [3, 5, 7], "channels": 32, "blocks": 1, "dilation": 1},
+        "encoder": {"type": "transformer", "layers": 2, "hidden_size": 64, "heads": 4},
+        "attention": {"type": "none"},
+        "pooling": "both",
+        "skip": False,
+        "features": {"blocks": []},
+        "head": {"hidden_sizes": [128]},
+    },
+}
+"""What each preset says of the tree `model`; all else is the schema's default."""
