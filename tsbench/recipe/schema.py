@@ -297,7 +297,13 @@ class AugmentationConfig(Settings):
 class TrainingConfig(Settings):
     """How one network is trained (rows N16, N18 to N20)."""
 
-    epochs: PositiveInt = Field(100, description="passes over the training cases")
+    epochs: PositiveInt = Field(100, description="passes over the training cases; but see min_steps")
+    min_steps: int = Field(
+        0,
+        ge=0,
+        le=_LARGEST,
+        description="mini-batches in all, at least: with few cases, each epoch passes over them several times",
+    )
     batch_size: PositiveInt = Field(16, description="cases in a mini-batch")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, description="decoupled weight decay of AdamW")

@@ -158,7 +158,8 @@ class _Fit:
             self.parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
         self.batches = _batch_sizes(len(self.cases), training.batch_size)
-        self.schedule = Schedule(self.optimizer, training, len(self.batches))
+        self.passes = -(-training.min_steps // (training.epochs * len(self.batches))) or 1
+        self.schedule = Schedule(self.optimizer, training, self.passes * len(self.batches))
         self.loss = cross_entropy(self.targets[taught], job.classes, training)
         self.random_state = _seeded_state(device, job.seed)
         self.half = training.precision == "bfloat16" or (
@@ -176,12 +177,13 @@ class _Fit:
         return self.network.fixed_features(self.values, self.lengths)
 
     def run_epoch(self) -> None:
-        order = self.cases[torch.randperm(len(self.cases), generator=self.order)].to(self.device)
         total = torch.zeros((), device=self.device)
         with _random_stream(self):
-            for cases in torch.split(order, self.batches):
-                total += self.run_step(cases) * self.weight_of(cases)
-        self.end_epoch(float(total / self.weight_of(order)))
+            for _ in range(self.passes):
+                order = self.cases[torch.randperm(len(self.cases), generator=self.order)].to(self.device)
+                for cases in torch.split(order, self.batches):
+                    total += self.run_step(cases) * self.weight_of(cases)
+        self.end_epoch(float(total / (self.weight_of(order) * self.passes)))
 
     def weight_of(self, cases: Tensor) -> Tensor | int:
         """What a batch's mean loss is the mean over: its cases, or their class weights where there are any."""
