@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from tsbench import __version__
+from tsbench.classifiers.explanation import Explanation, explain
 from tsbench.data.collection import Collection
 from tsbench.data.preprocessing import Preprocessing
 from tsbench.nn.network import Network, build_network
@@ -104,6 +105,10 @@ class NetworkEnsemble:
         """The most probable label of each case."""
         labels: NDArray[np.str_] = self.classes[self.predict_proba(cases).argmax(axis=1)]
         return labels
+
+    def explain(self, cases: Collection) -> Explanation:
+        """What the members looked at when they predict these cases (row N22)."""
+        return explain(self, cases)
 
     def save(self, folder: Path) -> None:
         """Writes `model.json` and one file of weights for each member; no code is pickled."""

@@ -38,6 +38,14 @@ class SelfAttention(nn.Module):
         attended: Tensor = self.output(y.transpose(1, 2).flatten(2))
         return attended
 
+    def weights(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """`softmax(Q K^T / sqrt(d_k))`, shape (cases, heads, querying steps, attended steps); 0 for padded ones."""
+        query, key = (self._split(projection(x)) for projection in (self.query, self.key))
+        scores = query @ key.transpose(2, 3) / math.sqrt(self.head_width)
+        if valid is not None:
+            scores = scores.masked_fill(~valid[:, None, None, :], float("-inf"))
+        return scores.softmax(dim=3)
+
     def _split(self, x: Tensor) -> Tensor:
         # (cases, steps, inner) to (cases, heads, steps, d_k)
         return x.view(*x.shape[:2], self.heads, self.head_width).transpose(1, 2)

@@ -128,16 +128,23 @@ class Network(nn.Module):
 
     def pooled(self, x: Tensor, valid: Tensor | None) -> Tensor:
         """What the dense classifier reads, shape (cases, pooled features)."""
+        return torch.cat([pool(part, steps, self.pooling) for part, steps in self.unpooled(x, valid)], dim=1)
+
+    def unpooled(self, x: Tensor, valid: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
+        """What is pooled: the encoded steps and, with `skip`, the convolutions' output.
+
+        Each has shape (cases, channels, steps) and comes with its valid steps.
+        """
         if self.stem is not None:
             x, valid = self.stem(x, valid)
         encoded, shorter, features, steps = self._encode(x, valid)
         if self.attention is not None:
             attended = self.attention(encoded, shorter)
             encoded = encoded + attended if self.residual_attention else attended
-        pooled = pool(encoded.transpose(1, 2), shorter, self.pooling)
+        parts = [(encoded.transpose(1, 2), shorter)]
         if self.skip:
-            pooled = torch.cat([pooled, pool(features, steps, self.pooling)], dim=1)
-        return pooled
+            parts.append((features, steps))
+        return parts
 
     def _encode(self, x: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
         """Encoded steps of shape (cases, steps, features), and the convolutions' output, each with its valid steps."""

@@ -1,0 +1,231 @@
+"""What a fitted ensemble looked at, on the time steps of its cases, as arrays and as a picture (row N22)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tsbench.data.collection import Collection
+from tsbench.nn.explain import NetworkExplanation
+from tsbench.nn.explain import explain as explain_network
+from tsbench.nn.network import Network
+from tsbench.training.trainer import Series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from tsbench.classifiers.network import NetworkEnsemble
+
+__all__ = ["Explanation", "draw", "explain"]
+
+AT_ONCE = 64  # cases
+MOST_LANES = 12
+"""Channels that a picture shows at most."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What an ensemble looked at in some cases; nothing past a case's own length is named.
+
+    It says where the network looked, not what decided: the feature branch, average pooling and the layers behind the
+    pools have their say in a prediction too, and a step of a recurrent layer knows of the steps before and after it.
+
+    Attributes:
+        attention: shape (cases, steps): the attention that each time step receives, averaged over the steps that ask,
+            heads and members. It sums to 1 over a case; where strides make several time steps one, each gets an equal
+            part. None where no member attends.
+        attention_weights: for each member those weights themselves, shape (cases, heads, its steps, its steps), the
+            second last axis asking; None where it does not attend.
+        max_positions: shape (cases, channels of all members): the time step of each max-pooled channel's maximum, the
+            middle one where strides make several time steps one; -1 for a channel that is the same at all steps. None
+            where no member has max pooling.
+        saliency: shape (cases, steps): the share of those channels, without those at -1, whose maximum lies at each
+            time step, spread as `attention` is. It sums to 1 over a case, or is 0 where all channels are at -1.
+        predictions: shape (cases,), the ensemble's labels.
+        probabilities: shape (cases,), the ensemble's probabilities of these labels.
+    """
+
+    attention: NDArray[np.float64] | None
+    attention_weights: list[NDArray[np.float32] | None]
+    max_positions: NDArray[np.int64] | None
+    saliency: NDArray[np.float64] | None
+    predictions: NDArray[np.str_]
+    probabilities: NDArray[np.float64]
+
+
+def explain(ensemble: NetworkEnsemble, cases: Collection) -> Explanation:
+    """What the ensemble looked at when it predicts some cases.
+
+    Attention weights take `members * cases * heads * steps^2 * 4` bytes, so it is for chosen cases rather than
+    thousands.
+
+    Raises:
+        ValueError: the cases have another number of channels than the training cases.
+    """
+    probabilities = ensemble.predict_proba(cases)
+    series = Series(ensemble.preprocessing.apply(cases), cases.lengths)
+    members = [list(_explained(network, series)) for network in ensemble.members]
+    weights = [_weights(parts) for parts in members]
+    received = [
+        _received(one, cases, parts[0].stride) for one, parts in zip(weights, members, strict=True) if one is not None
+    ]
+    maxima = [one for parts in members for one in _maxima(parts)]
+    return Explanation(
+        attention=np.mean(received, axis=0) if received else None,
+        attention_weights=weights,
+        max_positions=np.concatenate([_positions(*one, cases.lengths) for one in maxima], axis=1) if maxima else None,
+        saliency=_saliency(maxima, cases) if maxima else None,
+        predictions=ensemble.classes[probabilities.argmax(axis=1)],
+        probabilities=probabilities.max(axis=1),
+    )
+
+
+def _explained(network: Network, series: Series) -> Iterable[NetworkExplanation]:
+    """A few cases at a time, all of them padded to the same length."""
+    values, lengths = series.tensors(next(network.parameters()).device)
+    for start in range(0, len(values), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        yield explain_network(network, values[part], None if lengths is None else lengths[part])
+
+
+def _weights(parts: list[NetworkExplanation]) -> NDArray[np.float32] | None:
+    given = [part.attention for part in parts if part.attention is not None]
+    return torch.cat(given).float().cpu().numpy() if given else None
+
+
+def _maxima(parts: list[NetworkExplanation]) -> Iterable[tuple[NDArray[np.int64], int]]:
+    """The maxima of one member's encoder and of its convolutions, each where pooled, with their strides."""
+    for pick, stride in (("maxima", "stride"), ("skip_maxima", "skip_stride")):
+        given = [getattr(part, pick) for part in parts]
+        if given and given[0] is not None:
+            yield torch.cat(given).cpu().numpy(), getattr(parts[0], stride)
+
+
+def _received(weights: NDArray[np.float32], cases: Collection, stride: int) -> NDArray[np.float64]:
+    """The mean over heads and valid asking steps, on time steps, shape (cases, steps)."""
+    asking = np.arange(weights.shape[2]) * stride < cases.lengths[:, None]
+    of_step = np.einsum("nhqk,nq->nk", weights.astype(np.float64), asking)
+    return _spread(of_step / (weights.shape[1] * asking.sum(axis=1, keepdims=True)), cases, stride)
+
+
+def _spread(of_step: NDArray[np.float64], cases: Collection, stride: int) -> NDArray[np.float64]:
+    """Gives each of the valid time steps that a network's step stands for an equal part of its value."""
+    time = np.arange(cases.length)
+    count = (cases.lengths[:, None] - time // stride * stride).clip(1, stride)
+    return np.where(time < cases.lengths[:, None], of_step[:, time // stride] / count, 0)
+
+
+def _positions(maxima: NDArray[np.int64], stride: int, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The middle of the time steps that each maximum stands for."""
+    first = maxima * stride
+    last = np.minimum(first + stride, lengths[:, None]) - 1
+    middle: NDArray[np.int64] = np.where(maxima < 0, -1, (first + last) // 2)
+    return middle
+
+
+def _saliency(maxima: list[tuple[NDArray[np.int64], int]], cases: Collection) -> NDArray[np.float64]:
+    total = np.zeros((len(cases), cases.length))
+    for steps, stride in maxima:
+        count = np.zeros((len(cases), -(-cases.length // stride)))
+        case, channel = np.nonzero(steps >= 0)
+        np.add.at(count, (case, steps[case, channel]), 1)
+        total += _spread(count, cases, stride)
+    share: NDArray[np.float64] = total / total.sum(axis=1, keepdims=True).clip(min=1)
+    return share
+
+
+def draw(explanation: Explanation, cases: Collection, case: int, to: str | Path | Axes) -> None:
+    """Draws one case: the series on a ground shaded by attention, and under it where the pooled maxima lie.
+
+    Of a series with several channels each has its own lane, scaled to it. Where the network has no attention or no
+    max pooling, that part is left out.
+
+    Args:
+        explanation: of `cases`.
+        cases: the cases that were explained.
+        case: number of the case among them.
+        to: the PNG file to write, or the axes to draw on, with room below and on the right.
+    """
+    if isinstance(to, str | Path):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        shown = min(cases.channels, MOST_LANES)
+        figure = Figure(figsize=(9, 3.2 + 0.45 * (shown - 1)))
+        FigureCanvasAgg(figure)
+        _draw(explanation, cases, case, figure.add_subplot())
+        figure.savefig(to, format="png", dpi=150, bbox_inches="tight")
+    else:
+        _draw(explanation, cases, case, to)
+
+
+def _draw(explanation: Explanation, cases: Collection, case: int, ax: Axes) -> None:
+    length = int(cases.lengths[case])
+    _draw_series(ax, cases.values[case, :, :length])
+    lowest = ax
+    if explanation.saliency is not None:
+        lowest = _draw_saliency(ax, explanation.saliency[case, :length])
+    if explanation.attention is not None:
+        _draw_attention(ax, explanation.attention[case, :length])
+    lowest.set_xlabel("time step")
+    ax.set_xlim(-0.5, length - 0.5)
+    label, prediction = cases.labels[case], explanation.predictions[case]
+    verdict = f"predicted {prediction} (probability {explanation.probabilities[case]:.2f})"
+    ax.set_title(f"case {case}: {f'label {label}, ' if label else ''}{verdict}", loc="left")
+
+
+def _draw_series(ax: Axes, values: NDArray[np.floating]) -> None:
+    from matplotlib.patheffects import withStroke
+
+    line: dict[str, Any] = {
+        "color": "black",
+        "linewidth": 1.3,
+        "marker": "." if values.shape[1] < 60 else "",
+        "path_effects": [withStroke(linewidth=3, foreground="white", alpha=0.7)],  # parts it from a dark ground
+    }
+    if len(values) == 1:
+        ax.plot(values[0], **line)
+        ax.set_ylabel("value")
+        return
+    shown = values[:MOST_LANES]
+    for lane, series in enumerate(shown):
+        there = series[np.isfinite(series)]
+        low, high = (there.min(), there.max()) if len(there) else (0, 0)
+        ax.plot(0.8 * (series - low) / ((high - low) or 1) - lane, **line)
+    ax.set_yticks(0.4 - np.arange(len(shown)), [str(lane) for lane in range(len(shown))])
+    ax.set_ylabel("channel" if len(shown) == len(values) else f"channel (first {len(shown)} of {len(values)})")
+
+
+def _draw_attention(ax: Axes, attention: NDArray[np.float64]) -> None:
+    """Shades the ground by multiples of an even share, which differ less in their range from case to case."""
+    shares = attention * len(attention)
+    edges = np.arange(len(attention) + 1) - 0.5
+    low, high = ax.get_ylim()
+    shade = ax.pcolormesh(
+        edges, [low, high], shares[None], cmap="YlOrBr", vmin=0, vmax=max(2.0, shares.max()), alpha=0.8
+    )
+    shade.set_zorder(0)
+    ax.set_ylim(low, high)
+    bar = ax.figure.colorbar(shade, cax=ax.inset_axes((1.02, 0, 0.02, 1)))
+    bar.set_label("attention\n(1: an even share)")
+
+
+def _draw_saliency(ax: Axes, saliency: NDArray[np.float64]) -> Axes:
+    inch = ax.figure.dpi / ax.get_window_extent().height
+    strip = ax.inset_axes((0, -0.65 * inch, 1, 0.55 * inch), sharex=ax)
+    # The outline keeps a single step visible in a series of thousands.
+    strip.stairs(100 * saliency, _edges(len(saliency)), fill=True, color="#0072B2", linewidth=1.2)
+    strip.set_ylim(bottom=0)
+    strip.set_ylabel("pooled\nmaxima\n(%)")
+    ax.tick_params(labelbottom=False)
+    return strip
+
+
+def _edges(steps: int) -> NDArray[np.float64]:
+    return np.arange(steps + 1, dtype=np.float64) - 0.5
