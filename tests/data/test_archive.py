@@ -144,7 +144,8 @@ def test_a_shipped_data_set_is_loaded(name):
     assert set(loaded.files) == {f"{name}_TRAIN.ts", f"{name}_TEST.ts"}
 
 
-UNFIT = "missing and infinite values are not supported yet: fill them in, or leave the case out"
+UNFIT = "fill such values in, or leave the case out"
+MEANT = ", or if they are meant, say so in the header: @missing true"
 
 
 @pytest.mark.parametrize(("text", "what"), [("?", "missing (NaN)"), ("inf", "infinite"), ("-1e999", "infinite")])
@@ -155,7 +156,7 @@ def test_a_missing_or_infinite_value_is_refused_with_its_place(tmp_path, text, w
         Archive(tmp_path).load("Unfit")
     assert str(caught.value) == (
         f"{folder}/Unfit_TRAIN.ts:5: case 2, channel 2, time step 3: the value is {what}, "
-        f"and 2 other cases have such values; {UNFIT}"
+        f"and 2 other cases have such values; {UNFIT}{MEANT if text == '?' else ''}"
     )
 
 
@@ -163,8 +164,26 @@ def test_a_missing_value_in_the_test_file_is_refused_too(tmp_path):
     folder = put(tmp_path, "Unfit", test="@data\n2,4,?:b\n")
     with pytest.raises(DataError) as caught:
         Archive(tmp_path).load("Unfit")
-    expected = f"{folder}/Unfit_TEST.ts:2: case 1, channel 1, time step 3: the value is missing (NaN); {UNFIT}"
+    expected = f"{folder}/Unfit_TEST.ts:2: case 1, channel 1, time step 3: the value is missing (NaN); {UNFIT}{MEANT}"
     assert str(caught.value) == expected
+
+
+def test_missing_values_that_the_header_announces_are_nan(tmp_path):
+    put(tmp_path, "Gaps", f"@missing true\n{HEADER}1,?,3:a\n4,5,6:b\n", f"@missing true\n{HEADER}NaN,1,2:b\n")
+    loaded = Archive(tmp_path).load("Gaps")
+    np.testing.assert_array_equal(loaded.train.values, [[[1, np.nan, 3]], [[4, 5, 6]]])
+    np.testing.assert_array_equal(loaded.test.values, [[[np.nan, 1, 2]]])
+    assert loaded.train.missing_values
+    assert not Archive().load("UnitTest").train.missing_values
+
+
+def test_an_infinite_value_is_refused_even_where_missing_ones_are_announced(tmp_path):
+    folder = put(tmp_path, "Gaps", f"@missing true\n{HEADER}1,?,inf:a\n4,5,6:b\n")
+    with pytest.raises(DataError) as caught:
+        Archive(tmp_path).load("Gaps")
+    assert str(caught.value) == (
+        f"{folder}/Gaps_TRAIN.ts:7: case 1, channel 1, time step 3: the value is infinite; {UNFIT}"
+    )
 
 
 def test_padding_is_not_taken_for_missing_values(tmp_path):

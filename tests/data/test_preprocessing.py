@@ -163,3 +163,69 @@ def test_very_large_values_without_normalisation_stay_finite():
 def test_very_small_values_are_normalised_too(normalise):
     cases = Collection(EQUAL.values * 2.0**-100, EQUAL.lengths, EQUAL.labels)
     np.testing.assert_array_equal(normalised(cases, normalise), normalised(EQUAL, normalise))
+
+
+# --- missing values
+
+GAPS = np.array([[[np.nan, 2.0, np.nan, np.nan, 8.0, np.nan]], [[1.0, 3.0, np.nan, 0.0, 0.0, 0.0]]])
+GAPPED = Collection(GAPS, np.array([6, 3]), np.array(["a", "b"]))
+FILLED = {
+    "linear": [[2, 2, 4, 6, 8, 8], [1, 3, 3, 0, 0, 0]],
+    "forward": [[2, 2, 2, 2, 8, 8], [1, 3, 3, 0, 0, 0]],
+    "mean": [[3.5, 2, 3.5, 3.5, 8, 3.5], [1, 3, 3.5, 0, 0, 0]],
+}
+
+
+@pytest.mark.parametrize("missing", ["linear", "forward", "mean"])
+def test_missing_values_are_filled_from_their_own_case_and_channel(missing):
+    prepared = Preprocessing.fit(GAPPED, PreprocessingConfig(normalise="none", missing=missing))
+    np.testing.assert_array_equal(prepared.apply(GAPPED)[:, 0], FILLED[missing])
+    assert np.isnan(GAPS).sum() == 5  # the cases stay as they were
+
+
+@pytest.mark.parametrize("missing", ["linear", "forward", "mean"])
+def test_statistics_are_of_the_values_that_are_there(missing):
+    prepared = Preprocessing.fit(GAPPED, PreprocessingConfig(missing=missing))
+    there = np.array([2.0, 8.0, 1.0, 3.0])
+    np.testing.assert_allclose(prepared.mean, [there.mean()])
+    np.testing.assert_allclose(prepared.scale, [there.std()])
+    expected = (np.array(FILLED[missing]) - there.mean()) / there.std()
+    np.testing.assert_allclose(prepared.apply(GAPPED)[0, 0], expected[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("normalise", ["channel", "case"])
+@pytest.mark.parametrize("missing", ["linear", "forward", "mean"])
+def test_a_channel_of_which_a_case_has_no_value_becomes_0(normalise, missing):
+    values = RANDOM.normal(5, 2, size=(3, 2, 7))
+    values[1, 1] = np.nan
+    cases = Collection(values, np.full(3, 7), np.array(["a", "b", "a"]))
+    result = Preprocessing.fit(cases, PreprocessingConfig(normalise=normalise, missing=missing)).apply(cases)
+    assert np.isfinite(result).all()
+    np.testing.assert_allclose(result[1, 1], 0, atol=1e-6)
+
+
+def test_a_channel_without_any_value_in_training_is_0_throughout():
+    values = RANDOM.normal(size=(3, 2, 7))
+    values[:, 1] = np.nan
+    cases = Collection(values, np.full(3, 7), np.array(["a", "b", "a"]))
+    result = Preprocessing.fit(cases, PreprocessingConfig()).apply(cases)
+    np.testing.assert_array_equal(result[:, 1], 0)
+
+
+def test_marked_missing_values_are_channels_of_their_own_where_training_cases_have_such():
+    values = np.concatenate([RANDOM.normal(size=(2, 1, 6)), GAPS], axis=1)
+    cases = Collection(values, np.array([6, 3]), np.array(["a", "b"]))
+    prepared = Preprocessing.fit(cases, PreprocessingConfig(mark_missing=True))
+    result = prepared.apply(cases)
+    assert prepared.channels == 3
+    assert result.shape == (2, 3, 6)
+    np.testing.assert_array_equal(result[:, 2], np.isnan(GAPS[:, 0]))
+    plain = Preprocessing.fit(cases, PreprocessingConfig()).apply(cases)
+    np.testing.assert_array_equal(result[:, :2], plain)
+    whole = Collection(np.nan_to_num(values), cases.lengths, cases.labels)
+    assert Preprocessing.fit(whole, PreprocessingConfig(mark_missing=True)).channels == 2
+
+
+def test_padding_is_not_taken_for_missing_values():
+    prepared = Preprocessing.fit(GAPPED, PreprocessingConfig(mark_missing=True))
+    np.testing.assert_array_equal(prepared.apply(GAPPED)[1, :, 3:], 0)

@@ -29,6 +29,7 @@ class Baseline:
         parameters: of its constructor.
         seeded: whether the constructor takes a `random_state`.
         unequal_length: whether it takes cases of different lengths.
+        missing_values: whether it takes cases with missing values.
         compiled: whether numba compiles it at its first fit, which `warm_up` keeps out of the measured seconds.
     """
 
@@ -36,6 +37,7 @@ class Baseline:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     seeded: bool = True
     unequal_length: bool = False
+    missing_values: bool = False
     compiled: bool = True
 
     def make(self, seed: int) -> Any:
@@ -49,11 +51,15 @@ class Baseline:
         lengths = {int(length) for cases in collections for length in cases.lengths}
         if not self.unequal_length and len(lengths) > 1:
             return "it takes cases of one length only, and these have several"
+        if not self.missing_values and any(cases.missing_values for cases in collections):
+            return "it takes no missing values, and these have some"
         return None
 
 
 BASELINES: dict[str, Baseline] = {
-    "dummy": Baseline("aeon.classification.dummy.DummyClassifier", unequal_length=True, compiled=False),
+    "dummy": Baseline(
+        "aeon.classification.dummy.DummyClassifier", unequal_length=True, missing_values=True, compiled=False
+    ),
     "1nn-dtw": Baseline(
         "aeon.classification.distance_based.KNeighborsTimeSeriesClassifier",
         {"distance": "dtw", "n_neighbors": 1},

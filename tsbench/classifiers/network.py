@@ -134,7 +134,13 @@ class NetworkEnsemble:
         ensemble = cls(
             HyperparameterConfig.model_validate_json(json.dumps(about["hyperparameters"])),
             np.array(about["classes"]),
-            Preprocessing(prepared["normalise"], np.array(prepared["mean"]), np.array(prepared["scale"])),
+            Preprocessing(
+                prepared["normalise"],
+                np.array(prepared["mean"]),
+                np.array(prepared["scale"]),
+                prepared["missing"],
+                np.array(prepared["marked"], dtype=np.int64),
+            ),
             about["channels"],
             about["length"],
         )
@@ -145,7 +151,8 @@ class NetworkEnsemble:
 
     def member(self, weights: dict[str, torch.Tensor], device: str = "cpu") -> Network:
         """A network of this configuration with given weights, in evaluation mode."""
-        network = build_network(self.hyperparameters.model, self.channels, len(self.classes), self.length, seed=0)
+        channels = self.preprocessing.channels
+        network = build_network(self.hyperparameters.model, channels, len(self.classes), self.length, seed=0)
         network.load_state_dict(weights)
         return network.to(device).eval()
 
@@ -159,6 +166,8 @@ class NetworkEnsemble:
                 "normalise": self.preprocessing.normalise,
                 "mean": self.preprocessing.mean.tolist(),
                 "scale": self.preprocessing.scale.tolist(),
+                "missing": self.preprocessing.missing,
+                "marked": self.preprocessing.marked.tolist(),
             },
             "channels": self.channels,
             "length": self.length,

@@ -221,18 +221,21 @@ def _socket_timeout() -> Iterator[None]:
 
 
 def _check_finite(file: TsFile) -> None:
+    """Infinite values are never right; missing ones are where the header announces them."""
     cases = file.collection
-    wrong = ~np.isfinite(cases.values)
+    wrong = np.isinf(cases.values) if file.missing else ~np.isfinite(cases.values)
     if not wrong.any():
         return
     case, channel, step = (int(index) for index in np.argwhere(wrong)[0])
     others = int(wrong.any(axis=(1, 2)).sum()) - 1
     cases_have = "case has" if others == 1 else "cases have"
-    what = "missing (NaN)" if np.isnan(cases.values[case, channel, step]) else "infinite"
+    missing = np.isnan(cases.values[case, channel, step])
     raise DataError(
-        f"{file.place(case)}, channel {channel + 1}, time step {step + 1}: the value is {what}"
+        f"{file.place(case)}, channel {channel + 1}, time step {step + 1}: "
+        f"the value is {'missing (NaN)' if missing else 'infinite'}"
         + (f", and {others} other {cases_have} such values" if others else "")
-        + "; missing and infinite values are not supported yet: fill them in, or leave the case out"
+        + "; fill such values in, or leave the case out"
+        + (", or if they are meant, say so in the header: @missing true" if missing else "")
     )
 
 

@@ -16,7 +16,7 @@ class Collection:
     """Labelled cases.
 
     Attributes:
-        values: shape (cases, channels, longest length); steps past a case's own length are 0.
+        values: shape (cases, channels, longest length); steps past a case's own length are 0, missing values NaN.
         lengths: shape (cases,), the true length of each case in time steps.
         labels: shape (cases,), texts.
     """
@@ -42,6 +42,11 @@ class Collection:
     def equal_length(self) -> bool:
         """Whether every case has the same length."""
         return bool((self.lengths == self.length).all())
+
+    @property
+    def missing_values(self) -> bool:
+        """Whether a value is missing."""
+        return bool(np.isnan(self.values).any())
 
     @property
     def classes(self) -> NDArray[np.str_]:

@@ -21,11 +21,15 @@ __all__ = ["TsFile", "is_labelled", "read_ts"]
 
 @dataclass(frozen=True)
 class TsFile:
-    """The cases of one .ts file, and the line that each stands on, for messages about a case."""
+    """The cases of one .ts file, and the line that each stands on, for messages about a case.
+
+    `missing` is what the header says: whether there may be missing values (`@missing true`).
+    """
 
     path: Path
     collection: Collection
     lines: tuple[int, ...]
+    missing: bool = False
 
     def place(self, case: int) -> str:
         """`file:line: case n`, both counted from 1; `case` counts from 0."""
@@ -41,6 +45,7 @@ class _Header:
     length: int | None = None
     length_by: str = "@seriesLength"
     equal_length: bool = False
+    missing: bool = False
 
 
 def read_ts(path: Path) -> TsFile:
@@ -74,7 +79,7 @@ def read_ts(path: Path) -> TsFile:
             numbers.append(number)
     if not cases:
         raise DataError(f"{path}:{len(lines)}: there are no cases after @data; is the file cut short?")
-    return TsFile(path, _collect(cases, labels), tuple(numbers))
+    return TsFile(path, _collect(cases, labels), tuple(numbers), header.missing)
 
 
 def is_labelled(path: Path) -> bool:
@@ -112,6 +117,8 @@ def _read_header(path: Path, lines: list[str]) -> tuple[_Header, int]:
                 header.channels = 1
             case "@serieslength":
                 header.length = _count(path, number, key, rest)
+            case "@missing":
+                header.missing = true
             case "@equallength":
                 header.equal_length = true
             case _ if key and not key.startswith(("#", "@", "%")):

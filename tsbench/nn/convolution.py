@@ -27,8 +27,10 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Normalises `x` of shape (cases, channels, steps); padded steps of the output are 0."""
-        if valid is None:
+        if valid is None and (not self.training or x.shape[0] * x.shape[2] > 1):
             return super().forward(x)
+        if valid is None:  # one case of one step, which PyTorch refuses: its deviation is 0
+            valid = torch.ones(1, 1, dtype=torch.bool, device=x.device)
         mask = valid.unsqueeze(1).to(x.dtype)
         if not self.training:
             return super().forward(x) * mask

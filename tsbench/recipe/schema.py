@@ -341,6 +341,13 @@ class PreprocessingConfig(Settings):
         "channel",
         description="z-normalise by each channel's training statistics, or each case by its own, or not",
     )
+    missing: Literal["linear", "forward", "mean"] = Field(
+        "linear",
+        description="missing values become the line between their neighbours, the value before, or the training mean",
+    )
+    mark_missing: bool = Field(
+        False, description="add a channel that is 1 where a value was missing, for each channel that has such"
+    )
 
 
 class HyperparameterConfig(Settings):

@@ -1,0 +1,224 @@
+"""The default NetworkClassifier, without a search, on the archive split beside published figures.
+
+    TSBENCH_ARCHIVE=folder python -m tests.benchmarks.accuracy                 # the 24 univariate sets, and the page
+    TSBENCH_ARCHIVE=folder python -m tests.benchmarks.accuracy multivariate large
+
+Each data set is one line in docs/accuracy.jsonl with the digest of the defaults it was made with, and is not run again
+while they stand; so an interrupted run goes on where it was. Seconds are of one core: each data set is trained in a
+process of one thread. Nothing is chosen by these figures: see docs/ablations.md for what the defaults were chosen by.
+
+The published figures (tests/benchmarks/published.csv) are accuracies on the same split, from the results that accompany
+Middlehurst et al. 2024 ("Bake off redux") and Ruiz et al. 2021; LSTM-FCN's from Karim et al. 2018; ConvTran's and
+LITEMVTime's from Ismail-Fawaz et al. 2024.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import multiprocessing
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.benchmarks.parallel import archive, run_in_processes
+
+DOCS = Path(__file__).parents[2] / "docs"
+RECORDS = DOCS / "accuracy.jsonl"
+PAGE = DOCS / "accuracy.md"
+PUBLISHED = Path(__file__).with_name("published.csv")
+SEEDS = 5
+BAR = "InceptionTime"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Data sets that are reported together, and the published classifiers that stand beside."""
+
+    title: str
+    datasets: tuple[str, ...]
+    peers: tuple[str, ...]
+
+
+UNIVARIATE = ("H-InceptionTime", BAR, "LITETime", "LSTM-FCN", "ResNet", "MiniROCKET", "MultiROCKET-Hydra", "HC2")
+GROUPS = {
+    "univariate": Group(
+        "Univariate sets of at most 60,000 training steps",
+        (
+            "ArrowHead",
+            "BME",
+            "Beef",
+            "CBF",
+            "Car",
+            "Chinatown",
+            "Coffee",
+            "DiatomSizeReduction",
+            "DistalPhalanxTW",
+            "ECG200",
+            "ECGFiveDays",
+            "FaceFour",
+            "GunPoint",
+            "Ham",
+            "InsectEPGRegularTrain",
+            "ItalyPowerDemand",
+            "Lightning7",
+            "Meat",
+            "MedicalImages",
+            "MoteStrain",
+            "OliveOil",
+            "Plane",
+            "PowerCons",
+            "ProximalPhalanxOutlineCorrect",
+        ),
+        UNIVARIATE,
+    ),
+    "multivariate": Group(
+        "Multivariate sets",
+        (
+            "ArticularyWordRecognition",
+            "AtrialFibrillation",
+            "BasicMotions",
+            "FingerMovements",
+            "Handwriting",
+            "JapaneseVowels",
+            "Libras",
+            "NATOPS",
+            "UWaveGestureLibrary",
+        ),
+        ("ROCKET", "ConvTran", "LITEMVTime", BAR, "ResNet", "HC2"),
+    ),
+    "large": Group(
+        "Larger univariate sets",
+        ("OSULeaf", "Fish", "FaceAll", "CricketX", "ACSF1", "Earthquakes", "FordA", "ElectricDevices"),
+        UNIVARIATE,
+    ),
+}
+
+
+def defaults() -> str:
+    """A digest of every default that a figure depends on."""
+    from tsbench.recipe.schema import HyperparameterConfig
+
+    return hashlib.sha256(HyperparameterConfig().model_dump_json().encode()).hexdigest()[:12]
+
+
+def evaluate(dataset: str) -> dict[str, Any]:
+    """Fits the default classifier on the training cases and scores it once on the test cases."""
+    from tsbench import NetworkClassifier
+    from tsbench.evaluation.metrics import score_all
+
+    data = archive().load(dataset)
+    classifier = NetworkClassifier(ensemble=SEEDS, device="auto", random_state=0)
+    begun = time.process_time()
+    classifier.fit(_panel(data.train), data.train.labels)
+    fitted = time.process_time()
+    probabilities = classifier.predict_proba(_panel(data.test))
+    seconds = time.process_time() - fitted
+    scores = score_all(data.test.labels, probabilities, classifier.classes_)
+    return {
+        "dataset": dataset,
+        "defaults": defaults(),
+        "accuracy": scores["accuracy"],
+        "balanced_accuracy": scores["balanced_accuracy"],
+        "log_loss": scores["log_loss"],
+        "train_cases": len(data.train),
+        "length": data.train.length,
+        "fit_core_seconds": round(fitted - begun, 1),
+        "predict_core_seconds": round(seconds, 2),
+    }
+
+
+def _panel(cases: Any) -> Any:
+    import pandas as pd
+
+    if cases.equal_length:
+        return cases.values
+    return [pd.DataFrame(case.T) for case in cases.cases()]
+
+
+def read() -> dict[str, dict[str, Any]]:
+    """The records of today's defaults, by data set."""
+    if not RECORDS.exists():
+        return {}
+    lines = map(json.loads, RECORDS.read_text().splitlines())
+    return {line["dataset"]: line for line in lines if line["defaults"] == defaults()}
+
+
+def published() -> dict[tuple[str, str], float]:
+    """Accuracy by data set and classifier."""
+    with PUBLISHED.open() as file:
+        return {(row["dataset"], row["classifier"]): float(row["accuracy"]) for row in csv.DictReader(file)}
+
+
+def table(group: Group, records: dict[str, dict[str, Any]], known: dict[tuple[str, str], float]) -> str:
+    """The group's results so far as Markdown, with means over the data sets that every column has."""
+    rows = [name for name in group.datasets if name in records]
+    if not rows:
+        return "Not measured yet.\n"
+    columns = ["tsbench", *group.peers]
+    values = {(name, "tsbench"): records[name]["accuracy"] for name in rows}
+    values |= {(name, peer): known[name, peer] for name in rows for peer in group.peers if (name, peer) in known}
+    lines = [
+        f"| data set | {' | '.join(columns)} | core seconds to fit |",
+        f"| --- |{' ---: |' * (len(columns) + 1)}",
+    ]
+    for name in rows:
+        cells = [f"{values[name, one]:.4f}" if (name, one) in values else "" for one in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} | {records[name]['fit_core_seconds']:.0f} |")
+    whole = [one for one in columns if all((name, one) in values for name in rows)]
+    means = [f"{np.mean([values[name, one] for name in rows]):.4f}" if one in whole else "" for one in columns]
+    total = sum(records[name]["fit_core_seconds"] for name in rows)
+    lines.append(f"| **mean of {len(rows)}** | {' | '.join(means)} | {total:.0f} |")
+    wins = []
+    for peer in group.peers:
+        pairs = [(values[name, "tsbench"], values[name, peer]) for name in rows if (name, peer) in values]
+        better = sum(ours > theirs + 5e-5 for ours, theirs in pairs)
+        worse = sum(ours < theirs - 5e-5 for ours, theirs in pairs)
+        wins.append(f"{better}/{len(pairs) - better - worse}/{worse}")
+    lines.append(f"| tsbench wins/ties/losses |  | {' | '.join(wins)} |  |")
+    if missing := [name for name in group.datasets if name not in records]:
+        lines += ["", f"Not measured with these defaults: {', '.join(missing)}."]
+    return "\n".join(lines) + "\n"
+
+
+def page(records: dict[str, dict[str, Any]]) -> str:
+    known = published()
+    parts = [
+        "# Accuracy of the defaults",
+        "Written by `python -m tests.benchmarks.accuracy`. `NetworkClassifier()` as it is, an ensemble of "
+        f"{SEEDS} networks without a search, trained on the archive's training cases and scored once on its test "
+        "cases; beside it published accuracies on the same split (sources in `tests/benchmarks/accuracy.py`). An empty "
+        "cell is a figure that was not published. Seconds are of one core, all five networks together.",
+    ]
+    for group in GROUPS.values():
+        parts += [f"## {group.title}", table(group, records, known).rstrip()]
+    return "\n\n".join(parts) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)}; univariate where none is given")
+    parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
+    parsed = parser.parse_args(arguments)
+    groups = parsed.groups or ["univariate"]
+    if unknown := set(groups) - set(GROUPS):
+        parser.error(f"unknown groups: {', '.join(sorted(unknown))}")
+    done = read()
+    waiting = [(name,) for group in groups for name in GROUPS[group].datasets if name not in done]
+    for record in run_in_processes(evaluate, waiting, parsed.processes):
+        with RECORDS.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        PAGE.write_text(page(read()))
+    PAGE.write_text(page(read()))
+    for group in groups:
+        print(f"{GROUPS[group].title}\n\n{table(GROUPS[group], read(), published())}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""The network as an sktime classifier."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_STORED, ZipFile
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sktime.classification.base import BaseClassifier
+
+from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.data.collection import Collection
+from tsbench.recipe.dotted import hyperparameters_of
+
+__all__ = ["NetworkClassifier"]
+
+_STATE = ("n_classes_", "fit_time_", "_is_vectorized", "_y_inner_mtype")
+
+
+class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
+    """An ensemble of networks that differ in their seed, their class probabilities averaged.
+
+    Takes series of one or several channels, of equal or unequal length, with or without missing values (NaN).
+
+    Args:
+        config: settings by the dotted names of a recipe, such as `{"model.encoder.type": "lstm",
+            "training.epochs": 50}`, or nested groups of them; `tsbench schema` prints all, and docs/network.md tells
+            what they do. None for the defaults.
+        ensemble: number of networks.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
+        n_jobs: processes of one torch thread each, in which networks are trained side by side on the CPU; None trains
+            them one after the other in this process.
+        random_state: of the networks' seeds; the same one gives the same bits on the same CPU.
+
+    Attributes:
+        ensemble_: the fitted `NetworkEnsemble`.
+
+    Example:
+        >>> from sktime.datasets import load_unit_test
+        >>> from tsbench import NetworkClassifier
+        >>> X, y = load_unit_test(split="train")
+        >>> classifier = NetworkClassifier({"training.epochs": 10}, ensemble=2).fit(X, y)
+        >>> classifier.predict_proba(X).shape
+        (20, 2)
+    """
+
+    _tags = {  # noqa: RUF012 - as sktime declares them
+        "authors": ["tsbench"],
+        "maintainers": ["tsbench"],
+        "python_dependencies": ["torch"],
+        "X_inner_mtype": ["df-list", "numpy3D"],
+        "y_inner_mtype": "numpy1D",
+        "capability:multivariate": True,
+        "capability:unequal_length": True,
+        "capability:missing_values": True,
+        "capability:predict_proba": True,
+        "capability:random_state": True,
+        "property:randomness": "derandomized",
+        "capability:categorical_in_X": False,
+        "capability:multithreading": True,
+    }
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        ensemble: int = 5,
+        device: str = "auto",
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.config = config
+        self.ensemble = ensemble
+        self.device = device
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        super().__init__()
+
+    def _fit(self, X: Any, y: NDArray[Any]) -> NetworkClassifier:
+        hyperparameters = hyperparameters_of(self.config)
+        if self.ensemble < 1:
+            raise ValueError(f"ensemble must be at least 1, got {self.ensemble}")
+        device = _device(self.device)
+        codes = np.array([f"{code:09d}" for code in np.searchsorted(self.classes_, y)])  # sorted as the labels are
+        cases = _collection(X, codes)
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.ensemble).tolist()
+        if self.n_jobs is None or device != "cpu":
+            fitted = [NetworkEnsemble.fit(cases, hyperparameters, [seed], device) for seed in seeds]
+        else:
+            from joblib import Parallel, delayed
+
+            fitted = Parallel(n_jobs=self.n_jobs)(delayed(_fit_alone)(cases, hyperparameters, seed) for seed in seeds)
+        self.ensemble_ = fitted[0]
+        self.ensemble_.members = [one.members[0] for one in fitted]
+        return self
+
+    def _predict_proba(self, X: Any) -> NDArray[np.float64]:
+        return self.ensemble_.predict_proba(_collection(X))
+
+    def _predict(self, X: Any) -> NDArray[Any]:
+        labels: NDArray[Any] = self.classes_[self._predict_proba(X).argmax(axis=1)]
+        return labels
+
+    @classmethod
+    def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
+        """Settings with which sktime's tests are quick."""
+        small = {
+            "model.convolution.channels": 4,
+            "model.features.size": 84,
+            "training.epochs": 3,
+            "training.min_steps": 0,
+        }
+        recurrent = {**small, "model.preset": "classic", "model.encoder.hidden_size": 4, "model.head.hidden_sizes": [8]}
+        return [{"config": small, "ensemble": 2}, {"config": recurrent, "ensemble": 1, "random_state": 7}]
+
+    def save(self, path: str | Path | None = None, serialization_format: str = "pickle") -> Any:
+        """Saves the parameters as JSON, the fitted networks as weights; nothing in it is code.
+
+        Args:
+            path: of the zip file, `.zip` is added; None to return it in memory.
+            serialization_format: for sktime's sake; there is one format.
+
+        Returns:
+            The ZipFile, or for no path a tuple of the class and the file's bytes, which `sktime.base.load` reads.
+
+        Raises:
+            ValueError: the parameters or labels are of a kind that JSON and NumPy's own format cannot hold.
+        """
+        buffer = io.BytesIO()
+        with ZipFile(buffer, "w", ZIP_STORED) as file:
+            # sktime's `load` asks for this: the name of the class. `load_from_path` and `load_from_serial` do not.
+            file.writestr("_metadata", pickle.dumps(type(self)))
+            file.writestr("estimator.json", self._described())
+            if self.is_fitted:
+                classes = io.BytesIO()
+                np.save(classes, _plain(self.classes_), allow_pickle=False)
+                file.writestr("classes.npy", classes.getvalue())
+                if hasattr(self, "ensemble_"):
+                    with tempfile.TemporaryDirectory() as folder:
+                        self.ensemble_.save(Path(folder))
+                        for one in sorted(Path(folder).iterdir()):
+                            file.write(one, f"ensemble/{one.name}")
+        if path is None:
+            return type(self), buffer.getvalue()
+        path = Path(path)
+        target = path if path.suffix == ".zip" else path.with_name(f"{path.name}.zip")
+        target.write_bytes(buffer.getvalue())
+        return ZipFile(target)
+
+    @classmethod
+    def load_from_serial(cls, serial: bytes) -> NetworkClassifier:
+        """Loads what `save()` gave, onto the CPU."""
+        return cls._load(io.BytesIO(serial))
+
+    @classmethod
+    def load_from_path(cls, serial: str | Path) -> NetworkClassifier:
+        """Loads what `save(path)` wrote, onto the CPU, whatever it was trained on."""
+        path = Path(serial)
+        return cls._load(path if path.exists() else path.with_name(f"{path.name}.zip"))
+
+    @classmethod
+    def _load(cls, source: Any) -> NetworkClassifier:
+        with ZipFile(source) as file, tempfile.TemporaryDirectory() as folder:
+            about = json.loads(file.read("estimator.json"))
+            loaded = cls(**about["parameters"])
+            if about["state"] is None:
+                return loaded
+            classes: NDArray[Any] = np.load(io.BytesIO(file.read("classes.npy")), allow_pickle=False)
+            loaded.classes_ = classes.astype(object) if about["labels"] == "object" else classes
+            loaded._class_dictionary = {label: number for number, label in enumerate(loaded.classes_)}
+            for name, value in about["state"].items():
+                setattr(loaded, name, value)
+            names = [name for name in file.namelist() if name.startswith("ensemble/")]
+            if names:
+                file.extractall(folder, names)
+                loaded.ensemble_ = NetworkEnsemble.load(Path(folder) / "ensemble")
+            loaded._is_fitted = True
+        return loaded
+
+    def _described(self) -> str:
+        parameters = self.get_params(deep=False)
+        if isinstance(parameters["random_state"], np.integer):
+            parameters["random_state"] = int(parameters["random_state"])
+        fitted = self.is_fitted
+        state = {name: getattr(self, name) for name in _STATE if hasattr(self, name)} if fitted else None
+        if state is not None:
+            for name in ("_X_metadata", "_y_metadata"):  # what sktime noted about the training data
+                noted = getattr(self, name)
+                state[name] = {key: value for key, value in noted.items() if isinstance(value, str | bool | int)}
+        about = {
+            "parameters": parameters,
+            "labels": str(self.classes_.dtype) if fitted else None,
+            "state": state,
+        }
+        try:
+            return json.dumps(about, indent=2)
+        except TypeError as error:
+            raise ValueError(f"the classifier's parameters cannot be saved as JSON: {error}") from None
+
+
+def _plain(labels: NDArray[Any]) -> NDArray[Any]:
+    """Labels as an array that NumPy writes without pickling; texts in arrays of objects become texts."""
+    if labels.dtype != object:
+        return labels
+    if all(isinstance(label, str) for label in labels):
+        return labels.astype(str)
+    raise ValueError(
+        f"labels of type {type(labels[0]).__name__} cannot be saved without pickling; use texts or numbers"
+    )
+
+
+def _fit_alone(cases: Collection, hyperparameters: Any, seed: int) -> NetworkEnsemble:
+    torch.set_num_threads(1)
+    return NetworkEnsemble.fit(cases, hyperparameters, [seed], "cpu")
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name != "cpu" and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r} is not there: torch {torch.__version__} sees no CUDA GPU")
+    return name
+
+
+def _collection(X: NDArray[Any] | Sequence[pd.DataFrame], labels: NDArray[np.str_] | None = None) -> Collection:
+    """A collection of sktime's `numpy3D` or `df-list`; any float or integer type, byte order and stride will do.
+
+    Raises:
+        ValueError: a value is infinite, or a case has no time step.
+    """
+    if isinstance(X, np.ndarray):
+        values = X.astype(np.float64)
+        lengths = np.full(len(values), values.shape[2], dtype=np.int64)
+    else:
+        series = [case.to_numpy(dtype=np.float64).T for case in X]
+        lengths = np.array([case.shape[1] for case in series], dtype=np.int64)
+        values = np.zeros((len(series), series[0].shape[0], int(lengths.max())))
+        for number, case in enumerate(series):
+            values[number, :, : case.shape[1]] = case
+    if len(lengths) and lengths.min() < 1:
+        raise ValueError(f"case {int(lengths.argmin())} has no time step")
+    if np.isinf(values).any():
+        case, channel, step = (int(one) for one in np.argwhere(np.isinf(values))[0])
+        raise ValueError(
+            f"case {case}, channel {channel}, time step {step} (all counted from 0): the value is infinite; "
+            "replace it, or make it NaN, which is taken for missing"
+        )
+    return Collection(values, lengths, np.full(len(values), "") if labels is None else labels)

@@ -1,0 +1,65 @@
+"""The hyperparameters from Python: dotted names or nested groups, checked as a recipe is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.recipe.sentences import sentence, suggestion
+from tsbench.recipe.space import leaves
+
+__all__ = ["hyperparameters_of"]
+
+
+def hyperparameters_of(config: Mapping[str, Any] | None) -> HyperparameterConfig:
+    """The configuration with some values given, the rest by default.
+
+    Args:
+        config: dotted names (`{"model.encoder.type": "lstm"}`), nested groups (`{"model": {"encoder": {...}}}`), or
+            both.
+
+    Raises:
+        ValueError: names every key and value that is wrong, one a line.
+    """
+    tree: dict[str, Any] = {}
+    problems: list[str] = []
+    if config is not None and not isinstance(config, Mapping):
+        raise ValueError(f"the configuration must be a mapping of dotted names to values, got {config!r}")
+    _merge(tree, config or {}, (), problems)
+    try:
+        hyperparameters = HyperparameterConfig.model_validate(tree)
+    except ValidationError as error:
+        names = [name for name, _ in leaves(HyperparameterConfig)]
+        groups = sorted({name.rpartition(".")[0] for name in names})
+        for one in error.errors():
+            name = ".".join(map(str, one["loc"]))
+            unknown = one["type"] == "extra_forbidden"
+            text = f"unknown setting{suggestion(name, names + groups)}" if unknown else sentence(one)
+            problems.append(f"{name}: {text}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return hyperparameters
+
+
+def _merge(tree: dict[str, Any], given: Mapping[Any, Any], path: tuple[str, ...], problems: list[str]) -> None:
+    for key, value in given.items():
+        *groups, leaf = str(key).split(".")
+        node = tree
+        for group in groups:
+            below = node.setdefault(group, {})
+            if not isinstance(below, dict):
+                problems.append(f"{'.'.join((*path, str(key)))}: {group} is given a value of its own too")
+                break
+            node = below
+        else:
+            if isinstance(value, Mapping):
+                below = node.setdefault(leaf, {})
+                if isinstance(below, dict):
+                    _merge(below, value, (*path, *groups, leaf), problems)
+                    continue
+            if leaf in node:
+                problems.append(f"{'.'.join((*path, str(key)))}: is given twice")
+            node[leaf] = value
