@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
+from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, check_random_state
 from sktime.classification.base import BaseClassifier
 
 from tsbench.classifiers.network import NetworkEnsemble
@@ -109,6 +109,15 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
     def _predict(self, X: Any) -> NDArray[Any]:
         labels: NDArray[Any] = self.classes_[self._predict_proba(X).argmax(axis=1)]
         return labels
+
+    def __sklearn_tags__(self) -> Tags:
+        """What scikit-learn's searches ask; sktime's base class does not say it."""
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(two_d_array=False, three_d_array=True, allow_nan=True),
+        )
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
