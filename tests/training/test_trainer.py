@@ -7,22 +7,26 @@ import torch
 from tsbench.nn.network import build_network
 from tsbench.recipe.schema import (
     AttentionConfig,
+    AugmentationConfig,
     ConvolutionConfig,
     EncoderConfig,
+    FeaturesConfig,
     HeadConfig,
     ModelConfig,
     TrainingConfig,
 )
-from tsbench.training.trainer import DivergedError, Job, Series, _Fit, predict_probabilities, train
+from tsbench.training import trainer
+from tsbench.training.trainer import DivergedError, Job, Series, _Fit, _held_out, predict_probabilities, train
 
 STEPS = 12
 
 
-def model(encoder="lstm", dropout=0.2):
+def model(encoder="lstm", dropout=0.2, features=()):
     return ModelConfig(
         convolution=ConvolutionConfig(kernels=(3, 5), channels=3),
         encoder=EncoderConfig(type=encoder, layers=1, hidden_size=4, heads=2),
         attention=AttentionConfig(type="single"),
+        features=FeaturesConfig(blocks=features, size=84),
         head=HeadConfig(hidden_sizes=(8,)),
         dropout=dropout,
     )
@@ -42,9 +46,9 @@ def job(seed=0, cases=9, data=0, classes=2, lengths=None):
     return Job(series(cases, lengths, data), np.arange(cases) % classes, classes, seed)
 
 
-def trained(*jobs, encoder="lstm", dropout=0.2, **settings):
+def trained(*jobs, encoder="lstm", dropout=0.2, features=(), **settings):
     settings = {"epochs": 3, "batch_size": 4, "learning_rate": 0.01, **settings}
-    train(jobs, model(encoder, dropout), TrainingConfig(**settings))
+    train(jobs, model(encoder, dropout, features), TrainingConfig(**settings))
     return jobs if len(jobs) > 1 else jobs[0]
 
 
@@ -58,13 +62,25 @@ def same_bits(first, second):
 
 def epoch_states(one, **settings):
     """The job's weights after each epoch."""
-    states = []
-    train([one], model(), TrainingConfig(**settings), on_epoch=lambda epoch: states.append(state(one)))
+    states, features = [], settings.pop("features", ())
+    train([one], model(features=features), TrainingConfig(**settings), on_epoch=lambda epoch: states.append(state(one)))
     return states
 
 
-@pytest.mark.parametrize("encoder", ["lstm", "transformer"])
-def test_jobs_trained_together_get_to_the_bit_what_each_gets_alone(encoder):
+VARIED = AugmentationConfig(scaling=0.1, window_warping=0.5, jitter=0.1, mixup=0.4)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "settings"),
+    [
+        ("lstm", {}),
+        ("transformer", {}),
+        ("none", {"features": ("minirocket", "spectrum")}),
+        ("lstm", {"features": ("minirocket",), "augmentation": VARIED, "checkpoint": "average"}),
+        ("lstm", {"checkpoint": "validation_loss", "validation_share": 0.3, "min_steps": 20}),
+    ],
+)
+def test_jobs_trained_together_get_to_the_bit_what_each_gets_alone(encoder, settings):
     def jobs():
         return [
             job(seed=1),
@@ -72,9 +88,9 @@ def test_jobs_trained_together_get_to_the_bit_what_each_gets_alone(encoder):
             job(seed=1, cases=11, data=5, lengths=[12, 3, 7, 12, 12, 5, 9, 12, 2, 12, 12]),
         ]
 
-    together = trained(*jobs(), encoder=encoder)
+    together = trained(*jobs(), encoder=encoder, **settings)
     for one, alone in zip(together, jobs(), strict=True):
-        trained(alone, encoder=encoder)
+        trained(alone, encoder=encoder, **settings)
         assert same_bits(state(one), state(alone))
         assert one.history == alone.history
 
@@ -343,3 +359,155 @@ def test_the_loss_of_an_epoch_weighs_cases_as_their_classes_are_weighed():
         p = network(values[batch]).softmax(dim=1)[range(len(batch)), targets[batch]]
         total += (-torch.log(p) * weights[batch]).sum().item()
     assert one.history[0].train_loss == pytest.approx(total / float(weights.sum()), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("cases", "epochs", "min_steps", "passes"),
+    [(8, 3, 0, 1), (8, 3, 6, 1), (8, 3, 7, 2), (8, 3, 100, 17), (5, 4, 9, 3), (1, 2, 3, 2)],
+)
+@pytest.mark.parametrize("warmup_epochs", [0, 1])
+def test_an_epoch_passes_over_few_cases_until_there_are_min_steps_in_all(
+    cases, epochs, min_steps, passes, warmup_epochs
+):
+    one = trained(job(cases=cases), epochs=epochs, min_steps=min_steps, warmup_epochs=warmup_epochs)
+    of_epoch = passes * (2 if cases == 8 else 1)
+    steps = epochs * of_epoch
+    assert one.network.convolution.blocks[0].norm.num_batches_tracked == steps >= min_steps
+    assert len(one.history) == epochs
+    # The cosine of row N20 ends with the training: its last step is one before the end of the half wave.
+    waves = steps - warmup_epochs * of_epoch
+    expected = 0.01 / 2 * (1 + np.cos(np.pi * (waves - 1) / waves))
+    assert one.history[-1].learning_rate == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_loss_of_an_epoch_of_several_passes_is_the_mean_over_all_of_them():
+    one = trained(job(seed=5, cases=6), dropout=0.0, epochs=2, min_steps=12, learning_rate=1e-30)
+    network = build_network(model(dropout=0.0), 2, 2, STEPS, seed=5)
+    values, targets = torch.from_numpy(one.series.values), torch.from_numpy(one.targets)
+    order = torch.Generator().manual_seed(5)
+    for record in one.history:
+        losses = []
+        for _ in range(3):
+            for batch in torch.randperm(6, generator=order).split([4, 2]):
+                p = network(values[batch]).softmax(dim=1)[range(len(batch)), targets[batch]]
+                losses += (-torch.log(p)).tolist()
+        assert record.train_loss == pytest.approx(np.mean(losses), abs=1e-6)
+
+
+@pytest.mark.parametrize(("epochs", "averaged"), [(12, 3), (5, 2), (2, 1), (1, 1)])
+def test_the_average_checkpoint_is_the_mean_of_the_states_after_the_last_quarters_epochs(epochs, averaged):
+    one = job(seed=1)
+    states = epoch_states(one, checkpoint="average", features=("spectrum",), **SWINGING | {"epochs": epochs})
+    last = states[-averaged:]
+    for name, value in state(one).items():
+        if value.is_floating_point():
+            expected = torch.stack([each[name].double() for each in last]).mean(0).float()
+            torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-5)
+    if averaged > 1:
+        assert not same_bits(state(one), states[-1])
+
+
+HOLDING = {"checkpoint": "validation_loss", "validation_share": 0.3}
+
+
+def held_out(one):
+    """The cases that the job's trainer holds out."""
+    return _held_out(one.targets, 0.3, torch.Generator().manual_seed(one.seed))[1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5, 0.99])
+def test_cases_are_held_out_by_class_and_each_class_keeps_one_at_least(share, seed):
+    targets = np.repeat([0, 1, 2, 4], [10, 1, 2, 7])  # no case is of class 3
+    kept, apart = _held_out(targets, share, torch.Generator().manual_seed(seed))
+    assert sorted(torch.cat([kept, apart]).tolist()) == list(range(20))
+    for label, count in [(0, 10), (1, 1), (2, 2), (4, 7)]:
+        assert (targets[apart] == label).sum() == min(round(share * count), count - 1)
+        assert (targets[kept] == label).sum() >= 1
+
+
+def test_other_cases_are_held_out_for_another_seed():
+    chosen = [frozenset(held_out(job(seed, cases=30)).tolist()) for seed in range(4)]
+    assert len(set(chosen)) > 1
+
+
+@pytest.mark.parametrize("features", [(), ("minirocket", "spectrum")])
+@pytest.mark.parametrize("lengths", [None, [12, 3, 7, 12, 1, 5, 9, 12, 2, 12, 8, 10]])
+def test_held_out_cases_are_never_trained_on(features, lengths):
+    settings = {"epochs": 4, "batch_size": 4, "learning_rate": 0.01, "features": features, **HOLDING}
+    one, other = (job(seed=2, cases=12, lengths=lengths) for _ in range(2))
+    apart = held_out(one)
+    assert len(apart) == 4
+    other.series.values[apart] *= 100
+    first, second = epoch_states(one, **settings), epoch_states(other, **settings)
+    assert all(same_bits(*states) for states in zip(first, second, strict=True))
+    assert one.history == other.history
+    third = job(seed=2, cases=12, lengths=lengths)
+    third.series.values[~np.isin(np.arange(12), apart)] *= 2  # while the others are
+    assert not same_bits(epoch_states(third, **settings)[-1], first[-1])
+
+
+@pytest.mark.parametrize("features", [(), ("spectrum",)])
+def test_the_validation_checkpoint_keeps_the_weights_of_the_epoch_with_the_lowest_held_out_loss(features):
+    one = job(seed=8, cases=20)
+    states = epoch_states(one, features=features, **SWINGING, **HOLDING)
+    apart = held_out(one)
+    targets, losses = one.targets[apart], []
+    for each in states:
+        network = build_network(model(features=features), 2, 2, STEPS, seed=0)
+        network.load_state_dict(each)
+        p = predict_probabilities(network, Series(one.series.values[apart], one.series.lengths[apart]))
+        losses.append(-np.log(p.astype(np.float64)[range(len(apart)), targets]).mean())
+    lowest = int(np.argmin(losses))
+    assert lowest not in (11, int(np.argmin([record.train_loss for record in one.history])))
+    assert same_bits(state(one), states[lowest])
+
+
+def test_where_no_class_has_a_case_to_spare_the_lowest_training_loss_decides():
+    one = Job(series(3), np.array([0, 1, 2]), 3, 4)
+    states = epoch_states(one, **SWINGING, **HOLDING)
+    lowest = int(np.argmin([record.train_loss for record in one.history]))
+    assert same_bits(state(one), states[lowest])
+
+
+@pytest.mark.parametrize("lengths", [None, [12, 3, 7, 12, 1, 5, 9, 12, 2]])
+@pytest.mark.parametrize("settings", [{}, HOLDING, {"augmentation": AugmentationConfig(jitter=1e-12)}])
+def test_features_kept_and_features_computed_anew_give_the_same_network(settings, lengths, monkeypatch):
+    settings = {"features": ("minirocket", "spectrum"), "checkpoint": "last", **settings}
+    kept, anew = job(lengths=lengths), job(lengths=lengths)
+    trained(kept, **settings)
+    monkeypatch.setattr(trainer, "MOST_KEPT_FEATURES", 0)
+    trained(anew, **settings)
+    for name, value in state(kept).items():
+        torch.testing.assert_close(state(anew)[name], value, rtol=1e-4, atol=1e-4)
+    assert kept.network.feature_branch.linear.weight.abs().max() > 0
+
+
+@pytest.mark.parametrize("many", [0, trainer.MOST_KEPT_FEATURES])
+def test_features_are_computed_in_full_precision_whatever_that_of_the_training(many, monkeypatch):
+    monkeypatch.setattr(trainer, "MOST_KEPT_FEATURES", many)
+    fit = _Fit(job(), model(features=("minirocket",)), TrainingConfig(precision="bfloat16"), torch.device("cpu"))
+    given = []
+    fit.network.feature_branch.register_forward_pre_hook(lambda module, args: given.append(args[0]))
+    fit.loss_of(torch.arange(9))
+    expected = fit.network.feature_branch.features(fit.values)
+    torch.testing.assert_close(given[0], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("lengths", [None, [12, 3, 7, 12, 1, 5, 9, 12, 2]])
+@pytest.mark.parametrize("encoder", ["lstm", "gru", "transformer", "none"])
+def test_bfloat16_trains_finite_weights_that_are_float32(encoder, lengths):
+    half, full = job(lengths=lengths), job(lengths=lengths)
+    trained(half, encoder=encoder, precision="bfloat16", features=("spectrum",))
+    trained(full, encoder=encoder, precision="float32", features=("spectrum",))
+    for value in state(half).values():
+        assert torch.isfinite(value).all()
+        assert value.dtype in (torch.float32, torch.int64)
+    assert not same_bits(state(half), state(full))
+    for one, other in zip(half.history, full.history, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=0.1)
+
+
+def test_auto_precision_on_a_cpu_is_float32():
+    auto, full = trained(job(), precision="auto"), trained(job(), precision="float32")
+    assert same_bits(state(auto), state(full))

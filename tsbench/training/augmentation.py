@@ -82,7 +82,7 @@ def mixing(cases: int, alpha: float, device: torch.device) -> tuple[float, Tenso
 
     After Zhang et al. 2018 ("mixup: beyond empirical risk minimization").
     """
-    share = torch._sample_dirichlet(torch.full((2,), alpha))[0].item()
+    share = torch._sample_dirichlet(torch.full((2,), alpha, device=device))[0].item()
     return share, torch.randperm(cases, device=device)
 
 

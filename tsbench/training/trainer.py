@@ -163,7 +163,7 @@ class _Fit:
         self.loss = cross_entropy(self.targets[taught], job.classes, training)
         self.random_state = _seeded_state(device, job.seed)
         self.half = training.precision == "bfloat16" or (
-            training.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+            training.precision == "auto" and device.type == "cuda" and _has_bfloat16(device)
         )
         self.lowest_loss = float("inf")
         self.kept: dict[str, Tensor] | None = None
@@ -224,6 +224,8 @@ class _Fit:
         share: float = 1.0,
     ) -> Tensor:
         """Each branch learns by its own loss, so that neither leaves the work to the other; the sum of them."""
+        if features is None:  # as for prediction, in full precision
+            features = self.network.fixed_features(x, lengths)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             branches = self.network.branches(x, lengths, features)
         total = torch.zeros((), device=self.device)
@@ -306,6 +308,12 @@ def _batch_sizes(cases: int, batch_size: int) -> list[int]:
     if len(sizes) > 1 and sizes[-1] == 1 and batch_size > 1:
         sizes[-2:] = [sizes[-2] + 1]
     return sizes
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether the GPU itself computes in bfloat16; older ones only emulate it, slowly."""
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _seeded_state(device: torch.device, seed: int) -> Tensor:
