@@ -112,9 +112,10 @@ class MiniRocket(nn.Module):
         whole = step < lengths
         middle = (step >= reach) & (step < lengths - reach)
         # A case too short for any whole response counts all of its steps.
-        middle = torch.where(middle.any(1, keepdim=True), middle, whole)
+        middle = middle | (whole & ~middle.any(1, keepdim=True))
         padded = (torch.arange(len(self.kernels), device=device) + self.dilations.index(dilation)) % 2 == 0
-        return torch.where(padded[:, None], whole[:, None], middle[:, None])
+        # The middle is a part of the whole; `torch.where` of bools is not among ONNX Runtime's operators.
+        return middle[:, None] | (whole[:, None] & padded[:, None])
 
     def _draw_channels(self, number: int, channels: int, generator: torch.Generator) -> None:
         most = math.log2(min(channels, MOST_CHANNELS) + 1)
