@@ -12,6 +12,7 @@ from tsbench.recipe.schema import (
     AttentionConfig,
     ConvolutionConfig,
     EncoderConfig,
+    FeaturesConfig,
     HeadConfig,
     ModelConfig,
     StemConfig,
@@ -26,11 +27,12 @@ LENGTHS = [20, 1, 7, 12]
 def config(encoder="lstm", attention="single", stride=1, pooling="both", skip=True, residual=True, dropout=0.0, **more):
     return ModelConfig(
         stem=StemConfig(type="none"),
-        convolution=ConvolutionConfig(kernels=(3, 5, 7), channels=3),
+        convolution=ConvolutionConfig(kernels=(3, 5, 7), channels=3, blocks=1, dilation=1),
         encoder=EncoderConfig(type=encoder, hidden_size=4, heads=2, stride=stride, **more),
         attention=AttentionConfig(type=attention, heads=2, residual=residual),
         pooling=pooling,
         skip=skip,
+        features=FeaturesConfig(blocks=()),
         head=HeadConfig(hidden_sizes=(6,)),
         dropout=dropout,
     )

@@ -35,9 +35,10 @@ CONVOLUTIONS = {
 # A whole network as small as can be; each entry of NETWORKS changes something of it.
 SMALL = {
     "stem": {"type": "none"},
-    "convolution": {"channels": 3},
+    "convolution": {"kernels": [3, 5], "channels": 3, "blocks": 1, "dilation": 1},
     "encoder": {"type": "none", "hidden_size": 4, "heads": 2, "stride": 1},
     "attention": {"type": "none", "heads": 2},
+    "features": {"blocks": [], "size": 168},
     "head": {"hidden_sizes": [6]},
 }
 NETWORKS = {
@@ -45,7 +46,7 @@ NETWORKS = {
     **{f"attention {name}": {"attention": {"type": name}} for name in ("none", "single", "multi")},
     **{f"stem {name}": {"stem": {"type": name, "stride": 3}} for name in ("average", "convolution")},
     **{f"pooling {name}": {"pooling": name} for name in ("max", "average", "both")},
-    **{f"features {name}": {"features": {"blocks": [name], "size": 168}} for name in FEATURES},
+    **{f"features {name}": {"features": {"blocks": [name]}} for name in FEATURES},
     **{f"convolution, {name}": {"convolution": change} for name, change in CONVOLUTIONS.items()},
     "a strided encoder and a skip": {"encoder": {"type": "gru", "stride": 3, "layers": 1}, "skip": True},
     "convolutions after the encoder": {
@@ -53,7 +54,7 @@ NETWORKS = {
         "encoder": {"type": "lstm"},
         "attention": {"type": "multi"},
     },
-    "every feature block": {"features": {"blocks": list(FEATURES), "size": 168}, "attention": {"type": "single"}},
+    "every feature block": {"features": {"blocks": list(FEATURES)}, "attention": {"type": "single"}},
     **{f"preset {name}": {"preset": name} for name in PRESETS},
 }
 FAST_ONNX = (("encoder none", True), ("encoder none", False), ("attention multi", True), ("features minirocket", True))
@@ -79,7 +80,7 @@ def test_attention_keeps_the_contracts(heads):
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_convolutions_keep_the_contracts(name):
-    check_convolution(ConvolutionConfig.model_validate({"channels": 3, **CONVOLUTIONS[name]}))
+    check_convolution(ConvolutionConfig.model_validate({**SMALL["convolution"], **CONVOLUTIONS[name]}))
 
 
 @pytest.mark.parametrize("stride", [2, 3])
