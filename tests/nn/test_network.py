@@ -8,6 +8,8 @@ from torch.nn import functional
 from tsbench.nn.convolution import average_steps
 from tsbench.nn.network import build_network
 from tsbench.nn.pooling import pool
+from tsbench.nn.stem import AverageStem, ConvolutionStem
+from tsbench.recipe.presets import PRESETS
 from tsbench.recipe.schema import (
     AttentionConfig,
     ConvolutionConfig,
@@ -184,3 +186,132 @@ def test_building_a_network_leaves_the_global_generator_as_it_was():
     before = torch.get_rng_state()
     network_of("lstm", "multi", seed=7)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def changed(**groups):
+    """The small configuration with some groups' values replaced."""
+    tree = config().model_dump()
+    for name, group in groups.items():
+        tree[name] = {**tree[name], **group} if isinstance(group, dict) else group
+    return ModelConfig.model_validate(tree)
+
+
+def built(model, length=20):
+    return build_network(model, channels=2, classes=3, length=length, seed=0).double().eval()
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("skip", [True, False])
+def test_n9_convolutions_may_stand_between_the_encoder_and_the_attention(stride, skip):
+    network = built(changed(convolution={"position": "after_encoder"}, encoder={"stride": stride}, skip=skip))
+    x, lengths = padded_cases()
+    short, valid = average_steps(x, torch.arange(20) < lengths[:, None], stride)
+    h = network.encoder(short.transpose(1, 2), valid).transpose(1, 2) * valid[:, None]
+    views = network.convolution(h, valid)
+    attended = views.transpose(1, 2) + network.attention(views.transpose(1, 2), valid)
+    pooled = pool(attended.transpose(1, 2), valid, "both")
+    if skip:
+        pooled = torch.cat([pooled, pool(views, valid, "both")], dim=1)
+    assert_close(network(x, lengths), network.head(pooled))
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_n9_padding_and_company_change_nothing_after_the_encoder_either(stride):
+    network = built(changed(convolution={"position": "after_encoder"}, encoder={"stride": stride}))
+    (x, lengths), (longer, _) = padded_cases(), padded_cases(steps=37)
+    together = network(x, lengths)
+    assert_close(network(longer, lengths), together)
+    for case, length in enumerate(LENGTHS):
+        assert_close(network(x[case : case + 1, :, :length]), together[case : case + 1])
+
+
+def two_branches():
+    network = built(changed(features={"blocks": ["statistics", "minirocket"], "size": 84}))
+    x, lengths = padded_cases()
+    network.prepare(x.flip(0), lengths.flip(0), seed=1)
+    with torch.no_grad():
+        network.feature_branch.linear.weight.normal_(generator=torch.Generator().manual_seed(0))
+    return network
+
+
+def test_two_branches_give_the_logarithm_of_the_mean_of_their_probabilities():
+    network = two_branches()
+    x, lengths = padded_cases()
+    branches = network.branches(x, lengths)
+    assert branches.shape == (2, 4, 3)
+    valid = torch.arange(20) < lengths[:, None]
+    assert_close(branches[0], network.head(network.pooled(x, valid)))
+    assert_close(branches[1], network.feature_branch(network.feature_branch.features(x, valid)))
+    e = np.exp(branches.detach().numpy())
+    expected = np.log((e / e.sum(axis=2, keepdims=True)).mean(axis=0))
+    np.testing.assert_allclose(network(x, lengths).detach(), expected, rtol=0, atol=1e-6)
+    assert_close(network(x, lengths).exp().sum(1), torch.ones(4, dtype=torch.float64))
+
+
+def test_features_computed_before_give_the_same_as_computed_anew():
+    network = two_branches()
+    x, lengths = padded_cases()
+    features = network.fixed_features(x, lengths)
+    assert features.shape == (4, network.feature_branch.width)
+    assert_close(network(x, lengths, features), network(x, lengths))
+    assert not torch.equal(network(x, lengths, features + 1), network(x, lengths))
+
+
+def test_without_feature_blocks_there_is_one_branch_and_nothing_to_prepare():
+    network = built(config())
+    x, lengths = padded_cases()
+    network.prepare(x, lengths, seed=0)
+    assert network.fixed_features(x, lengths) is None
+    assert network.branches(x, lengths).shape == (1, 4, 3)
+    assert torch.equal(network.branches(x, lengths)[0], network(x, lengths))
+
+
+@pytest.mark.parametrize(("kind", "block"), [("average", AverageStem), ("convolution", ConvolutionStem)])
+def test_a_stem_shortens_the_series_before_every_learned_block(kind, block):
+    network = built(changed(stem={"type": kind, "stride": 3}))
+    assert isinstance(network.stem, block)
+    x, lengths = padded_cases()
+    short, valid = network.stem(x, torch.arange(20) < lengths[:, None])
+    assert short.shape == (4, 2 if kind == "average" else 3, 7)
+    pooled = network.pooled(x, torch.arange(20) < lengths[:, None])
+    assert_close(network(x, lengths), network.head(pooled))
+    network.stem = None
+    assert_close(network.pooled(short, valid), pooled)
+
+
+@pytest.mark.parametrize(("length", "stride"), [(1, None), (512, None), (513, 2), (1024, 2), (1025, 3), (2709, 6)])
+def test_an_automatic_stem_leaves_512_steps_at_most(length, stride):
+    network = built(changed(stem={"type": "average", "stride": "auto"}, encoder={"stride": "auto"}), length)
+    assert (network.stem and network.stem.stride) == stride
+    assert -(-length // (stride or 1)) <= 512
+
+
+def test_kernels_that_are_shares_are_shares_of_the_steps_that_the_convolutions_see():
+    def kernels(model):
+        return [branch.weight.shape[2] for branch in built(model, length=120).convolution.blocks[0].branches]
+
+    shares = {"kernels": [0.09, 0.24]}
+    assert kernels(changed(convolution=shares)) == [11, 29]
+    assert kernels(changed(convolution=shares, stem={"type": "average", "stride": 4})) == [3, 7]
+    after = changed(convolution={**shares, "position": "after_encoder"}, encoder={"stride": 4})
+    assert kernels(after) == [3, 7]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_build_and_give_probabilities(name):
+    network = built(ModelConfig.model_validate({"preset": name}))
+    assert_close(network(*padded_cases()).softmax(1).sum(1), torch.ones(4, dtype=torch.float64))
+    assert network.feature_branch is None
+
+
+def test_the_classic_preset_is_the_documents_network():
+    network = built(ModelConfig(preset="classic"))
+    first, *further = network.convolution.blocks
+    assert [branch.weight.shape[2] for branch in first.branches] == [3, 5, 7]
+    assert not further
+    assert len(network.encoder.layers) == 2
+    assert all(layer.back is not None for layer in network.encoder.layers)
+    assert network.attention.heads == 1
+    assert network.pooling == "both"
+    assert not network.skip
+    assert network.stem is None
