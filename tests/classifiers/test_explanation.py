@@ -25,12 +25,15 @@ def cases(channels=2, lengths=LENGTHS, steps=15, seed=0):
 def ensemble_of(collection, seeds=(1, 2), **model):
     model = {
         "stem": {"type": "none"},
-        "convolution": {"kernels": [3, 5], "channels": 3},
-        "encoder": {"layers": 1, "hidden_size": 4},
+        "convolution": {"kernels": [3, 5], "channels": 3, "blocks": 1},
+        "encoder": {"type": "lstm", "layers": 1, "hidden_size": 4},
+        "features": {"blocks": []},
         "attention": {"type": "multi", "heads": 2},
         "head": {"hidden_sizes": [6]},
     } | model
-    config = HyperparameterConfig.model_validate({"model": model, "training": {"epochs": 2, "batch_size": 8}})
+    config = HyperparameterConfig.model_validate(
+        {"model": model, "training": {"epochs": 2, "batch_size": 8, "min_steps": 0}}
+    )
     return NetworkEnsemble.fit(collection, config, seeds)
 
 
@@ -40,7 +43,10 @@ def of_members(ensemble, collection):
     return [explain_network(member, values, lengths) for member in ensemble.members]
 
 
-STRIDED = {"stem": {"type": "average", "stride": 2}, "encoder": {"layers": 1, "hidden_size": 4, "stride": 2}}
+STRIDED = {
+    "stem": {"type": "average", "stride": 2},
+    "encoder": {"type": "lstm", "layers": 1, "hidden_size": 4, "stride": 2},
+}
 
 
 @pytest.mark.parametrize("model", [{}, STRIDED])

@@ -34,7 +34,7 @@ def network_of(
 ):
     config = ModelConfig(
         stem=StemConfig(type=stem_type, stride=stem),
-        convolution=ConvolutionConfig(kernels=(3, 5), channels=4, position=position),
+        convolution=ConvolutionConfig(kernels=(3, 5), channels=4, blocks=1, position=position),
         encoder=EncoderConfig(type=encoder, layers=2, hidden_size=5, heads=3, stride=stride),
         attention=AttentionConfig(type=attention, heads=2),
         pooling=pooling,

@@ -7,6 +7,7 @@ from tsbench.recipe.schema import (
     AugmentationConfig,
     ConvolutionConfig,
     EncoderConfig,
+    FeaturesConfig,
     HeadConfig,
     ModelConfig,
     TrainingConfig,
@@ -14,6 +15,7 @@ from tsbench.recipe.schema import (
 from tsbench.training.augmentation import AUGMENTATIONS, augment, jitter, mixing, scaling, window_warping
 from tsbench.training.trainer import Job, Series, train
 
+OFF = AugmentationConfig(scaling=0, window_warping=0, jitter=0, mixup=0)
 LENGTHS = [50, 1, 2, 9, 10, 37, 25, 50]
 
 
@@ -126,7 +128,7 @@ def test_a_strength_of_zero_changes_nothing_and_draws_nothing(name):
     x, lengths = padded_cases()
     torch.testing.assert_close(AUGMENTATIONS[name](x, lengths, 0.0), x, rtol=0, atol=1e-12)
     before = torch.get_rng_state()
-    assert torch.equal(augment(x, lengths, AugmentationConfig()), x)
+    assert torch.equal(augment(x, lengths, OFF), x)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -175,8 +177,9 @@ def test_with_mixup_the_trainer_learns_by_the_mixed_series_and_both_labels(lengt
     values = rng.normal(size=(8, 2, 12)).astype(np.float32) * (np.arange(12) < lengths[:, None])[:, None]
     one = Job(Series(values.astype(np.float32), lengths), np.arange(8) % 3, 3, seed=5)
     model = ModelConfig(
-        convolution=ConvolutionConfig(kernels=(3, 5), channels=3),
-        encoder=EncoderConfig(layers=1, hidden_size=4),
+        convolution=ConvolutionConfig(kernels=(3, 5), channels=3, blocks=1),
+        encoder=EncoderConfig(type="lstm", layers=1, hidden_size=4),
+        features=FeaturesConfig(blocks=()),
         head=HeadConfig(hidden_sizes=(8,)),
         dropout=0.0,
     )
@@ -186,7 +189,8 @@ def test_with_mixup_the_trainer_learns_by_the_mixed_series_and_both_labels(lengt
         batch_size=8,
         learning_rate=1e-30,
         label_smoothing=smoothing,
-        augmentation=AugmentationConfig(mixup=0.4),
+        min_steps=0,
+        augmentation=OFF.model_copy(update={"mixup": 0.4}),
     )
     train([one], model, settings)
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.test_trainer import VARIED, job, model, same_bits, state
+from tests.training.test_trainer import VARIED, job, model, same_bits, state, training
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
 from tsbench.nn.network import build_network
-from tsbench.recipe.schema import HyperparameterConfig, TrainingConfig
+from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.training import trainer
 from tsbench.training.trainer import DivergedError, Series, predict_probabilities, train
 
@@ -20,7 +20,7 @@ LENGTHS = [12, 3, 7, 12, 1, 5, 9, 12, 2, 12, 8, 10, 4, 12, 12, 6]
 
 def trained(*jobs, encoder="lstm", features=(), **settings):
     settings = {"epochs": 6, "batch_size": 4, "learning_rate": 0.01, **settings}
-    train(jobs, model(encoder, features=features), TrainingConfig(**settings), DEVICE)
+    train(jobs, model(encoder, features=features), training(**settings), DEVICE)
     return jobs if len(jobs) > 1 else jobs[0]
 
 
@@ -122,11 +122,12 @@ def test_an_ensemble_trained_on_the_gpu_is_saved_and_loaded_on_the_cpu_and_back(
     config = HyperparameterConfig.model_validate(
         {
             "model": {
-                "convolution": {"kernels": [3, 5], "channels": 3},
-                "encoder": {"layers": 1, "hidden_size": 4},
+                "convolution": {"kernels": [3, 5], "channels": 3, "blocks": 1},
+                "encoder": {"type": "lstm", "layers": 1, "hidden_size": 4},
+                "attention": {"type": "single"},
                 "features": {"blocks": features, "size": 84},
             },
-            "training": {"epochs": 5, "batch_size": 4, "learning_rate": 0.01, "precision": precision},
+            "training": {"epochs": 5, "batch_size": 4, "learning_rate": 0.01, "precision": precision, "min_steps": 0},
         }
     )
     fitted = NetworkEnsemble.fit(cases, config, [1, 2], DEVICE)

@@ -19,17 +19,23 @@ from tsbench.training import trainer
 from tsbench.training.trainer import DivergedError, Job, Series, _Fit, _held_out, predict_probabilities, train
 
 STEPS = 12
+PLAIN = AugmentationConfig(scaling=0, window_warping=0, jitter=0, mixup=0)
 
 
 def model(encoder="lstm", dropout=0.2, features=()):
     return ModelConfig(
-        convolution=ConvolutionConfig(kernels=(3, 5), channels=3),
+        convolution=ConvolutionConfig(kernels=(3, 5), channels=3, blocks=1),
         encoder=EncoderConfig(type=encoder, layers=1, hidden_size=4, heads=2),
         attention=AttentionConfig(type="single"),
         features=FeaturesConfig(blocks=features, size=84),
         head=HeadConfig(hidden_sizes=(8,)),
         dropout=dropout,
     )
+
+
+def training(**settings):
+    plain = {"scheduler": "cosine", "checkpoint": "last", "min_steps": 0, "label_smoothing": 0.0, "augmentation": PLAIN}
+    return TrainingConfig(**plain | settings)
 
 
 def series(cases=9, lengths=None, seed=0):
@@ -48,7 +54,7 @@ def job(seed=0, cases=9, data=0, classes=2, lengths=None):
 
 def trained(*jobs, encoder="lstm", dropout=0.2, features=(), **settings):
     settings = {"epochs": 3, "batch_size": 4, "learning_rate": 0.01, **settings}
-    train(jobs, model(encoder, dropout, features), TrainingConfig(**settings))
+    train(jobs, model(encoder, dropout, features), training(**settings))
     return jobs if len(jobs) > 1 else jobs[0]
 
 
@@ -63,7 +69,7 @@ def same_bits(first, second):
 def epoch_states(one, **settings):
     """The job's weights after each epoch."""
     states, features = [], settings.pop("features", ())
-    train([one], model(features=features), TrainingConfig(**settings), on_epoch=lambda epoch: states.append(state(one)))
+    train([one], model(features=features), training(**settings), on_epoch=lambda epoch: states.append(state(one)))
     return states
 
 
@@ -185,7 +191,7 @@ def test_on_epoch_is_called_once_after_each_epoch_of_all_jobs():
     train(
         jobs,
         model(),
-        TrainingConfig(epochs=3),
+        training(epochs=3),
         on_epoch=lambda epoch: seen.append((epoch, [len(one.history) for one in jobs])),
     )
     assert seen == [(1, [1, 1]), (2, [2, 2]), (3, [3, 3])]
@@ -199,7 +205,7 @@ def test_on_epoch_may_raise_to_end_the_training():
             raise TimeoutError("out of time")
 
     with pytest.raises(TimeoutError, match="out of time"):
-        train(jobs, model(), TrainingConfig(epochs=50), on_epoch=stop)
+        train(jobs, model(), training(epochs=50), on_epoch=stop)
     assert [len(one.history) for one in jobs] == [2, 2]
 
 
@@ -247,9 +253,7 @@ def written_out(theta, gradients, rates, decay):
 @pytest.mark.parametrize("decay", [0.0, 0.3])
 @pytest.mark.parametrize("scheduler", ["constant", "cosine"])
 def test_n19_weights_move_as_adamw_is_written(scheduler, decay, limit):
-    settings = TrainingConfig(
-        epochs=6, learning_rate=0.02, weight_decay=decay, scheduler=scheduler, max_gradient_norm=limit
-    )
+    settings = training(epochs=6, learning_rate=0.02, weight_decay=decay, scheduler=scheduler, max_gradient_norm=limit)
     fit = _Fit(job(cases=8), model(dropout=0.0), settings, torch.device("cpu"))
     fit.network.double()
     fit.values = fit.values.double()
@@ -471,7 +475,7 @@ def test_where_no_class_has_a_case_to_spare_the_lowest_training_loss_decides():
 
 
 @pytest.mark.parametrize("lengths", [None, [12, 3, 7, 12, 1, 5, 9, 12, 2]])
-@pytest.mark.parametrize("settings", [{}, HOLDING, {"augmentation": AugmentationConfig(jitter=1e-12)}])
+@pytest.mark.parametrize("settings", [{}, HOLDING, {"augmentation": PLAIN.model_copy(update={"jitter": 1e-12})}])
 def test_features_kept_and_features_computed_anew_give_the_same_network(settings, lengths, monkeypatch):
     settings = {"features": ("minirocket", "spectrum"), "checkpoint": "last", **settings}
     kept, anew = job(lengths=lengths), job(lengths=lengths)
@@ -486,7 +490,7 @@ def test_features_kept_and_features_computed_anew_give_the_same_network(settings
 @pytest.mark.parametrize("many", [0, trainer.MOST_KEPT_FEATURES])
 def test_features_are_computed_in_full_precision_whatever_that_of_the_training(many, monkeypatch):
     monkeypatch.setattr(trainer, "MOST_KEPT_FEATURES", many)
-    fit = _Fit(job(), model(features=("minirocket",)), TrainingConfig(precision="bfloat16"), torch.device("cpu"))
+    fit = _Fit(job(), model(features=("minirocket",)), training(precision="bfloat16"), torch.device("cpu"))
     given = []
     fit.network.feature_branch.register_forward_pre_hook(lambda module, args: given.append(args[0]))
     fit.loss_of(torch.arange(9))

@@ -220,7 +220,8 @@ def _draw_saliency(ax: Axes, saliency: NDArray[np.float64]) -> Axes:
     inch = ax.figure.dpi / ax.get_window_extent().height
     strip = ax.inset_axes((0, -0.65 * inch, 1, 0.55 * inch), sharex=ax)
     # The outline keeps a single step visible in a series of thousands.
-    strip.stairs(100 * saliency, _edges(len(saliency)), fill=True, color="#0072B2", linewidth=1.2)
+    blue = "#0072B2"
+    strip.stairs(100 * saliency, _edges(len(saliency)), fill=True, facecolor=blue, edgecolor=blue, linewidth=1)
     strip.set_ylim(bottom=0)
     strip.set_ylabel("pooled\nmaxima\n(%)")
     ax.tick_params(labelbottom=False)
