@@ -71,7 +71,7 @@ def _batch(cases: int, steps: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def _session(network: Network, masked: bool) -> Any:
     """ONNX Runtime's session of the network's graph."""
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
     from torch.export._patches import register_gru_while_loop_decomposition, register_lstm_while_loop_decomposition
 
     x, lengths = _batch(5, LENGTH, seed=1)
