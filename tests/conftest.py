@@ -18,10 +18,11 @@ RECIPE = """\
 name: tiny
 datasets: [ItalyPowerDemand]
 model:
-  convolution: {channels: 4}
-  encoder: {hidden_size: 4, layers: 1}
+  convolution: {channels: 4, blocks: 1}
+  encoder: {type: lstm, hidden_size: 4, layers: 1}
+  features: {size: 84}
   head: {hidden_sizes: [8]}
-training: {epochs: 4, batch_size: 32}
+training: {epochs: 4, batch_size: 32, min_steps: 0}
 space:
   model.dropout: {float: [0.0, 0.5]}
   training.learning_rate: {float: [1e-3, 1e-1], log: true}

@@ -201,6 +201,11 @@ def page(records: dict[str, dict[str, Any]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _steps(dataset: str) -> int:
+    cases = archive().load(dataset).train
+    return len(cases) * cases.length
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)}; univariate where none is given")
@@ -211,6 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"unknown groups: {', '.join(sorted(unknown))}")
     done = read()
     waiting = [(name,) for group in groups for name in GROUPS[group].datasets if name not in done]
+    waiting.sort(key=lambda call: -_steps(call[0]))  # the longest first, so that the processes end together
     for record in run_in_processes(evaluate, waiting, parsed.processes):
         with RECORDS.open("a") as file:
             file.write(json.dumps(record) + "\n")

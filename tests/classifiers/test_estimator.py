@@ -297,6 +297,28 @@ def test_another_number_of_channels_is_refused_in_words():
         fitted.predict(waves(4, channels=3)[0])
 
 
+# --- what it looked at
+
+
+def test_it_tells_and_draws_what_it_looked_at(tmp_path):
+    X, y = waves(8, steps=20)
+    names = np.array(["slow", "fast"])[y]
+    fitted = NetworkClassifier(RECURRENT, ensemble=2).fit(X, names)
+    told = fitted.explain(X[:3])
+    assert told.predictions.tolist() == fitted.predict(X[:3]).tolist()
+    np.testing.assert_allclose(told.attention.sum(axis=1), 1)
+    np.testing.assert_allclose(told.saliency.sum(axis=1), 1)
+    assert told.attention.shape == (3, 20)
+    fitted.draw_explanation(X, 2, tmp_path / "case.png")
+    assert (tmp_path / "case.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_networks_there_is_nothing_to_explain():
+    X, _ = waves(6)
+    with pytest.raises(ValueError, match="all training cases were of one class"):
+        classifier().fit(X, np.full(6, "only")).explain(X)
+
+
 # --- saved and loaded
 
 

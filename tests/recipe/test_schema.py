@@ -1,4 +1,5 @@
 import math
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -6,15 +7,19 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from tsbench.recipe import schema
+from tsbench.recipe.presets import Preset
 from tsbench.recipe.schema import (
+    ConvolutionConfig,
     Duration,
     HyperparameterConfig,
+    ModelConfig,
     Recipe,
     SearchConfig,
     Settings,
     format_duration,
     parse_duration,
 )
+from tsbench.recipe.sentences import sentence
 from tsbench.recipe.space import assign, leaves
 
 DEFAULTS = dict(leaves(HyperparameterConfig()))
@@ -201,3 +206,64 @@ def test_a_device_is_taken(device):
 def test_a_device_that_is_none_is_refused(device):
     with pytest.raises(ValidationError):
         Recipe.model_validate({**RECIPE, "execution": {"device": device}})
+
+
+# --- presets
+
+
+@pytest.mark.parametrize("preset", get_args(Preset))
+def test_every_preset_is_a_valid_model(preset):
+    model = ModelConfig(preset=preset)
+    assert model.preset == preset
+    assert model != ModelConfig()
+
+
+def test_the_classic_preset_is_the_documents_own_form():
+    model = ModelConfig(preset="classic")
+    assert model.convolution.kernels == (3, 5, 7)
+    assert (model.convolution.blocks, model.convolution.dilation) == (1, 1)
+    assert (model.encoder.type, model.encoder.layers, model.encoder.bidirectional) == ("lstm", 2, True)
+    assert (model.attention.type, model.pooling, model.skip) == ("single", "both", False)
+    assert model.features.blocks == ()
+    assert model.head.hidden_sizes == (128,)
+
+
+def test_what_a_recipe_gives_stands_over_the_preset():
+    recipe = Recipe.model_validate(
+        {**RECIPE, "model": {"preset": "classic", "encoder": {"hidden_size": 8}, "convolution": None, "pooling": "max"}}
+    )
+    assert recipe.model.encoder.hidden_size == 8
+    assert recipe.model.encoder.type == "lstm"
+    assert recipe.model.convolution.kernels == (3, 5, 7)
+    assert recipe.model.pooling == "max"
+
+
+@pytest.mark.parametrize("preset", get_args(Preset))
+def test_a_dumped_preset_is_read_back_to_the_same_model(preset):
+    model = ModelConfig(preset=preset, dropout=0.4)
+    assert ModelConfig.model_validate_json(model.model_dump_json()) == model
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(ValidationError, match="preset"):
+        ModelConfig.model_validate({"preset": "clasic"})
+
+
+# --- feature blocks and kernels
+
+
+def test_an_unknown_feature_block_is_refused_with_a_hint():
+    with pytest.raises(ValidationError) as caught:
+        ModelConfig.model_validate({"features": {"blocks": ["minirockt"]}})
+    assert sentence(caught.value.errors()[0]) == "unknown feature block 'minirockt'; did you mean 'minirocket'?"
+
+
+@pytest.mark.parametrize("kernels", [[3, 0.25], [0.1], [1]])
+def test_kernels_are_time_steps_or_shares(kernels):
+    assert ConvolutionConfig(kernels=kernels).kernels == tuple(kernels)
+
+
+@pytest.mark.parametrize("kernels", [[0], [1.0], [1.5], [-0.1], [True], ["3"], []])
+def test_other_kernels_are_refused(kernels):
+    with pytest.raises(ValidationError):
+        ConvolutionConfig(kernels=kernels)

@@ -482,7 +482,7 @@ def test_assigned_values_are_validated(name, value):
 
 def test_leaves_of_a_class_and_of_an_instance_have_the_same_names():
     assert [name for name, _ in leaves(HyperparameterConfig())] == list(LEAVES)
-    assert dict(leaves(HyperparameterConfig()))["model.encoder.type"] == "lstm"
+    assert dict(leaves(HyperparameterConfig()))["model.encoder.type"] == "none"
     assert {"model.convolution.kernels", "training.epochs", "preprocessing.normalise"} <= set(LEAVES)
 
 
@@ -592,3 +592,22 @@ def _flow(value):
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
     return ascii(value)
+
+
+def test_a_preset_cannot_be_searched():
+    _, found = parse_space({"model.preset": {"choice": ["classic", "lite"]}}, set())
+    assert [(one.path, one.message) for one in found] == [
+        (("model.preset",), "a preset stands for many settings and cannot be searched; search those themselves")
+    ]
+
+
+def test_every_default_is_among_what_the_default_space_offers():
+    """So that the first trial is the default configuration."""
+    defaults = dict(leaves(HyperparameterConfig()))
+    space, found = parse_space("default", set())
+    assert found == []
+    for name, entry in space.items():
+        if isinstance(entry, Choice):
+            assert label(defaults[name]) in entry.labels, name
+        else:
+            assert entry.low <= defaults[name] <= entry.high, name

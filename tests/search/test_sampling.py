@@ -15,7 +15,9 @@ SPACE, _ = parse_space(
     },
     set(),
 )
-BASE = HyperparameterConfig()
+BASE = HyperparameterConfig.model_validate(
+    {"model": {"convolution": {"kernels": [3, 5, 7]}, "encoder": {"type": "lstm"}}}
+)
 
 
 def ask(parameters: dict) -> optuna.Trial:

@@ -7,6 +7,7 @@ import json
 import pickle
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, check_random_state
 from sktime.classification.base import BaseClassifier
 
+from tsbench.classifiers.explanation import Explanation, draw, explain
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
 from tsbench.recipe.dotted import hyperparameters_of
@@ -109,6 +111,40 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
     def _predict(self, X: Any) -> NDArray[Any]:
         labels: NDArray[Any] = self.classes_[self._predict_proba(X).argmax(axis=1)]
         return labels
+
+    def explain(self, X: Any) -> Explanation:
+        """What the networks looked at in some cases: attention, and where the pooled maxima lie, on time steps.
+
+        Args:
+            X: as for `predict`; a few chosen cases, as attention weights are of steps by steps.
+
+        Raises:
+            ValueError: there are no networks, as the training cases were all of one class.
+        """
+        cases = self._explained_cases(X)
+        explanation = explain(self.ensemble_, cases)
+        return replace(explanation, predictions=self.classes_[explanation.predictions.astype(int)])
+
+    def draw_explanation(self, X: Any, case: int, path: str | Path) -> None:
+        """Writes a PNG of one case: the series over its attention, and below it where the pooled maxima lie.
+
+        Args:
+            X: as for `predict`.
+            case: number of the case, from 0.
+            path: the file.
+        """
+        cases = self._explained_cases(X).subset(np.array([case]))
+        explanation = explain(self.ensemble_, cases)
+        predictions = self.classes_[explanation.predictions.astype(int)]
+        draw(replace(explanation, predictions=predictions), cases, 0, path)
+
+    def _explained_cases(self, X: Any) -> Collection:
+        self.check_is_fitted()
+        if not hasattr(self, "ensemble_"):
+            raise ValueError(
+                "there is nothing to explain: all training cases were of one class, so no network was trained"
+            )
+        return _collection(self._check_convert_X_for_predict(X))
 
     def __sklearn_tags__(self) -> Tags:
         """What scikit-learn's searches ask; sktime's base class does not say it."""

@@ -31,9 +31,11 @@ class BatchNorm(nn.BatchNorm1d):
             return super().forward(x)
         if valid is None:  # one case of one step, which PyTorch refuses: its deviation is 0
             valid = torch.ones(1, 1, dtype=torch.bool, device=x.device)
-        mask = valid.unsqueeze(1).to(x.dtype)
         if not self.training:
-            return super().forward(x) * mask
+            return super().forward(x) * valid.unsqueeze(1).to(x.dtype)
+        given = x.dtype
+        x = x.to(self.weight.dtype)  # under autocast: sums of many steps need more than bfloat16's 8 bits
+        mask = valid.unsqueeze(1).to(x.dtype)
         count = mask.sum()
         mean = (x * mask).sum((0, 2)) / count
         centred = (x - mean[:, None]) * mask
@@ -48,7 +50,7 @@ class BatchNorm(nn.BatchNorm1d):
             self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
             self.num_batches_tracked.add_(1)
         normalised = centred / torch.sqrt(variance + self.eps)[:, None]
-        return (normalised * self.weight[:, None] + self.bias[:, None]) * mask
+        return ((normalised * self.weight[:, None] + self.bias[:, None]) * mask).to(given)
 
 
 def same_convolution(channels: int, width: int, kernel: int, dilation: int = 1, groups: int = 1) -> nn.Module:

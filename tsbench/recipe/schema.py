@@ -195,13 +195,13 @@ class ConvolutionConfig(Settings):
     """The multi-scale convolutions (rows N1 to N3)."""
 
     kernels: Annotated[tuple[Kernel, ...], Field(strict=False, min_length=1)] = Field(
-        (3, 5, 7),
+        (3, 5, 9),
         description="lengths of the parallel convolutions, in time steps or (below 1) as shares of the series' length",
     )
     channels: PositiveInt = Field(32, description="output channels of each of the parallel convolutions")
-    blocks: PositiveInt = Field(1, description="blocks of parallel convolutions, each after the first with a residual")
+    blocks: PositiveInt = Field(3, description="blocks of parallel convolutions, each after the first with a residual")
     dilation: PositiveInt = Field(
-        1, description="factor by which each block's kernels are wider spread than the last's"
+        4, description="factor by which each block's kernels are wider spread than the last's"
     )
     separable: bool = Field(False, description="blocks after the first: convolve each channel by itself, then mix them")
     fixed_filters: bool = Field(False, description="first block: add hand-crafted filters for rise, fall and peak")
@@ -213,7 +213,7 @@ class ConvolutionConfig(Settings):
 class EncoderConfig(Settings):
     """What reads the convolutions' output along time (rows N4 to N7, N11)."""
 
-    type: Literal["lstm", "gru", "transformer", "none"] = Field("lstm", description="kind of encoder layer")
+    type: Literal["lstm", "gru", "transformer", "none"] = Field("none", description="kind of encoder layer")
     layers: PositiveInt = Field(2, description="layers, each with a residual connection round it")
     hidden_size: PositiveInt = Field(64, description="hidden units of each layer and direction")
     bidirectional: bool = Field(True, description="lstm and gru: read the series in both directions")
@@ -227,7 +227,7 @@ class EncoderConfig(Settings):
 class AttentionConfig(Settings):
     """Self-attention over the encoder's output (rows N8, N10)."""
 
-    type: Literal["none", "single", "multi"] = Field("single", description="no attention, one head, or several")
+    type: Literal["none", "single", "multi"] = Field("none", description="no attention, one head, or several")
     heads: PositiveInt = Field(4, description="multi: attention heads")
     residual: bool = Field(True, description="add the attention's input to its output")
 
@@ -236,7 +236,7 @@ class FeaturesConfig(Settings):
     """Features that are computed rather than learned, with a linear classifier of their own (row N21)."""
 
     blocks: Annotated[tuple[Feature, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
-        (), description=f"feature blocks by name: {', '.join(FEATURES)}"
+        ("minirocket",), description=f"feature blocks by name: {', '.join(FEATURES)}"
     )
     size: PositiveInt = Field(9996, description="minirocket: number of features, rounded to a multiple of 84")
 
@@ -288,8 +288,8 @@ def _laid_over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
 class AugmentationConfig(Settings):
     """Random changes of the training cases, drawn anew for every mini-batch; 0 is off."""
 
-    scaling: float = Field(0.0, ge=0, description="each channel times a factor around 1 with this standard deviation")
-    window_warping: float = Field(0.0, ge=0, le=1, description="share of cases of which a window is slowed or sped up")
+    scaling: float = Field(0.1, ge=0, description="each channel times a factor around 1 with this standard deviation")
+    window_warping: float = Field(0.5, ge=0, le=1, description="share of cases of which a window is slowed or sped up")
     jitter: float = Field(0.0, ge=0, description="standard deviation of the noise added to every step")
     mixup: float = Field(0.0, ge=0, description="alpha of mixup's Beta distribution: mixes pairs of cases and labels")
 
@@ -299,7 +299,7 @@ class TrainingConfig(Settings):
 
     epochs: PositiveInt = Field(100, description="passes over the training cases; but see min_steps")
     min_steps: int = Field(
-        0,
+        2000,
         ge=0,
         le=_LARGEST,
         description="mini-batches in all, at least: with few cases, each epoch passes over them several times",
@@ -313,7 +313,7 @@ class TrainingConfig(Settings):
     warmup_epochs: int = Field(0, ge=0, le=_LARGEST, description="epochs of linear warm-up (one_cycle has its own)")
     restart_epochs: PositiveInt = Field(25, description="cosine_restarts: epochs of a cycle")
     min_learning_rate: float = Field(0.0, ge=0, description="where cosine, cosine_restarts and plateau end")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread evenly over the classes")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="share of the target spread evenly over the classes")
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced weighs a class by the inverse of its frequency"
     )

@@ -38,21 +38,25 @@ __all__ = [
 
 Scalar = str | int | float | bool | None
 
+_RECURRENT = {"model.encoder.type": ["lstm", "gru"]}
+_ENCODED = {"model.encoder.type": ["lstm", "gru", "transformer"]}
+
 DEFAULT_SPACE: dict[str, Any] = {
-    "model.convolution.kernels": {"choice": [[3, 5, 7], [5, 11, 23], [9, 19, 39]]},
+    "model.convolution.kernels": {"choice": [[3, 5, 9], [3, 5, 7], [5, 11, 23], [9, 19, 39], [5, 0.1, 0.25]]},
     "model.convolution.channels": {"choice": [16, 32, 64]},
-    "model.encoder.type": {"choice": ["lstm", "gru", "transformer", "none"]},
-    "model.encoder.layers": {"int": [1, 3], "when": {"model.encoder.type": ["lstm", "gru", "transformer"]}},
-    "model.encoder.hidden_size": {
-        "choice": [32, 64, 128],
-        "when": {"model.encoder.type": ["lstm", "gru", "transformer"]},
-    },
-    "model.encoder.bidirectional": {"choice": [True, False], "when": {"model.encoder.type": ["lstm", "gru"]}},
+    "model.convolution.blocks": {"int": [1, 4]},
+    "model.convolution.dilation": {"choice": [1, 2, 4]},
+    "model.convolution.fixed_filters": {"choice": [False, True]},
+    "model.encoder.type": {"choice": ["none", "lstm", "gru", "transformer"]},
+    "model.encoder.layers": {"int": [1, 3], "when": _ENCODED},
+    "model.encoder.hidden_size": {"choice": [32, 64, 128], "when": _ENCODED},
+    "model.encoder.bidirectional": {"choice": [True, False], "when": _RECURRENT},
     "model.encoder.heads": {"choice": [2, 4, 8], "when": {"model.encoder.type": "transformer"}},
     "model.attention.type": {"choice": ["none", "single", "multi"]},
     "model.attention.heads": {"choice": [2, 4, 8], "when": {"model.attention.type": "multi"}},
-    "model.pooling": {"choice": ["max", "average", "both"]},
+    "model.pooling": {"choice": ["both", "max", "average"]},
     "model.skip": {"choice": [True, False]},
+    "model.features.blocks": {"choice": [["minirocket"], ["minirocket", "spectrum"], []]},
     "model.dropout": {"float": [0.0, 0.5]},
     "training.batch_size": {"choice": [8, 16, 32]},
     "training.learning_rate": {"float": [1e-4, 1e-2], "log": True},
@@ -63,6 +67,9 @@ DEFAULT_SPACE: dict[str, Any] = {
         "when": {"training.scheduler": ["cosine", "cosine_restarts", "plateau", "constant"]},
     },
     "training.label_smoothing": {"choice": [0.0, 0.1]},
+    "training.augmentation.scaling": {"float": [0.0, 0.3]},
+    "training.augmentation.window_warping": {"float": [0.0, 1.0]},
+    "preprocessing.normalise": {"choice": ["channel", "case"]},
 }
 
 

@@ -204,7 +204,7 @@ class _Fit:
         """The mean loss of some cases, augmented."""
         config = self.training.augmentation
         lengths = None if self.lengths is None else self.lengths[cases]
-        features = None if self.features is None else self.features[cases]
+        features = self.features_of(cases, lengths)
         x, targets = augment(self.values[cases], lengths, config), self.targets[cases]
         if not config.mixup:
             return self.branch_loss(x, lengths, features, targets)
@@ -213,6 +213,15 @@ class _Fit:
         features = None if features is None else share * features + (1 - share) * features[partner]
         lengths = None if lengths is None else torch.maximum(lengths, lengths[partner])
         return self.branch_loss(x, lengths, features, targets, targets[partner], share)
+
+    def features_of(self, cases: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """Their features, of the series as they are and in full precision, kept or computed anew.
+
+        None where they are learned, and so computed by the network.
+        """
+        if self.features is not None:
+            return self.features[cases]
+        return self.network.fixed_features(self.values[cases], lengths)
 
     def branch_loss(
         self,
@@ -224,8 +233,6 @@ class _Fit:
         share: float = 1.0,
     ) -> Tensor:
         """Each branch learns by its own loss, so that neither leaves the work to the other; the sum of them."""
-        if features is None:  # as for prediction, in full precision
-            features = self.network.fixed_features(x, lengths)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             branches = self.network.branches(x, lengths, features)
         total = torch.zeros((), device=self.device)
