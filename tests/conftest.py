@@ -22,7 +22,7 @@ model:
   encoder: {type: lstm, hidden_size: 4, layers: 1}
   features: {size: 84}
   head: {hidden_sizes: [8]}
-training: {epochs: 4, batch_size: 32, min_steps: 0}
+training: {epochs: 4, batch_size: 32}
 space:
   model.dropout: {float: [0.0, 0.5]}
   training.learning_rate: {float: [1e-3, 1e-1], log: true}

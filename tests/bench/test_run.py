@@ -93,7 +93,7 @@ def test_trials_carry_their_settings_curves_and_scores(finished: Plan) -> None:
     client = finished.store.client
     for run in runs_by_role(finished, "trial"):
         assert 0 <= float(run.params["model.dropout"]) <= 0.5
-        assert run.params["model.convolution.kernels"] == "[3, 5, 7]"
+        assert run.params["model.convolution.kernels"] == "[3, 5, 9]"
         assert run.params["training.epochs"] == "4"
         assert [p.step for p in client.get_metric_history(run.run_id, "train_loss")] == [1, 2, 3, 4]
         assert [p.step for p in client.get_metric_history(run.run_id, "cv_accuracy")] == [1, 2, 3, 4]
@@ -115,7 +115,7 @@ def test_the_parent_carries_recipe_versions_and_data(finished: Plan) -> None:
     folder = finished.store.database.parent / "mlartifacts" / "tiny" / parent.run_id / "artifacts"  # type: ignore[union-attr]
     resolved = (folder / "recipe.yaml").read_text()
     assert "hidden_size: 4" in resolved
-    assert "label_smoothing: 0.0" in resolved
+    assert "label_smoothing: 0.1" in resolved
     versions = json.loads((folder / "versions.json").read_text())
     assert versions["torch"].startswith("2.")
     assert len(parent.tags["tsbench.sha256.ItalyPowerDemand_TRAIN.ts"]) == 64

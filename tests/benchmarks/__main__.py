@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import orchestration, startup, trainer
+from tests.benchmarks import orchestration, peers, startup, trainer
 from tests.benchmarks.table import Row, markdown
 from tsbench.tracking.provenance import versions
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
     "startup": startup.measure,
     "trainer": trainer.measure,
+    "peers": peers.measure,
     "orchestration": orchestration.measure_trials,
     "quickstart": orchestration.measure_quickstart,
 }

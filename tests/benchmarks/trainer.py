@@ -14,10 +14,21 @@ from tsbench.classifiers.network import encode
 from tsbench.data.archive import Archive
 from tsbench.data.preprocessing import Preprocessing
 from tsbench.nn.network import build_network
-from tsbench.recipe.schema import EncoderConfig, ModelConfig, PreprocessingConfig, TrainingConfig
+from tsbench.recipe.schema import (
+    AugmentationConfig,
+    EncoderConfig,
+    ModelConfig,
+    PreprocessingConfig,
+    TrainingConfig,
+)
 from tsbench.training.trainer import Job, Series, train
 
 EPOCHS = 12
+TRAINING = TrainingConfig(  # what a bare loop has: no augmentation, no smoothing
+    epochs=EPOCHS,
+    label_smoothing=0.0,
+    augmentation=AugmentationConfig(scaling=0.0, window_warping=0.0),
+)
 PAIRS = 7
 
 
@@ -29,7 +40,7 @@ def measure() -> list[Row]:
         cases = Archive().load(name).train
         prepared = Preprocessing.fit(cases, PreprocessingConfig())
         series, targets = Series(prepared.apply(cases), cases.lengths), encode(cases.labels, cases.classes)
-        model = ModelConfig(encoder=EncoderConfig(stride=2))
+        model = ModelConfig(preset="classic", encoder=EncoderConfig(stride=2))
         pairs = [(_ours(series, targets, model), _bare(series, targets, model)) for _ in range(PAIRS + 1)][1:]
         ratio = statistics.median(ours / bare for ours, bare in pairs)
         spread = f"{min(a / b for a, b in pairs):.2f} to {max(a / b for a, b in pairs):.2f}"
@@ -48,13 +59,13 @@ def measure() -> list[Row]:
 
 def _ours(series: Series, targets: np.ndarray, model: ModelConfig) -> float:
     started = time.perf_counter()
-    train([Job(series, targets, int(targets.max()) + 1, 0)], model, TrainingConfig(epochs=EPOCHS))
+    train([Job(series, targets, int(targets.max()) + 1, 0)], model, TRAINING)
     return (time.perf_counter() - started) / EPOCHS
 
 
 def _bare(series: Series, targets: np.ndarray, model: ModelConfig) -> float:
     """What one would write by hand: the same network, batches, clipping, AdamW and cosine schedule."""
-    config = TrainingConfig(epochs=EPOCHS)
+    config = TRAINING
     started = time.perf_counter()
     x, y = torch.from_numpy(series.values), torch.from_numpy(targets)
     network = build_network(model, x.shape[1], int(y.max()) + 1, x.shape[2], seed=0).train()

@@ -135,7 +135,8 @@ def test_no_two_settings_share_a_dotted_name():
 
 def test_the_hyperparameters_of_a_recipe_are_its_own():
     recipe = Recipe.model_validate({**RECIPE, "model": {"dropout": 0.3}, "training": {"epochs": 5}})
-    assert recipe.hyperparameters == assign(HyperparameterConfig(), {"model.dropout": 0.3, "training.epochs": 5})
+    expected = {"model.dropout": 0.3, "training.epochs": 5, "training.min_steps": 0}
+    assert recipe.hyperparameters == assign(HyperparameterConfig(), expected)
 
 
 @pytest.mark.parametrize("cls", [one for one in GROUPS if one not in (Recipe, Settings)], ids=lambda cls: cls.__name__)
@@ -267,3 +268,14 @@ def test_kernels_are_time_steps_or_shares(kernels):
 def test_other_kernels_are_refused(kernels):
     with pytest.raises(ValidationError):
         ConvolutionConfig(kernels=kernels)
+
+
+# --- epochs and steps
+
+
+@pytest.mark.parametrize(
+    ("given", "steps"),
+    [({}, 2000), ({"epochs": 30}, 0), ({"epochs": 30, "min_steps": 50}, 50), ({"min_steps": 7}, 7)],
+)
+def test_epochs_that_are_given_are_meant_unless_steps_are_too(given, steps):
+    assert HyperparameterConfig.model_validate({"training": given}).training.min_steps == steps

@@ -297,12 +297,13 @@ class AugmentationConfig(Settings):
 class TrainingConfig(Settings):
     """How one network is trained (rows N16, N18 to N20)."""
 
-    epochs: PositiveInt = Field(100, description="passes over the training cases; but see min_steps")
+    epochs: PositiveInt = Field(100, description="passes over the training cases; left out, see min_steps")
     min_steps: int = Field(
         2000,
         ge=0,
         le=_LARGEST,
-        description="mini-batches in all, at least: with few cases, each epoch passes over them several times",
+        description="mini-batches in all, at least: with few cases, each epoch passes over them several times; 0 where "
+        "epochs is given and this is not",
     )
     batch_size: PositiveInt = Field(16, description="cases in a mini-batch")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
@@ -332,6 +333,13 @@ class TrainingConfig(Settings):
     augmentation: AugmentationConfig = Field(
         default_factory=AugmentationConfig, description="random changes of the training cases"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_that_are_given_are_meant(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "epochs" in data and "min_steps" not in data:
+            return {**data, "min_steps": 0}
+        return data
 
 
 class PreprocessingConfig(Settings):
