@@ -136,7 +136,7 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
         cases = self._explained_cases(X).subset(np.array([case]))
         explanation = explain(self.ensemble_, cases)
         predictions = self.classes_[explanation.predictions.astype(int)]
-        draw(replace(explanation, predictions=predictions), cases, 0, path)
+        draw(replace(explanation, predictions=predictions), cases, 0, path, f"case {case}")
 
     def _explained_cases(self, X: Any) -> Collection:
         self.check_is_fitted()

@@ -140,7 +140,9 @@ def _saliency(maxima: list[tuple[NDArray[np.int64], int]], cases: Collection) ->
     return share
 
 
-def draw(explanation: Explanation, cases: Collection, case: int, to: str | Path | Axes) -> None:
+def draw(
+    explanation: Explanation, cases: Collection, case: int, to: str | Path | Axes, title: str | None = None
+) -> None:
     """Draws one case: the series on a ground shaded by attention, and under it where the pooled maxima lie.
 
     Of a series with several channels each has its own lane, scaled to it. Where the network has no attention or no
@@ -151,6 +153,7 @@ def draw(explanation: Explanation, cases: Collection, case: int, to: str | Path 
         cases: the cases that were explained.
         case: number of the case among them.
         to: the PNG file to write, or the axes to draw on, with room below and on the right.
+        title: what the case is called; `case 3` where it is None.
     """
     if isinstance(to, str | Path):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -159,13 +162,13 @@ def draw(explanation: Explanation, cases: Collection, case: int, to: str | Path 
         shown = min(cases.channels, MOST_LANES)
         figure = Figure(figsize=(9, 3.2 + 0.45 * (shown - 1)))
         FigureCanvasAgg(figure)
-        _draw(explanation, cases, case, figure.add_subplot())
+        _draw(explanation, cases, case, figure.add_subplot(), title)
         figure.savefig(to, format="png", dpi=150, bbox_inches="tight")
     else:
-        _draw(explanation, cases, case, to)
+        _draw(explanation, cases, case, to, title)
 
 
-def _draw(explanation: Explanation, cases: Collection, case: int, ax: Axes) -> None:
+def _draw(explanation: Explanation, cases: Collection, case: int, ax: Axes, title: str | None) -> None:
     length = int(cases.lengths[case])
     _draw_series(ax, cases.values[case, :, :length])
     lowest = ax
@@ -177,7 +180,7 @@ def _draw(explanation: Explanation, cases: Collection, case: int, ax: Axes) -> N
     ax.set_xlim(-0.5, length - 0.5)
     label, prediction = cases.labels[case], explanation.predictions[case]
     verdict = f"predicted {prediction} (probability {explanation.probabilities[case]:.2f})"
-    ax.set_title(f"case {case}: {f'label {label}, ' if label else ''}{verdict}", loc="left")
+    ax.set_title(f"{title or f'case {case}'}: {f'label {label}, ' if label else ''}{verdict}", loc="left")
 
 
 def _draw_series(ax: Axes, values: NDArray[np.floating]) -> None:
