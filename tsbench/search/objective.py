@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tsbench.classifiers.network import encode
 from tsbench.data.collection import TrainingSet
@@ -17,7 +18,7 @@ from tsbench.evaluation.metrics import score, score_all
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.search.study import derive_seed, folds_of
-from tsbench.training.trainer import Job, Series, predict_probabilities, train
+from tsbench.training.trainer import Job, Series, fixed_features, predict_probabilities, train
 
 __all__ = ["CrossValidation", "rungs"]
 
@@ -40,6 +41,8 @@ class _FoldJob:
     classes: NDArray[np.str_]
     series: Series
     labels: NDArray[np.str_]
+    features: Tensor | None = None
+    prepared: bool = False
 
     @classmethod
     def make(cls, training: TrainingSet, fold: Fold, preprocessing: HyperparameterConfig, seed: int) -> _FoldJob:
@@ -52,8 +55,12 @@ class _FoldJob:
         return cls(job, classes, validation, validation_part.labels)
 
     def probabilities(self) -> NDArray[np.float32]:
-        assert self.job.network is not None
-        return predict_probabilities(self.job.network, self.series)
+        """Of the validation part, by the network as it is now; what training does not change is computed once."""
+        network = self.job.network
+        assert network is not None
+        if not self.prepared:
+            self.features, self.prepared = fixed_features(network, self.series), True
+        return predict_probabilities(network, self.series, features=self.features)
 
 
 @dataclass

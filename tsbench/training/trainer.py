@@ -21,7 +21,7 @@ from tsbench.training.augmentation import augment, mixing
 from tsbench.training.losses import cross_entropy
 from tsbench.training.schedules import Schedule
 
-__all__ = ["DivergedError", "EpochRecord", "Job", "Series", "predict_probabilities", "train"]
+__all__ = ["DivergedError", "EpochRecord", "Job", "Series", "fixed_features", "predict_probabilities", "train"]
 
 
 MOST_KEPT_FEATURES = 2**28
@@ -110,9 +110,25 @@ def train(
         fit.finish()
 
 
+def fixed_features(network: Network, series: Series) -> Tensor | None:
+    """What `predict_probabilities` takes to spare computing them again; None where there are none, or too many."""
+    branch = network.feature_branch
+    if branch is None or len(series.values) * branch.width > MOST_KEPT_FEATURES:
+        return None
+    return network.fixed_features(*series.tensors(next(network.parameters()).device))
+
+
 @torch.inference_mode()
-def predict_probabilities(network: Network, series: Series, batch_size: int = 512) -> NDArray[np.float32]:
+def predict_probabilities(
+    network: Network, series: Series, batch_size: int = 512, features: Tensor | None = None
+) -> NDArray[np.float32]:
     """Softmax probabilities (row N17), shape (cases, classes); the network is left in the mode it was in.
+
+    Args:
+        network: a trained network.
+        series: the cases.
+        batch_size: cases at once.
+        features: what `fixed_features` gave for them.
 
     Raises:
         DivergedError: they are not finite.
@@ -121,10 +137,13 @@ def predict_probabilities(network: Network, series: Series, batch_size: int = 51
     values, lengths = series.tensors(device)
     before = network.training
     network.eval()
-    parts = [
-        network(values[i : i + batch_size], None if lengths is None else lengths[i : i + batch_size]).softmax(dim=1)
-        for i in range(0, len(values), batch_size)
-    ]
+    parts = []
+    for start in range(0, len(values), batch_size):
+        part = slice(start, start + batch_size)
+        logits = network(
+            values[part], None if lengths is None else lengths[part], None if features is None else features[part]
+        )
+        parts.append(logits.softmax(dim=1))
     network.train(before)
     probabilities = torch.cat([values.new_empty(0, network.classes), *parts]).float().cpu().numpy()
     if not np.isfinite(probabilities).all():
@@ -151,7 +170,7 @@ class _Fit:
             self.held_out = held_out.to(device) if len(held_out) else None
         taught = self.cases.to(device)
         self.network.prepare(self.values[taught], None if self.lengths is None else self.lengths[taught], job.seed)
-        self.features = self.fixed_features()
+        self.features = fixed_features(self.network, job.series)
         self.network.train()
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -168,13 +187,6 @@ class _Fit:
         self.lowest_loss = float("inf")
         self.kept: dict[str, Tensor] | None = None
         self.averaged = 0
-
-    def fixed_features(self) -> Tensor | None:
-        """The features that no training changes, of every case; None where there are none, or too many to keep."""
-        branch = self.network.feature_branch
-        if branch is None or len(self.values) * branch.width > MOST_KEPT_FEATURES:
-            return None
-        return self.network.fixed_features(self.values, self.lengths)
 
     def run_epoch(self) -> None:
         total = torch.zeros((), device=self.device)
