@@ -1,5 +1,7 @@
+import atexit
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,8 @@ import pytest
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[variable] = "1"
 os.environ.pop("TSBENCH_ARCHIVE", None)
+os.environ["TSBENCH_CACHE"] = tempfile.mkdtemp(prefix="tsbench-cache-")  # no test reads or writes the user's own
+atexit.register(shutil.rmtree, os.environ["TSBENCH_CACHE"], ignore_errors=True)
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["COLUMNS"] = "120"

@@ -369,7 +369,10 @@ def test_an_absent_set_is_explained_with_folder_files_and_close_names(tmp_path):
 def test_no_names_are_offered_where_none_is_close(tmp_path):
     with pytest.raises(DataError) as caught:
         Archive(tmp_path / "own").load("Qqqqqqqq")
-    assert str(caught.value).endswith("or name another folder by `archive:` in the recipe or TSBENCH_ARCHIVE.")
+    assert str(caught.value).endswith(
+        f"or name another folder by `archive:` in the recipe or TSBENCH_ARCHIVE. At hand: 9 in {SKTIME} "
+        "(`tsbench datasets` lists them)."
+    )
 
 
 def test_the_reason_of_a_failed_download_is_given(tmp_path):

@@ -57,8 +57,7 @@ def problems(load, tmp_path):
         ),
         (
             "search:\n  xyz: 3\n",
-            "recipe.yaml:4:3 search.xyz: unknown key; "
-            "known here: trials, timeout, sampler, pruner, folds, metric, seed, concurrency",
+            f"recipe.yaml:4:3 search.xyz: unknown key; known here: {', '.join(SearchConfig.model_fields)}",
         ),
     ],
 )
@@ -227,8 +226,7 @@ def test_a_recipe_name_that_could_be_a_path_is_refused(problems, name):
     ("value", "sentence"),
     [
         ("null", "2:1 datasets: expected a list, got None"),
-        ("GunPoint", "2:1 datasets: expected a list, got 'GunPoint'"),
-        ("{a: 1}", "2:1 datasets: expected a list, got {'a': 1}"),
+        ("17", "2:1 datasets: expected a list, got 17"),
         ("[]", "2:1 datasets: expected at least one value, got []"),
         ("[A, 1]", "2:15 datasets.1: expected a text, got 1"),
     ],

@@ -23,7 +23,7 @@ from tsbench.recipe.sentences import sentence
 from tsbench.recipe.space import assign, leaves
 
 DEFAULTS = dict(leaves(HyperparameterConfig()))
-GROUPS = [getattr(schema, name) for name in schema.__all__]
+GROUPS = [getattr(schema, name) for name in schema.__all__ if name not in ("OwnDataConfig", "SelectionConfig")]
 RECIPE = {"name": "small", "datasets": ["GunPoint"]}
 
 
@@ -168,7 +168,7 @@ def _wrong_values():
     }
     by_type[type(None)] = [3, True, "no such value"]
     for name, default in DEFAULTS.items():
-        wrong = ["3", 3.0, True, None, 0] if name.endswith(".stride") else by_type[type(default)]
+        wrong = ["3", 3.0, True, None, 0] if name.endswith((".stride", ".length")) else by_type[type(default)]
         for value in wrong:
             if not (name == "training.max_gradient_norm" and value is None):
                 yield pytest.param(name, value, id=f"{name}={value!r}")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tsbench.data.archive import Archive
 from tsbench.data.collection import DataSet
+from tsbench.data.selection import archive_of, names_of
 from tsbench.errors import DataError
 from tsbench.evaluation.resampling import resample
 from tsbench.recipe.loading import LoadedRecipe
@@ -65,7 +65,7 @@ class Plan:
 
     def load(self, unit: Unit) -> DataSet:
         """Reads a unit's data."""
-        return resample(Archive(self.loaded.recipe.archive).load(unit.dataset), unit.resample)
+        return resample(archive_of(self.loaded.recipe).load(unit.dataset), unit.resample)
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with every value that will be used, in plain data, without credentials."""
@@ -108,10 +108,10 @@ def make_plan(loaded: LoadedRecipe) -> Plan:
 
 
 def _units(loaded: LoadedRecipe, home: Path) -> Iterator[Unit]:
-    archive = Archive(loaded.recipe.archive)
+    archive, names = archive_of(loaded.recipe), names_of(loaded.recipe)
     sizes: dict[str, int] = {}
     problems: list[str] = []
-    for name in loaded.recipe.datasets:
+    for name in names:
         try:
             train = archive.load(name).train
             sizes[name] = len(train) * train.length
@@ -120,7 +120,7 @@ def _units(loaded: LoadedRecipe, home: Path) -> Iterator[Unit]:
     if problems:
         raise DataError("\n".join(problems))
     for number in range(loaded.recipe.evaluation.resamples):
-        for name in loaded.recipe.datasets:
+        for name in names:
             yield Unit(name, number, home / (name if number == 0 else f"{name}-resample-{number}"), sizes[name])
 
 

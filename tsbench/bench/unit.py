@@ -130,9 +130,9 @@ class UnitRun:
         if timeout is None:
             return None
         seconds = self.study.complete_seconds()
-        folds = len(self.folds)
-        # A fold trains on all but 1/folds of the cases; members are spread over the workers.
-        member = max(seconds, default=0.0) / (folds - 1)
+        # A trial trains on each fold's training cases, a member on all cases; members are spread over the workers.
+        trained = sum(len(training) for training, _ in self.folds)
+        member = max(seconds, default=0.0) * len(self.dataset.train) / trained
         rounds = -(-self.recipe.evaluation.ensemble // len(self.plan.devices))
         return self.began + timeout - min(member * rounds, timeout / 2)
 

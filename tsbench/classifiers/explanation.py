@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,39 @@ def explain(ensemble: NetworkEnsemble, cases: Collection) -> Explanation:
         ValueError: the cases have another number of channels than the training cases.
     """
     probabilities = ensemble.predict_proba(cases)
-    series = Series(ensemble.preprocessing.apply(cases), cases.lengths)
+    prepared = ensemble.preprocessing
+    series = Series(prepared.apply(cases), prepared.lengths(cases))
+    found = _explain(ensemble, _as_seen(cases, series), series, probabilities)
+    return _on_own_steps(found, prepared.length, cases) if prepared.length else found
+
+
+def _as_seen(cases: Collection, series: Series) -> Collection:
+    """The cases with the lengths that the networks see, which are others where preprocessing resamples them."""
+    return Collection(series.values, series.lengths, cases.labels)
+
+
+def _on_own_steps(found: Explanation, length: int, cases: Collection) -> Explanation:
+    """From the steps of resampled cases to the nearest of their own, with all that lies there added up."""
+    place = np.arange(length) / (length - 1) * (cases.lengths[:, None] - 1)
+    nearest = np.rint(place).astype(np.int64)
+
+    def moved(shares: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+        if shares is None:
+            return None
+        own = np.zeros((len(cases), cases.length))
+        np.add.at(own, (np.arange(len(cases))[:, None], nearest), shares)
+        return own
+
+    positions = found.max_positions
+    if positions is not None:
+        there = np.take_along_axis(nearest, np.maximum(positions, 0), axis=1)
+        positions = np.where(positions < 0, -1, there)
+    return replace(found, attention=moved(found.attention), saliency=moved(found.saliency), max_positions=positions)
+
+
+def _explain(
+    ensemble: NetworkEnsemble, cases: Collection, series: Series, probabilities: NDArray[np.float64]
+) -> Explanation:
     members = [list(_explained(network, series)) for network in ensemble.members]
     weights = [_weights(parts) for parts in members]
     received = [

@@ -40,7 +40,7 @@ class NetworkEnsemble:
         classes: shape (classes,), sorted labels.
         preprocessing: fitted on the training cases.
         channels: channels of a case.
-        length: longest training case in time steps.
+        length: longest training case in time steps, after resampling where there is such.
         members: the networks, in evaluation mode.
     """
 
@@ -76,11 +76,11 @@ class NetworkEnsemble:
         ensemble = cls(
             hyperparameters,
             cases.classes,
-            Preprocessing.fit(cases, hyperparameters.preprocessing),
+            prepared := Preprocessing.fit(cases, hyperparameters.preprocessing),
             cases.channels,
-            cases.length,
+            prepared.steps(cases),
         )
-        series = Series(ensemble.preprocessing.apply(cases), cases.lengths)
+        series = Series(prepared.apply(cases), prepared.lengths(cases))
         targets = encode(cases.labels, ensemble.classes)
         jobs = [Job(series, targets, len(ensemble.classes), seed) for seed in seeds]
         train(jobs, hyperparameters.model, hyperparameters.training, device, on_epoch)
@@ -95,7 +95,7 @@ class NetworkEnsemble:
         """
         if cases.channels != self.channels:
             raise ValueError(f"the model was trained on {self.channels} channels, these cases have {cases.channels}")
-        series = Series(self.preprocessing.apply(cases), cases.lengths)
+        series = Series(self.preprocessing.apply(cases), self.preprocessing.lengths(cases))
         mean: NDArray[np.float64] = np.mean(
             [predict_probabilities(one, series).astype(np.float64) for one in self.members], axis=0
         )
@@ -140,6 +140,7 @@ class NetworkEnsemble:
                 np.array(prepared["scale"]),
                 prepared["missing"],
                 np.array(prepared["marked"], dtype=np.int64),
+                prepared.get("length", 0),
             ),
             about["channels"],
             about["length"],
@@ -168,6 +169,7 @@ class NetworkEnsemble:
                 "scale": self.preprocessing.scale.tolist(),
                 "missing": self.preprocessing.missing,
                 "marked": self.preprocessing.marked.tolist(),
+                "length": self.preprocessing.length,
             },
             "channels": self.channels,
             "length": self.length,

@@ -14,7 +14,7 @@ import typer
 from tsbench import __version__
 from tsbench.errors import TsbenchError
 
-__all__ = ["INTERRUPTED", "app", "verb"]
+__all__ = ["INTERRUPTED", "app", "sentences", "verb"]
 
 INTERRUPTED = 130
 
@@ -63,14 +63,20 @@ def _errors_as_sentences() -> Iterator[None]:
         raise typer.Exit(0) from None
 
 
-def verb(function: Callable[P, R]) -> Callable[P, R]:
-    """Registers a command whose errors are printed as sentences: exit code 2 for a wrong recipe, 1 for a failed run."""
+def sentences(function: Callable[P, R]) -> Callable[P, R]:
+    """A command whose errors are printed as sentences: exit code 2 for a wrong recipe, 1 for a failed run."""
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         with _errors_as_sentences():
             return function(*args, **kwargs)
 
+    return wrapped
+
+
+def verb(function: Callable[P, R]) -> Callable[P, R]:
+    """Registers a command of this name, with `sentences`."""
+    wrapped = sentences(function)
     app.command(name=function.__name__.rstrip("_"))(wrapped)
     return wrapped
 

@@ -1,22 +1,55 @@
-"""`tsbench datasets`: what is at hand."""
+"""`tsbench datasets`: the catalogue, what is at hand, and files of one's own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tsbench.cli.app import verb
+from tsbench.cli.app import app, sentences
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tsbench.data.catalogue import Facts
+    from tsbench.data.collection import Collection
+    from tsbench.data.download import Progress
+    from tsbench.data.inspection import Inspection
+
+datasets = typer.Typer(help="The archives' data sets, and your own.", rich_markup_mode=None)
+app.add_typer(datasets, name="datasets")
+
+ArchiveFolder = Annotated[
+    Path | None,
+    typer.Option("--archive", metavar="FOLDER", help="A folder to look into first, besides TSBENCH_ARCHIVE."),
+]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Write a picture, such as classes.png or classes.pdf.")
+]
 
 
-@verb
-def datasets(
-    archive: Annotated[
-        Path | None, typer.Option("--archive", help="A folder to look into first, besides TSBENCH_ARCHIVE.")
-    ] = None,
-) -> None:
-    """List the data sets at hand, with their sizes and where they are."""
+class Format(StrEnum):
+    """How a list is printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    NAMES = "names"
+
+
+@datasets.callback(invoke_without_command=True)
+@sentences
+def _main(context: typer.Context, archive: ArchiveFolder = None) -> None:
+    """The archives' data sets, and your own; without a command, what is at hand."""
+    if context.invoked_subcommand is None:
+        _print_at_hand(archive)
+
+
+def _print_at_hand(archive: Path | None) -> None:
     from rich import box
     from rich.console import Console
     from rich.markup import escape
@@ -55,3 +88,371 @@ def datasets(
     for folder, count in folders.items():
         console.print(f"{count} in {folder}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"Others are downloaded into {found.home} when a recipe names them.", highlight=False, soft_wrap=True)
+
+
+@datasets.command("list")
+@sentences
+def list_(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME or COLLECTION]...", help="Names, patterns (Gun*) or ucr, ucr-112, uea-26, ..."),
+    ] = None,
+    univariate: Annotated[bool | None, typer.Option("--univariate/--multivariate", help="One channel or more.")] = None,
+    equal_length: Annotated[bool | None, typer.Option("--equal-length/--unequal-length")] = None,
+    missing_values: Annotated[bool | None, typer.Option("--missing-values/--no-missing-values")] = None,
+    max_cases: Annotated[int | None, typer.Option(min=1, help="Training cases at most.")] = None,
+    min_cases: Annotated[int | None, typer.Option(min=1, help="Training cases at least.")] = None,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Time steps at most.")] = None,
+    min_length: Annotated[int | None, typer.Option(min=1, help="Time steps at least.")] = None,
+    max_channels: Annotated[int | None, typer.Option(min=1, help="Channels at most.")] = None,
+    max_classes: Annotated[int | None, typer.Option(min=1, help="Classes at most.")] = None,
+    domain: Annotated[list[str] | None, typer.Option(help="Kind of data, such as ECG; may be given again.")] = None,
+    at_hand: Annotated[bool, typer.Option("--at-hand", help="Only what needs no download.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How the list is printed.")] = Format.TABLE,
+    archive: ArchiveFolder = None,
+) -> None:
+    """List the catalogue's data sets: all of the UCR and UEA archives, or those that the filters let pass."""
+    from tsbench.data.archive import Archive
+    from tsbench.data.catalogue import catalogue, kept
+    from tsbench.data.selection import expand
+    from tsbench.recipe.schema import SelectionConfig
+
+    place = Archive(archive)
+    filters = SelectionConfig(
+        collection="*",
+        univariate=univariate,
+        equal_length=equal_length,
+        missing_values=missing_values,
+        max_cases=max_cases,
+        min_cases=min_cases,
+        max_length=max_length,
+        min_length=min_length,
+        max_channels=max_channels,
+        max_classes=max_classes,
+        domains=tuple(domain or ()),
+    )
+    here = place.names()
+    wanted = expand(names, lambda: place) if names else list(catalogue())
+    _refuse_unknown(wanted)
+    facts = [catalogue()[name] for name in kept(wanted, filters) if name in here or not at_hand]
+    _print_facts(facts, set(here), format_)
+
+
+def _refuse_unknown(names: Sequence[str]) -> None:
+    """Names that the catalogue does not hold; a set that is at hand all the same is listed by `tsbench datasets`."""
+    from tsbench.data.catalogue import catalogue
+    from tsbench.errors import DataError
+    from tsbench.recipe.sentences import suggestion
+
+    for name in names:
+        if name not in catalogue():
+            raise DataError(f"the catalogue holds no data set {name!r}{suggestion(name, catalogue())}")
+
+
+def _print_facts(facts: Sequence[Facts], here: set[str], how: Format) -> None:
+    import csv
+    import json
+    import sys
+    from dataclasses import asdict
+
+    if how is Format.NAMES:
+        typer.echo("\n".join(one.name for one in facts))
+    elif how is Format.JSON:
+        typer.echo(json.dumps([{**asdict(one), "at_hand": one.name in here} for one in facts], indent=2))
+    elif how is Format.CSV:
+        rows = [{**asdict(one), "at_hand": one.name in here} for one in facts]
+        writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["name"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        _print_table(facts, here)
+
+
+def _print_table(facts: Sequence[Facts], here: set[str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(padding=(0, 1), box=box.SIMPLE_HEAD)
+    table.add_column("data set", no_wrap=True)
+    for title in ("train", "test", "channels", "length", "classes"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("domain", no_wrap=True)
+    table.add_column("remarks", no_wrap=True)
+    for one in facts:
+        remarks = ["missing values"] * one.missing_values + ["at hand"] * (one.name in here)
+        sizes = (one.train, one.test, one.channels, one.lengths, one.classes)
+        table.add_row(one.name, *map(str, sizes), one.domain, ", ".join(remarks))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)  # in a file or pipe there is no width to keep to
+    console.print(table)
+    count = sum(one.name in here for one in facts)
+    console.print(f"{len(facts)} data sets, {count} at hand.", highlight=False)
+
+
+@datasets.command()
+@sentences
+def info(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set.", show_default=False)],
+    plot: Plot = None,
+    archive: ArchiveFolder = None,
+) -> None:
+    """Tell what is known of a data set, with a small picture of each class where it is at hand."""
+    from rich.console import Console
+
+    from tsbench.data.archive import Archive
+    from tsbench.data.catalogue import catalogue
+    from tsbench.errors import DataError
+    from tsbench.recipe.sentences import suggestion
+
+    place, facts, console = Archive(archive), catalogue().get(name), Console()
+    folder = place.locate(name)
+    if facts is None and folder is None:
+        known = {*catalogue(), *place.names()}
+        raise DataError(f"data set {name!r} is neither in the catalogue nor at hand{suggestion(name, known)}")
+    if facts is not None:
+        _print_catalogue_facts(console, facts)
+    if folder is None:
+        console.print(f"not at hand; `tsbench datasets download {name}` fetches it", highlight=False, soft_wrap=True)
+        if plot is not None:
+            raise DataError(f"there is no picture without the cases: {name} is not at hand")
+        return
+    loaded = place.load(name)
+    console.print(f"at hand in {folder}", highlight=False, markup=False, soft_wrap=True)
+    for file, digest in loaded.files.items():
+        console.print(f"  {file}  SHA-256 {digest}", highlight=False, markup=False, soft_wrap=True)
+    _print_classes(console, loaded.train, loaded.test)
+    if plot is not None:
+        from tsbench.data.pictures import draw_classes
+
+        with _written(plot):
+            draw_classes(loaded.train, name, plot)
+
+
+def _print_catalogue_facts(console: Console, facts: Facts) -> None:
+    from tsbench.data.catalogue import archives
+
+    source = archives()[facts.archive]
+    missing = ", missing values" if facts.missing_values else ""
+    lines = [
+        f"{facts.name}, of the {source.title}",
+        f"  {facts.train} training and {facts.test} test cases, {facts.classes} classes, domain {facts.domain}",
+        f"  {facts.channels} channel{'s' if facts.channels > 1 else ''}, {facts.lengths} time steps{missing}",
+    ]
+    if facts.ed_error is not None:
+        lines.append(f"  1NN with the Euclidean distance: accuracy {1 - facts.ed_error:.4f}, says the archive")
+    if facts.donor:
+        lines.append(f"  data donor or editor: {facts.donor}")
+    lines.append(f"  cite: {source.citation}")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_classes(console: Console, train: Collection, test: Collection) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from tsbench.data.pictures import mean_of_class, sparkline
+
+    table = Table(padding=(0, 1), box=box.SIMPLE_HEAD)
+    table.add_column("class", overflow="fold")
+    table.add_column("train", justify="right")
+    table.add_column("test", justify="right")
+    table.add_column("mean of the training cases" + (", channel 1" if train.channels > 1 else ""), no_wrap=True)
+    for label in map(str, train.classes):
+        counts = [str(int((cases.labels == label).sum())) for cases in (train, test)]
+        table.add_row(label, *counts, sparkline(mean_of_class(train, label)))
+    console.print(table)
+
+
+@datasets.command()
+@sentences
+def download(
+    names: Annotated[list[str], typer.Argument(metavar="NAME or COLLECTION...", help="Names, patterns, ucr, uea, ...")],
+    archive: ArchiveFolder = None,
+) -> None:
+    """Download data sets into the archive; those that are at hand are passed over."""
+    from rich.console import Console
+
+    from tsbench.data.archive import Archive
+    from tsbench.data.selection import expand
+    from tsbench.errors import DataError
+
+    console = Console()
+    with _download_progress(console) as (progress, say):
+        place = Archive(archive, progress=progress)
+        wanted = expand(names, lambda: place)
+        absent = [name for name in wanted if place.locate(name) is None]
+        failed: list[str] = []
+        for number, name in enumerate(absent, 1):
+            say(f"{name} ({number} of {len(absent)})")
+            try:
+                place.obtain(name)
+                place.load(name)
+            except DataError as error:
+                failed.append(str(error))
+                typer.echo(str(error), err=True)
+    at_hand = len(wanted) - len(absent)
+    console.print(
+        f"{len(absent) - len(failed)} downloaded into {place.home}, {at_hand} at hand before, {len(failed)} failed.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if failed:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _download_progress(console: Console) -> Iterator[tuple[Progress, Any]]:
+    """What to call with bytes, and with the name of the next set: a line that moves on a terminal, else plain ones."""
+    if not console.is_terminal:
+        yield (lambda name, count: None), (lambda text: typer.echo(f"downloading {text}"))
+        return
+    with console.status("") as status:
+        yield (
+            lambda name, count: status.update(f"downloading {name}: {count / 1e6:.1f} MB"),
+            lambda text: status.update(f"downloading {text}"),
+        )
+
+
+@datasets.command()
+@sentences
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="By default all that are at hand.")
+    ] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Record files that have changed as they are now.")] = False,
+    archive: ArchiveFolder = None,
+) -> None:
+    """Read the files at hand anew, and compare them with their recorded SHA-256 and with the catalogue."""
+    from tsbench.data.archive import Archive
+    from tsbench.data.selection import expand
+    from tsbench.data.verification import verify as verify_set
+
+    place = Archive(archive)
+    wanted = expand(names, lambda: place) if names else list(place.names())
+    broken = recorded = 0
+    for name in wanted:
+        verdict = verify_set(place, name, accept)
+        recorded += len(verdict.news)
+        broken += bool(verdict.problems)
+        for problem in verdict.problems:
+            typer.echo(problem, err=True)
+    typer.echo(f"{len(wanted)} data sets read, {broken} with problems; {recorded} files recorded as they are now")
+    if broken:
+        raise typer.Exit(1)
+
+
+@datasets.command()
+@sentences
+def check(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE or NAME", help="The training cases, all cases, or a data set at hand.")
+    ],
+    test: Annotated[Path | None, typer.Argument(metavar="[TEST FILE]", help="The test cases.")] = None,
+    format_: Annotated[str, typer.Option("--format", help="auto, ts, arff, ucr, npz or long.")] = "auto",
+    case: Annotated[str, typer.Option(help="long: column that tells the cases apart.")] = "case",
+    time: Annotated[str | None, typer.Option(help="long: column that orders a case's rows.")] = None,
+    label: Annotated[str, typer.Option(help="long: column of the class.")] = "label",
+    group: Annotated[str | None, typer.Option(help="Column of groups that must not be parted.")] = None,
+    plot: Plot = None,
+    archive: ArchiveFolder = None,
+) -> None:
+    """Tell what a file of your own holds, and what of it will make trouble: missing values, duplicates, leakage, ..."""
+    from rich.console import Console
+
+    from tsbench.data.archive import Archive
+    from tsbench.data.inspection import inspect
+    from tsbench.data.own import read_own
+    from tsbench.data.pictures import draw_inspection
+
+    place, path = Archive(archive), Path(file)
+    parts: dict[str, Collection]
+    if test is None and not path.exists() and not path.suffix and place.locate(file) is not None:
+        loaded = place.load(file)
+        parts = {"train": loaded.train, "test": loaded.test}
+    else:
+        config = _own_config(path, test, format_, case, time, label, group)
+        files = {"all": path} if test is None else {"train": path, "test": test}
+        parts = {name: read_own(one, config)[0].collection for name, one in files.items()}
+    console = Console()
+    _print_inspection(console, inspect(parts))
+    if plot is not None:
+        with _written(plot):
+            draw_inspection(parts, Path(file).name, plot)
+
+
+def _own_config(
+    path: Path, test: Path | None, how: str, case: str, time: str | None, label: str, group: str | None
+) -> Any:
+    from pydantic import ValidationError
+
+    from tsbench.errors import DataError
+    from tsbench.recipe.schema import OwnDataConfig
+    from tsbench.recipe.sentences import sentence
+
+    files = {"file": str(path)} if test is None else {"train": str(path), "test": str(test)}
+    columns = {"case": case, "time": time, "label": label, "group": group, "format": how}
+    try:
+        return OwnDataConfig.model_validate({"name": "own", **files, **columns})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(f"--{first['loc'][-1]}: {sentence(first)}") from None
+
+
+def _print_inspection(console: Console, found: Inspection) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(padding=(0, 1), box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for name in found.parts:
+        table.add_column(name, justify="right")
+    facts = found.parts.values()
+    rows: dict[str, list[str]] = {
+        "cases": [str(one.cases) for one in facts],
+        "channels": [str(one.channels) for one in facts],
+        "lengths": [_range(one.shortest, one.longest) for one in facts],
+        "classes": [str(len(one.classes)) for one in facts],
+        "cases of a class": [_range(min(one.classes.values()), max(one.classes.values())) for one in facts],
+        "missing values": [f"{one.missing} ({one.missing_share:.2%})" for one in facts],
+        "constant channels": [str(len(one.constant_channels)) for one in facts],
+        "constant cases": [str(one.constant_cases) for one in facts],
+        "duplicate cases": [str(one.duplicates) for one in facts],
+    }
+    if any(one.groups is not None for one in facts):
+        rows["groups"] = ["" if one.groups is None else str(one.groups) for one in facts]
+    for what, values in rows.items():
+        table.add_row(what, *values)
+    labels = list(dict.fromkeys(label for one in facts for label in one.classes))
+    for label in labels[:MOST_CLASSES]:
+        table.add_row(f"  class {label}", *(str(one.classes.get(label, 0)) for one in facts))
+    if len(labels) > MOST_CLASSES:
+        table.add_row(f"  and {len(labels) - MOST_CLASSES} more")
+    console.print(table)
+    for sentence in found.findings:
+        console.print(f"- {sentence}", highlight=False, markup=False, soft_wrap=True)
+    if not found.findings:
+        console.print("Nothing that makes trouble was found.", highlight=False)
+
+
+MOST_CLASSES = 20  # that the table of `check` lists
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low} to {high}"
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Says in one sentence why a picture cannot be written."""
+    from tsbench.errors import DataError
+
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+    typer.echo(f"wrote {path}")

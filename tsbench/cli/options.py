@@ -49,12 +49,13 @@ def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, 
     Raises:
         RecipeError: the recipe is wrong, or the store is not there.
     """
+    from tsbench.data.selection import names_of
     from tsbench.tracking.store import Store, redacted
 
     name, datasets = name_or_recipe, []
     if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or Path(name_or_recipe).is_file()):
         recipe = load(Path(name_or_recipe), None).recipe
-        name, datasets = recipe.name, list(recipe.datasets)
+        name, datasets = recipe.name, names_of(recipe)
         uri = uri or recipe.tracking.uri
     store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
     if not store.exists():

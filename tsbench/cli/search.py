@@ -61,9 +61,10 @@ def search(
 def _print_results(console: Console, plan: Plan) -> None:
     from tsbench.compare.report import Comparison, leaderboard
     from tsbench.compare.results import read_results
+    from tsbench.data.selection import names_of
 
     recipe = plan.loaded.recipe
-    results = read_results(plan.store, recipe.name).of(recipe.datasets)
+    results = read_results(plan.store, recipe.name).of(names_of(recipe))
     console.print(leaderboard(results, recipe.search.metric))
     for note in Comparison(results).notes():
         console.print(note, highlight=False, markup=False, soft_wrap=True)

@@ -11,8 +11,9 @@ from tsbench.cli.options import RecipePath, Set, load
 @verb
 def validate(recipe: RecipePath, set_: Set = None) -> None:
     """Check a recipe: every problem at once, each with its line and column."""
+    from tsbench.data.selection import names_of
+
     loaded = load(recipe, set_)
+    names = names_of(loaded.recipe)
     searched = f"{len(loaded.space)} settings searched" if loaded.space else "nothing searched"
-    typer.echo(
-        f"{recipe}: fine; {len(loaded.recipe.datasets)} data sets, {searched}, {len(loaded.recipe.baselines)} baselines"
-    )
+    typer.echo(f"{recipe}: fine; {len(names)} data sets, {searched}, {len(loaded.recipe.baselines)} baselines")

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-import socket
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 
+from tsbench.data.cache import Cache, Seen, is_writable, place_for, user_cache
+from tsbench.data.catalogue import catalogue
+from tsbench.data.checks import check_set
 from tsbench.data.collection import DataSet
-from tsbench.data.formats import TsFile, is_labelled, read_ts
+from tsbench.data.download import Progress, cause_of, download, ts_files
+from tsbench.data.formats import CaseFile, is_labelled, read_ts
+from tsbench.data.own import load_own
 from tsbench.errors import DataError
+from tsbench.recipe.schema import OwnDataConfig
 
 __all__ = ["DEFAULT_ARCHIVE", "Archive", "Description"]
 
 DEFAULT_ARCHIVE = Path("datasets/archive")
-DOWNLOAD_TIMEOUT = 30.0
-"""Seconds that a download may stand still."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,24 @@ class Description:
 
 
 class Archive:
-    """The folders in which data sets are looked for, in order; see `folders`.
+    """The folders in which data sets are looked for, in order (see `folders`), and data of one's own.
 
     Args:
         folder: the recipe's own archive, looked into first and downloaded into; None for the default.
+        own: data sets of one's own, which stand before those of the same name in a folder.
+        progress: told of the bytes of a download as they arrive.
     """
 
-    def __init__(self, folder: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        own: Sequence[OwnDataConfig] = (),
+        progress: Progress | None = None,
+    ) -> None:
         environment = os.environ.get("TSBENCH_ARCHIVE")
         self._given = [Path(one).expanduser() for one in (folder, environment) if one]
+        self._own = {one.name: one for one in own}
+        self._progress = progress
 
     @property
     def home(self) -> Path:
@@ -66,20 +75,25 @@ class Archive:
         found: dict[str, Path] = {}
         for folder in self.folders:
             for path in folder.iterdir() if folder.is_dir() else ():
-                if path.name not in found and all(file.is_file() for file in _files(path)):
+                if path.name not in found and all(file.is_file() for file in ts_files(path)):
                     found[path.name] = path
-        found = {name: path for name, path in found.items() if is_labelled(_files(path)[0])}
+        found = {name: path for name, path in found.items() if is_labelled(ts_files(path)[0])}
         return dict(sorted(found.items()))
 
     def locate(self, name: str) -> Path | None:
         """The folder of a data set at hand, or None.
 
         Raises:
-            DataError: the folder is there but one of its two files is not.
+            DataError: the name is none, or the folder is there but one of its two files is not.
         """
+        if not _NAME.fullmatch(name):
+            raise DataError(
+                f"{name!r} is no name of a data set: it may hold letters, digits, '-', '_' and '.', "
+                "and must begin with a letter or digit"
+            )
         for folder in self.folders:
             path = folder / name
-            missing = [file for file in _files(path) if not file.is_file()]
+            missing = [file for file in ts_files(path) if not file.is_file()]
             if not missing:
                 return path
             if len(missing) == 1:
@@ -95,41 +109,29 @@ class Archive:
         if path := self.locate(name):
             return path
         try:
-            return self._download(name)
+            if self.home.is_dir() and not is_writable(self.home):
+                raise PermissionError(13, "its permissions forbid it")
+            return download(name, self.home, self._progress)
         except (DataError, OSError) as error:
-            reason = error if isinstance(error, DataError) else f"{self.home} cannot be written: {_cause(error)}"
-            close = get_close_matches(name, list(self.names()), n=3)
-            hint = f" Names close to it, at hand: {', '.join(close)}." if close else ""
+            reason = error if isinstance(error, DataError) else f"{self.home} cannot be written: {cause_of(error)}"
             raise DataError(
                 f"data set {name!r} is not at hand and could not be downloaded ({reason}). "
                 f"Put {name}_TRAIN.ts and {name}_TEST.ts into {self.home / name}, or name another folder by "
-                f"`archive:` in the recipe or TSBENCH_ARCHIVE.{hint}"
+                f"`archive:` in the recipe or TSBENCH_ARCHIVE.{self._at_hand(name)}"
             ) from None
 
-    def _download(self, name: str) -> Path:
-        """Fetches a data set into `home` from the first of sktime's mirrors that has it whole.
-
-        Raises:
-            DataError: none has; gives each mirror's reason.
-            OSError: nothing can be written there.
-        """
-        from sktime.datasets._data_io import CLASSIF_URLS
-
-        place = next(folder for folder in (self.home, *self.home.parents) if folder.is_dir())
-        reasons = {}
-        with tempfile.TemporaryDirectory(dir=place, prefix=".download-") as folder, _socket_timeout():
-            for mirror in CLASSIF_URLS:
-                try:
-                    arrived = _fetch(f"{mirror}/{name}.zip", Path(folder) / name)
-                except Exception as error:  # whatever the mirror's failure happens to be
-                    reasons[urlsplit(mirror).hostname] = _cause(error).replace(f"{folder}/{name}/", "")
-                    continue
-                target = self.home / name
-                self.home.mkdir(parents=True, exist_ok=True)
-                if not target.exists():
-                    shutil.move(arrived, target)
-                return target
-        raise DataError("; ".join(f"{host}: {reason}" for host, reason in reasons.items()))
+    def _at_hand(self, name: str) -> str:
+        """What there is in its place."""
+        at_hand = self.names()
+        if close := get_close_matches(name, list(at_hand), n=3):
+            return f" Names close to it, at hand: {', '.join(close)}."
+        known = get_close_matches(name, list(catalogue()), n=3) if name not in catalogue() else []
+        hint = f" Names close to it, in the catalogue: {', '.join(known)}." if known else ""
+        counts: dict[Path, int] = {}
+        for path in at_hand.values():
+            counts[path.parent] = counts.get(path.parent, 0) + 1
+        where = ", ".join(f"{count} in {folder}" for folder, count in counts.items())
+        return f"{hint} At hand: {where} (`tsbench datasets` lists them)."
 
     def describe(self, name: str) -> Description | None:
         """Sizes of a data set at hand; None where it is not one for classification.
@@ -138,9 +140,9 @@ class Archive:
             DataError: a file of it is broken.
         """
         folder = self.locate(name)
-        if folder is None or not is_labelled(_files(folder)[0]):
+        if folder is None or not is_labelled(ts_files(folder)[0]):
             return None
-        train, test = (read_ts(file).collection for file in _files(folder))
+        train, test = (file.collection for file, _ in map(self._read, ts_files(folder)))
         lengths = np.concatenate([train.lengths, test.lengths])
         shortest, longest = int(lengths.min()), int(lengths.max())
         return Description(
@@ -149,27 +151,46 @@ class Archive:
             train.channels,
             str(longest) if shortest == longest else f"{shortest} to {longest}",
             len(train.classes),
-            "missing values" if any(np.isnan(one.values).any() for one in (train, test)) else "",
+            "missing values" if train.missing_values or test.missing_values else "",
         )
 
     def load(self, name: str) -> DataSet:
-        """Reads and checks a data set, in the archive's own split.
+        """Reads and checks a data set, in the archive's own split; a second time from arrays that are kept.
 
         Raises:
-            DataError: with file, line and case, where a file is broken or holds what no classifier can be trained on.
+            DataError: with file, line and case, where a file is broken or holds what no classifier can be trained on,
+                or where a file is another than it was when it was first read.
         """
+        if name in self._own:
+            return load_own(self._own[name])
         folder = self.obtain(name)
-        train, test = (read_ts(file) for file in _files(folder))
-        _check_finite(train)
-        _check_finite(test)
-        _check_labels(train, test)
-        if train.collection.channels != test.collection.channels:
-            raise DataError(
-                f"{test.place(0)} has {test.collection.channels} channels, "
-                f"the training file's cases have {train.collection.channels}"
-            )
-        digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in _files(folder)}
+        (train, one), (test, other) = map(self._read, ts_files(folder))
+        cache = self.cache(folder)
+        if not cache.passed(one, other):
+            check_set(train, test)
+            cache.note_passed(one, other)
+        digests = {file.path.name: digest for file, digest in ((train, one), (test, other))}
         return DataSet(name, train.collection, test.collection, source=str(folder), files=digests)
+
+    def cache(self, folder: Path) -> Cache:
+        """Where what is read from a data set's folder is kept."""
+        archive = folder.parent
+        return Cache(user_cache() if archive == _shipped() else place_for(archive))
+
+    def _read(self, path: Path) -> tuple[CaseFile, str]:
+        """The cases of a file, and its SHA-256."""
+        cache = self.cache(path.parent)
+        digest = cache.digest(path, _refuse_change)
+        return cache.read(path, digest, "ts", read_ts), digest
+
+
+def _refuse_change(before: Seen, sha256: str) -> None:
+    path = Path(before.path)
+    raise DataError(
+        f"{path}: the file has changed since it was first read: its SHA-256 was {before.sha256[:16]}..., and is now "
+        f"{sha256[:16]}...; fetch the data set again, or if the change is meant, run "
+        f"`tsbench datasets verify --accept {path.parent.name}`"
+    )
 
 
 def _shipped() -> Path:
@@ -178,77 +199,3 @@ def _shipped() -> Path:
     assert spec is not None
     assert spec.submodule_search_locations is not None
     return Path(spec.submodule_search_locations[0]) / "datasets" / "data"
-
-
-def _files(folder: Path) -> tuple[Path, Path]:
-    return folder / f"{folder.name}_TRAIN.ts", folder / f"{folder.name}_TEST.ts"
-
-
-def _fetch(url: str, folder: Path) -> Path:
-    """Unpacks one mirror's zip file and reads what it holds; sktime's loaders would stop at the first mirror's failure.
-
-    Raises:
-        DataError: it is not a data set that can be read.
-        Exception: whatever sktime's downloader raises.
-    """
-    from sktime.datasets._dataset_downloader import URLDownloader
-
-    URLDownloader(url).download(folder.parent, force_download=True)
-    for file in _files(folder):
-        if not file.is_file():
-            raise DataError(f"the download holds no {file.name}")
-        read_ts(file)
-    return folder
-
-
-def _cause(error: BaseException) -> str:
-    """What lies beneath an error, in a few words, such as `Connection refused` or `File is not a zip file`."""
-    while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
-        error = inner
-    text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else text[:157] + "..."
-
-
-@contextmanager
-def _socket_timeout() -> Iterator[None]:
-    """Sktime's download sets no time-out of its own."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _check_finite(file: TsFile) -> None:
-    """Infinite values are never right; missing ones are where the header announces them."""
-    cases = file.collection
-    wrong = np.isinf(cases.values) if file.missing else ~np.isfinite(cases.values)
-    if not wrong.any():
-        return
-    case, channel, step = (int(index) for index in np.argwhere(wrong)[0])
-    others = int(wrong.any(axis=(1, 2)).sum()) - 1
-    cases_have = "case has" if others == 1 else "cases have"
-    missing = np.isnan(cases.values[case, channel, step])
-    raise DataError(
-        f"{file.place(case)}, channel {channel + 1}, time step {step + 1}: "
-        f"the value is {'missing (NaN)' if missing else 'infinite'}"
-        + (f", and {others} other {cases_have} such values" if others else "")
-        + "; fill such values in, or leave the case out"
-        + (", or if they are meant, say so in the header: @missing true" if missing else "")
-    )
-
-
-def _check_labels(train: TsFile, test: TsFile) -> None:
-    classes = train.collection.classes
-    if len(classes) < 2:
-        raise DataError(
-            f"{train.place(0)}: all {len(train.collection)} training cases have the one label {str(classes[0])!r}; "
-            "classification needs at least two classes"
-        )
-    unknown = ~np.isin(test.collection.labels, classes)
-    if unknown.any():
-        case = int(np.argmax(unknown))
-        raise DataError(
-            f"{test.place(case)} has the label {str(test.collection.labels[case])!r}, which no training case has"
-        )

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Collection", "DataSet", "TrainingSet"]
+from tsbench.errors import DataError
+
+__all__ = ["AT_ONCE", "Collection", "DataSet", "TrainingSet", "parts"]
+
+AT_ONCE = 2**20
+"""Values that are worked on at once, so that a memory-mapped collection is never copied whole."""
+
+
+def parts(cases: int, values_per_case: int) -> Iterator[slice]:
+    """Slices of cases, each of at most `AT_ONCE` values; a single one for all but large collections."""
+    step = max(1, AT_ONCE // max(1, values_per_case))
+    for start in range(0, cases, step):
+        yield slice(start, min(start + step, cases))
 
 
 @dataclass(frozen=True)
@@ -19,11 +36,15 @@ class Collection:
         values: shape (cases, channels, longest length); steps past a case's own length are 0, missing values NaN.
         lengths: shape (cases,), the true length of each case in time steps.
         labels: shape (cases,), texts.
+        groups: shape (cases,), texts: what each case was taken from, where cases of one group must not be parted.
+        stored: the folder that `save` wrote the arrays to, where they are memory maps of it.
     """
 
     values: NDArray[np.floating]
     lengths: NDArray[np.int64]
     labels: NDArray[np.str_]
+    groups: NDArray[np.str_] | None = None
+    stored: Path | None = field(default=None, init=False, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,7 +67,7 @@ class Collection:
     @property
     def missing_values(self) -> bool:
         """Whether a value is missing."""
-        return bool(np.isnan(self.values).any())
+        return any(bool(np.isnan(self.values[part]).any()) for part in self.parts())
 
     @property
     def classes(self) -> NDArray[np.str_]:
@@ -55,7 +76,12 @@ class Collection:
 
     def subset(self, indices: NDArray[np.integer]) -> Collection:
         """The cases at some indices, as long as the longest of the whole collection."""
-        return Collection(self.values[indices], self.lengths[indices], self.labels[indices])
+        groups = None if self.groups is None else self.groups[indices]
+        return Collection(self.values[indices], self.lengths[indices], self.labels[indices], groups)
+
+    def parts(self) -> Iterator[slice]:
+        """Slices of the cases that are small enough to be worked on at once."""
+        return parts(len(self), self.channels * self.length)
 
     def cases(self) -> list[NDArray[np.floating]]:
         """Each case by itself, of shape (channels, its own length)."""
@@ -64,9 +90,62 @@ class Collection:
     def digest(self) -> str:
         """SHA-256 of shapes, values, lengths and labels, in hexadecimal."""
         sha = hashlib.sha256(repr((self.values.shape, list(map(str, self.labels)))).encode())
-        sha.update(np.ascontiguousarray(self.values, dtype="<f8").tobytes())
-        sha.update(np.ascontiguousarray(self.lengths, dtype="<i8").tobytes())
+        for part in self.parts():
+            sha.update(np.ascontiguousarray(self.values[part], dtype="<f8").data)
+        sha.update(np.ascontiguousarray(self.lengths, dtype="<i8").data)
         return sha.hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Writes the arrays into a folder, for `load`; memory maps of another folder become hard links to its files."""
+        for name in ("values", "lengths", "labels", "groups"):
+            array = getattr(self, name)
+            if array is not None:
+                _save(folder / f"{name}.npy", array, self.stored)
+
+    @classmethod
+    def load(cls, folder: Path) -> Collection:
+        """The arrays that `save` wrote, as memory maps, which all processes share.
+
+        A write to them changes no file and is seen by nobody else; compiled code takes them as it takes any array.
+
+        Raises:
+            OSError: a file is not there.
+            ValueError: a file is not whole.
+        """
+        names = [name for name in ("values", "lengths", "labels", "groups") if (folder / f"{name}.npy").exists()]
+        arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False).view(np.ndarray) for name in names
+        }
+        cases = cls(arrays["values"], arrays["lengths"], arrays["labels"], arrays.get("groups"))
+        object.__setattr__(cases, "stored", folder)  # not an argument, so that no copy with other values inherits it
+        return cases
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is memory-mapped goes to another process by its place, not by its content."""
+        if self.stored is not None:
+            return _load, (self.stored,)
+        return Collection, (self.values, self.lengths, self.labels, self.groups)
+
+
+def _save(target: Path, array: NDArray[Any], stored: Path | None) -> None:
+    if stored is not None:
+        try:
+            os.link(stored / target.name, target)
+            return
+        except OSError:  # on another file system, or on one without hard links
+            with (stored / target.name).open("rb") as source, target.open("wb") as copy:
+                shutil.copyfileobj(source, copy)
+            return
+    np.save(target, array)
+
+
+def _load(folder: Path) -> Collection:
+    try:
+        return Collection.load(folder)
+    except (OSError, ValueError, KeyError):
+        raise DataError(
+            f"{folder}: the cases that were kept here are gone or damaged; run the same command again"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -86,7 +165,7 @@ class DataSet:
         train: the training cases.
         test: the test cases; only what scores the chosen models may look at them.
         resample: 0 for the archive's own split, r > 0 for the r-th stratified resample.
-        source: the folder that the files came from.
+        source: the folder, or for own data the file, that the cases came from.
         files: SHA-256 of each file, by its name.
     """
 

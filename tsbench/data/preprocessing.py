@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.data.collection import Collection
+from tsbench.data.collection import Collection, parts
 from tsbench.recipe.schema import PreprocessingConfig
 
 __all__ = ["Preprocessing"]
@@ -15,14 +16,15 @@ __all__ = ["Preprocessing"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """A fitted filling of missing values (NaN) and normalisation, `(x - mean) / scale`; padded steps stay 0.
+    """A fitted filling of missing values (NaN), resampling and normalisation, `(x - mean) / scale`.
 
     Attributes:
         normalise: `channel`, `case` or `none`.
         mean: shape (channels,), of the values that are there.
         scale: shape (channels,), standard deviations; see `_scale` for a constant channel; used by `channel`.
-        missing: `linear`, `forward` or `mean`.
+        missing: `linear`, `forward`, `mean` or `none`.
         marked: the channels of which a further channel tells where values are missing.
+        length: time steps that every case is resampled to; 0 where each keeps its own, and padded steps stay 0.
     """
 
     normalise: str
@@ -30,50 +32,111 @@ class Preprocessing:
     scale: NDArray[np.float64]
     missing: str = "linear"
     marked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    length: int = 0
 
     @classmethod
-    def fit(cls, cases: Collection, config: PreprocessingConfig) -> Preprocessing:
-        """Takes each channel's mean and standard deviation over all values of the training cases that are there."""
-        absent = np.isnan(cases.values)
-        mean, deviation = (one.reshape(-1) for one in _moments(cases.values, _valid(cases) & ~absent, (0, 2)))
-        marked = np.flatnonzero(absent.any(axis=(0, 2))) if config.mark_missing else np.zeros(0, dtype=np.int64)
-        return cls(config.normalise, mean, _scale(deviation, np.abs(mean)), config.missing, marked)
+    def fit(
+        cls, cases: Collection, config: PreprocessingConfig, indices: NDArray[np.int64] | None = None
+    ) -> Preprocessing:
+        """Takes each channel's mean and standard deviation over all values of the training cases that are there.
+
+        Args:
+            cases: the training cases, or a collection of which they are a part.
+            config: the `preprocessing` part of a recipe.
+            indices: of the training cases among `cases`; None for all. A memory map is then not copied.
+        """
+        mean, deviation, missing = _channel_moments(cases, indices)
+        mark = config.mark_missing or config.missing == "none"
+        marked = np.flatnonzero(missing) if mark else np.zeros(0, dtype=np.int64)
+        lengths = cases.lengths if indices is None else cases.lengths[indices]
+        scale = _scale(deviation, np.abs(mean))
+        return cls(config.normalise, mean, scale, config.missing, marked, _common_length(lengths, config.length))
 
     @property
     def channels(self) -> int:
         """Channels of what `apply` gives."""
         return len(self.mean) + len(self.marked)
 
+    def lengths(self, cases: Collection) -> NDArray[np.int64]:
+        """The lengths of what `apply` gives, shape (cases,)."""
+        return np.full(len(cases), self.length, dtype=np.int64) if self.length else cases.lengths
+
+    def steps(self, cases: Collection) -> int:
+        """The time steps of what `apply` gives."""
+        return self.length or cases.length
+
     def apply(self, cases: Collection) -> NDArray[np.float32]:
-        """The normalised series, shape (cases, self.channels, longest length).
+        """The normalised series, shape (cases, self.channels, self.steps(cases)).
 
         What float32 cannot hold becomes its largest. Statistics and differences are in float64. A channel of which a
-        case has no value at all becomes the training mean, or with `case` the case's own, which is 0.
+        case has no value at all becomes the training mean, or with `case` the case's own, which is 0. With missing
+        values left out (`none`), they are 0 after the normalisation.
         """
-        valid = _valid(cases)
-        absent = np.isnan(cases.values)
-        values = _filled(cases, self.missing) if absent.any() else cases.values
-        values = np.where(np.isnan(values), self.mean[:, None], values)
+        result = np.empty((len(cases), self.channels, self.steps(cases)), dtype=np.float32)
+        for part in parts(len(cases), cases.channels * max(cases.length, self.length)):
+            result[part] = self._apply(cases.values[part], cases.lengths[part])
+        return result
+
+    def _apply(self, given: NDArray[np.floating], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        absent = np.isnan(given)
+        values = _filled(given, lengths, self.missing) if absent.any() and self.missing != "none" else given
+        if self.length:
+            values, absent, lengths = self._resampled(values, absent, lengths)
+        valid = _valid(lengths, values.shape[2])
+        if self.missing == "none":
+            there = valid & ~np.isnan(values)
+        else:
+            values, there = np.where(np.isnan(values), self.mean[:, None], values), valid
         with np.errstate(over="ignore"):
             if self.normalise == "channel":
                 values = (values - self.mean[:, None]) / self.scale[:, None]
             elif self.normalise == "case":
-                mean, deviation = _moments(values, valid, 2)
+                mean, deviation = _moments(values, there, 2)
                 values = (values - mean) / _scale(deviation, np.abs(mean))
         largest = np.finfo(np.float32).max
-        values = np.where(valid, values, 0).clip(-largest, largest).astype(np.float32)
+        values = np.where(there, values, 0).clip(-largest, largest).astype(np.float32)
         if not len(self.marked):
             return values
         return np.concatenate([values, absent[:, self.marked].astype(np.float32)], axis=1)
 
+    def _resampled(
+        self, values: NDArray[np.floating], absent: NDArray[np.bool_], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+        """Every case on `self.length` steps, evenly spread from its first to its last, values along straight lines.
 
-def _filled(cases: Collection, how: str) -> NDArray[np.float64]:
+        A new step between a value and a missing one is missing.
+        """
+        new = np.empty((len(values), values.shape[1], self.length))
+        gaps = np.zeros(new.shape, dtype=bool)
+        for length in np.unique(lengths):
+            cases = np.flatnonzero(lengths == length)
+            place = np.linspace(0, length - 1, self.length)
+            below = np.floor(place).astype(np.int64)
+            above = np.minimum(below + 1, length - 1)
+            share = place - below
+            low, high = (values[cases][:, :, one].astype(np.float64) for one in (below, above))
+            new[cases] = np.where(share == 0, low, low + (high - low) * share)
+            gaps[cases] = absent[cases][:, :, below] | ((share > 0) & absent[cases][:, :, above])
+        return new, gaps, np.full(len(values), self.length, dtype=np.int64)
+
+
+def _common_length(lengths: NDArray[np.int64], wanted: int | str) -> int:
+    """The number of time steps to resample to, at least 2; 0 where each case keeps its own."""
+    if wanted == "keep":
+        return 0
+    if isinstance(wanted, int):
+        return wanted
+    share = {"shortest": 0.0, "median": 0.5, "longest": 1.0}[wanted]
+    return max(2, round(float(np.quantile(lengths, share))))
+
+
+def _filled(given: NDArray[np.floating], lengths: NDArray[np.int64], how: str) -> NDArray[np.float64]:
     """The values with missing ones filled in from their own case and channel; a channel without any value stays NaN."""
-    values = cases.values.astype(np.float64)
+    values = given.astype(np.float64)
     if how == "mean":
         return values
     for case, channel in np.argwhere(np.isnan(values).any(axis=2)):
-        series = values[case, channel, : cases.lengths[case]]  # a view
+        series = values[case, channel, : lengths[case]]  # a view
         there = np.flatnonzero(~np.isnan(series))
         if not len(there):
             continue
@@ -85,9 +148,39 @@ def _filled(cases: Collection, how: str) -> NDArray[np.float64]:
     return values
 
 
-def _valid(cases: Collection) -> NDArray[np.bool_]:
-    """Shape (cases, 1, longest length): which steps lie within the case's own length."""
-    return (np.arange(cases.length) < cases.lengths[:, None])[:, None, :]
+def _valid(lengths: NDArray[np.int64], steps: int) -> NDArray[np.bool_]:
+    """Shape (cases, 1, steps): which steps lie within the case's own length."""
+    return (np.arange(steps) < lengths[:, None])[:, None, :]
+
+
+def _channel_moments(
+    cases: Collection, indices: NDArray[np.int64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Each channel's mean, standard deviation and whether it lacks values, a part of the cases at a time."""
+    gathered = list(_part_moments(cases, indices))
+    if len(gathered) == 1:
+        return gathered[0][1:]
+    counts, means, deviations = (np.stack([part[index] for part in gathered]) for index in range(3))
+    missing = np.logical_or.reduce([part[3] for part in gathered])
+    # The moments of the whole from those of its parts, see Chan, Golub and LeVeque 1983.
+    shares = counts / counts.sum(axis=0).clip(min=1)
+    mean = (shares * means).sum(axis=0)
+    variance = (shares * (deviations**2 + (means - mean) ** 2)).sum(axis=0)
+    return mean, np.sqrt(variance), missing
+
+
+def _part_moments(
+    cases: Collection, indices: NDArray[np.int64] | None
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]]:
+    """Of each part: for each channel its values that are there, their mean and deviation, and whether some lack."""
+    count = len(cases) if indices is None else len(indices)
+    for part in parts(count, cases.channels * cases.length):
+        chosen = part if indices is None else indices[part]
+        values = cases.values[chosen]
+        absent = np.isnan(values)
+        there = _valid(cases.lengths[chosen], cases.length) & ~absent
+        mean, deviation = (one.reshape(-1) for one in _moments(values, there, (0, 2)))
+        yield there.sum(axis=(0, 2)).astype(np.float64), mean, deviation, absent.any(axis=(0, 2))
 
 
 def _moments(

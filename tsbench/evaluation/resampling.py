@@ -9,24 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.data.collection import Collection, DataSet
+from tsbench.data.splitting import split_cases
 from tsbench.errors import DataError
+from tsbench.recipe.schema import SplitConfig
 
-__all__ = ["Fold", "resample", "stratified_folds"]
+__all__ = ["Fold", "fraction_of", "held_out_fold", "resample", "stratified_folds"]
 
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Indices of the cases to train on, and of those to validate on."""
 
 
-def stratified_folds(labels: NDArray[np.str_], folds: int, seed: int) -> list[Fold]:
+def stratified_folds(
+    labels: NDArray[np.str_], folds: int, seed: int, groups: NDArray[np.str_] | None = None
+) -> list[Fold]:
     """Shuffled cross-validation folds that keep each class's share.
 
-    Where a class has fewer cases than folds are asked for, there are as many folds as its cases, and at least two. A
-    class of one case is always trained on and never validated on.
+    Where a class has fewer cases (or comes from fewer groups) than folds are asked for, there are as many folds as its
+    cases, and at least two. A class of one case, or of one group, is always trained on and never validated on.
 
     Args:
         labels: shape (cases,).
         folds: at least 2.
         seed: of the shuffle.
+        groups: shape (cases,): cases of one group are never on both sides; None where each stands for itself.
 
     Returns:
         For each fold the training and validation indices, sorted. Each case of a class of two or more is validated
@@ -37,8 +42,10 @@ def stratified_folds(labels: NDArray[np.str_], folds: int, seed: int) -> list[Fo
         UserWarning: a class has a single case.
 
     Raises:
-        DataError: every class has a single case.
+        DataError: every class has a single case, or a single group.
     """
+    if groups is not None:
+        return _grouped_folds(labels, folds, seed, groups)
     from sklearn.model_selection import StratifiedKFold
 
     classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -64,17 +71,109 @@ def stratified_folds(labels: NDArray[np.str_], folds: int, seed: int) -> list[Fo
     ]
 
 
+def _grouped_folds(labels: NDArray[np.str_], folds: int, seed: int, groups: NDArray[np.str_]) -> list[Fold]:
+    """Folds of whole groups; a class that all stands in one validation part leaves it, as nothing else teaches it."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    names = np.unique(groups)
+    if len(names) < 2:
+        raise DataError(f"all training cases are of one group, {str(names[0])!r}: there is nothing to validate on")
+    if len(names) < folds:
+        warnings.warn(f"{len(names)} folds in place of {folds}: there are {len(names)} groups", stacklevel=3)
+        folds = len(names)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a class with fewer cases than folds
+        parted = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups))
+    found: list[Fold] = []
+    untaught: set[str] = set()
+    for train, validation in parted:
+        taught = np.isin(labels[validation], labels[train])
+        untaught |= set(map(str, labels[validation][~taught]))
+        if taught.any():
+            found.append((train, validation[taught]))
+    if not found:
+        raise DataError("each class comes from a single group: there is nothing to validate on")
+    if untaught:
+        listed = ", ".join(map(repr, sorted(untaught)))
+        warnings.warn(
+            f"classes that come from a single group ({listed}) are not validated on where that group is held out",
+            stacklevel=3,
+        )
+    return found
+
+
+def held_out_fold(
+    labels: NDArray[np.str_], share: float, seed: int, groups: NDArray[np.str_] | None = None
+) -> list[Fold]:
+    """A single fold, which validates on a stratified share of the cases; for sets too large to train on several times.
+
+    Args:
+        labels: shape (cases,).
+        share: of the cases to validate on.
+        seed: of the draw.
+        groups: shape (cases,): cases of one group are never on both sides.
+
+    Raises:
+        DataError: there are too few cases or groups.
+    """
+    if groups is None:
+        labels = _singles_joined(labels)
+    train, validation = split_cases(labels, groups, SplitConfig(test_size=share, seed=seed))
+    taught = np.isin(labels[validation], labels[train])
+    return [(train, validation[taught])]
+
+
+def fraction_of(
+    labels: NDArray[np.str_], share: float, seed: int, groups: NDArray[np.str_] | None = None
+) -> NDArray[np.int64]:
+    """Indices, sorted, of a stratified share of the cases, at least two of each class that has as many; whole groups.
+
+    Raises:
+        DataError: there are too few groups.
+    """
+    if share == 1:
+        return np.arange(len(labels))
+    if groups is not None:
+        left_out, _ = split_cases(labels, groups, SplitConfig(test_size=1 - share, seed=seed))
+        return left_out
+    random = np.random.default_rng(seed)
+    kept = []
+    for label in np.unique(labels):
+        cases = np.flatnonzero(labels == label)
+        count = min(len(cases), max(2, round(share * len(cases))))
+        kept.append(random.choice(cases, count, replace=False))
+    return np.sort(np.concatenate(kept))
+
+
+def _singles_joined(labels: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Classes of a single case as one class, which scikit-learn can stratify."""
+    _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    single = counts[inverse] == 1
+    if not single.any():
+        return labels
+    largest = labels[np.argmax(counts[inverse])]
+    return np.where(single, largest, labels)
+
+
 def resample(dataset: DataSet, number: int) -> DataSet:
     """The archive's split for 0; else the stratified re-draw that the field's newer published figures use.
 
     Train and test cases are pooled and drawn anew with each class's training count kept, by aeon's
-    `stratified_resample_data` with the resample's number as its seed.
+    `stratified_resample_data` with the resample's number as its seed. Where cases have groups, whole groups are drawn.
 
     Raises:
-        DataError: a class has no test case.
+        DataError: a class has no test case, or there are too few groups.
     """
     if number == 0:
         return dataset
+    pooled = _pool(dataset.train, dataset.test)
+    if pooled.groups is not None:
+        share = len(dataset.test) / len(pooled)
+        split = SplitConfig(test_size=share, seed=number)
+        try:
+            train, test = split_cases(pooled.labels, pooled.groups, split)
+        except DataError as error:
+            raise DataError(f"{dataset.name}, resample {number}: {error}") from None
+        return _parted(dataset, pooled, train, test, number)
     if untested := sorted(set(dataset.train.labels) - set(dataset.test.labels)):
         raise DataError(
             f"{dataset.name}: class {str(untested[0])!r} has no test case, and the field's resamples are defined only "
@@ -83,7 +182,12 @@ def resample(dataset: DataSet, number: int) -> DataSet:
     from aeon.benchmarking.resampling import stratified_resample_data_indices
 
     train, test = stratified_resample_data_indices(dataset.train.labels, dataset.test.labels, random_state=number)
-    pooled = _pool(dataset.train, dataset.test)
+    return _parted(dataset, pooled, train, test, number)
+
+
+def _parted(
+    dataset: DataSet, pooled: Collection, train: NDArray[np.int64], test: NDArray[np.int64], number: int
+) -> DataSet:
     return replace(dataset, train=_trimmed(pooled.subset(train)), test=_trimmed(pooled.subset(test)), resample=number)
 
 
@@ -95,8 +199,12 @@ def _trimmed(cases: Collection) -> Collection:
 def _pool(first: Collection, second: Collection) -> Collection:
     longest = max(first.length, second.length)
     padded = [np.pad(one.values, ((0, 0), (0, 0), (0, longest - one.length))) for one in (first, second)]
+    groups = None
+    if first.groups is not None and second.groups is not None:
+        groups = np.concatenate([first.groups, second.groups])
     return Collection(
         np.concatenate(padded),
         np.concatenate([first.lengths, second.lengths]),
         np.concatenate([first.labels, second.labels]),
+        groups,
     )

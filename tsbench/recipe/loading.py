@@ -17,7 +17,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from tsbench.errors import RecipeError
-from tsbench.recipe.schema import HyperparameterConfig, Recipe
+from tsbench.recipe.schema import HyperparameterConfig, OwnDataConfig, Recipe, SelectionConfig, SplitConfig
 from tsbench.recipe.sentences import sentence, shown
 from tsbench.recipe.space import DEFAULT_SPACE, Space, describe, label, leaves, never_active, parse_space
 
@@ -261,7 +261,7 @@ def _validate(tree: dict[str, Any], report: _Report, baselines: Collection[str] 
             if one["type"] == "too_short" and one["input"]:
                 continue  # its items are wrong, and pydantic counts the right ones alone
             path = _existing(one["loc"], tree, one["type"])
-            report.add(path, sentence(one, _siblings(path)))
+            report.add(path, sentence(one, _siblings(path, one["loc"])))
         return None
 
 
@@ -278,8 +278,14 @@ def _existing(loc: tuple[str | int, ...], tree: Any, kind: str) -> Path_:
     return tuple(path)
 
 
-def _siblings(path: Path_) -> list[str]:
-    """The keys that the schema allows where the last part of the path stands."""
+def _siblings(path: Path_, loc: tuple[str | int, ...]) -> list[str]:
+    """The keys that the schema allows where a path's last part stands; pydantic's `loc` names a union's member."""
+    if path[:1] == ("datasets",) and len(loc) > 2:
+        known: dict[str, type[BaseModel]] = {"own": OwnDataConfig, "selection": SelectionConfig}
+        entry = known.get(str(loc[2]))
+        if entry is not None and loc[3:4] == ("split",) and len(loc) > 4:
+            entry = SplitConfig
+        return list(entry.model_fields) if entry else []
     model: Any = Recipe
     for part in path[:-1]:
         info = model.model_fields.get(part) if isinstance(part, str) else None

@@ -5,7 +5,7 @@ They stand here, free of torch, so that a recipe is checked without importing wh
 
 from __future__ import annotations
 
-__all__ = ["FEATURES"]
+__all__ = ["COLLECTIONS", "FEATURES"]
 
 FEATURES = {
     "minirocket": "tsbench.nn.features.minirocket:MiniRocket",
@@ -13,3 +13,14 @@ FEATURES = {
     "statistics": "tsbench.nn.features.statistics:Statistics",
 }
 """Feature blocks (row N21): a new one is a file in `tsbench/nn/features` and a line here."""
+
+COLLECTIONS: dict[str, dict[str, str | bool]] = {
+    "ucr": {"archive": "ucr"},
+    "ucr-128": {"archive": "ucr"},
+    "ucr-112": {"archive": "ucr", "regular": True},
+    "ucr-85": {"archive": "ucr", "ucr_2015": True},
+    "uea": {"archive": "uea"},
+    "uea-30": {"archive": "uea"},
+    "uea-26": {"archive": "uea", "regular": True},
+}
+"""Collections of data sets, as the literature counts them; regular ones have equal lengths and no missing values."""

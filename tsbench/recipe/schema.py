@@ -17,14 +17,17 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PlainSerializer,
+    Tag,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from tsbench.recipe.names import FEATURES
+from tsbench.recipe.names import COLLECTIONS, FEATURES
 from tsbench.recipe.presets import PRESETS, Preset
 from tsbench.recipe.sentences import shown
 
@@ -39,10 +42,13 @@ __all__ = [
     "HeadConfig",
     "HyperparameterConfig",
     "ModelConfig",
+    "OwnDataConfig",
     "PreprocessingConfig",
     "Recipe",
     "SearchConfig",
+    "SelectionConfig",
     "Settings",
+    "SplitConfig",
     "StemConfig",
     "TrackingConfig",
     "TrainingConfig",
@@ -118,6 +124,15 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _length(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= _LARGEST
+    if whole or value in ("keep", "shortest", "median", "longest"):
+        return value
+    raise _wrong(
+        f"expected keep, shortest, median, longest or a whole number of at least 2 time steps, got {shown(value)}"
+    )
+
+
 def _kernel(value: Any) -> Any:
     whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST
     if whole or (isinstance(value, float) and 0 < value < 1):
@@ -160,7 +175,6 @@ Baseline = Annotated[str, AfterValidator(_known_baseline)]
 PositiveInt = Annotated[int, Field(ge=1, le=_LARGEST)]
 Kernel = Annotated[int | float, BeforeValidator(_kernel, json_schema_input_type=int | float)]
 Feature = Annotated[str, AfterValidator(_known_feature)]
-Names = Annotated[tuple[Identifier, ...], Field(strict=False), AfterValidator(_distinct)]
 
 
 def _is_group(annotation: Any) -> bool:
@@ -349,12 +363,21 @@ class PreprocessingConfig(Settings):
         "channel",
         description="z-normalise by each channel's training statistics, or each case by its own, or not",
     )
-    missing: Literal["linear", "forward", "mean"] = Field(
+    missing: Literal["linear", "forward", "mean", "none"] = Field(
         "linear",
-        description="missing values become the line between their neighbours, the value before, or the training mean",
+        description="missing values become the line between their neighbours, the value before, or the training mean; "
+        "none leaves them out of all statistics, as 0 with a channel that marks them",
     )
     mark_missing: bool = Field(
         False, description="add a channel that is 1 where a value was missing, for each channel that has such"
+    )
+    length: Annotated[
+        int | Literal["keep", "shortest", "median", "longest"],
+        BeforeValidator(_length, json_schema_input_type=int | Literal["keep", "shortest", "median", "longest"]),
+    ] = Field(
+        "keep",
+        description="keep each case's own, padded and masked; or resample all cases, along straight lines, to the "
+        "shortest, median or longest training case's, or to a number of time steps",
     )
 
 
@@ -376,6 +399,13 @@ class SearchConfig(Settings):
     sampler: Literal["tpe", "random"] = Field("tpe", description="Optuna's sampler")
     pruner: Literal["median", "none"] = Field("median", description="Optuna's pruner; it sees the mean over the folds")
     folds: int = Field(3, ge=2, le=_LARGEST, description="stratified cross-validation folds of the train cases")
+    holdout_above: PositiveInt = Field(
+        5000, description="with more train cases than this, one held-out part of them takes the place of the folds"
+    )
+    holdout_share: float = Field(0.2, gt=0, lt=1, description="share of the train cases in the held-out part")
+    fraction: float = Field(
+        1.0, gt=0, le=1, description="share of the train cases, stratified, that trials see; the refit sees all of them"
+    )
     metric: Metric = Field("accuracy", description="what the search improves")
     seed: int = Field(0, ge=0, lt=2**32, description="seed of folds, sampler and networks")
     concurrency: AutoOrCount = Field(
@@ -383,6 +413,116 @@ class SearchConfig(Settings):
         description="trials in flight at most; a trial is chosen by the results of those at least this many before it, "
         "so that figures do not depend on which worker is faster; auto: twice the workers, at least 4",
     )
+
+
+class SplitConfig(Settings):
+    """How the cases of one file are parted into train and test."""
+
+    test_size: float = Field(0.3, gt=0, lt=1, description="share of the cases, or of the groups' cases, to test on")
+    stratify: bool = Field(True, description="keep each class's share in both parts")
+    group: str | None = Field(
+        None, description="column (long) or array (npz: groups) of groups, such as machines, that are never parted"
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="of the draw")
+
+
+class OwnDataConfig(Settings):
+    """Data of your own: a train and a test file, or one file that is split."""
+
+    name: Identifier = Field(description="what the data set is called in MLflow and tables")
+    train: str | None = Field(None, description="file of the training cases; relative to the current folder")
+    test: str | None = Field(None, description="file of the test cases")
+    file: str | None = Field(None, description="file of all cases, in place of train and test; see split")
+    format: Literal["auto", "ts", "arff", "ucr", "npz", "long"] = Field(
+        "auto", description="auto goes by the suffix: .ts, .arff, .tsv and .txt (ucr), .npz, .csv and .parquet (long)"
+    )
+    case: str = Field("case", description="long: column that tells the cases apart")
+    time: str | None = Field(None, description="long: column that orders a case's rows; null: they are in order")
+    label: str = Field("label", description="long: column of the class")
+    channels: Annotated[tuple[str, ...] | None, Field(strict=False)] = Field(
+        None, description="long: columns of values; null: all that are nothing else"
+    )
+    group: str | None = Field(None, description="as split.group, for a train and a test file")
+    split: SplitConfig = Field(default_factory=SplitConfig, description="of `file` into train and test")
+
+    @model_validator(mode="after")
+    def _files_are_given(self) -> OwnDataConfig:
+        if self.file is not None and (self.train or self.test):
+            raise _wrong("expected `file` alone, or `train` and `test`, got both")
+        if self.file is None and not (self.train and self.test):
+            missing = " and ".join(key for key in ("train", "test") if getattr(self, key) is None)
+            raise _wrong(f"expected `train` and `test`, or `file` and `split`; there is no {missing}")
+        if self.file is None and self.split != SplitConfig():
+            raise _wrong(
+                "`split` is for one `file`; with `train` and `test` leave it out, and write `group` beside them"
+            )
+        return self
+
+    @property
+    def grouping(self) -> str | None:
+        """The column or array of groups, wherever it was given."""
+        return self.split.group or self.group
+
+
+class SelectionConfig(Settings):
+    """A collection, or names with * and ?, narrowed by the catalogue's facts."""
+
+    collection: str = Field(description=f"one of {', '.join(COLLECTIONS)}, or a name with * or ?")
+    univariate: bool | None = Field(None, description="true: one channel, false: several")
+    equal_length: bool | None = Field(None, description="whether all cases have the same length")
+    missing_values: bool | None = Field(None, description="whether values are missing")
+    max_cases: PositiveInt | None = Field(None, description="training cases at most")
+    min_cases: PositiveInt | None = Field(None, description="training cases at least")
+    max_length: PositiveInt | None = Field(None, description="time steps of the longest case at most")
+    min_length: PositiveInt | None = Field(None, description="time steps of the shortest case at least")
+    max_channels: PositiveInt | None = Field(None, description="channels at most")
+    max_classes: PositiveInt | None = Field(None, description="classes at most")
+    domains: Annotated[tuple[str, ...], Field(strict=False)] = Field((), description="kinds of data, such as ECG")
+    exclude: Annotated[tuple[str, ...], Field(strict=False)] = Field((), description="names, or patterns with * and ?")
+
+    @field_validator("collection")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value in COLLECTIONS or set(value) & set("*?"):
+            return value
+        known = list(COLLECTIONS)
+        raise PydanticCustomError("unknown_name", "unknown collection", {"what": "collection", "known": known})
+
+
+def _data_set(value: str) -> str:
+    """A name, a collection's, or a pattern; what looks like a collection must be one."""
+    if value in COLLECTIONS:
+        return value
+    if re.fullmatch(r"(ucr|uea)-?\d*", value):
+        known = list(COLLECTIONS)
+        raise PydanticCustomError("unknown_name", "unknown collection", {"what": "collection", "known": known})
+    _identifier(re.sub(r"[*?]", "x", value))
+    return value
+
+
+def _kind_of_data(value: Any) -> str:
+    if isinstance(value, SelectionConfig) or (isinstance(value, Mapping) and "collection" in value):
+        return "selection"
+    return "own" if isinstance(value, Mapping | OwnDataConfig) else "name"
+
+
+DataEntry = Annotated[
+    Annotated[Annotated[str, AfterValidator(_data_set)], Tag("name")]
+    | Annotated[SelectionConfig, Tag("selection")]
+    | Annotated[OwnDataConfig, Tag("own")],
+    Discriminator(_kind_of_data),
+]
+
+
+def _entry_list(value: Any) -> Any:
+    """`datasets: ucr-112` is a list of one."""
+    return [value] if isinstance(value, str | Mapping) else value
+
+
+def _named_once(entries: tuple[Any, ...]) -> tuple[Any, ...]:
+    names = [entry.name if isinstance(entry, OwnDataConfig) else entry for entry in entries]
+    _distinct(tuple(name for name in names if isinstance(name, str)))
+    return entries
 
 
 class EvaluationConfig(Settings):
@@ -412,7 +552,16 @@ class Recipe(HyperparameterConfig):
     """One piece of work: data sets, the network and its search, baselines, and where the records go."""
 
     name: Identifier = Field(description="name of the recipe, and of the MLflow experiment")
-    datasets: Annotated[Names, Field(min_length=1, description="names of UCR or UEA data sets")]
+    datasets: Annotated[
+        tuple[DataEntry, ...],
+        Field(
+            strict=False,
+            min_length=1,
+            description="names of UCR or UEA data sets, collections (ucr-112), patterns (Gun*), filters, or own files",
+        ),
+        BeforeValidator(_entry_list),
+        AfterValidator(_named_once),
+    ]
     archive: str | None = Field(
         None, description="folder of data sets, looked into first; relative to the current folder"
     )

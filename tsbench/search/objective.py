@@ -49,9 +49,9 @@ class _FoldJob:
         train_part, validation_part = (training.cases.subset(indices) for indices in fold)
         prepared = Preprocessing.fit(train_part, preprocessing.preprocessing)
         classes = train_part.classes
-        series = Series(prepared.apply(train_part), train_part.lengths)
+        series = Series(prepared.apply(train_part), prepared.lengths(train_part))
         job = Job(series, encode(train_part.labels, classes), len(classes), seed)
-        validation = Series(prepared.apply(validation_part), validation_part.lengths)
+        validation = Series(prepared.apply(validation_part), prepared.lengths(validation_part))
         return cls(job, classes, validation, validation_part.labels)
 
     def probabilities(self) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tsbench.data.collection import Collection, TrainingSet
 from tsbench.errors import SearchError
 from tsbench.evaluation.metrics import MAXIMISED
-from tsbench.evaluation.resampling import Fold, stratified_folds
+from tsbench.evaluation.resampling import Fold, fraction_of, held_out_fold, stratified_folds
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Space, describe, parse_space
 from tsbench.search.sampling import Suggester
@@ -57,8 +57,20 @@ def study_seed(search: SearchConfig, resample: int) -> int:
 
 
 def folds_of(training: TrainingSet, search: SearchConfig, seed: int) -> list[Fold]:
-    """The folds that every trial of a study, and every baseline beside it, is scored on."""
-    return stratified_folds(training.cases.labels, search.folds, derive_seed(seed, 0))
+    """The folds that every trial of a study, and every baseline beside it, is scored on.
+
+    They index all training cases; with `search.fraction` they hold a share of them, and above `search.holdout_above`
+    there is a single one.
+    """
+    labels, groups = training.cases.labels, training.cases.groups
+    seed = derive_seed(seed, 0)
+    chosen = fraction_of(labels, search.fraction, seed, groups)
+    labels, groups = labels[chosen], None if groups is None else groups[chosen]
+    if len(chosen) > search.holdout_above:
+        folds = held_out_fold(labels, search.holdout_share, seed, groups)
+    else:
+        folds = stratified_folds(labels, search.folds, seed, groups)
+    return [(chosen[train], chosen[validation]) for train, validation in folds]
 
 
 @dataclass(frozen=True)
@@ -169,8 +181,7 @@ class Study:
             meaning: see `meaning_of`.
         """
         folder.mkdir(parents=True)
-        for name in ("values", "lengths", "labels"):
-            np.save(folder / f"{name}.npy", getattr(training.cases, name))
+        training.cases.save(folder)
         study = cls(folder, spec)
         optuna.create_study(storage=study.storage, study_name=OPTUNA_NAME, direction=spec.direction)
         # Written last: a folder without it was not finished and is made anew.
@@ -221,9 +232,7 @@ class Study:
     @cached_property
     def training(self) -> TrainingSet:
         """The training cases, as memory maps."""
-        values = np.load(self.folder / "values.npy", mmap_mode="r")
-        lengths, labels = (np.load(self.folder / f"{name}.npy") for name in ("lengths", "labels"))
-        return TrainingSet(self.spec.dataset, Collection(values, lengths, labels))
+        return TrainingSet(self.spec.dataset, Collection.load(self.folder))
 
     def trials(self) -> list[FrozenTrial]:
         """All trials by number."""

@@ -13,27 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.data.collection import Collection
+from tsbench.data.formats.case_file import CaseFile, collect, read_text
+from tsbench.data.formats.numbers import read_numbers
 from tsbench.errors import DataError
 
-__all__ = ["TsFile", "is_labelled", "read_ts"]
-
-
-@dataclass(frozen=True)
-class TsFile:
-    """The cases of one .ts file, and the line that each stands on, for messages about a case.
-
-    `missing` is what the header says: whether there may be missing values (`@missing true`).
-    """
-
-    path: Path
-    collection: Collection
-    lines: tuple[int, ...]
-    missing: bool = False
-
-    def place(self, case: int) -> str:
-        """`file:line: case n`, both counted from 1; `case` counts from 0."""
-        return f"{self.path}:{self.lines[case]}: case {case + 1}"
+__all__ = ["is_labelled", "read_ts"]
 
 
 @dataclass
@@ -48,7 +32,7 @@ class _Header:
     missing: bool = False
 
 
-def read_ts(path: Path) -> TsFile:
+def read_ts(path: Path) -> CaseFile:
     """Reads a .ts file of labelled cases.
 
     Args:
@@ -60,26 +44,20 @@ def read_ts(path: Path) -> TsFile:
     Raises:
         DataError: names the file and, where there is one, the line and case at fault.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if not text.strip():
-        raise DataError(f"{path}: the file is empty; remove it, or fetch it again")
-    lines = text.removesuffix("\n").split("\n")  # `splitlines` would end a line at a form feed too
+    lines = read_text(path).removesuffix("\n").split("\n")  # `splitlines` would end a line at a form feed too
     header, first = _read_header(path, lines)
-    cases: list[list[NDArray[np.float64]]] = []
+    cases: list[NDArray[np.float64]] = []
     labels: list[str] = []
     numbers: list[int] = []
     for number, line in enumerate(lines[first:], first + 1):
         if line := line.strip():
-            channels, label = _read_case(f"{path}:{number}: case {len(cases) + 1}", line, header)
-            cases.append(channels)
+            case, label = _read_case(f"{path}:{number}: case {len(cases) + 1}", line, header)
+            cases.append(case)
             labels.append(label)
             numbers.append(number)
     if not cases:
         raise DataError(f"{path}:{len(lines)}: there are no cases after @data; is the file cut short?")
-    return TsFile(path, _collect(cases, labels), tuple(numbers), header.missing)
+    return CaseFile(path, collect(cases, labels), np.array(numbers), header.missing)
 
 
 def is_labelled(path: Path) -> bool:
@@ -133,7 +111,7 @@ def _count(path: Path, number: int, key: str, text: str) -> int:
     return count
 
 
-def _read_case(place: str, line: str, header: _Header) -> tuple[list[NDArray[np.float64]], str]:
+def _read_case(place: str, line: str, header: _Header) -> tuple[NDArray[np.float64], str]:
     *texts, label = line.split(":")
     label = label.strip()
     if not texts:
@@ -149,7 +127,7 @@ def _read_case(place: str, line: str, header: _Header) -> tuple[list[NDArray[np.
         header.channels = len(texts)
     if len(texts) != header.channels:
         raise DataError(f"{place} has {len(texts)} channels, the header or the first case says {header.channels}")
-    channels = [_read_channel(place, number, text) for number, text in enumerate(texts, 1)]
+    channels = [read_numbers(place, text, number) for number, text in enumerate(texts, 1)]
     lengths = {len(channel) for channel in channels}
     if len(lengths) > 1:
         raise DataError(f"{place} has channels of different lengths: {', '.join(map(str, sorted(lengths)))}")
@@ -160,39 +138,4 @@ def _read_case(place: str, line: str, header: _Header) -> tuple[list[NDArray[np.
         )
     if header.equal_length and header.length is None:
         header.length, header.length_by = length, "@equalLength (by the first case)"
-    return channels, label
-
-
-def _read_channel(place: str, number: int, text: str) -> NDArray[np.float64]:
-    values = text.split(",")
-    try:
-        if _is_plain(text):
-            return np.array(values, dtype=np.float64)
-    except ValueError:
-        pass  # a missing value, or what is no number at all
-    return np.array([_read_value(place, number, step, value) for step, value in enumerate(values, 1)])
-
-
-def _is_plain(text: str) -> bool:
-    """Python takes `1_0` and the digits of other scripts for numbers; nobody else does."""
-    return text.isascii() and "_" not in text
-
-
-def _read_value(place: str, channel: int, step: int, text: str) -> float:
-    text = text.strip()
-    if text in ("?", "NaN"):
-        return float("nan")
-    with suppress(ValueError):
-        if _is_plain(text):
-            return float(text)
-    raise DataError(f"{place}, channel {channel}, time step {step}: {text[:30]!r} is not a number")
-
-
-def _collect(cases: list[list[NDArray[np.float64]]], labels: list[str]) -> Collection:
-    channels = max(len(case) for case in cases)
-    lengths = np.array([len(case[0]) for case in cases], dtype=np.int64)
-    values = np.zeros((len(cases), channels, int(lengths.max())))
-    for index, case in enumerate(cases):
-        for channel, series in enumerate(case):
-            values[index, channel, : len(series)] = series
-    return Collection(values, lengths, np.array(labels))
+    return np.stack(channels), label

@@ -1,0 +1,203 @@
+"""Keeps what has been read: a file's SHA-256 by its size and time, and its cases as memory-mapped arrays.
+
+<root>/seen/<name>.json      SHA-256, size and time of change of a file when it was last read whole
+<root>/parsed/<key>/         the cases of a file by its digest: *.npy, and about.json
+<root>/checked/<key>         the checks of a train and a test file together were passed
+
+All of it may be removed at any time, except that `seen` then forgets which files were ever changed. Any number of
+processes may write at once: everything is written beside its place and moved there whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from platformdirs import user_cache_path
+
+from tsbench.data.collection import Collection
+from tsbench.data.formats import CaseFile
+from tsbench.errors import DataError
+
+__all__ = ["Cache", "Seen", "is_writable", "place_for", "user_cache"]
+
+FORMAT = 1
+"""Version of the parsed arrays; a change of any reader's results raises it."""
+
+
+def user_cache() -> Path:
+    """The folder that TSBENCH_CACHE names, else the user's cache folder."""
+    given = os.environ.get("TSBENCH_CACHE")
+    return Path(given).expanduser().absolute() if given else user_cache_path("tsbench")
+
+
+def place_for(archive: Path) -> Path:
+    """Where to keep what is read from an archive: `.tsbench` in it, or the user's cache where it cannot be written."""
+    if os.environ.get("TSBENCH_CACHE") or not is_writable(archive):
+        return user_cache()
+    return archive / ".tsbench"
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether a folder may be written; one whose mode forbids it is left alone by root too, whom nothing would stop."""
+    with suppress(OSError):
+        return bool(folder.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)) and os.access(folder, os.W_OK)
+    return False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A file as it was when it was last read whole."""
+
+    path: str
+    sha256: str
+    size: int
+    modified: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path, sha256: str = "") -> Seen:
+        """The file as it is now."""
+        about = path.stat()
+        return cls(str(path), sha256, about.st_size, about.st_mtime_ns, about.st_ino)
+
+
+class Cache:
+    """What has been read, in one folder; see the module.
+
+    Args:
+        root: the folder, made when something is written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def digest(self, path: Path, changed: Callable[[Seen, str], None] | None = None) -> str:
+        """SHA-256 of a file, which is read only where its size, time of change or inode are new.
+
+        Args:
+            path: of the file.
+            changed: called with the former record and the new digest where the content is another than when it was
+                last read; may raise, and then the record stays.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        try:
+            now, before = Seen.of(path), self.seen(path)
+            if before is not None and before == Seen(str(path), before.sha256, now.size, now.modified, now.inode):
+                return before.sha256
+            sha256 = self.sha256(path)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        if before is not None and before.sha256 != sha256 and changed is not None:
+            changed(before, sha256)
+        self.record(path, Seen(str(path), sha256, now.size, now.modified, now.inode))
+        return sha256
+
+    @staticmethod
+    def sha256(path: Path) -> str:
+        """SHA-256 of a file as it is now."""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def seen(self, path: Path) -> Seen | None:
+        """The record of a file; None where there is none that can be read."""
+        with suppress(OSError, ValueError, TypeError):
+            return Seen(**{**json.loads(self._seen(path).read_text(encoding="utf-8")), "path": str(path)})
+        return None
+
+    def record(self, path: Path, seen: Seen) -> None:
+        """Notes a file as it was when it was read."""
+        with suppress(OSError):  # a cache that cannot be written spares no work, and does no harm
+            self._write(self._seen(path), json.dumps(asdict(seen)))
+
+    def forget(self, path: Path) -> None:
+        """Removes the record of a file, so that the next reading is the first."""
+        self._seen(path).unlink(missing_ok=True)
+
+    def _seen(self, path: Path) -> Path:
+        # An archive may be moved with its records, so within it files go by their place in it.
+        beside = self.root.parent
+        name = path.relative_to(beside).as_posix() if path.is_relative_to(beside) else str(path)
+        return self.root / "seen" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
+
+    def read(self, path: Path, digest: str, how: str, reader: Callable[[Path], CaseFile]) -> CaseFile:
+        """The cases of a file, as memory-mapped arrays wherever they can be kept.
+
+        Args:
+            path: of the file.
+            digest: its SHA-256.
+            how: what the result depends on besides: the reader's name and its options.
+            reader: reads the file where its cases are not kept yet.
+
+        Raises:
+            DataError: the reader's.
+        """
+        folder = self.root / "parsed" / _key(str(FORMAT), how, digest)
+        if (kept := _load(folder, path)) is not None:
+            return kept
+        file = reader(path)
+        try:
+            self._keep(folder, file)
+        except OSError:  # no place to keep them; they stay in memory
+            return file
+        return _load(folder, path) or file
+
+    def _keep(self, folder: Path, file: CaseFile) -> None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+        try:
+            file.collection.save(scratch)
+            np.save(scratch / "lines.npy", file.lines)
+            about = {"missing": file.missing, "files": {one.name: one.stat().st_size for one in scratch.iterdir()}}
+            (scratch / "about.json").write_text(json.dumps(about), encoding="utf-8")
+            scratch.chmod(0o755)
+            try:
+                scratch.rename(folder)
+            except OSError:  # another process was faster, or what stands there is damaged
+                if _load(folder, file.path) is None:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    scratch.rename(folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def passed(self, *digests: str) -> bool:
+        """Whether `note_passed` was called with these digests."""
+        return (self.root / "checked" / _key(str(FORMAT), *digests)).exists()
+
+    def note_passed(self, *digests: str) -> None:
+        """Notes that files of these digests have passed the checks that they must pass together."""
+        with suppress(OSError):
+            self._write(self.root / "checked" / _key(str(FORMAT), *digests), "")
+
+    @staticmethod
+    def _write(path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}-{os.getpid()}-{os.urandom(4).hex()}")
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(path)
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
+
+
+def _load(folder: Path, path: Path) -> CaseFile | None:
+    """What is kept in a folder; None where it is not there, or not whole."""
+    with suppress(OSError, ValueError, KeyError):
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        if any((folder / name).stat().st_size != size for name, size in about["files"].items()):
+            return None
+        lines = np.load(folder / "lines.npy", allow_pickle=False)
+        return CaseFile(path, Collection.load(folder), lines, about["missing"])
+    return None

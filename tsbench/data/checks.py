@@ -1,0 +1,84 @@
+"""What a train and a test file must hold for a classifier to be trained on them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tsbench.data.formats import CaseFile
+from tsbench.errors import DataError
+
+__all__ = ["check_finite", "check_set"]
+
+
+def check_set(train: CaseFile, test: CaseFile) -> None:
+    """Refuses what no classifier can be trained on or scored by.
+
+    Raises:
+        DataError: infinite values, missing ones that the header does not announce, labels that training cases do not
+            have, a single class, other channels, or a group on both sides; with file, line and case.
+    """
+    check_finite(train)
+    check_finite(test)
+    _check_labels(train, test)
+    if train.collection.channels != test.collection.channels:
+        raise DataError(
+            f"{test.place(0)} has {test.collection.channels} channels, "
+            f"the training file's cases have {train.collection.channels}"
+        )
+    _check_groups(train, test)
+
+
+def check_finite(file: CaseFile) -> None:
+    """Infinite values are never right; missing ones are where the header announces them.
+
+    Raises:
+        DataError: names the first such value.
+    """
+    cases = file.collection
+    wrong = np.zeros(len(cases), dtype=bool)
+    for part in cases.parts():
+        values = cases.values[part]
+        wrong[part] = (np.isinf(values) if file.missing else ~np.isfinite(values)).any(axis=(1, 2))
+    if not wrong.any():
+        return
+    case = int(np.argmax(wrong))
+    values = cases.values[case]
+    channel, step = (int(one) for one in np.argwhere(np.isinf(values) if file.missing else ~np.isfinite(values))[0])
+    others = int(wrong.sum()) - 1
+    cases_have = "case has" if others == 1 else "cases have"
+    missing = np.isnan(values[channel, step])
+    raise DataError(
+        f"{file.place(case)}, channel {channel + 1}, time step {step + 1}: "
+        f"the value is {'missing (NaN)' if missing else 'infinite'}"
+        + (f", and {others} other {cases_have} such values" if others else "")
+        + "; fill such values in, or leave the case out"
+        + (", or if they are meant, say so in the header: @missing true" if missing else "")
+    )
+
+
+def _check_labels(train: CaseFile, test: CaseFile) -> None:
+    classes = train.collection.classes
+    if len(classes) < 2:
+        raise DataError(
+            f"{train.place(0)}: all {len(train.collection)} training cases have the one label {str(classes[0])!r}; "
+            "classification needs at least two classes"
+        )
+    unknown = ~np.isin(test.collection.labels, classes)
+    if unknown.any():
+        case = int(np.argmax(unknown))
+        raise DataError(
+            f"{test.place(case)} has the label {str(test.collection.labels[case])!r}, which no training case has"
+        )
+
+
+def _check_groups(train: CaseFile, test: CaseFile) -> None:
+    one, other = train.collection.groups, test.collection.groups
+    if one is None or other is None:
+        return
+    both = np.isin(other, one)
+    if both.any():
+        case = int(np.argmax(both))
+        raise DataError(
+            f"{test.place(case)} is of group {str(other[case])!r}, which has training cases too; "
+            "a group must be on one side, or its test cases are no test"
+        )

@@ -1,0 +1,159 @@
+"""Downloads data sets by sktime's downloader, into a temporary place from which they are moved when they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from tsbench.data.cache import user_cache
+from tsbench.data.formats import read_ts
+from tsbench.errors import DataError
+
+__all__ = ["TIMEOUT", "Progress", "cause_of", "download", "ts_files"]
+
+TIMEOUT = 30.0
+"""Seconds that a download may stand still."""
+
+EVERY = 0.2  # seconds between two reports of progress
+
+Progress = Callable[[str, int], None]
+"""Called with a data set's name and the bytes that have arrived."""
+
+
+def ts_files(folder: Path) -> tuple[Path, Path]:
+    """Where a data set's train and test file stand in its folder."""
+    return folder / f"{folder.name}_TRAIN.ts", folder / f"{folder.name}_TEST.ts"
+
+
+def download(name: str, home: Path, progress: Progress | None = None) -> Path:
+    """Fetches a data set into `home/name` from the first of sktime's mirrors that has it whole.
+
+    Another process that wants the same one waits, and then finds it there.
+
+    Args:
+        name: a data set's name, checked by the caller.
+        home: the archive's folder.
+        progress: told of the bytes as they arrive.
+
+    Raises:
+        DataError: no mirror has it; gives each mirror's reason.
+        OSError: nothing can be written there.
+    """
+    target = home / name
+    with _only_one(target):
+        if all(file.is_file() for file in ts_files(target)):
+            return target
+        return _download(name, target, progress)
+
+
+@contextmanager
+def _only_one(target: Path) -> Iterator[None]:
+    locks = user_cache() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{hashlib.sha256(str(target).encode()).hexdigest()[:32]}.lock"):
+        yield
+
+
+def _download(name: str, target: Path, progress: Progress | None) -> Path:
+    from sktime.datasets._data_io import CLASSIF_URLS
+
+    home = target.parent
+    place = next(folder for folder in (home, *home.parents) if folder.is_dir())
+    reasons = {}
+    with tempfile.TemporaryDirectory(dir=place, prefix=".download-") as text, _sktime_within(Path(text)):
+        folder = Path(text)
+        for mirror in CLASSIF_URLS:
+            try:
+                with _reported(name, folder, progress):
+                    arrived = _fetch(f"{mirror}/{name}.zip", folder / name)
+            except Exception as error:  # whatever the mirror's failure happens to be
+                reasons[urlsplit(mirror).hostname] = cause_of(error).replace(f"{folder}/{name}/", "")
+                continue
+            home.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                whole = folder / "whole"  # the two files alone, whatever else the zip file held
+                whole.mkdir()
+                for file in ts_files(arrived):
+                    shutil.move(file, whole / file.name)
+                whole.rename(target)
+            return target
+    raise DataError("; ".join(f"{host}: {reason}" for host, reason in reasons.items()))
+
+
+def _fetch(url: str, folder: Path) -> Path:
+    """Unpacks one mirror's zip file and reads what it holds; sktime's loaders would stop at the first mirror's failure.
+
+    Raises:
+        DataError: it is not a data set that can be read.
+        Exception: whatever sktime's downloader raises.
+    """
+    from sktime.datasets._dataset_downloader import URLDownloader
+
+    URLDownloader(url).download(folder.parent, force_download=True)
+    for file in ts_files(folder):
+        if not file.is_file() or file.is_symlink():
+            raise DataError(f"the download holds no {file.name}")
+        read_ts(file)
+    return folder
+
+
+def cause_of(error: BaseException) -> str:
+    """What lies beneath an error, in a few words, such as `Connection refused` or `File is not a zip file`."""
+    while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = inner
+    text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
+@contextmanager
+def _sktime_within(folder: Path) -> Iterator[None]:
+    """Sktime's download sets no time-out, and leaves its zip file in the system's temporary folder when it fails."""
+    timeout, temporary = socket.getdefaulttimeout(), tempfile.tempdir
+    socket.setdefaulttimeout(TIMEOUT)
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(timeout)
+        tempfile.tempdir = temporary
+
+
+@contextmanager
+def _reported(name: str, folder: Path, progress: Progress | None) -> Iterator[None]:
+    """Tells what has arrived in a folder while sktime, which does not tell, downloads into it."""
+    if progress is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def watch(tell: Progress) -> None:
+        while not ended.wait(EVERY):
+            tell(name, _bytes_in(folder))
+
+    watcher = threading.Thread(target=watch, args=(progress,), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+        progress(name, _bytes_in(folder))
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:  # moved meanwhile
+            continue
+    return total

@@ -1,0 +1,75 @@
+"""What every reader gives: the cases of one file, and where in it each stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsbench.data.collection import Collection
+from tsbench.errors import DataError
+
+__all__ = ["CaseFile", "collect", "read_text", "trimmed"]
+
+
+@dataclass(frozen=True)
+class CaseFile:
+    """The cases of one file, and the line that each stands on, for messages about a case.
+
+    Attributes:
+        path: of the file.
+        collection: its cases.
+        lines: shape (cases,), counted from 1, or of no length where the format has no lines.
+        missing: whether there may be missing values; .ts files announce them (`@missing true`), others just have them.
+    """
+
+    path: Path
+    collection: Collection
+    lines: NDArray[np.int64]
+    missing: bool = False
+
+    def place(self, case: int) -> str:
+        """`file:line: case n`, both counted from 1; `case` counts from 0."""
+        line = f"{self.lines[case]}:" if len(self.lines) else ""
+        return f"{self.path}:{line} case {case + 1}"
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        DataError: it cannot be read, or is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    if not text.strip():
+        raise DataError(f"{path}: the file is empty; remove it, or fetch it again")
+    return text
+
+
+def collect(cases: Sequence[NDArray[np.float64]], labels: Sequence[str]) -> Collection:
+    """Cases of shape (channels, own length), padded with 0 to the longest."""
+    lengths = np.array([case.shape[1] for case in cases], dtype=np.int64)
+    values = np.zeros((len(cases), cases[0].shape[0], int(lengths.max())))
+    for index, case in enumerate(cases):
+        values[index, :, : case.shape[1]] = case
+    return Collection(values, lengths, np.array(labels))
+
+
+def trimmed(place: str, case: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A case without the missing values at its end, by which formats of fixed width pad shorter series.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    if not np.isnan(case[:, -1]).all():
+        return case
+    present = np.flatnonzero(~np.isnan(case).all(axis=0))
+    if not len(present):
+        raise DataError(f"{place} has no value at all; leave the case out")
+    return case[:, : present[-1] + 1]

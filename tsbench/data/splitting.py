@@ -1,0 +1,88 @@
+"""Parts cases into train and test, by class and by group."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsbench.errors import DataError
+from tsbench.recipe.schema import SplitConfig
+
+__all__ = ["split_cases"]
+
+TRIES = 50  # draws of groups, of which the one that is nearest to what is wanted is taken
+
+
+def split_cases(
+    labels: NDArray[np.str_], groups: NDArray[np.str_] | None, split: SplitConfig
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The indices of the training and the test cases, each sorted.
+
+    Without groups by scikit-learn's (stratified) shuffle split. With groups, which are never parted, the best of
+    several draws of groups: nearest in size, and with `stratify` in each class's share, to what is asked for.
+
+    Args:
+        labels: shape (cases,).
+        groups: shape (cases,), or None.
+        split: what is asked for.
+
+    Raises:
+        DataError: there are too few cases or groups, or no draw leaves each class a training case.
+    """
+    if groups is not None:
+        return _split_groups(labels, groups, split)
+    from sklearn.model_selection import train_test_split
+
+    try:
+        train, test = train_test_split(
+            np.arange(len(labels)),
+            test_size=split.test_size,
+            stratify=labels if split.stratify else None,
+            random_state=split.seed,
+        )
+    except ValueError as error:
+        raise DataError(f"the cases cannot be split: {str(error).rstrip('.')}") from None
+    return np.sort(train), np.sort(test)
+
+
+def _split_groups(
+    labels: NDArray[np.str_], groups: NDArray[np.str_], split: SplitConfig
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    names, group = np.unique(groups, return_inverse=True)
+    classes, label = np.unique(labels, return_inverse=True)
+    if len(names) < 2:
+        raise DataError(f"all cases are of one group, {str(names[0])!r}; it cannot be parted into train and test")
+    counts = np.zeros((len(names), len(classes)))  # cases of each group and class
+    np.add.at(counts, (group, label), 1)
+    if not split.stratify:
+        counts = counts.sum(axis=1, keepdims=True)
+    total = counts.sum(axis=0)
+    random = np.random.default_rng(split.seed)
+    best, least = None, np.inf
+    for _ in range(TRIES):
+        chosen = _draw(counts, split.test_size, random)
+        test = chosen[group]
+        if test.all() or not test.any() or len(np.unique(label[~test])) < len(classes):
+            continue
+        miss = float(np.abs(counts[chosen].sum(axis=0) / total - split.test_size).mean())
+        if miss < least:
+            best, least = test, miss
+    if best is None:
+        raise DataError(
+            f"no draw of whole groups leaves each class a training case ({len(names)} groups, {len(classes)} classes); "
+            "give more groups, a smaller test_size, or a train and a test file"
+        )
+    return np.flatnonzero(~best), np.flatnonzero(best)
+
+
+def _draw(counts: NDArray[np.float64], share: float, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Groups in random order, each taken for the test where it brings the classes' shares nearer to what is wanted."""
+    total = counts.sum(axis=0)
+    taken = np.zeros(counts.shape[1])
+    chosen = np.zeros(len(counts), dtype=bool)
+    for one in random.permutation(len(counts)):
+        before = np.abs(taken / total - share).sum()
+        if np.abs((taken + counts[one]) / total - share).sum() < before:
+            chosen[one] = True
+            taken += counts[one]
+    return chosen

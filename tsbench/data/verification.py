@@ -1,0 +1,93 @@
+"""Reads every file of a data set at hand anew, and compares it with what was recorded and with the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsbench.data.archive import Archive
+from tsbench.data.cache import Seen
+from tsbench.data.catalogue import catalogue
+from tsbench.data.checks import check_set
+from tsbench.data.download import ts_files
+from tsbench.data.formats import CaseFile, read_ts
+from tsbench.errors import DataError
+
+__all__ = ["Verdict", "verify"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a data set was found.
+
+    Attributes:
+        name: of the data set.
+        folder: where it stands.
+        problems: sentences; none where all is well.
+        news: files that were recorded for the first time, or anew.
+    """
+
+    name: str
+    folder: Path
+    problems: tuple[str, ...]
+    news: tuple[str, ...]
+
+
+def verify(archive: Archive, name: str, accept: bool = False) -> Verdict:
+    """Reads both files whole, whatever is kept of them.
+
+    Args:
+        archive: where the data set is looked for.
+        name: of the data set, which is at hand.
+        accept: record a file that has changed as it is now.
+
+    Raises:
+        DataError: the data set is not at hand.
+    """
+    folder = archive.locate(name)
+    if folder is None:
+        raise DataError(f"data set {name!r} is not at hand; `tsbench datasets download {name}` fetches it")
+    problems: list[str] = []
+    news: list[str] = []
+    files: list[CaseFile] = []
+    cache = archive.cache(folder)
+    for path in ts_files(folder):
+        sha256, before = cache.sha256(path), cache.seen(path)
+        if before is not None and before.sha256 != sha256 and not accept:
+            problems.append(
+                f"{path}: has changed since it was first read (SHA-256 {before.sha256[:16]}..., now {sha256[:16]}...)"
+            )
+        elif before is None or before.sha256 != sha256:
+            cache.record(path, Seen.of(path, sha256))
+            news.append(path.name)
+        try:
+            files.append(read_ts(path))
+        except DataError as error:
+            problems.append(str(error))
+    if len(files) == 2:
+        problems += _compared(name, *files)
+    return Verdict(name, folder, tuple(problems), tuple(news))
+
+
+def _compared(name: str, train: CaseFile, test: CaseFile) -> list[str]:
+    try:
+        check_set(train, test)
+    except DataError as error:
+        return [str(error)]
+    facts = catalogue().get(name)
+    if facts is None:
+        return []
+    one, other = train.collection, test.collection
+    longest = max(one.length, other.length)
+    found = {
+        "training cases": (len(one), facts.train),
+        "test cases": (len(other), facts.test),
+        "channels": (one.channels, facts.channels),
+        "classes": (len(one.classes), facts.classes),
+        "longest case in time steps": (longest, facts.longest),
+    }
+    return [
+        f"{train.path.parent}: {what}: {here} here, {there} in the catalogue"
+        for what, (here, there) in found.items()
+        if here != there
+    ]
