@@ -11,7 +11,7 @@ import pytest
 # One thread a process, as tsbench's own workers have: set before torch and numba are imported.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[variable] = "1"
-os.environ.pop("TSBENCH_ARCHIVE", None)
+REAL_ARCHIVE = os.environ.pop("TSBENCH_ARCHIVE", None)  # tests that need more than sktime ships ask for it
 os.environ["TSBENCH_CACHE"] = tempfile.mkdtemp(prefix="tsbench-cache-")  # no test reads or writes the user's own
 atexit.register(shutil.rmtree, os.environ["TSBENCH_CACHE"], ignore_errors=True)
 os.environ.pop("MLFLOW_TRACKING_URI", None)

@@ -1,11 +1,14 @@
 import hashlib
+import multiprocessing
 import socket
 import tempfile
 import threading
+import time
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -328,6 +331,66 @@ def test_a_download_waits_no_longer_than_its_time_out_and_puts_the_former_one_ba
         assert socket.getdefaulttimeout() == 77.0
     finally:
         socket.setdefaulttimeout(None)
+
+
+class _Counting(_Quiet):
+    """Answers slowly, and keeps count."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        time.sleep(0.3)
+        super().do_GET()
+
+
+def _obtain(archive, barrier, results):
+    barrier.wait()
+    results.put(str(Archive(archive).obtain("Far")))
+
+
+def test_processes_that_want_one_set_download_it_once(tmp_path, serve):
+    zipped(serve(_Counting) / "Far.zip", Far_TRAIN=TRAIN, Far_TEST=TEST)
+    _Counting.asked.clear()
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(3), context.Queue()
+    processes = [context.Process(target=_obtain, args=(tmp_path / "own", barrier, results)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    assert {results.get(timeout=60) for _ in processes} == {str(tmp_path / "own" / "Far")}
+    for process in processes:
+        process.join()
+    assert _Counting.asked == ["/Far.zip"]
+
+
+def test_progress_is_told_in_bytes(serve):
+    zipped(serve(_Counting) / "Far.zip", Far_TRAIN=TRAIN, Far_TEST=TEST)
+    told = []
+    Archive("own", progress=lambda name, count: told.append((name, count))).obtain("Far")
+    assert {name for name, _ in told} == {"Far"}
+    assert told[-1][1] >= len(TRAIN) + len(TEST)
+
+
+def test_of_a_download_the_two_files_alone_are_kept(tmp_path, serve):
+    zipped(serve() / "Far.zip", Far_TRAIN=TRAIN, Far_TEST=TEST, more="x", **{"../../escaped": "x", "/tmp/escaped": "x"})
+    folder = Archive("own").obtain("Far")
+    assert sorted(path.name for path in folder.iterdir()) == ["Far_TEST.ts", "Far_TRAIN.ts"]
+    assert not list(tmp_path.rglob("escaped*"))
+    assert not Path("/tmp/escaped.ts").exists()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "/etc", ".hidden", "..", "a b", ""])
+def test_a_name_that_could_be_a_path_is_refused(name):
+    for call in (Archive().locate, Archive().obtain, Archive().load, Archive().describe):
+        with pytest.raises(DataError, match="is no name of a data set: it may hold letters, digits"):
+            call(name)
+
+
+def test_an_archive_whose_permissions_forbid_it_is_not_written(tmp_path, serve):
+    zipped(serve() / "Far.zip", Far_TRAIN=TRAIN, Far_TEST=TEST)
+    (tmp_path / "own").mkdir(mode=0o555)
+    with pytest.raises(DataError, match=r"own cannot be written: its permissions forbid it"):
+        Archive(tmp_path / "own").obtain("Far")
 
 
 @pytest.mark.parametrize("trouble", ["broken", "truncated", "empty", "half", "unreadable", "absent", "short"])

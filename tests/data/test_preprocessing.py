@@ -229,3 +229,90 @@ def test_marked_missing_values_are_channels_of_their_own_where_training_cases_ha
 def test_padding_is_not_taken_for_missing_values():
     prepared = Preprocessing.fit(GAPPED, PreprocessingConfig(mark_missing=True))
     np.testing.assert_array_equal(prepared.apply(GAPPED)[1, :, 3:], 0)
+
+
+# --- a common length
+
+
+def prepared(cases, by=None, **config):
+    fitted = Preprocessing.fit(cases if by is None else by, PreprocessingConfig(**config))
+    return fitted, fitted.apply(cases)
+
+
+@pytest.mark.parametrize(("length", "steps"), [("shortest", 2), ("median", 10), ("longest", 20), (33, 33)])
+def test_cases_are_resampled_to_a_common_length_of_the_training_cases(length, steps):
+    fitted, values = prepared(UNEQUAL, normalise="none", length=length)
+    assert values.shape == (4, 2, steps)
+    assert fitted.steps(UNEQUAL) == steps
+    assert fitted.lengths(UNEQUAL).tolist() == [steps] * 4
+    for case, result in zip(UNEQUAL.cases(), values, strict=True):
+        place = np.linspace(0, case.shape[1] - 1, steps)
+        expected = [np.interp(place, np.arange(case.shape[1]), channel) for channel in case]
+        np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-5)
+
+
+def test_other_cases_get_the_training_cases_length():
+    fitted = Preprocessing.fit(EQUAL, PreprocessingConfig(length="median"))
+    assert fitted.apply(UNEQUAL).shape == (4, 2, 20)
+
+
+def test_kept_lengths_stay():
+    fitted, values = prepared(UNEQUAL, length="keep")
+    assert values.shape == UNEQUAL.values.shape
+    assert fitted.lengths(UNEQUAL).tolist() == UNEQUAL.lengths.tolist()
+
+
+def test_marks_of_missing_values_are_resampled_with_them():
+    values = np.array([[[0.0, 1, np.nan, 3]]])
+    cases = Collection(values, np.array([4]), np.array(["a"]))
+    _, result = prepared(cases, normalise="none", mark_missing=True, length=7)
+    np.testing.assert_allclose(result[0, 0], np.linspace(0, 3, 7))
+    np.testing.assert_array_equal(result[0, 1], [0, 0, 0, 1, 1, 1, 0])
+
+
+# --- missing values left out
+
+
+@pytest.mark.parametrize("normalise", ["channel", "case", "none"])
+@pytest.mark.parametrize("length", ["keep", 5])
+def test_missing_values_left_out_are_0_beside_their_mark_and_in_no_statistic(normalise, length):
+    values = RANDOM.normal(5, 3, (3, 2, 5))
+    values[1, 0, 2] = np.nan
+    cases = Collection(values, np.full(3, 5), np.array(["a", "b", "a"]))
+    fitted, result = prepared(cases, normalise=normalise, missing="none", length=length)
+    assert fitted.channels == 3
+    assert result[1, 0, 2] == 0
+    expected_mark = np.zeros((3, 5))
+    expected_mark[1, 2] = 1
+    np.testing.assert_array_equal(result[:, 2], expected_mark)
+    axis = {"channel": (0, 2), "case": 2, "none": None}[normalise]
+    mean, deviation = (0, 1) if axis is None else (f(values, axis=axis, keepdims=True) for f in (np.nanmean, np.nanstd))
+    expected = np.nan_to_num((values - mean) / deviation)
+    np.testing.assert_allclose(result[:, :2], expected, rtol=1e-5, atol=1e-6)
+
+
+# --- large collections, a part at a time
+
+
+@pytest.mark.parametrize("normalise", ["channel", "case", "none"])
+def test_parts_give_what_the_whole_gives(monkeypatch, normalise):
+    random = np.random.default_rng(1)
+    values = random.normal([[3.0], [1e6]], [[2.0], [1e-3]], (50, 2, 20))
+    values[7, 1, 3:9] = np.nan
+    cases = Collection(values, random.integers(1, 21, 50), np.array(["a", "b"] * 25))
+    whole, expected = prepared(cases, normalise=normalise, mark_missing=True)
+    monkeypatch.setattr("tsbench.data.collection.AT_ONCE", 130)
+    assert len(list(cases.parts())) > 10
+    parts, result = prepared(cases, normalise=normalise, mark_missing=True)
+    np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(parts.scale, whole.scale, rtol=1e-9)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_part_of_a_collection_is_fitted_without_a_copy_of_it():
+    indices = np.array([0, 2, 3])
+    config = PreprocessingConfig(length="median", mark_missing=True)
+    one, other = Preprocessing.fit(UNEQUAL, config, indices), Preprocessing.fit(UNEQUAL.subset(indices), config)
+    np.testing.assert_array_equal(one.mean, other.mean)
+    np.testing.assert_array_equal(one.scale, other.scale)
+    assert one.length == other.length

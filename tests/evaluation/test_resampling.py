@@ -8,7 +8,7 @@ from aeon.benchmarking.resampling import stratified_resample_data
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, DataSet
 from tsbench.errors import DataError
-from tsbench.evaluation.resampling import resample, stratified_folds
+from tsbench.evaluation.resampling import fraction_of, held_out_fold, resample, stratified_folds
 
 
 def labels_of(seed=0, **counts):
@@ -184,3 +184,102 @@ def test_a_class_without_test_cases_cannot_be_resampled():
 
     with pytest.raises(DataError, match=r"Odd: class 'c' has no test case, .* set evaluation.resamples to 1"):
         resample(DataSet("Odd", cases("aabbcc"), cases("aabbaa")), 1)
+
+
+# --- groups, which are never parted
+
+
+def grouped(seed, cases=90, groups=12, classes=3):
+    random = np.random.default_rng(seed)
+    return random.choice(list("abc")[:classes], cases), np.array(
+        [f"g{one}" for one in random.integers(groups, size=cases)]
+    )
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_group_is_on_both_sides_of_a_fold(folds, seed):
+    labels, groups = grouped(seed)
+    found = folds_of(labels, folds, seed, groups)
+    assert len(found) == folds
+    assert sorted(np.concatenate([validation for _, validation in found])) == list(range(len(labels)))
+    for train, validation in found:
+        assert not set(groups[train]) & set(groups[validation])
+        assert set(labels[validation]) <= set(labels[train])
+        assert len(train) + len(validation) == len(labels)
+
+
+def test_there_are_no_more_folds_than_groups():
+    labels, groups = np.array(list("abababab")), np.array(list("xxxxyyyy"))
+    with pytest.warns(UserWarning, match="2 folds in place of 5: there are 2 groups"):
+        assert len(stratified_folds(labels, 5, 0, groups)) == 2
+
+
+def test_a_class_of_a_single_group_is_not_validated_on_where_nothing_teaches_it():
+    labels, groups = np.array(list("ababababcc")), np.array(list("wwxxyyzzzz"))
+    with pytest.warns(UserWarning, match=r"classes that come from a single group \('c'\)"):
+        found = stratified_folds(labels, 2, 0, groups)
+    for train, validation in found:
+        assert not set(groups[train]) & set(groups[validation])
+        assert set(labels[validation]) <= set(labels[train])
+
+
+@pytest.mark.parametrize(("labels", "groups"), [("abab", "xxxx"), ("aabb", "xxyy")])
+def test_groups_that_leave_nothing_to_validate_on_are_refused(labels, groups):
+    with pytest.raises(DataError, match="there is nothing to validate on"), warnings.catch_warnings(action="ignore"):
+        stratified_folds(np.array(list(labels)), 2, 0, np.array(list(groups)))
+
+
+def test_resamples_draw_whole_groups():
+    labels, groups = grouped(1)
+    test = np.isin(groups, ["g0", "g1", "g2"])
+    values = np.arange(len(labels), dtype=float)[:, None, None]
+    cases = Collection(values, np.ones(len(labels), dtype=np.int64), labels, groups)
+    dataset = DataSet("own", cases.subset(np.flatnonzero(~test)), cases.subset(np.flatnonzero(test)))
+    drawn = [resample(dataset, number) for number in (1, 1, 2)]
+    for one in drawn:
+        assert not set(one.train.groups) & set(one.test.groups)
+        assert len(one.train) + len(one.test) == len(labels)
+    assert drawn[0].test.digest() == drawn[1].test.digest() != drawn[2].test.digest()
+
+
+# --- large sets
+
+
+@pytest.mark.parametrize("with_groups", [False, True])
+def test_one_held_out_part_takes_the_place_of_folds(with_groups):
+    labels, groups = grouped(2, cases=400, groups=40)
+    ((train, validation),) = held_out_fold(labels, 0.2, 5, groups if with_groups else None)
+    assert sorted([*train, *validation]) == list(range(400))
+    assert abs(len(validation) - 80) <= (25 if with_groups else 0)
+    assert not with_groups or not set(groups[train]) & set(groups[validation])
+    for label in "abc":
+        share = (labels[validation] == label).sum() / (labels == label).sum()
+        assert abs(share - 0.2) < (0.1 if with_groups else 0.02)
+
+
+def test_a_class_of_one_case_is_not_held_out_alone():
+    labels = np.array(["a"] * 30 + ["b"] * 30 + ["c"])
+    ((train, validation),) = held_out_fold(labels, 0.2, 0)
+    assert set(labels[validation]) <= set(labels[train])
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_a_fraction_keeps_each_classs_share_and_two_cases_at_least(share):
+    labels = labels_of(a=100, b=40, c=3, d=1)
+    chosen = fraction_of(labels, share, 7)
+    assert chosen.tolist() == sorted(set(chosen.tolist()))
+    counts = Counter(labels[chosen])
+    assert counts == {"a": 100 * share, "b": 40 * share, "c": 2, "d": 1}
+    assert fraction_of(labels, share, 7).tolist() == chosen.tolist() != fraction_of(labels, share, 8).tolist()
+
+
+def test_the_whole_is_a_fraction_too():
+    assert fraction_of(labels_of(a=3, b=2), 1.0, 0).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_fraction_takes_whole_groups():
+    labels, groups = grouped(3, cases=300, groups=30)
+    chosen = fraction_of(labels, 0.3, 1, groups)
+    assert 0.15 < len(chosen) / 300 < 0.45
+    assert not set(groups[chosen]) & set(np.delete(groups, chosen))

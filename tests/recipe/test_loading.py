@@ -6,7 +6,7 @@ import pytest
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import RecipeError
 from tsbench.recipe.loading import load_recipe
-from tsbench.recipe.schema import ModelConfig, SearchConfig
+from tsbench.recipe.schema import ModelConfig, Recipe, SearchConfig
 from tsbench.recipe.space import DEFAULT_SPACE, Choice, FloatRange
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -233,6 +233,62 @@ def test_a_recipe_name_that_could_be_a_path_is_refused(problems, name):
 )
 def test_the_data_sets_are_a_list_of_names(problems, value, sentence):
     assert problems(f"name: small\ndatasets: {value}\n") == [f"recipe.yaml:{sentence}"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "sentences"),
+    [
+        ("ucr-113", ["2:1 datasets: unknown collection 'ucr-113'; did you mean 'ucr-112'?"]),
+        ("[A, uae-26*]", []),
+        ("[{collection: ucr-84}]", ["2:13 datasets.0.collection: unknown collection 'ucr-84'; did you mean 'ucr-85'?"]),
+        (
+            "[{collection: ucr, max_lenght: 5}]",
+            ["2:30 datasets.0.max_lenght: unknown key; did you mean 'max_length'?"],
+        ),
+        ("[{name: p, file: a.csv, trian: b}]", ["2:35 datasets.0.trian: unknown key; did you mean 'train'?"]),
+        (
+            "[{name: p, file: a.csv, split: {test_sise: 0.1}}]",
+            ["2:43 datasets.0.split.test_sise: unknown key; did you mean 'test_size'?"],
+        ),
+        (
+            "[{name: p, file: a.csv, format: xls}]",
+            ["2:35 datasets.0.format: expected one of auto, ts, arff, ucr, npz, long, got 'xls'"],
+        ),
+        ("[{file: a.csv}]", ["2:12 datasets.0.name: this key is required"]),
+        (
+            "[{name: p, train: a.csv}]",
+            ["2:12 datasets.0: expected `train` and `test`, or `file` and `split`; there is no test"],
+        ),
+        (
+            "[{name: p, train: a.csv, test: b.csv, file: c.csv}]",
+            ["2:12 datasets.0: expected `file` alone, or `train` and `test`, got both"],
+        ),
+        (
+            "[{name: p, train: a, test: b, split: {group: g}}]",
+            [
+                "2:12 datasets.0: `split` is for one `file`; with `train` and `test` leave it out, and write `group` "
+                "beside them"
+            ],
+        ),
+        ("[A, {name: A, file: a.csv}]", ["2:1 datasets: named more than once: A"]),
+    ],
+)
+def test_own_data_collections_and_filters_are_checked_in_their_place(problems, load, entries, sentences):
+    text = f"name: small\ndatasets: {entries}\n"
+    if sentences:
+        assert problems(text) == [f"recipe.yaml:{one}" for one in sentences]
+    else:
+        assert load(text).recipe.datasets
+
+
+def test_a_resolved_recipe_with_own_data_is_a_recipe_again(load):
+    own = "{name: p, file: a.parquet, case: id, time: t, label: y, split: {test_size: 0.2, group: m}}"
+    pair = "{name: q, train: a.ts, test: b.ts}"
+    text = f"name: small\ndatasets: [GunPoint, uea-26, {own}, {pair}, {{collection: ucr, max_length: 99}}]\n"
+    loaded = load(text)
+    again = Recipe.model_validate(loaded.resolved())
+    assert again.datasets == loaded.recipe.datasets
+    assert loaded.recipe.datasets[2].grouping == "m"
 
 
 @pytest.mark.parametrize("group", ["model", "search", "tracking"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,9 +76,11 @@ def read_long(path: Path, columns: LongColumns) -> CaseFile:
             differs = texts[what] != per_case[what][case]
             if differs.any():
                 row = int(np.argmax(differs))
+                name, here = str(texts["case"][row]), str(texts[what][row])
+                before = str(per_case[what][case[row]])
                 raise DataError(
-                    f"{where}{lines[row]}: case {texts['case'][row]!r} has the {what} {texts[what][row]!r} here and "
-                    f"{per_case[what][case[row]]!r} in an earlier row; a case has one {what}"
+                    f"{where}{lines[row]}: case {name!r} has the {what} {here!r} here and {before!r} in an earlier "
+                    f"row; a case has one {what}"
                 )
     lengths = np.bincount(case)
     cases = Collection(_padded(values[order], lengths), lengths, per_case["label"], per_case.get("group"))
@@ -92,16 +95,17 @@ def _read_csv(path: Path) -> pd.DataFrame:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             head = file.readline()
         separator = max((",", ";", "\t"), key=head.count)
-        table = pd.read_csv(
-            path,
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            encoding="utf-8-sig",
-            encoding_errors="replace",
-            index_col=False,
-        )
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # of fields left out
+            table = pd.read_csv(
+                path,
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                skip_blank_lines=False,
+                encoding="utf-8-sig",
+                encoding_errors="replace",
+                index_col=False,
+            )
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except pd.errors.EmptyDataError:
@@ -205,6 +209,8 @@ def _times(where: str, table: pd.DataFrame, column: str) -> NDArray[Any]:
             f"{where}{table.index[row]}: {text!r} in column {column!r} is neither a number nor a date like "
             "2026-01-31 or 2026-01-31T12:00:00"
         )
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert(None)
     times: NDArray[Any] = series.to_numpy()
     return times.astype(np.int64) if times.dtype.kind == "M" else times.astype(np.float64)
 
@@ -216,7 +222,7 @@ def _refuse_repeated_times(
     if repeated.any():
         row = int(np.argmax(repeated)) + 1
         raise DataError(
-            f"{where}{lines[row]}: case {names[row]!r} has this time already, in row {lines[row - 1]}; "
+            f"{where}{lines[row]}: case {str(names[row])!r} has this time already, in row {lines[row - 1]}; "
             "a case has one row for each time"
         )
 
