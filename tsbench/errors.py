@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["DataError", "RecipeError", "SearchError", "TrackingError", "TsbenchError"]
+__all__ = ["DataError", "ModelError", "RecipeError", "SearchError", "TrackingError", "TsbenchError"]
 
 
 class TsbenchError(Exception):
@@ -43,3 +43,7 @@ class SearchError(TsbenchError):
 
 class TrackingError(TsbenchError):
     """An MLflow store that cannot be reached, read or written."""
+
+
+class ModelError(TsbenchError, ValueError):
+    """A model that cannot be loaded, or cases that a model cannot take; names the case and what is expected."""

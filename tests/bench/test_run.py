@@ -15,6 +15,7 @@ from rich.console import Console
 from tsbench.bench.begin import check_meanings
 from tsbench.bench.plan import Plan, describe_plan, make_plan
 from tsbench.bench.progress import PlainDisplay
+from tsbench.bench.report import FILES
 from tsbench.bench.run import BenchmarkRun
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.compare.results import Results, read_results
@@ -43,10 +44,10 @@ def runs_by_role(plan: Plan, role: str) -> list[RunRecord]:
 
 def figures(plan: Plan) -> dict[str, Any]:
     """All that must be the same when a recipe is run again."""
-    unfair = ("seconds",)
     found: dict[str, Any] = {}
     for run in plan.store.runs(plan.loaded.recipe.name):
-        kept = {k: v for k, v in run.metrics.items() if not k.endswith(unfair)}
+        unfair = [k for k in run.metrics if k.endswith("seconds") or k.startswith("system/")]
+        kept = {k: v for k, v in run.metrics.items() if k not in unfair}
         found[f"{run.tags[names.ROLE]} {run.name}"] = (kept, run.params)
     return found
 
@@ -87,6 +88,38 @@ def test_the_model_and_the_baselines_carry_every_metric(finished: Plan) -> None:
     for run in runs_by_role(finished, "model") + runs_by_role(finished, "baseline"):
         expected = {names.test(one) for one in scores} | {names.cv(one) for one in scores}
         assert expected | {"fit_seconds", "predict_seconds"} <= set(run.metrics)
+
+
+def test_the_parent_run_shows_all_that_a_person_browses_for(finished: Plan) -> None:
+    (parent,) = runs_by_role(finished, "search")
+    files = finished.store.files(parent.run_id)
+    assert set(files) == set(FILES)
+    text = parent.tags[names.DESCRIPTION]
+    assert "4 trials completed, 0 pruned, 0 failed" in text
+    assert "| network | " in text
+    assert all(f"`{file}`" in text for file in files)
+    rows = finished.store.text(parent.run_id, "leaderboard.csv").splitlines()
+    assert rows[0].startswith("classifier,cross-validated accuracy,test accuracy,")
+    assert [row.partition(",")[0] for row in rows[1:]] == ["network", "dummy"]
+    best = Study.open(finished.units[0].folder).best()
+    assert best is not None
+    assert f"learning_rate: {best.hyperparameters.training.learning_rate}" in finished.store.text(
+        parent.run_id, "best_configuration.yaml"
+    )
+    (model,) = runs_by_role(finished, "model")
+    predictions = finished.store.text(model.run_id, "test_predictions.csv").splitlines()
+    assert predictions[0] == "case,label,predicted,probability_1,probability_2"
+    assert len(predictions) == 1030
+    assert model.tags[names.DESCRIPTION].startswith("# Network for ItalyPowerDemand")
+
+
+def test_every_run_says_what_it_ran_on_and_used_and_what_it_is(finished: Plan) -> None:
+    for run in runs_by_role(finished, "trial") + runs_by_role(finished, "model"):
+        assert run.tags[names.DEVICE]
+        assert run.tags[names.DESCRIPTION]
+        used = {name for name in run.metrics if name.startswith("system/")}
+        assert used == {"system/process_cpu_percent", "system/process_memory_megabytes"}
+        assert run.metrics["system/process_memory_megabytes"] > 100
 
 
 def test_trials_carry_their_settings_curves_and_scores(finished: Plan) -> None:

@@ -15,7 +15,7 @@ from tsbench.search.study import Study, StudySpec, meaning_of
 from tsbench.tracking import names, provenance
 from tsbench.tracking.store import DataInput
 
-__all__ = ["check_meanings", "open_study", "unit_tags"]
+__all__ = ["check_meanings", "open_study", "to_yaml", "unit_tags"]
 
 
 def check_meanings(plan: Plan) -> None:
@@ -93,7 +93,7 @@ def _begin_parent(plan: Plan, unit: Unit, dataset: DataSet, experiment: str, ide
     tags |= {f"tsbench.sha256.{name}": digest for name, digest in dataset.files.items()}
     store = plan.store
     run = store.begin(experiment, unit.title, tags)
-    store.log_text(run, _yaml(plan.resolved()), "recipe.yaml")
+    store.log_text(run, to_yaml(plan.resolved()), "recipe.yaml")
     store.log_text(run, json.dumps(provenance.versions(), indent=2), "versions.json")
     store.log_inputs(run, [_input(unit, dataset, "train"), _input(unit, dataset, "test")])
     return run
@@ -102,7 +102,7 @@ def _begin_parent(plan: Plan, unit: Unit, dataset: DataSet, experiment: str, ide
 def _input(unit: Unit, dataset: DataSet, context: str) -> DataInput:
     cases: Collection = getattr(dataset, context)
     name = f"{unit.title} {context}"
-    return DataInput(name, context, cases.digest(), dataset.source, len(cases), cases.channels, cases.length)
+    return DataInput(name, context, cases.digest(), dataset.source, cases.values, cases.labels)
 
 
 def _with_budget(spec: StudySpec, plan: Plan) -> StudySpec:
@@ -112,7 +112,8 @@ def _with_budget(spec: StudySpec, plan: Plan) -> StudySpec:
     return replace(spec, search=search)
 
 
-def _yaml(tree: dict[str, Any]) -> str:
+def to_yaml(tree: dict[str, Any]) -> str:
+    """Plain data as YAML."""
     from ruamel.yaml import YAML
 
     text = io.StringIO()

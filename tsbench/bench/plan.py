@@ -16,7 +16,7 @@ from tsbench.recipe.loading import LoadedRecipe
 from tsbench.search.launchers.local import find_devices
 from tsbench.tracking.store import Store, redacted
 
-__all__ = ["Plan", "Unit", "make_plan"]
+__all__ = ["Plan", "Unit", "home_of", "make_plan"]
 
 SHIFT = 1_000_003  # keeps seeds of resamples apart from those of the recipe
 
@@ -84,6 +84,11 @@ class Plan:
         return {**kept, "search": search, "resample": unit.resample, "files": files}
 
 
+def home_of(store: Store, name: str) -> Path:
+    """The folder of a recipe's studies: beside a SQLite store, else in the current folder."""
+    return (store.database.parent if store.database else Path.cwd()) / ".tsbench" / name
+
+
 def make_plan(loaded: LoadedRecipe) -> Plan:
     """Checks the recipe against this machine: every data set is read once, so that nothing fails an hour later.
 
@@ -96,10 +101,9 @@ def make_plan(loaded: LoadedRecipe) -> Plan:
     devices = find_devices(recipe.execution.device, recipe.execution.workers)
     concurrency = recipe.search.concurrency
     store = Store(recipe.tracking.uri)
-    home = (store.database.parent if store.database else Path.cwd()) / ".tsbench" / recipe.name
     return Plan(
         loaded,
-        tuple(_units(loaded, home)),
+        tuple(_units(loaded, home_of(store, recipe.name))),
         tuple(devices),
         max(4, 2 * len(devices)) if concurrency == "auto" else concurrency,
         recipe.search.trials if loaded.space else 1,

@@ -45,7 +45,7 @@ class UnitState:
         ended: complete and pruned trials so far.
         pruned: those of them that were pruned.
         best: best CV score so far.
-        stage: waiting, searching, refitting, scoring, baselines, done, failed.
+        stage: waiting, searching, refitting, scoring, baselines, reporting, done, failed.
         test: the network's test accuracy, when known.
         trial_seconds: of the trials that ended in this run.
         steps_left: members and baselines yet to be fitted.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tsbench.tracking.store import Curve
 
-__all__ = ["FittedMember", "Records", "Scored", "TaskProgress"]
+if TYPE_CHECKING:
+    from tsbench.data.collection import Collection
+
+__all__ = ["FinalNetwork", "FittedMember", "Records", "Scored", "TaskProgress"]
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,40 @@ class TaskProgress:
 
 @dataclass(frozen=True)
 class FittedMember:
-    """A network trained on all training cases, saved in a folder."""
+    """A network trained on all training cases, saved in a folder; `usage` is what a `Monitor` saw meanwhile."""
 
     folder: Path
     seconds: float
     train_loss: Curve
+    device: str = ""
+    usage: Mapping[str, Curve] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FinalNetwork:
+    """What the final network is made of, and what is known of it before it is scored.
+
+    Attributes:
+        members: in the order of their seeds.
+        example: a few training cases, kept with the model as examples of what it may be fed.
+        test: the test cases.
+        cases: number of training cases.
+        metric: what the search improved.
+        metrics: CV scores and seconds.
+        tags: of its run besides the unit's.
+        started: when its first member was begun, in seconds since the epoch.
+        register: whether to put it into MLflow's registry of models.
+    """
+
+    members: Sequence[FittedMember]
+    example: Collection
+    test: Collection
+    cases: int
+    metric: str
+    metrics: Mapping[str, float]
+    tags: Mapping[str, Any]
+    started: float
+    register: bool = False
 
 
 @dataclass(frozen=True)

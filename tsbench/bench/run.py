@@ -180,6 +180,7 @@ def _describe(key: TaskKey, progress: Any = None) -> str:
         "trial": f"trial {key.number}",
         "member": f"final network {key.number + 1}",
         "score": "final network",
+        "report": "report",
     }
     text = f"{unit}: {key.name or what[key.kind]}"
     return f"{text}, {progress.text}" if isinstance(progress, TaskProgress) else text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench import __version__
-from tsbench.bench.records import FittedMember, Records, Scored, TaskProgress
+from tsbench.bench import report
+from tsbench.bench.final import record_model, record_pictures
+from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored, TaskProgress
 from tsbench.classifiers import baselines
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection, DataSet
@@ -24,10 +24,11 @@ from tsbench.search import worker
 from tsbench.search.launchers.local import WorkerContext
 from tsbench.search.outcome import TrialOutcome
 from tsbench.search.worker import StoppedError, mlflow_params
-from tsbench.tracking import names, provenance
-from tsbench.tracking.store import Store
+from tsbench.tracking import names
+from tsbench.tracking.monitoring import Monitor, device_name
+from tsbench.tracking.store import Curve, Store
 
-__all__ = ["fit_member", "run_baseline", "run_trial", "score_network"]
+__all__ = ["fit_member", "run_baseline", "run_trial", "score_network", "write_report"]
 
 
 def run_trial(context: WorkerContext, folder: Path, number: int, deadline: float | None) -> TrialOutcome | None:
@@ -52,8 +53,10 @@ def fit_member(
     def on_epoch(epoch: int) -> None:
         if context.stopping:
             raise StoppedError("the run was interrupted")
+        monitor.sample()
         context.report(TaskProgress(f"epoch {epoch}/{epochs}"))
 
+    monitor = Monitor(context.device)
     started = time.perf_counter()
     try:
         ensemble, jobs = NetworkEnsemble.fit_with_history(cases, hyperparameters, [seed], context.device, on_epoch)
@@ -62,58 +65,52 @@ def fit_member(
     seconds = time.perf_counter() - started
     losses = [(number, record.train_loss) for number, record in enumerate(jobs[0].history, 1)]
     ensemble.save(folder)
-    return FittedMember(folder, seconds, losses)
+    monitor.sample(now=True)
+    return FittedMember(folder, seconds, losses, device_name(context.device), monitor.curves)
 
 
-def score_network(
-    context: WorkerContext,
-    records: Records,
-    members: Sequence[FittedMember],
-    test: Collection,
-    metrics: Mapping[str, float],
-    tags: Mapping[str, Any],
-    started: float,
-) -> Scored:
-    """Scores the ensemble of the members once on the test cases, and logs it with its model.
-
-    Args:
-        context: the worker's.
-        records: where to.
-        members: in the order of their seeds.
-        test: the test cases.
-        metrics: known already: CV scores and seconds.
-        tags: of this run besides the unit's.
-        started: when its first member was begun, in seconds since the epoch.
-    """
+def score_network(context: WorkerContext, records: Records, final: FinalNetwork) -> Scored:
+    """Scores the ensemble of the members once on the test cases, and logs it with its model and pictures."""
     context.report(TaskProgress("scoring"))
-    ensemble = NetworkEnsemble.load(members[0].folder)
-    for member in members[1:]:
+    ensemble = NetworkEnsemble.load(final.members[0].folder)
+    for member in final.members[1:]:
         ensemble.members += NetworkEnsemble.load(member.folder).members
     begun = time.perf_counter()
-    probabilities = ensemble.predict_proba(test)
+    probabilities = ensemble.predict_proba(final.test)
     seconds = time.perf_counter() - begun
     results = {
-        **metrics,
-        **_test_scores(test, probabilities, ensemble.classes),
-        "fit_seconds": sum(member.seconds for member in members),
+        **final.metrics,
+        **_test_scores(final.test, probabilities, ensemble.classes),
+        "fit_seconds": sum(member.seconds for member in final.members),
         "predict_seconds": seconds,
     }
     store = Store(records.uri)
-    run = _begin(store, records, names.NETWORK, "model", tags, started)
-    curves = {f"train_loss_seed_{number}": member.train_loss for number, member in enumerate(members)}
-    store.log(run, results, mlflow_params(ensemble.hyperparameters), curves, {names.STATE: "complete"})
-    with tempfile.TemporaryDirectory() as folder:
-        ensemble.save(Path(folder) / "ensemble")
-        store.log_model(
-            run,
-            Path(folder) / "ensemble",
-            "tsbench.classifiers.serving",
-            ensemble.channels,
-            [str(one) for one in ensemble.classes],
-            _requirements(),
-        )
+    run = _begin(store, records, names.NETWORK, "model", final.tags, final.started)
+    curves = {f"train_loss_seed_{number}": member.train_loss for number, member in enumerate(final.members)}
+    labels = {names.STATE: "complete", names.DEVICE: ", ".join(sorted({one.device for one in final.members}))}
+    store.log(run, results, mlflow_params(ensemble.hyperparameters), {**curves, **_usage(final.members)}, labels)
+    context.report(TaskProgress("recording the model"))
+    record_model(store, records, run, final, ensemble, results)
+    record_pictures(store, records, run, ensemble, final.test, probabilities)
     store.end(run)
     return Scored(names.NETWORK, "complete", results)
+
+
+def _usage(members: Sequence[FittedMember]) -> dict[str, Curve]:
+    """What the members' processes used, one after another."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    begun = 0
+    for member in members:
+        for name, curve in member.usage.items():
+            curves.setdefault(name, []).extend((begun + second, value) for second, value in curve)
+        begun += round(member.seconds) + 1
+    return dict(curves)
+
+
+def write_report(context: WorkerContext, records: Records, folder: Path) -> None:
+    """The parent run's tables and pictures, when all that they tell of is recorded."""
+    context.report(TaskProgress("report"))
+    report.write_report(records, folder)
 
 
 def run_baseline(
@@ -173,14 +170,3 @@ def _begin(store: Store, records: Records, classifier: str, role: str, tags: Map
     labels = {**records.tags, names.ROLE: role, names.CLASSIFIER: classifier, **tags}
     title = f"{records.tags[names.DATASET]} {classifier}"
     return store.begin(records.experiment, title, labels, records.parent, started)
-
-
-def _requirements() -> list[str]:
-    found = provenance.versions()
-    torch = found["torch"].partition("+")[0]
-    return [
-        f"tsbench=={__version__}",
-        f"torch=={torch}",
-        f"numpy=={found['numpy']}",
-        f"pandas=={found['pandas']}",
-    ]

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tsbench.bench.begin import open_study, unit_tags
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
-from tsbench.bench.records import FittedMember, Records, Scored
+from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored
 from tsbench.search.launchers.local import Message, Task
 from tsbench.search.outcome import TrialOutcome
 from tsbench.search.study import BestTrial, derive_seed, folds_of, study_seed
@@ -24,6 +27,7 @@ __all__ = ["TaskKey", "UnitRun"]
 
 ENSEMBLE = "tsbench.ensemble"  # tag of the final model: how many networks it averages
 MOST_RETRIES = 2  # of a task whose worker died
+MOST_EXAMPLES = 8  # training cases that are kept with the model
 
 
 @dataclass
@@ -31,7 +35,7 @@ class TaskKey:
     """How the supervisor knows a task."""
 
     unit: UnitRun
-    kind: str  # trial, member, score or baseline
+    kind: str  # trial, member, score, baseline or report
     name: str = ""  # of a baseline
     number: int = 0  # of a trial or member
 
@@ -63,6 +67,7 @@ class UnitRun:
         self.to_fit: deque[int] = deque(range(self.recipe.evaluation.ensemble))
         self.scored = self._network_is_current(done.get(names.NETWORK))
         self.searching = not self.scored
+        self.reported = self.scored and not self.baselines  # where nothing is to be done, the report is there
         self.failures: list[str] = []
         self.pending = 0  # tasks that workers are at
         self.retries: dict[str, int] = {}
@@ -107,6 +112,9 @@ class UnitRun:
                 return self._score_task()
         if self.baselines:
             return self._baseline_task(self.baselines.popleft())
+        if self.scored and not (self.searching or self.pending or self.reported):
+            self.reported = True
+            return self._task("write_report", "report", (self.records, self.unit.folder))
         return None
 
     def _next_trial(self) -> Task | None:
@@ -162,11 +170,18 @@ class UnitRun:
 
     def _score_task(self) -> Task:
         assert self.best is not None
-        metrics = {**self.best.scores, "search_seconds": self.members_begun - self.began}
-        tags = {names.TRIAL: self.best.number, ENSEMBLE: self.recipe.evaluation.ensemble}
-        members = [self.members[number] for number in sorted(self.members)]
-        arguments = (self.records, members, self.dataset.test, metrics, tags, self.members_begun)
-        return self._task("score_network", "score", arguments)
+        final = FinalNetwork(
+            members=[self.members[number] for number in sorted(self.members)],
+            example=self.dataset.train.subset(_first_of_each_class(self.dataset.train.labels)),
+            test=self.dataset.test,
+            cases=len(self.dataset.train),
+            metric=self.recipe.search.metric,
+            metrics={**self.best.scores, "search_seconds": self.members_begun - self.began},
+            tags={names.TRIAL: self.best.number, ENSEMBLE: self.recipe.evaluation.ensemble},
+            started=self.members_begun,
+            register=self.recipe.tracking.register,
+        )
+        return self._task("score_network", "score", (self.records, final))
 
     def _baseline_task(self, name: str) -> Task:
         folds = self.folds if self.recipe.evaluation.cross_validate_baselines else []
@@ -199,6 +214,8 @@ class UnitRun:
             case "result", "member":
                 if message.payload is not None:
                     self.members[key.number] = message.payload
+            case "result", "report":
+                pass
             case "result", _:
                 yield from self._classifier_scored(message.payload)
             case "died", _:
@@ -249,6 +266,8 @@ class UnitRun:
             self.to_fit.appendleft(key.number)
         elif key.kind == "baseline":
             self.baselines.appendleft(key.name)
+        elif key.kind == "report":
+            self.reported = False
         else:
             self.scored = False
         yield f"{self.unit.title}: {sentence}; {what} is done again"
@@ -277,12 +296,14 @@ class UnitRun:
             return "searching"
         if not self.scored:
             return "refitting"
+        if self.reported:
+            return "reporting"
         return "baselines" if self.baselines or self.pending else "scoring"
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return not (self.searching or self.pending or self.baselines) and self.scored
+        return not (self.searching or self.pending or self.baselines) and self.scored and self.reported
 
     def close(self, status: str = "FINISHED") -> None:
         """Ends the unit's runs, whichever still run, with their parent."""
@@ -304,3 +325,8 @@ class UnitRun:
         for number in self.study.running():
             self.study.fail_lost(number, "the search was interrupted")
         self.close("KILLED")
+
+
+def _first_of_each_class(labels: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Numbers of a few cases, of as many classes."""
+    return np.sort(np.unique(labels, return_index=True)[1][:MOST_EXAMPLES])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tsbench.classifiers.network import NetworkEnsemble
 
-__all__ = ["Explanation", "draw", "explain"]
+__all__ = ["Explanation", "draw", "draw_several", "explain"]
 
 AT_ONCE = 64  # cases
 MOST_LANES = 12
@@ -198,6 +198,27 @@ def draw(
         figure.savefig(to, format="png", dpi=150, bbox_inches="tight")
     else:
         _draw(explanation, cases, case, to, title)
+
+
+def draw_several(explanation: Explanation, cases: Collection, titles: Sequence[str], path: str | Path) -> None:
+    """Draws all of some cases into one PNG, one below another, each as `draw` does.
+
+    Args:
+        explanation: of `cases`.
+        cases: the cases that were explained.
+        titles: what each is called.
+        path: the file.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    height = 3.8 + 0.45 * (min(cases.channels, MOST_LANES) - 1)  # inches a case, of which 1.6 lie below its series
+    figure = Figure(figsize=(9, height * len(cases)))
+    FigureCanvasAgg(figure)
+    rows = figure.subplots(len(cases), 1, squeeze=False, gridspec_kw={"hspace": 1.6 / (height - 1.6)})[:, 0]
+    for case, (ax, title) in enumerate(zip(rows, titles, strict=True)):
+        _draw(explanation, cases, case, ax, title)
+    figure.savefig(path, format="png", dpi=110, bbox_inches="tight")
 
 
 def _draw(explanation: Explanation, cases: Collection, case: int, ax: Axes, title: str | None) -> None:

@@ -16,6 +16,7 @@ from tsbench import __version__
 from tsbench.classifiers.explanation import Explanation, explain
 from tsbench.data.collection import Collection
 from tsbench.data.preprocessing import Preprocessing
+from tsbench.errors import ModelError
 from tsbench.nn.network import Network, build_network
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.training.trainer import Job, Series, predict_probabilities, train
@@ -42,6 +43,9 @@ class NetworkEnsemble:
         channels: channels of a case.
         length: longest training case in time steps, after resampling where there is such.
         members: the networks, in evaluation mode.
+        shortest: shortest training case in time steps, as it was given.
+        longest: longest training case in time steps, as it was given.
+        missing_values: whether a training case had missing values.
     """
 
     hyperparameters: HyperparameterConfig
@@ -50,6 +54,9 @@ class NetworkEnsemble:
     channels: int
     length: int
     members: list[Network] = field(default_factory=list)
+    shortest: int = 1
+    longest: int = 0
+    missing_values: bool = True
 
     @classmethod
     def fit(
@@ -79,6 +86,9 @@ class NetworkEnsemble:
             prepared := Preprocessing.fit(cases, hyperparameters.preprocessing),
             cases.channels,
             prepared.steps(cases),
+            shortest=int(cases.lengths.min()),
+            longest=int(cases.lengths.max()),
+            missing_values=cases.missing_values,
         )
         series = Series(prepared.apply(cases), prepared.lengths(cases))
         targets = encode(cases.labels, ensemble.classes)
@@ -123,12 +133,17 @@ class NetworkEnsemble:
         """Reads what `save` wrote, onto any device.
 
         Raises:
-            ValueError: the files are of a newer format than this version of tsbench reads.
+            ModelError: there is no model in the folder, or its files are of a newer format than this version of tsbench
+                reads.
         """
-        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        try:
+            about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise ModelError(f"{folder} holds no model of tsbench: there is no readable model.json") from None
         if about["format"] > FORMAT:
-            raise ValueError(
-                f"{folder} was written by tsbench {about['tsbench']}, a newer version than this one ({__version__})"
+            raise ModelError(
+                f"{folder} was written by tsbench {about['tsbench']}, whose files this version ({__version__}) cannot "
+                f"read yet; install tsbench {about['tsbench']} or newer"
             )
         prepared = about["preprocessing"]
         ensemble = cls(
@@ -144,6 +159,9 @@ class NetworkEnsemble:
             ),
             about["channels"],
             about["length"],
+            shortest=about.get("shortest", 1),
+            longest=about.get("longest", about["length"]),
+            missing_values=about.get("missing_values", True),
         )
         for number in range(about["members"]):
             weights = torch.load(folder / f"weights-{number}.pt", map_location=device, weights_only=True)
@@ -173,5 +191,8 @@ class NetworkEnsemble:
             },
             "channels": self.channels,
             "length": self.length,
+            "shortest": self.shortest,
+            "longest": self.longest,
+            "missing_values": self.missing_values,
             "members": len(self.members),
         }

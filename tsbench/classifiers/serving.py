@@ -1,17 +1,53 @@
-"""Loads a logged model for MLflow's `pyfunc`; MLflow itself is not needed here."""
+"""The final model as MLflow loads and serves it: what it may be fed, and the sentence that refuses anything else."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
+from tsbench.errors import ModelError
 
-__all__ = ["ServedModel"]
+__all__ = ["NamedCases", "ServedModel", "predict_table", "read_input"]
+
+CASE, TIME, LABEL = "case", "time", "label"
+"""Columns of a long data frame; all others are channels, in their order."""
+
+FORMS = (
+    "an array of shape (cases, channels, time steps), a list of cases that may differ in length, or a long table with "
+    f"the columns {CASE!r}, {TIME!r} and one for each channel"
+)
+
+
+@dataclass(frozen=True)
+class NamedCases:
+    """Cases with what their sender calls them, in the order in which they are predicted.
+
+    Attributes:
+        collection: the cases.
+        names: one for each: the numbers from 0, or the values of a long table's case column.
+    """
+
+    collection: Collection
+    names: Sequence[Hashable]
+
+    @classmethod
+    def numbered(cls, collection: Collection) -> NamedCases:
+        """Cases called by their numbers from 0."""
+        return cls(collection, range(len(collection)))
+
+    def called(self, case: int) -> str:
+        """What a message says of a case."""
+        name = self.names[case]
+        return f"case {name} (counted from 0)" if isinstance(self.names, range) else f"case {name!r}"
 
 
 class ServedModel:
@@ -24,27 +60,226 @@ class ServedModel:
         """Labels and probabilities.
 
         Args:
-            model_input: array of shape (cases, channels, time steps).
+            model_input: see `read_input`.
             params: unused; MLflow passes it.
 
         Returns:
-            A row for each case: `label`, and a `probability_<class>` column for each class.
+            See `predict_table`.
 
         Raises:
-            ValueError: the array has another number of dimensions or channels.
+            MlflowException: the model cannot take it; a server answers with status 400 and the sentence.
         """
-        values = np.asarray(model_input, dtype=np.float64)
-        if values.ndim != 3:
-            raise ValueError(f"expected an array of shape (cases, channels, time steps), got shape {values.shape}")
-        lengths = np.full(len(values), values.shape[2], dtype=np.int64)
-        probabilities = self.ensemble.predict_proba(Collection(values, lengths, np.full(len(values), "")))
-        classes = self.ensemble.classes
-        table = pd.DataFrame({"label": classes[probabilities.argmax(axis=1)]})
-        for number, name in enumerate(classes):
-            table[f"probability_{name}"] = probabilities[:, number]
-        return table
+        try:
+            return predict_table(self.ensemble, read_input(model_input, self.ensemble.channels))
+        except ModelError as error:
+            from tsbench.tracking.models import refusal
+
+            raise refusal(str(error)) from None
 
 
 def _load_pyfunc(path: str) -> ServedModel:
     """The name that MLflow looks for in a loader module."""
     return ServedModel(NetworkEnsemble.load(Path(path)))
+
+
+def predict_table(ensemble: NetworkEnsemble, cases: NamedCases) -> pd.DataFrame:
+    """Predictions as a table.
+
+    Returns:
+        A row for each case, indexed by its name: `label`, and a `probability_<class>` column for each class.
+
+    Raises:
+        ModelError: a case is not of the kind that the model was trained on; see `check`.
+    """
+    check(ensemble, cases)
+    probabilities = ensemble.predict_proba(cases.collection)
+    table = pd.DataFrame({LABEL: ensemble.classes[probabilities.argmax(axis=1)]})
+    for number, name in enumerate(ensemble.classes):
+        table[f"probability_{name}"] = probabilities[:, number]
+    return table.set_index(pd.Index(list(cases.names), name=CASE))
+
+
+def shortest_allowed(ensemble: NetworkEnsemble) -> int:
+    """The fewest time steps of a case: half of the shortest training case, below which a series is likely cut off."""
+    return (ensemble.shortest + 1) // 2
+
+
+def check(ensemble: NetworkEnsemble, cases: NamedCases) -> None:
+    """Refuses cases unlike the training cases.
+
+    Raises:
+        ModelError: another number of channels, a series of less than half the shortest training case, an infinite
+            value, or a missing one where the training cases had none.
+    """
+    collection = cases.collection
+    if not len(collection):
+        raise ModelError("there are no cases to predict")
+    if collection.channels != ensemble.channels:
+        raise ModelError(
+            f"{cases.called(0)} has {_count(collection.channels, 'channel')}; the model was trained on "
+            f"{_count(ensemble.channels, 'channel')}"
+        )
+    short = np.flatnonzero(collection.lengths < shortest_allowed(ensemble))
+    if len(short):
+        case = int(short[0])
+        raise ModelError(
+            f"{cases.called(case)} has {_count(int(collection.lengths[case]), 'time step')}, which is too short; the "
+            f"model was trained on {_lengths(ensemble)} and takes {shortest_allowed(ensemble)} or more"
+        )
+    _check_values(ensemble, cases)
+
+
+def _check_values(ensemble: NetworkEnsemble, cases: NamedCases) -> None:
+    values = cases.collection.values
+    if ensemble.missing_values:
+        wrong, what = np.isinf(values), "infinite"
+        advice = "replace it, or make it NaN, which is taken for missing"
+    else:
+        wrong, what = ~np.isfinite(values), "infinite"
+        advice = "the model was trained on cases without such values; fill them in first"
+    if wrong.any():
+        case, channel, step = (int(one) for one in np.argwhere(wrong)[0])
+        if np.isnan(values[case, channel, step]):
+            what = "missing (NaN)"
+        raise ModelError(
+            f"{cases.called(case)}, channel {channel}, time step {step}: the value is {what}; {advice} "
+            "(channels and steps counted from 0)"
+        )
+
+
+def _lengths(ensemble: NetworkEnsemble) -> str:
+    if ensemble.shortest == ensemble.longest:
+        return _count(ensemble.longest, "time step")
+    return f"{ensemble.shortest} to {ensemble.longest} time steps"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def read_input(model_input: Any, channels: int) -> NamedCases:
+    """What a caller sent, as cases.
+
+    Args:
+        model_input: one of
+
+            - an array of shape (cases, channels, time steps), or (cases, time steps) for a model of one channel;
+            - a list of cases that may differ in length, each an array or nested lists of shape (channels, time steps),
+              or a flat list for a model of one channel; null is a missing value;
+            - a long data frame: columns `case`, `time` and one for each channel (a `label` column is ignored), or an
+              index of these two levels; also as a mapping of columns to lists, or as a list of rows, as JSON has it;
+            - JSON text of one of these.
+        channels: of the model.
+
+    Raises:
+        ModelError: it is none of these.
+    """
+    if isinstance(model_input, bytes | str):
+        try:
+            model_input = json.loads(model_input)
+        except ValueError as error:
+            raise ModelError(f"the text is not JSON: {error}; expected {FORMS}") from None
+    if isinstance(model_input, dict):
+        model_input = _frame(model_input)
+    if isinstance(model_input, list) and model_input and all(isinstance(one, dict) for one in model_input):
+        model_input = _frame(model_input)
+    if isinstance(model_input, pd.DataFrame):
+        return _of_long_frame(model_input)
+    if isinstance(model_input, np.ndarray) and model_input.dtype != object:
+        return NamedCases.numbered(_of_array(model_input, channels))
+    if isinstance(model_input, list | tuple | np.ndarray):
+        return NamedCases.numbered(_of_list(list(model_input), channels))
+    raise ModelError(f"cases of type {type(model_input).__name__} are not understood; expected {FORMS}")
+
+
+def _frame(columns: Any) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(columns)
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"the table's columns do not fit together ({error}); expected {FORMS}") from None
+
+
+def _of_array(array: NDArray[Any], channels: int) -> Collection:
+    if array.ndim == 2 and channels == 1:
+        array = array[:, None, :]
+    if array.ndim != 3:
+        raise ModelError(f"the array has the shape {array.shape}; expected {FORMS}")
+    try:
+        values = array.astype(np.float64)
+    except (ValueError, TypeError):
+        raise ModelError(f"the array is of type {array.dtype}, which is not numbers") from None
+    return Collection(values, np.full(len(values), values.shape[2], dtype=np.int64), np.full(len(values), ""))
+
+
+def _of_list(cases: Sequence[Any], channels: int) -> Collection:
+    series = [_series(number, case, channels) for number, case in enumerate(cases)]
+    return _collected(series, [f"case {number} (counted from 0)" for number in range(len(series))])
+
+
+def _series(number: int, case: Any, channels: int) -> NDArray[np.float64]:
+    """One case of shape (channels, its steps)."""
+    try:
+        array = np.array(case, dtype=np.float64)  # None becomes NaN
+    except (ValueError, TypeError):
+        lengths = {len(one) for one in case if isinstance(one, list | tuple)} if isinstance(case, list | tuple) else ()
+        if len(lengths) > 1:
+            raise ModelError(
+                f"case {number} (counted from 0) has channels of different lengths: "
+                f"{', '.join(map(str, sorted(lengths)))}"
+            ) from None
+        raise ModelError(f"case {number} (counted from 0) holds something that is not a number") from None
+    if array.ndim == 1 and channels == 1:
+        array = array[None, :]
+    if array.ndim != 2:
+        raise ModelError(f"case {number} (counted from 0) has the shape {array.shape}; expected {FORMS}")
+    return array
+
+
+def _collected(series: Sequence[NDArray[np.float64]], called: Sequence[str]) -> Collection:
+    widths = [len(one) for one in series]
+    for number, width in enumerate(widths):
+        if width != widths[0]:
+            raise ModelError(
+                f"{called[number]} has {_count(width, 'channel')}, {called[0]} has {widths[0]}; all must have the same"
+            )
+    lengths = np.array([one.shape[1] for one in series], dtype=np.int64)
+    values = np.zeros((len(series), widths[0] if widths else 0, int(lengths.max(initial=0))))
+    for number, one in enumerate(series):
+        values[number, :, : one.shape[1]] = one
+    return Collection(values, lengths, np.full(len(series), ""))
+
+
+def _of_long_frame(frame: pd.DataFrame) -> NamedCases:
+    if isinstance(frame.index, pd.MultiIndex) and frame.index.nlevels == 2 and CASE not in frame.columns:
+        frame = frame.rename_axis(index=[CASE, TIME]).reset_index()
+    if CASE not in frame.columns:
+        found = ", ".join(map(str, frame.columns[:10]))
+        raise ModelError(f"the table has no column {CASE!r} (its columns: {found}); expected {FORMS}")
+    channels = [name for name in frame.columns if name not in (CASE, TIME, LABEL)]
+    if frame[CASE].isna().any():
+        raise ModelError(f"row {int(frame[CASE].isna().argmax())} of the table (counted from 0) names no case")
+    numbers, names = pd.factorize(frame[CASE])
+    order = np.arange(len(frame))
+    if TIME in frame.columns:
+        _check_times(frame)
+        order = frame[TIME].argsort(kind="stable").to_numpy()
+    order = order[np.argsort(numbers[order], kind="stable")]
+    try:
+        values = frame[channels].to_numpy(dtype=np.float64, na_value=np.nan)[order]
+    except (ValueError, TypeError):
+        raise ModelError("a channel's column holds something that is not a number") from None
+    ends = np.cumsum(np.bincount(numbers, minlength=len(names)))[:-1]
+    names = names.tolist()
+    called = [f"case {name!r}" for name in names]
+    return NamedCases(
+        _collected([part.T for part in np.split(values, ends)] if len(names) else [], called), list(names)
+    )
+
+
+def _check_times(frame: pd.DataFrame) -> None:
+    if frame[TIME].isna().any():
+        raise ModelError(f"row {int(frame[TIME].isna().argmax())} of the table (counted from 0) has no {TIME}")
+    twice = frame.duplicated([CASE, TIME])
+    if twice.any():
+        case, time = frame.loc[twice, [CASE, TIME]].astype(object).iloc[0].tolist()
+        raise ModelError(f"case {case!r} has the {TIME} {time!r} twice")

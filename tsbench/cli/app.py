@@ -81,5 +81,19 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-for _module in ("search", "compare", "validate", "schema", "init", "ui", "datasets"):
+VERBS = (
+    "search",
+    "compare",
+    "validate",
+    "schema",
+    "init",
+    "ui",
+    "datasets",
+    "predict",
+    "export",
+    "explain",
+    "reproduce",
+    "rm",
+)
+for _module in VERBS:
     import_module(f"tsbench.cli.{_module}")

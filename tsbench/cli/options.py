@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from tsbench.recipe.loading import LoadedRecipe
     from tsbench.tracking.store import Store
 
-__all__ = ["NameOrRecipe", "RecipePath", "Set", "TrackingUri", "load", "store_and_name"]
+__all__ = ["ModelReference", "NameOrRecipe", "RecipePath", "Set", "TrackingUri", "load", "store_and_name", "store_for"]
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in YAML.", show_default=False)]
 Set = Annotated[
@@ -24,6 +26,14 @@ Set = Annotated[
 NameOrRecipe = Annotated[
     str | None,
     typer.Argument(metavar="[NAME or RECIPE]", help="An MLflow experiment, or a recipe's file.", show_default=False),
+]
+ModelReference = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN_OR_MODEL",
+        help="Id of a search's or a final network's MLflow run, models:/NAME@best, or a folder with a model.",
+        show_default=False,
+    ),
 ]
 TrackingUri = Annotated[
     str | None,
@@ -43,6 +53,18 @@ def load(path: Path, overrides: list[str] | None) -> LoadedRecipe:
     return load_recipe(path, overrides or (), BASELINES)
 
 
+def store_for(uri: str | None) -> Store | None:
+    """The store that an address, the environment or the current folder names; None where there is none."""
+    from tsbench.tracking.store import Store
+
+    store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+    if store.exists():
+        return store
+    if uri is not None:
+        raise RecipeError([f"there is no MLflow store at {uri}"])
+    return None
+
+
 def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, str | None, list[str]]:
     """The store, the experiment's name and the recipe's data sets, of a NAME, a RECIPE or neither.
 
@@ -57,7 +79,7 @@ def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, 
         recipe = load(Path(name_or_recipe), None).recipe
         name, datasets = recipe.name, names_of(recipe)
         uri = uri or recipe.tracking.uri
-    store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
+    store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
     if not store.exists():
         raise RecipeError(
             [

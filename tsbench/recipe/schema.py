@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -533,10 +534,17 @@ class EvaluationConfig(Settings):
     cross_validate_baselines: bool = Field(True, description="give the baselines a CV score on the search's folds")
 
 
-class TrackingConfig(Settings):
-    """Where MLflow keeps the records."""
+with warnings.catch_warnings(action="ignore", category=UserWarning):  # `register` is a method of pydantic's metaclass
 
-    uri: str = Field("sqlite:///mlflow.db", min_length=1, description="MLflow tracking URI")
+    class TrackingConfig(Settings):
+        """Where MLflow keeps the records."""
+
+        uri: str = Field("sqlite:///mlflow.db", min_length=1, description="MLflow tracking URI")
+        register: bool = Field(
+            False,
+            description="put each data set's final network into MLflow's registry of models; the alias best goes to "
+            "the version with the best CV score",
+        )
 
 
 class ExecutionConfig(Settings):

@@ -70,6 +70,8 @@ class CrossValidation:
     Attributes:
         scores: mean over the folds of each metric, under its own name; filled when training has ended.
         curves: `train_loss`, `learning_rate` by epoch, and `cv_<metric>` of the searched metric by rung.
+        fold_scores: of the searched metric, for each fold by rung.
+        fold_losses: training loss, for each fold by epoch.
         seconds: that it took.
     """
 
@@ -80,6 +82,8 @@ class CrossValidation:
     device: str = "cpu"
     scores: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    fold_scores: list[list[tuple[int, float]]] = field(default_factory=list)
+    fold_losses: list[list[tuple[int, float]]] = field(default_factory=list)
     seconds: float = 0.0
 
     def run(
@@ -111,7 +115,7 @@ class CrossValidation:
             if on_epoch is not None:
                 on_epoch(epoch)
             if epoch in scored and epoch < config.epochs:
-                curve.append((epoch, self._mean_score(jobs)))
+                curve.append((epoch, self._mean_score(jobs, epoch)))
                 if on_rung is not None:
                     on_rung(*curve[-1])
 
@@ -120,22 +124,32 @@ class CrossValidation:
         finally:
             self._keep_curves(jobs)
             self.seconds = time.perf_counter() - started
-        self.scores = self._all_scores(jobs)
+        self.scores = self._all_scores(jobs, config.epochs)
         curve.append((config.epochs, self.scores[self.search.metric]))
         self.seconds = time.perf_counter() - started
 
-    def _mean_score(self, jobs: list[_FoldJob]) -> float:
+    def _mean_score(self, jobs: list[_FoldJob], epoch: int) -> float:
         metric = self.search.metric
-        return float(np.nanmean([score(metric, one.labels, one.probabilities(), one.classes) for one in jobs]))
+        scores = [score(metric, one.labels, one.probabilities(), one.classes) for one in jobs]
+        self._keep_fold_scores(epoch, scores)
+        return float(np.nanmean(scores))
 
-    @staticmethod
-    def _all_scores(jobs: list[_FoldJob]) -> dict[str, float]:
+    def _keep_fold_scores(self, epoch: int, scores: list[float]) -> None:
+        self.fold_scores = self.fold_scores or [[] for _ in scores]
+        for curve, value in zip(self.fold_scores, scores, strict=True):
+            curve.append((epoch, value))
+
+    def _all_scores(self, jobs: list[_FoldJob], epoch: int) -> dict[str, float]:
         folds = [score_all(one.labels, one.probabilities(), one.classes) for one in jobs]
+        self._keep_fold_scores(epoch, [scores.get(self.search.metric, float("nan")) for scores in folds])
         names = [name for name in folds[0] if all(name in scores for scores in folds)]
         return {name: float(np.mean([scores[name] for scores in folds])) for name in names}
 
     def _keep_curves(self, jobs: list[_FoldJob]) -> None:
         epochs = min(len(one.job.history) for one in jobs)
+        self.fold_losses = [
+            [(number, record.train_loss) for number, record in enumerate(one.job.history, 1)] for one in jobs
+        ]
         for index in range(epochs):
             records = [one.job.history[index] for one in jobs]
             loss = float(np.mean([record.train_loss for record in records]))

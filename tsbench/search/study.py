@@ -38,6 +38,7 @@ __all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "folds_of", "meanin
 
 OPTUNA_NAME = "study"
 RESULT = "result"  # user attribute: a trial's scores, seconds and reason
+FOLDS = "folds"  # user attribute: for each fold its training loss and its score by epoch, thinned
 RUN = "run"  # user attribute: a trial's MLflow run
 RETRY_OF = "retry_of"  # user attribute: number of the lost trial whose parameters are tried again
 MOST_RETRIES = 2
@@ -315,6 +316,12 @@ class Study:
         scores = {key: value for key, value in best.user_attrs[RESULT].items() if key.startswith("cv_")}
         settings = HyperparameterConfig.model_validate_json(json.dumps(best.user_attrs["hyperparameters"]))
         return BestTrial(best.number, best.values[0], scores, settings)
+
+    def fold_curves(self, number: int) -> list[tuple[list[tuple[int, float]], list[tuple[int, float]]]]:
+        """For each fold of a trial its training loss and its score by epoch; empty where they were not kept."""
+        found = self.trials()[number].user_attrs.get(FOLDS, [])
+        pairs = [[[(int(epoch), float(value)) for epoch, value in curve] for curve in fold] for fold in found]
+        return [(losses, scores) for losses, scores in pairs]
 
     @property
     def timed_out(self) -> float | None:

@@ -16,8 +16,9 @@ from tsbench.recipe.space import label, leaves
 from tsbench.search.objective import CrossValidation
 from tsbench.search.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutcome, TrialProgress
 from tsbench.search.sampling import hyperparameters
-from tsbench.search.study import RESULT, RUN, Study
+from tsbench.search.study import FOLDS, RESULT, RUN, Study
 from tsbench.tracking import names
+from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.store import Store
 from tsbench.training.trainer import DivergedError
 
@@ -75,6 +76,7 @@ class _TrialRun:
         self.latest: float | None = None
         self.epochs = 0
         self.began = time.perf_counter()
+        self.monitor = Monitor(device)
 
     def carry_out(self) -> TrialOutcome:
         spec = self.study.spec
@@ -98,6 +100,9 @@ class _TrialRun:
             names.RECIPE: spec.recipe,
             names.STUDY: spec.identity,
             names.TRIAL: number,
+            names.DEVICE: device_name(self.device),
+            names.DESCRIPTION: f"One configuration of the network, cross-validated on {spec.search.folds} folds of the "
+            f"training cases of {spec.dataset}. Curves are means over the folds.",
         }
         run = self.store.begin(spec.experiment, f"{spec.dataset} trial {number}", tags, spec.parent_run)
         self.trial.set_user_attr(RUN, run)
@@ -132,6 +137,7 @@ class _TrialRun:
         return lambda: pruner.prune(view, self.study.storage.get_trial(self.trial._trial_id))
 
     def _after_epoch(self, epoch: int) -> None:
+        self.monitor.sample()
         self.report(TrialProgress(self.trial.number, epoch, self.epochs, self.latest))
         if reason := self.stop_reason():
             raise StoppedError(reason)
@@ -150,7 +156,8 @@ class _TrialRun:
         metrics.pop(names.cv(self.study.spec.search.metric), None)  # its curve ends with it
         metrics["fit_seconds"] = validation.seconds
         tags = {names.STATE: outcome.state, **({names.REASON: outcome.reason} if outcome.reason else {})}
-        self.store.log(run, metrics, curves=validation.curves, tags=tags)
+        self.monitor.sample(now=True)
+        self.store.log(run, metrics, curves={**validation.curves, **self.monitor.curves}, tags=tags)
         status = {FAILED: "FAILED", STOPPED: "KILLED"}.get(outcome.state, "FINISHED")
         self.store.end(run, status)
 
@@ -161,10 +168,22 @@ class _TrialRun:
             result["lost"] = True  # through no fault of its own: it does not count, and is tried again
         self.trial.set_user_attr(RESULT, result)
         if outcome.state == COMPLETE:
+            folds = zip(validation.fold_losses, validation.fold_scores, strict=True)
+            self.trial.set_user_attr(FOLDS, [[_shortened(losses), _shortened(scores)] for losses, scores in folds])
             self.study.optuna.tell(self.trial, outcome.score)
         else:
             state = TrialState.PRUNED if outcome.state == PRUNED else TrialState.FAIL
             self.study.optuna.tell(self.trial, state=state)
+
+
+def _shortened(curve: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most 25 points, the last among them, of five digits: for a picture, and short enough for Optuna's storage."""
+    keep = -(-len(curve) // 25)
+    return [
+        (epoch, float(f"{value:.5g}"))
+        for index, (epoch, value) in enumerate(curve)
+        if (len(curve) - 1 - index) % keep == 0
+    ]
 
 
 def mlflow_params(settings: HyperparameterConfig) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.export import Dim
 
+from tsbench.nn.exporting import export_graph
 from tsbench.nn.network import Network, build_network
 from tsbench.recipe.schema import ModelConfig
 
@@ -24,9 +23,7 @@ BATCHES = ((1, LENGTH), (3, 37), (7, 10))
 def check_onnx(config: ModelConfig, masked: bool = True) -> None:
     """Exports a network with a dynamic number and length of cases, and compares it with ONNX Runtime's figures.
 
-    Recurrent layers become ONNX's own LSTM and GRU, attention and positions take the length as it comes. Needs the
-    extra `onnx`, and PyTorch 2.13, whose plain `torch.onnx.export` gives a recurrent network of dynamic length only
-    once in a process, and none with a GRU behind `encoder.stride`; `_session` works round both.
+    Needs the extra `onnx`.
 
     Args:
         config: the `model` part of a recipe.
@@ -72,28 +69,7 @@ def _batch(cases: int, steps: int, seed: int) -> tuple[Tensor, Tensor]:
 def _session(network: Network, masked: bool) -> Any:
     """ONNX Runtime's session of the network's graph."""
     import onnxruntime
-    from torch.export._patches import register_gru_while_loop_decomposition, register_lstm_while_loop_decomposition
 
     x, lengths = _batch(5, LENGTH, seed=1)
-    # PyTorch 2.13 follows recurrent layers through these decompositions, which hold for any length, but not where
-    # another is cached; and it lets go of them too early for a GRU over averaged steps.
-    for operator in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
-        operator._dispatch_cache.clear()
-    with (
-        register_lstm_while_loop_decomposition(),
-        register_gru_while_loop_decomposition(),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            network,
-            (x, lengths) if masked else (x,),
-            dynamo=True,
-            dynamic_shapes=({0: Dim.DYNAMIC, 2: Dim.DYNAMIC}, {0: Dim.DYNAMIC})[: 1 + masked],
-            input_names=["x", "lengths"][: 1 + masked],
-            output_names=["logits"],
-            verbose=False,
-        )
-    assert program is not None
-    graph = program.model_proto.SerializeToString()
+    graph = export_graph(network, x, lengths if masked else None, "logits").SerializeToString()
     return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

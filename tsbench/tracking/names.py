@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 __all__ = [
     "CLASSIFIER",
     "DATASET",
+    "DESCRIPTION",
+    "DEVICE",
     "NETWORK",
     "REASON",
     "RECIPE",
+    "REGISTERED",
     "RESAMPLE",
     "ROLE",
     "STATE",
@@ -15,6 +21,7 @@ __all__ = [
     "TRIAL",
     "cv",
     "test",
+    "title",
 ]
 
 ROLE = "tsbench.role"  # search (the parent of the others), trial, model or baseline
@@ -26,9 +33,18 @@ STUDY = "tsbench.study"  # one value for every run of a study, its model and its
 TRIAL = "tsbench.trial"  # number of a trial in its study
 STATE = "tsbench.state"  # complete, pruned, failed, skipped
 REASON = "tsbench.reason"  # why a run was pruned, failed or skipped
+DEVICE = "tsbench.device"  # what it ran on, in words: the processor, or the GPU
+REGISTERED = "tsbench.registered_model"  # name and version in MLflow's registry
+DESCRIPTION = "mlflow.note.content"  # Markdown that MLflow's page shows on top of a run
 
 NETWORK = "network"
 """The tuned network's name among the classifiers."""
+
+
+def title(tags: Mapping[str, Any]) -> str:
+    """What people call the data set and resample of a run with these tags."""
+    dataset, resample = str(tags[DATASET]), int(tags[RESAMPLE])
+    return dataset if resample == 0 else f"{dataset} resample {resample}"
 
 
 def cv(metric: str) -> str:

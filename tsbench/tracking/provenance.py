@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tsbench import __version__
 
-__all__ = ["git_commit", "versions"]
+__all__ = ["git_commit", "processor", "requirements", "versions"]
 
 PACKAGES = ("torch", "optuna", "mlflow", "sktime", "aeon", "scikit-learn", "numpy", "pandas", "numba")
 
@@ -24,6 +24,22 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def requirements() -> list[str]:
+    """What a logged model needs: the packages that it is loaded and run with, in the versions that are here."""
+    found = versions()
+    torch = found["torch"].partition("+")[0]  # without the build's name, which an index may not have
+    return [f"tsbench=={__version__}", f"torch=={torch}", *(f"{one}=={found[one]}" for one in ("numpy", "pandas"))]
+
+
+def processor() -> str:
+    """The processor's name, where the system tells, else its kind."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def git_commit(folder: Path) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -14,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tsbench.errors import TrackingError
+from tsbench.tracking import names
 
 if TYPE_CHECKING:
+    import numpy as np
     from mlflow import MlflowClient
     from mlflow.entities import Experiment, Run
+    from numpy.typing import NDArray
 
 __all__ = ["Curve", "DataInput", "RunRecord", "Store", "redacted", "resolve_uri"]
 
@@ -28,32 +30,50 @@ Curve = Sequence[tuple[int, float]]
 METRICS_PER_CALL = 900
 PARAMS_PER_CALL = 100
 PAGE = 1000
+DIGEST_LENGTH = 36
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",  # names of variables that hold credentials
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+"""Variables of the environment by which MLflow does without what nobody asked for, where the user has not set them."""
 
 KIND = "mlflow.experimentKind"  # by it MLflow's page opens on training runs, not on traces of language models
 
 
 @dataclass(frozen=True)
 class DataInput:
-    """A collection that a run was given: `context` is `train` or `test`."""
+    """A collection that a run was given.
+
+    Attributes:
+        name: what people call it.
+        context: `train` or `test`.
+        digest: of its values and labels.
+        source: where it came from.
+        values: shape (cases, channels, time steps); MLflow is told the shape, not the values.
+        labels: shape (cases,).
+    """
 
     name: str
     context: str
     digest: str
     source: str
-    cases: int
-    channels: int
-    length: int
+    values: NDArray[np.floating]
+    labels: NDArray[np.str_]
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as read back; `finished` is in seconds since the epoch, None while it is running."""
+    """A run as read back; `finished` is in seconds since the epoch, None while it is running; `experiment` is an id."""
 
     run_id: str
     name: str
     status: str
     started: float
     finished: float | None
+    experiment: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
@@ -113,7 +133,7 @@ class Store:
         Raises:
             TrackingError: it cannot be reached or written.
         """
-        with self._explained():
+        with self.explained():
             if self.database is not None:
                 self.database.parent.mkdir(parents=True, exist_ok=True)
             self.client.search_experiments(max_results=1)
@@ -128,7 +148,7 @@ class Store:
         Raises:
             TrackingError: the experiment was deleted, or the store cannot be written.
         """
-        with self._explained():
+        with self.explained():
             found = self.client.get_experiment_by_name(name)
             if found is None:
                 location = None
@@ -152,7 +172,7 @@ class Store:
         texts = {key: str(value) for key, value in tags.items()}
         if parent is not None:
             texts[MLFLOW_PARENT_RUN_ID] = parent
-        with self._explained():
+        with self.explained():
             start = int((time.time() if started is None else started) * 1000)
             return str(self.client.create_run(experiment, start, texts, name).info.run_id)
 
@@ -176,7 +196,7 @@ class Store:
         points += [Metric(name, float(value), now, 0) for name, value in (metrics or {}).items()]
         settings = [Param(name, str(value)) for name, value in (params or {}).items()]
         labels = [RunTag(name, str(value)) for name, value in (tags or {}).items()]
-        with self._explained():
+        with self.explained():
             while points or settings or labels:
                 self.client.log_batch(
                     run, points[:METRICS_PER_CALL], settings[:PARAMS_PER_CALL], labels[:PARAMS_PER_CALL]
@@ -186,69 +206,76 @@ class Store:
 
     def log_inputs(self, run: str, inputs: Sequence[DataInput]) -> None:
         """Records which collections a run was given, for MLflow's own lineage view."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.data.numpy_dataset import from_numpy
+        from mlflow.entities import DatasetInput, InputTag
 
         entries = []
-        for one in inputs:
-            profile = {"cases": one.cases, "channels": one.channels, "length": one.length}
-            dataset = Dataset(
-                name=one.name,
-                digest=one.digest[:36],
-                source_type="local",
-                source=json.dumps({"uri": one.source}),
-                profile=json.dumps(profile),
-            )
-            entries.append(DatasetInput(dataset, [InputTag("mlflow.data.context", one.context)]))
-        with self._explained():
+        with self.explained(), _quiet():
+            for one in inputs:
+                digest, tag = one.digest[:DIGEST_LENGTH], InputTag("mlflow.data.context", one.context)
+                dataset = from_numpy(one.values, one.source or "unknown", one.labels, one.name, digest)
+                entries.append(DatasetInput(dataset._to_mlflow_entity(), [tag]))
             self.client.log_inputs(run, entries)
 
     def log_text(self, run: str, text: str, file: str) -> None:
         """Writes a text artifact."""
-        with self._explained():
+        with self.explained():
             self.client.log_text(run, text, file)
 
-    def log_model(
-        self,
-        run: str,
-        folder: Path,
-        loader_module: str,
-        channels: int,
-        classes: Sequence[str],
-        requirements: list[str],
-    ) -> str:
-        """Logs a saved classifier as an MLflow model without pickled code, and returns the model's URI.
+    def log_files(self, run: str, folder: Path) -> None:
+        """Copies everything in a folder to a run's artifacts, over what is there of the same name."""
+        with self.explained(), _quiet():
+            self.client.log_artifacts(run, str(folder))
 
-        Args:
-            run: id of the run that it belongs to.
-            folder: what `loader_module._load_pyfunc` reads.
-            loader_module: module that loads it.
-            channels: channels of the series that it takes, an array of shape (cases, channels, time steps).
-            classes: its class labels; it returns a table of `label` and a `probability_<class>` column for each.
-            requirements: pip requirements, stated so that MLflow need not find them out.
-        """
-        import mlflow
-        import numpy as np
-        from mlflow.models import ModelSignature
-        from mlflow.types import ColSpec, Schema, TensorSpec
-
-        signature = ModelSignature(
-            inputs=Schema([TensorSpec(np.dtype("float64"), (-1, channels, -1), name=None)]),
-            outputs=Schema([ColSpec("string", "label"), *(ColSpec("double", f"probability_{one}") for one in classes)]),
-        )
-        with self._explained(), _quiet_warnings(), _current_uri(self.uri), mlflow.start_run(run_id=run):
-            info = mlflow.pyfunc.log_model(
-                name="model",
-                loader_module=loader_module,
-                data_path=str(folder),
-                signature=signature,
-                pip_requirements=requirements,
-            )
-        return str(info.model_uri)
+    def files(self, run: str) -> list[str]:
+        """Names of a run's artifacts, without those in folders."""
+        with self.explained(), _quiet():
+            return [one.path for one in self.client.list_artifacts(run) if not one.is_dir]
 
     def end(self, run: str, status: str = "FINISHED") -> None:
         """Ends a run: FINISHED, FAILED or KILLED."""
-        with self._explained():
+        with self.explained():
             self.client.set_terminated(run, status)
+
+    def run(self, run: str) -> RunRecord:
+        """A run of tsbench's by its id.
+
+        Raises:
+            TrackingError: there is no such run, it was deleted, or it is not one of tsbench's.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with self.explained():
+            try:
+                found = self.client.get_run(run)
+            except MlflowException as error:
+                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise
+                raise TrackingError(
+                    f"{redacted(self.uri)} has no run {run!r}; MLflow's page shows the id of each run"
+                ) from None
+        if found.info.lifecycle_stage != "active":
+            raise TrackingError(f"the run {run} was deleted; restore it in the MLflow UI first")
+        record = _record(found)
+        if names.ROLE not in record.tags:
+            raise TrackingError(f"the run {run} ({record.name}) is not one of tsbench's: it has no tag {names.ROLE}")
+        return record
+
+    def text(self, run: str, file: str) -> str:
+        """A text artifact of a run.
+
+        Raises:
+            TrackingError: it has no such artifact.
+        """
+        import mlflow
+
+        with self.explained(), _quiet(), _current_uri(self.uri):
+            return str(mlflow.artifacts.load_text(f"runs:/{run}/{file}"))
+
+    def history(self, run: str, metric: str) -> list[tuple[int, float]]:
+        """A metric's values by step."""
+        with self.explained():
+            return [(point.step, point.value) for point in self.client.get_metric_history(run, metric)]
 
     def resume(self, run: str) -> bool:
         """Marks an ended run as running again; False where there is no such run."""
@@ -262,9 +289,22 @@ class Store:
             return False
         return True
 
+    def delete(self, run: str) -> None:
+        """Deletes a run with the models that it logged; MLflow can restore it until `mlflow gc`."""
+        with self.explained():
+            outputs = self.client.get_run(run).outputs
+            for model in outputs.model_outputs if outputs is not None else ():
+                self.client.delete_logged_model(model.model_id)
+            self.client.delete_run(run)
+
+    def delete_registered(self, name: str) -> None:
+        """Deletes a registered model with all of its versions, for good."""
+        with self.explained():
+            self.client.delete_registered_model(name)
+
     def experiments(self) -> list[str]:
         """Names of the experiments that hold tsbench's runs or nothing yet, the newest first."""
-        with self._explained():
+        with self.explained():
             return [one.name for one in self.client.search_experiments() if one.name != "Default"]
 
     def runs(self, experiment: str, where: str = "") -> Iterator[RunRecord]:
@@ -277,17 +317,21 @@ class Store:
         Raises:
             TrackingError: there is no such experiment, or it was deleted.
         """
-        with self._explained():
+        with self.explained():
             found = self.client.get_experiment_by_name(experiment)
         if found is None:
             known = ", ".join(self.experiments()) or "none"
             raise TrackingError(f"{redacted(self.uri)} has no experiment {experiment!r}; experiments there: {known}")
         _refuse_deleted(found)
+        yield from self.runs_in(found.experiment_id, where)
+
+    def runs_in(self, experiment: str, where: str = "") -> Iterator[RunRecord]:
+        """As `runs`, of an experiment by its id."""
         token = None
         while True:
-            with self._explained():
+            with self.explained():
                 page = self.client.search_runs(
-                    [found.experiment_id],
+                    [experiment],
                     where,
                     max_results=PAGE,
                     order_by=["start_time ASC"],
@@ -299,7 +343,7 @@ class Store:
                 return
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
         """Turns the store's own errors into one sentence."""
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -319,8 +363,8 @@ def _refuse_deleted(experiment: Experiment) -> None:
 
 
 def _open_client(uri: str) -> MlflowClient:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):
@@ -347,11 +391,18 @@ def _current_uri(uri: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_warnings() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
+    """Without MLflow's warnings and advice."""
     import warnings
 
-    with warnings.catch_warnings(action="ignore"):  # that no input example was given
-        yield
+    logger = logging.getLogger("mlflow")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def _thinned(curve: Curve) -> Curve:
@@ -368,6 +419,7 @@ def _record(run: Run) -> RunRecord:
         status=info.status,
         started=info.start_time / 1000,
         finished=info.end_time / 1000 if info.end_time else None,
+        experiment=info.experiment_id,
         tags=dict(data.tags),
         metrics=dict(data.metrics),
         params=dict(data.params),

@@ -1,0 +1,85 @@
+"""Exports a saved model to ONNX, and compares it with PyTorch on real cases before it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tsbench.bench.recorded import SavedModel, open_model, open_unit
+from tsbench.classifiers.exporting import compare_onnx, export_onnx
+from tsbench.data.collection import Collection
+from tsbench.errors import DataError, ModelError, RecipeError
+from tsbench.tracking import names
+from tsbench.tracking.store import Store
+
+__all__ = ["Exported", "export_model"]
+
+MOST_COMPARED = 200
+"""Cases of a data set that the export is compared on."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        channels: of the series that it takes.
+        classes: number of classes.
+        compared: on which cases it was compared with PyTorch, in words.
+        difference: the largest between two probabilities.
+    """
+
+    path: Path
+    channels: int
+    classes: int
+    compared: str
+    difference: float
+
+
+def export_model(store: Store | None, reference: str, path: Path | None) -> Exported:
+    """Writes a model as ONNX; a file that does not give PyTorch's figures is removed again.
+
+    Args:
+        store: see `open_model`.
+        reference: see `open_model`.
+        path: the file; by default the data set's name in the current folder.
+
+    Raises:
+        ModelError: there is no such model, it cannot be exported, or the graph's figures are others.
+        DataError: the file cannot be written.
+    """
+    saved = open_model(store, reference)
+    name = "model" if saved.run is None else saved.run.tags[names.DATASET]
+    path = path or Path(f"{name}.onnx")
+    cases, compared = _real_cases(store, saved)
+    about = {} if saved.run is None else {"run": saved.run.run_id, "data set": names.title(saved.run.tags)}
+    try:
+        export_onnx(saved.ensemble, saved.examples, path, about)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
+    try:
+        difference = compare_onnx(saved.ensemble, path, cases)
+    except ModelError:
+        path.unlink()
+        raise
+    return Exported(path, saved.ensemble.channels, len(saved.ensemble.classes), compared, difference)
+
+
+def _real_cases(store: Store | None, saved: SavedModel) -> tuple[Collection, str]:
+    """Cases to compare on: the test cases where the data set is at hand, else the examples kept with the model."""
+    cases, compared = saved.examples, "the training cases kept with the model"
+    if store is not None and saved.run is not None:
+        try:
+            test = open_unit(store, saved.run).dataset.test
+        except (DataError, RecipeError):
+            pass  # on another machine than it was trained on
+        else:
+            cases, compared = test.subset(np.arange(min(MOST_COMPARED, len(test)))), "test cases"
+    whole = np.flatnonzero(~np.isnan(cases.values).any(axis=(1, 2)))
+    if not len(whole):
+        filled = np.where(np.isnan(cases.values), saved.ensemble.preprocessing.mean[:, None], cases.values)
+        return Collection(filled, cases.lengths, cases.labels), f"{len(cases)} of {compared}, missing values filled in"
+    return cases.subset(whole), f"{len(whole)} {compared}" if compared == "test cases" else compared

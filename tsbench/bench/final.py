@@ -1,0 +1,115 @@
+"""The record of a final network: its scores, the model with its card, and pictures on the parent run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tsbench import __version__
+from tsbench.bench.records import FinalNetwork, Records
+from tsbench.classifiers.card import CardFacts, model_card
+from tsbench.classifiers.explanation import draw_several
+from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.data.collection import Collection
+from tsbench.evaluation import figures
+from tsbench.evaluation.metrics import MAXIMISED
+from tsbench.tracking import names, provenance
+from tsbench.tracking.models import LoggedModel, log_model, register_model
+from tsbench.tracking.store import Store
+
+__all__ = ["EXAMPLES", "MODEL_FOLDER", "record_model", "record_pictures"]
+
+EXAMPLES = "examples.npz"
+"""File of the model with a few training cases: arrays `values`, `lengths` and `labels`, as in a `Collection`."""
+
+MODEL_FOLDER = "ensemble"
+"""Folder of tsbench's own files in an MLflow model's part `data`."""
+
+MOST_DRAWN = 4
+"""Cases in the picture of misclassified ones."""
+
+
+def record_model(
+    store: Store,
+    records: Records,
+    run: str,
+    final: FinalNetwork,
+    ensemble: NetworkEnsemble,
+    metrics: Mapping[str, float],
+) -> None:
+    """Logs the model on its run, with card, examples and requirements, and registers it where that is asked for."""
+    requirements = provenance.requirements()
+    title = names.title(records.tags)
+    facts = CardFacts(
+        title,
+        str(records.tags[names.RECIPE]),
+        int(final.tags[names.TRIAL]),
+        final.cases,
+        len(final.test),
+        metrics,
+        requirements,
+    )
+    card = model_card(ensemble, facts)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / MODEL_FOLDER
+        ensemble.save(folder)
+        (folder / "model_card.md").write_text(card, encoding="utf-8")
+        example = final.example
+        np.savez(folder / EXAMPLES, values=example.values, lengths=example.lengths, labels=example.labels)
+        model = LoggedModel(
+            folder,
+            "tsbench.classifiers.serving",
+            example.values[:1, :, : example.lengths[0]].astype(np.float64),
+            [str(one) for one in ensemble.classes],
+            requirements,
+            {"tsbench": __version__, "data set": title, "recipe": facts.recipe},
+        )
+        uri = log_model(store, run, model)
+    store.log(run, tags={names.DESCRIPTION: card})
+    if final.register and int(records.tags[names.RESAMPLE]) == 0:
+        metric = names.cv(final.metric)
+        name = f"{facts.recipe}-{records.tags[names.DATASET]}"
+        version = register_model(store, run, uri, name, card, metric, metrics[metric], MAXIMISED[final.metric])
+        store.log(run, tags={names.REGISTERED: f"{name} version {version}"})
+
+
+def record_pictures(
+    store: Store,
+    records: Records,
+    run: str,
+    ensemble: NetworkEnsemble,
+    test: Collection,
+    probabilities: NDArray[np.float64],
+) -> None:
+    """The test predictions as a table on the network's run; confusion, calibration and errors drawn on the parent."""
+    classes = ensemble.classes
+    predicted = classes[probabilities.argmax(axis=1)]
+    table = pd.DataFrame({"case": range(len(test)), "label": test.labels, "predicted": predicted})
+    for number, name in enumerate(classes):
+        table[f"probability_{name}"] = probabilities[:, number]
+    with tempfile.TemporaryDirectory() as scratch:
+        table.to_csv(Path(scratch) / "test_predictions.csv", index=False)
+        store.log_files(run, Path(scratch))
+    with tempfile.TemporaryDirectory() as scratch:
+        figures.confusion_matrix(test.labels, predicted, classes).savefig(Path(scratch) / "confusion_matrix.png")
+        figures.reliability_diagram(test.labels, probabilities, classes).savefig(
+            Path(scratch) / "reliability_diagram.png"
+        )
+        _draw_errors(ensemble, test, probabilities, Path(scratch) / "misclassified_cases.png")
+        store.log_files(records.parent, Path(scratch))
+
+
+def _draw_errors(ensemble: NetworkEnsemble, test: Collection, probabilities: NDArray[np.float64], path: Path) -> None:
+    """The misclassified cases that the network was surest of; where there are none, the least certain of the right."""
+    wrong = ensemble.classes[probabilities.argmax(axis=1)] != test.labels
+    shown, sign = (wrong, -1) if wrong.any() else (~wrong, 1)
+    numbers = np.flatnonzero(shown)
+    chosen = numbers[np.argsort(sign * probabilities[numbers].max(axis=1), kind="stable")][:MOST_DRAWN]
+    cases = test.subset(chosen)
+    titles = [f"test case {case}{'' if wrong[case] else ' (right)'}" for case in chosen]
+    draw_several(ensemble.explain(cases), cases, titles, path)

@@ -1,0 +1,161 @@
+"""Opens again what a run recorded: its recipe, its data set and its model."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsbench.bench.begin import to_yaml
+from tsbench.bench.final import EXAMPLES, MODEL_FOLDER
+from tsbench.bench.plan import Plan, Unit, make_plan
+from tsbench.data.collection import Collection, DataSet
+from tsbench.errors import ModelError, RecipeError
+from tsbench.recipe.loading import load_recipe
+from tsbench.tracking import names
+from tsbench.tracking.models import fetch_model
+from tsbench.tracking.store import RunRecord, Store
+
+if TYPE_CHECKING:
+    from tsbench.classifiers.network import NetworkEnsemble
+
+__all__ = ["RecordedUnit", "SavedModel", "model_run", "open_model", "open_unit"]
+
+
+@dataclass(frozen=True)
+class RecordedUnit:
+    """The unit that a run belongs to, as its parent run describes it.
+
+    Attributes:
+        parent: the parent run.
+        plan: of the recorded recipe, on this machine.
+        unit: its data set and resample.
+        dataset: the data, read anew.
+    """
+
+    parent: RunRecord
+    plan: Plan
+    unit: Unit
+    dataset: DataSet
+
+    def changed_files(self) -> list[str]:
+        """Files of the data set whose content is not what the parent run recorded."""
+        recorded = {key: value for key, value in self.parent.tags.items() if key.startswith(SHA256)}
+        here = {f"{SHA256}{name}": digest for name, digest in self.dataset.files.items()}
+        return sorted(
+            key.removeprefix(SHA256) for key in recorded.keys() | here.keys() if recorded.get(key) != here.get(key)
+        )
+
+
+SHA256 = "tsbench.sha256."  # the parent run's tags of the data set's files
+
+
+def open_unit(store: Store, run: RunRecord) -> RecordedUnit:
+    """Reads the recipe that a run's parent recorded, and the data set that it names.
+
+    Raises:
+        TrackingError: the parent run is gone.
+        DataError: the data set is not at hand here.
+        RecipeError: the recorded recipe is not one that this version of tsbench understands.
+    """
+    parent = run if run.tags[names.ROLE] == "search" else store.run(run.tags["mlflow.parentRunId"])
+    text = _alone(store.text(parent.run_id, "recipe.yaml"), run.tags[names.DATASET])
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "recipe.yaml"
+        path.write_text(text, encoding="utf-8")
+        try:
+            plan = make_plan(load_recipe(path, ["execution.workers=1", "execution.device=auto"]))
+        except RecipeError as error:
+            problems = [one.replace(f"{path}:", "recipe.yaml:") for one in error.problems]
+            raise RecipeError([f"run {parent.run_id}: {one}" for one in problems]) from None
+    unit = next(one for one in plan.units if one.resample == int(run.tags[names.RESAMPLE]))
+    return RecordedUnit(parent, plan, unit, plan.load(unit))
+
+
+def _alone(recipe: str, dataset: str) -> str:
+    """A recipe's text with this data set for its only one."""
+    from ruamel.yaml import YAML
+
+    tree = YAML(typ="safe").load(recipe)
+    entries = [one for one in tree["datasets"] if (one["name"] if isinstance(one, dict) else one) == dataset]
+    tree["datasets"] = entries or [dataset]
+    return to_yaml(tree)
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A final network with what was logged beside it.
+
+    Attributes:
+        ensemble: the networks.
+        examples: a few of its training cases.
+        run: its run; None for a model that was given as a folder or by its name in the registry.
+    """
+
+    ensemble: NetworkEnsemble
+    examples: Collection
+    run: RunRecord | None
+
+
+def open_model(store: Store | None, reference: str) -> SavedModel:
+    """Loads a model.
+
+    Args:
+        store: where runs and registered models are; None where there is no store.
+        reference: id of a final network's run or of its parent run, `runs:/<id>/model`, `models:/<name>@<alias>` or
+            another of MLflow's model addresses, or a folder with a model's files.
+
+    Raises:
+        ModelError: there is no such model, or it is of a newer version or of another project.
+        TrackingError: the store failed, or there is no such run.
+    """
+    from tsbench.classifiers.network import NetworkEnsemble
+
+    with tempfile.TemporaryDirectory() as scratch:
+        run = None
+        if Path(reference).is_dir():
+            folder = _files_in(Path(reference))
+        else:
+            if store is None:
+                raise ModelError(f"{reference} is no folder, and there is no MLflow store to look it up in")
+            uri = reference
+            if not re.match(r"(runs|models):/", reference):
+                run = model_run(store, reference)
+                uri = f"runs:/{run.run_id}/model"
+            folder = fetch_model(store, uri, Path(scratch))
+        with np.load(folder / EXAMPLES, allow_pickle=False) as kept:
+            examples = Collection(kept["values"], kept["lengths"], kept["labels"])
+        return SavedModel(NetworkEnsemble.load(folder), examples, run)
+
+
+def _files_in(folder: Path) -> Path:
+    """The folder itself, or where it is a whole MLflow model, the part with tsbench's own files."""
+    inner = folder / "data" / MODEL_FOLDER
+    return inner if inner.is_dir() else folder
+
+
+def model_run(store: Store, run_id: str) -> RunRecord:
+    """The final network's run that a run's id stands for: its own, or its parent's.
+
+    Raises:
+        ModelError: it is the run of a trial or baseline, or of a search without a network yet.
+        TrackingError: there is no such run.
+    """
+    run = store.run(run_id)
+    role = run.tags[names.ROLE]
+    if role == "model":
+        return run
+    where = (
+        f"tags.`{names.STUDY}` = '{run.tags[names.STUDY]}' and tags.`{names.ROLE}` = 'model' "
+        f"and attributes.status = 'FINISHED'"
+    )
+    found = list(store.runs_in(run.experiment, where))
+    if role == "search" and found:
+        return found[-1]
+    hint = f"; its search's final network is run {found[-1].run_id}" if found else ""
+    what = "a search without a finished network" if role == "search" else f"a {role}"
+    raise ModelError(f"the run {run_id} ({run.name}) is {what}, which has no model{hint}")

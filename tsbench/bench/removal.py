@@ -1,0 +1,88 @@
+"""Removes a search whole, so that no child is left without its parent."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tsbench.bench.plan import home_of
+from tsbench.errors import SearchError
+from tsbench.tracking import names
+from tsbench.tracking.store import RunRecord, Store
+
+__all__ = ["Removal", "plan_removal", "remove"]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What belongs to a search.
+
+    Attributes:
+        name: of the recipe.
+        runs: parents, trials, networks and baselines.
+        models: names of its registered models.
+        folder: of its studies on disk, where there is one.
+    """
+
+    name: str
+    runs: tuple[RunRecord, ...]
+    models: tuple[str, ...]
+    folder: Path | None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to remove."""
+        return not (self.runs or self.models or self.folder)
+
+    def described(self) -> str:
+        """What would go, in words."""
+        counts = Counter(run.tags[names.ROLE] for run in self.runs)
+        words = {"search": "parent run", "trial": "trial", "model": "final network", "baseline": "baseline"}
+        parts = [
+            f"{counts[role]} {word}{'' if counts[role] == 1 else 's'}" for role, word in words.items() if counts[role]
+        ]
+        parts += [f"registered model {name} with all its versions" for name in self.models]
+        if self.folder is not None:
+            parts.append(f"studies in {self.folder}")
+        return ", ".join(parts)
+
+
+def plan_removal(store: Store, name: str) -> Removal:
+    """What there is of a search.
+
+    Raises:
+        TrackingError: the store has no such experiment.
+    """
+    runs = tuple(store.runs(name, f"tags.`{names.RECIPE}` = '{name}'"))
+    registered = {run.tags[names.REGISTERED].rpartition(" version ")[0] for run in runs if names.REGISTERED in run.tags}
+    folder = home_of(store, name)
+    return Removal(name, runs, tuple(sorted(registered)), folder if folder.is_dir() else None)
+
+
+def remove(store: Store, removal: Removal) -> None:
+    """Removes the children, then the parents, the registered models and the studies.
+
+    Raises:
+        SearchError: the search is under way.
+        TrackingError: the store failed.
+    """
+    lock = FileLock(removal.folder / "lock", timeout=0) if removal.folder is not None else None
+    try:
+        if lock is not None:
+            lock.acquire()
+    except Timeout:
+        raise SearchError(f"a search of {removal.name!r} is under way; end it first") from None
+    try:
+        for run in sorted(removal.runs, key=lambda one: one.tags[names.ROLE] == "search"):
+            store.delete(run.run_id)
+        for name in removal.models:
+            store.delete_registered(name)
+    finally:
+        if lock is not None:
+            lock.release()
+    if removal.folder is not None:
+        shutil.rmtree(removal.folder)

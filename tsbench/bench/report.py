@@ -1,0 +1,135 @@
+"""What a person finds who opens a search in MLflow: the parent run's description, tables and pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tsbench.bench.begin import to_yaml
+from tsbench.bench.records import Records
+from tsbench.evaluation import figures
+from tsbench.search.figures import draw_study
+from tsbench.search.study import Study
+from tsbench.tracking import names
+from tsbench.tracking.store import RunRecord, Store
+
+__all__ = ["write_report"]
+
+COLUMNS = {
+    "cross-validated {metric}": "cv_{metric}",
+    "test accuracy": "test_accuracy",
+    "test balanced accuracy": "test_balanced_accuracy",
+    "test log loss": "test_log_loss",
+    "fit seconds": "fit_seconds",
+}
+"""The leaderboard's columns, and the metrics in them."""
+
+FILES = {
+    "leaderboard.csv": "every classifier with its figures",
+    "best_configuration.yaml": "the settings of the best trial, as a recipe has them",
+    "recipe.yaml": "the recipe, with every value that was used",
+    "accuracy.png": "test accuracy of the network and the baselines",
+    "optimisation_history.png": "score by trial",
+    "hyperparameter_importances.png": "which settings the score depended on",
+    "parallel_coordinates.png": "settings and score of every complete trial",
+    "learning_curves.png": "the best trial's folds by epoch",
+    "confusion_matrix.png": "true and predicted labels of the test cases",
+    "reliability_diagram.png": "how far the predicted probabilities can be trusted",
+    "misclassified_cases.png": "errors that the network was surest of, with what it looked at",
+    "versions.json": "packages and machine",
+}
+"""What lies among the parent run's artifacts."""
+
+
+def write_report(records: Records, folder: Path) -> None:
+    """Adds leaderboard, best configuration, pictures and a description to a unit's parent run.
+
+    Args:
+        records: where the unit's runs are.
+        folder: of its study.
+    """
+    store, study = Store(records.uri), Study.open(folder)
+    metric = study.spec.search.metric
+    classifiers = _scored(store, records)
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch)
+        (target / "leaderboard.csv").write_text(_csv(_leaderboard(classifiers, metric)), encoding="utf-8")
+        draw_study(study, target)
+        best = study.best()
+        if best is not None:
+            settings = best.hyperparameters.model_dump(mode="json")
+            (target / "best_configuration.yaml").write_text(to_yaml(settings), encoding="utf-8")
+            title = f"trial {best.number}, the best of {len(study.trials())}"
+            curves = study.fold_curves(best.number)
+            if curves:
+                folds = [figures.FoldCurves(*one) for one in curves]
+                figures.learning_curves(folds, metric, title).savefig(target / "learning_curves.png")
+        test = {run.tags[names.CLASSIFIER]: run.metrics.get(names.test("accuracy")) for run in classifiers}
+        drawn = {name: value for name, value in test.items() if value is not None}
+        if drawn:
+            cv = {
+                r.tags[names.CLASSIFIER]: r.metrics[c] for r in classifiers if (c := names.cv("accuracy")) in r.metrics
+            }
+            figures.accuracies(cv, drawn, names.NETWORK).savefig(target / "accuracy.png")
+        store.log_files(records.parent, target)
+    files = store.files(records.parent)
+    store.log(records.parent, tags={names.DESCRIPTION: _description(records, study, classifiers, files)})
+
+
+def _scored(store: Store, records: Records) -> list[RunRecord]:
+    """The newest complete run of each classifier of the unit, the most accurate on the test cases first."""
+    where = f"tags.`{names.STUDY}` = '{records.tags[names.STUDY]}' and tags.`{names.STATE}` = 'complete'"
+    runs = store.runs_in(records.experiment, f"{where} and tags.`{names.ROLE}` != 'trial'")
+    newest = {run.tags[names.CLASSIFIER]: run for run in runs}
+    return sorted(newest.values(), key=lambda run: -run.metrics.get(names.test("accuracy"), -1.0))
+
+
+def _leaderboard(classifiers: Sequence[RunRecord], metric: str) -> list[list[str]]:
+    rows = [["classifier", *(title.format(metric=metric.replace("_", " ")) for title in COLUMNS)]]
+    for run in classifiers:
+        values = [run.metrics.get(name.format(metric=metric)) for name in COLUMNS.values()]
+        rows.append([run.tags[names.CLASSIFIER], *("" if value is None else f"{value:.4f}" for value in values)])
+    return rows
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    header, *others = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return [f"| {' | '.join(row)} |" for row in (header, rule, *others)]
+
+
+def _description(records: Records, study: Study, classifiers: Sequence[RunRecord], files: Sequence[str]) -> str:
+    """Markdown for MLflow's overview of the run."""
+    spec, counts, best = study.spec, study.counts(), study.best()
+    metric = spec.search.metric.replace("_", " ")
+    title = names.title(records.tags)
+    ended = f"{counts['complete']} trials completed, {counts['pruned']} pruned, {counts['fail']} failed"
+    lines = [
+        f"tsbench searched a network for **{title}** (recipe `{spec.recipe}`) by cross-validated {metric} on "
+        f"{spec.search.folds} folds of the training cases: {ended}.",
+        "",
+    ]
+    if best is not None:
+        lines += [f"The best is trial {best.number}, with {metric} {best.value:.4f}:", ""]
+        chosen = study.trials()[best.number].params
+        lines += [f"- `{name}`: {value}" for name, value in sorted(chosen.items())] or ["- nothing was searched"]
+        lines += [""]
+    if classifiers:
+        lines += [
+            "The test cases were scored once by each classifier:",
+            "",
+            *_markdown(_leaderboard(classifiers, spec.search.metric)),
+            "",
+        ]
+    lines += ["Among the artifacts:", "", *(f"- `{one}`: {what}" for one, what in FILES.items() if one in files)]
+    lines += ["", f"All runs of this recipe: `tags.\"{names.RECIPE}\" = '{spec.recipe}'`."]
+    return "\n".join(lines)

@@ -1,0 +1,38 @@
+"""`tsbench export`: a saved model in another runtime's format."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tsbench.cli.app import verb
+from tsbench.cli.options import ModelReference, TrackingUri, store_for
+
+
+class Target(StrEnum):
+    """Formats that a model is exported to."""
+
+    onnx = "onnx"
+
+
+@verb
+def export(
+    model: ModelReference,
+    format_: Annotated[Target, typer.Option("--format", help="What to write.")] = Target.onnx,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The file; by default <data set>.onnx here.")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Export a final network, its normalisation included, and compare what was written with PyTorch on real cases."""
+    from tsbench.bench.export import export_model
+
+    done = export_model(store_for(tracking_uri), model, out)
+    typer.echo(
+        f"Wrote {done.path}: inputs x (cases, {done.channels}, time steps) and lengths (cases), any number and length "
+        f"of cases; output probabilities of {done.classes} classes."
+    )
+    typer.echo(f"Compared with PyTorch on {done.compared}: probabilities differ by at most {done.difference:.1e}.")

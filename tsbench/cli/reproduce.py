@@ -1,0 +1,67 @@
+"""`tsbench reproduce`: runs a recorded run again and compares its figures."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tsbench.cli.app import verb
+from tsbench.cli.options import TrackingUri, store_for
+
+if TYPE_CHECKING:
+    from tsbench.bench.reproduce import Reproduction
+
+MOST_SHOWN = 12
+
+
+@verb
+def reproduce(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="Id of a trial's, a final network's or a search's MLflow run.", show_default=False
+        ),
+    ],
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Run a trial or final network again from what its run recorded, and say whether the figures agree to the bit."""
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[variable] = "1"  # as a worker has; before NumPy and torch are imported
+    from rich.console import Console
+
+    from tsbench.bench.progress import spell
+    from tsbench.bench.reproduce import reproduce as run_again
+    from tsbench.errors import ModelError
+
+    store = store_for(tracking_uri)
+    if store is None:
+        raise ModelError("there is no MLflow store here; name one with --tracking-uri")
+    console = Console(stderr=True)
+    with console.status("reading what was recorded") as status:
+        done = run_again(store, run, lambda text: status.update(f"running again: {text}"))
+    typer.echo(f"{done.run.name}, run {done.run.run_id}: ran again in {spell(done.seconds)}.")
+    _print(done)
+    if not done.agrees:
+        raise typer.Exit(1)
+
+
+def _print(done: Reproduction) -> None:
+    if done.agrees:
+        typer.echo(f"All {len(done.figures)} figures agree to the bit.")
+    elif not done.figures:
+        typer.echo("The run recorded no figures to compare.")
+    else:
+        wrong = [figure for figure in done.figures if not figure.agrees]
+        typer.echo(f"{len(wrong)} of {len(done.figures)} figures differ:")
+        for figure in wrong[:MOST_SHOWN]:
+            typer.echo(f"  {figure.name}: {figure.recorded!r} recorded, {figure.now!r} now")
+        if len(wrong) > MOST_SHOWN:
+            typer.echo(f"  and {len(wrong) - MOST_SHOWN} more")
+    if done.differences:
+        typer.echo("Different from then:")
+        for sentence in done.differences:
+            typer.echo(f"  {sentence}")
+    elif not done.agrees:
+        typer.echo("Versions, hardware and data are as they were.")

@@ -1,0 +1,36 @@
+"""`tsbench rm`: removes a search with everything that belongs to it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tsbench.cli.app import verb
+from tsbench.cli.options import TrackingUri, store_and_name
+from tsbench.errors import RecipeError
+
+
+@verb
+def rm(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME or RECIPE", help="A search's name, or its recipe's file.", show_default=False),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Remove a search: its parent runs with all their children, its models, and its study on disk."""
+    from tsbench.bench.removal import plan_removal, remove
+
+    store, experiment, _ = store_and_name(name, tracking_uri)
+    assert experiment is not None
+    removal = plan_removal(store, experiment)
+    if removal.empty:
+        raise RecipeError([f"there is nothing of {experiment!r} to remove"])
+    typer.echo(f"{experiment}: {removal.described()}")
+    if not (yes or typer.confirm("Remove them?")):
+        typer.echo("Nothing was removed.")
+        return
+    remove(store, removal)
+    typer.echo("Removed. MLflow keeps deleted runs until `mlflow gc` frees their space; till then it can restore them.")

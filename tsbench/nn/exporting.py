@@ -1,0 +1,72 @@
+"""Writes modules as ONNX graphs that take any number and length of cases."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+__all__ = ["export_graph"]
+
+
+def export_graph(module: nn.Module, x: Tensor, lengths: Tensor | None, output: str) -> Any:
+    """A module's graph, with a dynamic number and length of cases.
+
+    Recurrent layers become ONNX's own LSTM and GRU, attention and positions take the length as it comes. PyTorch 2.13's
+    plain `torch.onnx.export` gives a recurrent network of dynamic length only once in a process, and none with a GRU
+    behind `encoder.stride`; this works round both.
+
+    Args:
+        module: in evaluation mode; takes `x` and, where they are given, `lengths`.
+        x: series to trace it with, shape (cases, channels, steps); its name in the graph is `x`.
+        lengths: shape (cases,), or None for a graph without; its name is `lengths`.
+        output: name of what the module returns.
+
+    Returns:
+        An `onnx.ModelProto`.
+
+    Raises:
+        ModuleNotFoundError: the packages of the extra `onnx` are not installed.
+    """
+    from torch.export._patches import register_gru_while_loop_decomposition, register_lstm_while_loop_decomposition
+
+    # PyTorch 2.13 follows recurrent layers through these decompositions, which hold for any length, but not where
+    # another is cached; and it lets go of them too early for a GRU over averaged steps.
+    for operator in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
+        operator._dispatch_cache.clear()
+    masked = lengths is not None
+    with (
+        register_lstm_while_loop_decomposition(),
+        register_gru_while_loop_decomposition(),
+        _quiet(),
+    ):
+        program = torch.onnx.export(
+            module,
+            (x, lengths) if masked else (x,),
+            dynamo=True,
+            dynamic_shapes=({0: Dim.DYNAMIC, 2: Dim.DYNAMIC}, {0: Dim.DYNAMIC})[: 1 + masked],
+            input_names=["x", "lengths"][: 1 + masked],
+            output_names=[output],
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's advice, such as that torchvision is not installed."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,167 @@
+"""Models in MLflow: logs them without pickled code, registers them, and refuses what they cannot take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tsbench.errors import ModelError
+from tsbench.tracking.store import Store, _current_uri, _quiet, redacted
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mlflow.exceptions import MlflowException
+    from numpy.typing import NDArray
+
+__all__ = ["LoggedModel", "fetch_model", "log_model", "refusal", "register_model"]
+
+BEST = "best"
+"""Alias of the registered version with the best CV score."""
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """What is to be logged.
+
+    Attributes:
+        folder: what `loader_module._load_pyfunc` reads.
+        loader_module: module that loads it.
+        example: a case, shape (1, channels, time steps).
+        classes: its class labels.
+        requirements: pip requirements, stated so that MLflow need not find them out.
+        metadata: small plain facts, kept in the file `MLmodel`.
+    """
+
+    folder: Path
+    loader_module: str
+    example: NDArray[np.float64]
+    classes: Sequence[str]
+    requirements: Sequence[str]
+    metadata: Mapping[str, Any]
+
+
+def log_model(store: Store, run: str, model: LoggedModel) -> str:
+    """Logs a saved classifier as an MLflow model, and returns the model's URI.
+
+    Its signature says the shape (cases, channels, time steps), the last of any length. MLflow would hold callers to an
+    array of that shape; it is told to leave that to the model, which also takes unequal lengths and long tables, and
+    refuses the rest in a sentence.
+
+    Raises:
+        TrackingError: the store failed.
+    """
+    import mlflow
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype("float64"), (-1, model.example.shape[1], -1), name=None)]),
+        outputs=Schema(
+            [ColSpec("string", "label"), *(ColSpec("double", f"probability_{one}") for one in model.classes)]
+        ),
+    )
+    signature._is_signature_from_type_hint = True  # kept in MLmodel: MLflow hands on what it was given
+    with store.explained(), _quiet(), _current_uri(store.uri), mlflow.start_run(run_id=run):
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            loader_module=model.loader_module,
+            data_path=str(model.folder),
+            signature=signature,
+            input_example=model.example,
+            pip_requirements=list(model.requirements),
+            metadata=dict(model.metadata),
+        )
+    return str(info.model_uri)
+
+
+def register_model(
+    store: Store, run: str, model_uri: str, name: str, description: str, metric: str, score: float, maximise: bool
+) -> str:
+    """Registers a logged model as a new version, and returns the version's number.
+
+    The alias `best` goes to the version with the best CV score; it moves to this one where that is no worse.
+
+    Args:
+        store: the store.
+        run: id of the run that the model belongs to.
+        model_uri: what `log_model` gave.
+        name: of the registered model, made where it is absent.
+        description: of the version.
+        metric: name of the metric that decides, which the version is tagged with.
+        score: its value on the validation folds; test scores decide nothing.
+        maximise: whether more of it is better.
+
+    Raises:
+        TrackingError: the store failed.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with store.explained(), _quiet(), _current_uri(store.uri):
+        try:
+            store.client.create_registered_model(name, description=f"Networks that tsbench tuned for {name}")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        version = store.client.create_model_version(
+            name, model_uri, run, tags={metric: repr(score)}, description=description
+        )
+        try:
+            best = store.client.get_model_version_by_alias(name, BEST)
+        except MlflowException:
+            best = None  # the first one
+        known = None if best is None else best.tags.get(metric)
+        if known is None or (score >= float(known) if maximise else score <= float(known)):
+            store.client.set_registered_model_alias(name, BEST, str(version.version))
+        return str(version.version)
+
+
+def fetch_model(store: Store, uri: str, target: Path) -> Path:
+    """Copies a logged model's own files into a folder, through the server where there is one.
+
+    Args:
+        store: the store.
+        uri: `runs:/<run id>/model`, `models:/<name>@<alias>`, `models:/<name>/<version>` or `models:/<model id>`.
+        target: the folder.
+
+    Returns:
+        The folder that `LoggedModel.folder` was.
+
+    Raises:
+        ModelError: there is no such model, or it is not one of tsbench's.
+        TrackingError: the store failed.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    with store.explained(), _quiet(), _current_uri(store.uri):
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(target)))
+            flavor = Model.load(folder).flavors.get("python_function", {})
+        except MlflowException as error:
+            raise ModelError(f"{redacted(store.uri)} has no model {uri}: {_first_line(error)}") from None
+        except OSError as error:
+            raise ModelError(f"the files of the model {uri} are not there: {_first_line(error)}") from None
+    if not str(flavor.get("loader_module", "")).startswith("tsbench."):
+        raise ModelError(f"{uri} is a model of another project; tsbench can use only those that tsbench logged")
+    return folder / str(flavor["data"])
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def refusal(sentence: str) -> MlflowException:
+    """The error by which a served model answers 400 with nothing but a sentence."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+    class InputRefusedError(MlflowException):
+        def serialize_as_json(self) -> str:  # MLflow's scoring server puts the whole input before the message
+            return json.dumps({"error_code": self.error_code, "message": sentence})
+
+    return InputRefusedError(sentence, INVALID_PARAMETER_VALUE)

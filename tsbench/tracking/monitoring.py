@@ -1,0 +1,70 @@
+"""What a run uses of its own process and its own device; nothing of other processes or other GPUs."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tsbench.tracking.provenance import processor
+
+if TYPE_CHECKING:
+    import psutil
+
+__all__ = ["Monitor", "device_name"]
+
+EVERY = 10.0
+"""Seconds between two samples."""
+MEGABYTE = 1e6
+
+
+def device_name(device: str) -> str:
+    """The processor's or the GPU's name, of a torch device such as `cpu` or `cuda:1`."""
+    if not device.startswith("cuda"):
+        return processor()
+    import torch
+
+    return str(torch.cuda.get_device_name(device))
+
+
+class Monitor:
+    """Samples the process and its device while a run goes on, for the tab "System metrics" of MLflow's page.
+
+    MLflow's own sampling shows every GPU of the machine on every run; this one the worker's alone.
+
+    Args:
+        device: the run's torch device.
+    """
+
+    def __init__(self, device: str) -> None:
+        import psutil
+
+        self.device = device
+        self.curves: dict[str, list[tuple[int, float]]] = {}
+        self._process: psutil.Process = psutil.Process()
+        self._process.cpu_percent(None)  # begins to count
+        self._began = self._last = time.monotonic()
+
+    def sample(self, now: bool = False) -> None:
+        """Takes a sample where the last one is long enough ago, or at once; steps are seconds since the beginning."""
+        moment = time.monotonic()
+        if not now and moment - self._last < EVERY:
+            return
+        self._last = moment
+        figures = {
+            "system/process_cpu_percent": self._process.cpu_percent(None),
+            "system/process_memory_megabytes": self._process.memory_info().rss / MEGABYTE,
+            **self._of_gpu(),
+        }
+        for name, value in figures.items():
+            self.curves.setdefault(name, []).append((round(moment - self._began), value))
+
+    def _of_gpu(self) -> dict[str, float]:
+        if not self.device.startswith("cuda"):
+            return {}
+        import torch
+
+        figures = {"system/gpu_memory_megabytes": torch.cuda.memory_reserved(self.device) / MEGABYTE}
+        with suppress(ModuleNotFoundError):  # NVIDIA's own bindings need not be installed
+            figures["system/gpu_percent"] = float(torch.cuda.utilization(self.device))
+        return figures
