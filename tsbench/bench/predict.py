@@ -58,8 +58,9 @@ def read_cases(path: Path, channels: int, columns: dict[str, str]) -> tuple[Name
     """The cases of a file and their labels, where it has any.
 
     Args:
-        path: a data set's file (.ts, .arff, .tsv, .txt, .npz); a long table (.csv, .parquet) with the columns case, time, one for each channel
-            and maybe label; JSON as a server takes it (.json); or an array of shape (cases, channels, steps) (.npy).
+        path: a data set's file (.ts, .arff, .tsv, .txt, .npz); a long table (.csv, .parquet) with the columns case,
+            time, one for each channel and maybe label; JSON as a server takes it (.json); or an array of shape (cases,
+            channels, steps) (.npy).
         channels: of the model.
         columns: what a table calls its columns `case`, `time` and `label`, by these names.
 

@@ -17,7 +17,9 @@ def predict(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="Cases: .ts, .arff, .tsv, .npz, a long table (.csv, .parquet), .json or .npy.", show_default=False
+            metavar="FILE",
+            help="Cases: .ts, .arff, .tsv, .npz, a long table (.csv, .parquet), .json or .npy.",
+            show_default=False,
         ),
     ],
     out: Annotated[
