@@ -6,7 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from tsbench.errors import SearchError, TsbenchError
-from tsbench.search.launchers.local import Message, Task, WorkerContext, WorkerPool, find_devices
+from tsbench.search.launchers.local import find_devices
+from tsbench.search.launchers.pool import WorkerPool
+from tsbench.search.launchers.protocol import Message, Task, WorkerContext
 
 
 def path(function: Callable[..., object]) -> str:
@@ -94,7 +96,7 @@ def test_leaving_the_pool_ends_its_processes() -> None:
     with WorkerPool(["cpu"]) as pool:
         pool.submit(0, Task(path(describe), (1,), None))
         collect(pool, 1)
-        process = pool._processes[0]
+        process = pool._workers[0].process
         assert process.is_alive()
     assert not process.is_alive()
     assert process.exitcode == 0
@@ -119,11 +121,11 @@ def modules(context: WorkerContext) -> bool:
 def test_workers_started_ahead_have_imported_what_they_will_need() -> None:
     with WorkerPool(["cpu"], preload=["wave"]) as pool:
         pool.start()
-        process = pool._processes[0]
+        process = pool._workers[0].process
         pool.submit(0, Task(path(modules), (), None))
         (result,) = collect(pool, 1)
         assert result.payload is True
-        assert pool._processes[0] is process
+        assert pool._workers[0].process is process
 
 
 def test_a_task_that_is_not_there_is_an_error_and_not_the_workers_end() -> None:

@@ -13,7 +13,7 @@ from tsbench.recipe.schema import (
     SearchConfig,
     TrainingConfig,
 )
-from tsbench.search.objective import CrossValidation, rungs
+from tsbench.search.objective import CrossValidation, Rung, rungs
 from tsbench.search.study import derive_seed, folds_of
 
 SETTINGS = HyperparameterConfig(
@@ -40,10 +40,13 @@ def test_scores_are_the_means_over_the_folds_of_networks_trained_on_the_other_fo
     expected = []
     for number, (train, held_out) in enumerate(folds_of(data, search, 5)):
         one = NetworkEnsemble.fit(data.cases.subset(train), SETTINGS, [derive_seed(5, 1, number)])
-        cases = data.cases.subset(held_out)
+        cases, expected_network = data.cases.subset(held_out), one.members[0]
         expected.append(score("accuracy", cases.labels, one.predict_proba(cases), one.classes))
     assert validation.scores["accuracy"] == pytest.approx(np.mean(expected), abs=1e-12)
-    assert set(validation.scores) == {"accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc"}
+    metrics = {"accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc"}
+    assert set(validation.scores) == metrics | {"predict_seconds", "parameters"}
+    assert validation.scores["parameters"] == sum(one.numel() for one in expected_network.parameters())
+    assert 0 < validation.scores["predict_seconds"] < validation.seconds
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
@@ -57,14 +60,34 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
 
 
 def test_the_searched_metric_is_reported_at_rungs_and_its_curve_ends_with_the_score() -> None:
-    reported: list[tuple[int, float]] = []
+    reported: list[Rung] = []
     epochs: list[int] = []
     validation = CrossValidation(training_set(), SETTINGS, SearchConfig(folds=2, metric="f1_macro"), seed=0)
-    validation.run(lambda epoch, value: reported.append((epoch, value)), epochs.append)
+    validation.run(reported.append, epochs.append)
     assert epochs == list(range(1, 13))
-    assert [epoch for epoch, _ in reported] == sorted(rungs(12) - {12})
-    assert validation.curves["cv_f1_macro"] == [*reported, (12, validation.scores["f1_macro"])]
+    assert [one.step for one in reported] == list(range(1, 10))
+    assert all(one.mean == one.score for one in reported)
+    on_the_way = list(zip(sorted(set(rungs(12)) - {12}), [one.score for one in reported], strict=True))
+    assert validation.curves["cv_f1_macro"] == [*on_the_way, (12, validation.scores["f1_macro"])]
     assert len(validation.curves["learning_rate"]) == 12
+
+
+def test_rungs_count_to_ten_whatever_the_epochs() -> None:
+    assert rungs(100) == {10 * rung: rung for rung in range(1, 11)}
+    assert rungs(4) == {1: 2, 2: 5, 3: 8, 4: 10}
+    assert rungs(1) == {1: 10}
+
+
+def test_for_wilcoxons_pruner_the_folds_are_trained_one_after_another() -> None:
+    data, reported = training_set(), []
+    in_turn = CrossValidation(data, SETTINGS, SearchConfig(folds=5, pruner="wilcoxon"), seed=0)
+    in_turn.run(reported.append)
+    lockstep = CrossValidation(data, SETTINGS, SearchConfig(folds=5), seed=0)
+    lockstep.run()
+    assert [one.step for one in reported] == [1, 2, 3, 4, 5]
+    assert np.mean([one.score for one in reported]) == in_turn.scores["accuracy"] == lockstep.scores["accuracy"]
+    assert reported[-1].mean == in_turn.scores["accuracy"]
+    assert in_turn.curves["train_loss"] == lockstep.curves["train_loss"]
 
 
 def test_a_trial_ended_early_keeps_the_curves_so_far() -> None:

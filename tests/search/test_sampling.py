@@ -100,7 +100,7 @@ def frozen(number: int, params: dict, value: float | None) -> optuna.trial.Froze
 
 def run_study(values: dict[int, float], order: list[int], concurrency: int = 3, sampler: str = "tpe") -> list[dict]:
     """Parameters of each trial, where trials end in the given order."""
-    suggester = Suggester(SPACE, BASE, SearchConfig(trials=20, sampler=sampler, seed=1), True, concurrency)
+    suggester = Suggester(SPACE, BASE, SearchConfig(trials=20, sampler=sampler, seed=1), ["maximize"], concurrency)
     params: list[dict] = []
     ended: set[int] = set()
     for one in order:
@@ -111,7 +111,7 @@ def run_study(values: dict[int, float], order: list[int], concurrency: int = 3, 
     return params
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsga2", "gp"])
 def test_suggestions_do_not_depend_on_the_order_in_which_trials_end(sampler: str) -> None:
     values = {n: (n * 37 % 17) / 17 for n in range(30)}
     straight = run_study(values, list(range(16)), sampler=sampler)
@@ -129,20 +129,62 @@ def test_suggestions_depend_on_earlier_results() -> None:
     assert one[8:] != other[8:]
 
 
-def test_a_suggester_made_anew_continues_as_the_old_one_would_have() -> None:
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsga2", "gp"])
+def test_a_suggester_made_anew_continues_as_the_old_one_would_have(sampler: str) -> None:
     values = {n: (n * 37 % 17) / 17 for n in range(30)}
-    params = run_study(values, list(range(12)))
-    config = SearchConfig(trials=20, seed=1)
+    params = run_study(values, list(range(12)), sampler=sampler)
+    config = SearchConfig(trials=20, sampler=sampler, seed=1)
     for count in (6, 9, 12):
-        fresh = Suggester(SPACE, BASE, config, True, 3)
+        fresh = Suggester(SPACE, BASE, config, ["maximize"], 3)
         trials = [frozen(n, p, values[n]) for n, p in enumerate(params[:count])]
         assert fresh.suggest(trials) == params[count]
 
 
 def test_no_trial_is_ready_before_those_far_enough_back_have_ended() -> None:
-    suggester = Suggester(SPACE, BASE, SearchConfig(), True, 3)
+    suggester = Suggester(SPACE, BASE, SearchConfig(), ["maximize"], 3)
     assert suggester.ready([])
     assert suggester.ready([False, False])
     assert not suggester.ready([False, True, True])
     assert suggester.ready([True, False, False])
     assert not suggester.ready([True, False, False, True])
+
+
+def first(count: int, space: dict, **search: object) -> list[dict]:
+    """The parameters of the first trials, none of which has ended."""
+    parsed, problems = parse_space(space, set())
+    assert not problems
+    suggester = Suggester(parsed, BASE, SearchConfig.model_validate(search), ["maximize"], count)
+    params: list[dict] = []
+    for _ in range(count):
+        params.append(suggester.suggest([waiting(number, one) for number, one in enumerate(params)]))
+    return params
+
+
+def waiting(number: int, params: dict) -> optuna.trial.FrozenTrial:
+    study = optuna.create_study()
+    study.enqueue_trial(params)
+    trial = study.get_trials()[0]
+    trial.number, trial.params = number, params
+    return trial
+
+
+def test_queued_configurations_come_first_then_the_recipes_own_then_the_samplers() -> None:
+    space = {"model.dropout": {"float": [0.0, 0.5]}, "model.convolution.kernels": {"choice": [[3, 5, 7], [9, 19, 39]]}}
+    queue = [{"model.dropout": 0.25}, {"model.dropout": 0.5, "model.convolution.kernels": [9, 19, 39]}]
+    params = first(4, space, enqueue=queue)
+    assert params[0] == {"model.dropout": 0.25, "model.convolution.kernels": "[3, 5, 7]"}
+    assert params[1] == {"model.dropout": 0.5, "model.convolution.kernels": "[9, 19, 39]"}
+    assert params[2] == {"model.dropout": BASE.model.dropout, "model.convolution.kernels": "[3, 5, 7]"}
+    assert params[3] not in params[:3]
+
+
+def test_a_grid_is_every_combination_once_in_an_order_that_the_seed_draws() -> None:
+    space = {
+        "model.convolution.blocks": {"int": [1, 3]},
+        "model.dropout": {"float": [0.0, 0.5], "step": 0.25},
+        "model.skip": {"choice": [True, False]},
+    }
+    params = first(18, space, sampler="grid", seed=3)
+    assert len({tuple(sorted(one.items())) for one in params}) == 18
+    assert {one["model.dropout"] for one in params} == {0.0, 0.25, 0.5}
+    assert first(18, space, sampler="grid", seed=4) != params == first(18, space, sampler="grid", seed=3)

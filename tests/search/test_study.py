@@ -57,6 +57,7 @@ def test_a_study_holds_no_test_cases(tmp_path: Path) -> None:
     make(tmp_path / "s")
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
         "journal.log",
+        "journal.log.lock",
         "labels.npy",
         "lengths.npy",
         "study.json",
@@ -184,7 +185,7 @@ def test_the_best_trial_breaks_ties_by_log_loss_then_by_number(tmp_path: Path) -
 
 def test_log_loss_is_minimised(tmp_path: Path) -> None:
     study = make(tmp_path / "s", metric="log_loss")
-    assert study.spec.direction == "minimize"
+    assert study.spec.directions == ["minimize"]
     for number, value in enumerate([0.8, 0.2, 0.5]):
         study.refill()
         finish(study, number, value, value)
@@ -199,9 +200,9 @@ def test_a_pruner_sees_only_trials_far_enough_back(tmp_path: Path) -> None:
         study.refill()
         finish(study, number, number / 10)
     study.refill()
-    assert [trial.value for trial in study.visible_to(4).get_trials()] == [0.0, 0.1, 0.2]
-    assert study.visible_to(1).get_trials() == []
-    assert all(trial.state is TrialState.COMPLETE for trial in study.visible_to(4).trials)
+    assert [trial.value for trial in study.visible_to(4)] == [0.0, 0.1, 0.2]
+    assert study.visible_to(1) == []
+    assert all(trial.state is TrialState.COMPLETE for trial in study.visible_to(4))
 
 
 def test_meaning_depends_on_every_part() -> None:

@@ -61,7 +61,10 @@ def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> Study:
         if plan.store.resume(study.spec.parent_run):
             study.spec = _with_budget(study.spec, plan)
             for number in study.running():  # left behind by a supervisor that was killed
-                study.fail_lost(number, "its worker ended")
+                reason = "the search was killed"
+                if run := study.fail_lost(number, reason):
+                    plan.store.log(run, tags={names.STATE: "failed", names.REASON: reason})
+                    plan.store.end(run, "FAILED")
             return study
     Study.set_aside(unit.folder)
     spec = _with_budget(_new_spec(plan, unit, dataset), plan)

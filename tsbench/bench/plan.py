@@ -10,15 +10,17 @@ from typing import Any
 
 from tsbench.data.collection import DataSet
 from tsbench.data.selection import archive_of, names_of
-from tsbench.errors import DataError
+from tsbench.errors import DataError, RecipeError
 from tsbench.evaluation.resampling import resample
 from tsbench.recipe.loading import LoadedRecipe
+from tsbench.recipe.schema import Recipe
+from tsbench.recipe.space import grid
 from tsbench.search.launchers.local import find_devices
 from tsbench.tracking.store import Store, redacted
 
-__all__ = ["Plan", "Unit", "home_of", "make_plan"]
+__all__ = ["Plan", "Unit", "describe_plan", "home_of", "make_plan", "studies_folder"]
 
-SHIFT = 1_000_003  # keeps seeds of resamples apart from those of the recipe
+BUDGETS_AND_PLACES = ("trials", "timeout", "storage")  # search settings that a study's figures do not depend on
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Plan:
     Attributes:
         loaded: the recipe and its space.
         units: in the order they are begun.
-        devices: a torch device for each worker.
+        devices: a torch device for each worker process of this machine; none where a launcher starts them elsewhere.
+        workers: how many there are to be.
         concurrency: trials of a study in flight at most.
         trials: of each study; 1 where there is nothing to search.
         store: the MLflow store.
@@ -59,9 +62,25 @@ class Plan:
     loaded: LoadedRecipe
     units: tuple[Unit, ...]
     devices: tuple[str, ...]
+    workers: int
     concurrency: int
     trials: int
     store: Store
+
+    @property
+    def home(self) -> Path:
+        """The folder of the recipe's studies."""
+        return self.units[0].folder.parent
+
+    @property
+    def note(self) -> str | None:
+        """What a person should know of the search's settings before it runs."""
+        from tsbench.search.pruning import pruning_note
+
+        search = self.loaded.recipe.search
+        if "pruner" not in search.model_fields_set:
+            return None
+        return pruning_note(search, self.trials, self.concurrency)
 
     def load(self, unit: Unit) -> DataSet:
         """Reads a unit's data."""
@@ -71,7 +90,9 @@ class Plan:
         """The recipe with every value that will be used, in plain data, without credentials."""
         tree = self.loaded.resolved()
         tree["tracking"]["uri"] = redacted(tree["tracking"]["uri"])
-        tree["execution"]["workers"] = len(self.devices)
+        if tree["search"]["storage"] is not None:
+            tree["search"]["storage"] = redacted(tree["search"]["storage"])
+        tree["execution"]["workers"] = self.workers
         tree["search"]["concurrency"] = self.concurrency
         tree["search"]["trials"] = self.trials
         return tree
@@ -79,7 +100,7 @@ class Plan:
     def meaning(self, unit: Unit, files: dict[str, str]) -> dict[str, Any]:
         """All that a study's figures depend on; its budgets, baselines, places and workers are not among it."""
         tree = self.loaded.resolved()
-        search = {key: value for key, value in tree["search"].items() if key not in ("trials", "timeout")}
+        search = {key: value for key, value in tree["search"].items() if key not in BUDGETS_AND_PLACES}
         kept = {key: tree[key] for key in ("model", "training", "preprocessing", "space")}
         return {**kept, "search": search, "resample": unit.resample, "files": files}
 
@@ -98,17 +119,56 @@ def make_plan(loaded: LoadedRecipe) -> Plan:
         TrackingError: a store that MLflow does not take.
     """
     recipe = loaded.recipe
-    devices = find_devices(recipe.execution.device, recipe.execution.workers)
+    execution = recipe.execution
+    local = execution.launcher == "local"
+    if not local:
+        check_reach(recipe)
+    devices = find_devices(execution.device, execution.workers, execution.trials_per_device) if local else []
+    workers = len(devices) if local else int(execution.workers)
     concurrency = recipe.search.concurrency
     store = Store(recipe.tracking.uri)
     return Plan(
         loaded,
         tuple(_units(loaded, home_of(store, recipe.name))),
         tuple(devices),
-        max(4, 2 * len(devices)) if concurrency == "auto" else concurrency,
-        recipe.search.trials if loaded.space else 1,
+        workers,
+        max(4, 2 * workers) if concurrency == "auto" else concurrency,
+        _trials(loaded),
         store,
     )
+
+
+def studies_folder(store: Store) -> Path:
+    """Where the studies lie: beside a SQLite store, else in the current folder."""
+    return (store.database.parent if store.database else Path.cwd()) / ".tsbench"
+
+
+def check_reach(recipe: Recipe) -> None:
+    """Refuses stores that only this machine can write to, where workers are on others.
+
+    Raises:
+        RecipeError: names what to write instead.
+    """
+    launcher, problems = f"execution.launcher {recipe.execution.launcher!r}", []
+    if recipe.search.storage is None:
+        problems.append(
+            f"{launcher} needs search.storage: postgresql://..., as workers on other machines cannot safely write the "
+            "journal file in which trials are kept otherwise"
+        )
+    if not recipe.tracking.uri.startswith(("http://", "https://")):
+        problems.append(
+            f"{launcher} needs tracking.uri: http://... of an MLflow server, as workers on other machines cannot reach "
+            f"{redacted(recipe.tracking.uri)}"
+        )
+    if problems:
+        raise RecipeError(problems)
+
+
+def _trials(loaded: LoadedRecipe) -> int:
+    search = loaded.recipe.search
+    if not loaded.space:
+        return 1
+    return min(search.trials, len(grid(loaded.space))) if search.sampler == "grid" else search.trials
 
 
 def _units(loaded: LoadedRecipe, home: Path) -> Iterator[Unit]:
@@ -136,11 +196,13 @@ def describe_plan(plan: Plan) -> str:
 
     recipe = plan.loaded.recipe
     lines = [
-        f"# {len(plan.units)} studies of {plan.trials} trials on {len(plan.devices)} workers "
-        f"({', '.join(sorted(set(plan.devices)))}), {recipe.search.folds} folds each;",
+        f"# {len(plan.units)} studies of {plan.trials} trials on {plan.workers} workers "
+        f"({', '.join(sorted(set(plan.devices))) or recipe.execution.launcher}), {recipe.search.folds} folds each;",
         f"# then {recipe.evaluation.ensemble} networks of the best configuration and "
         f"{len(recipe.baselines)} baselines for each.",
     ]
+    if note := plan.note:
+        lines.append(f"# note: {note}")
     lines += [f"# - {unit.title}: {unit.size} training values a channel" for unit in plan.units[:20]]
     if len(plan.units) > 20:
         lines.append(f"# - and {len(plan.units) - 20} more")

@@ -78,7 +78,7 @@ class RunState:
     name: str
     metric: str
     units: list[UnitState]
-    workers: list[WorkerState]
+    workers: dict[int, WorkerState]
     ensemble: int = 1
     began: float = field(default_factory=time.monotonic)
 
@@ -204,8 +204,8 @@ def render(state: RunState, most: int = 12) -> RenderableType:
     left = state.seconds_left()
     foot += ", time left is known after the first trial" if left is None else f", about {spell(left)} left"
     workers = Table.grid(padding=(0, 2))
-    for number, worker in enumerate(state.workers, 1):
-        workers.add_row(f"worker {number}", worker.device, escape(worker.text))
+    for number, worker in state.workers.items():
+        workers.add_row(f"worker {number + 1}", worker.device, escape(worker.text))
     return Group(f"[bold]{escape(state.name)}[/bold]", table, workers, foot)
 
 

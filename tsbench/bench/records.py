@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsbench.tracking.store import Curve
@@ -41,9 +40,17 @@ class TaskProgress:
 
 @dataclass(frozen=True)
 class FittedMember:
-    """A network trained on all training cases, saved in a folder; `usage` is what a `Monitor` saw meanwhile."""
+    """A network trained on all training cases.
 
-    folder: Path
+    Attributes:
+        files: those that it was saved as, by name.
+        seconds: that its training took.
+        train_loss: by epoch.
+        device: name of the device.
+        usage: what a `Monitor` saw meanwhile.
+    """
+
+    files: Mapping[str, bytes]
     seconds: float
     train_loss: Curve
     device: str = ""

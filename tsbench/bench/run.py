@@ -7,12 +7,12 @@ and with the next unit.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections import deque
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -20,15 +20,19 @@ from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import Display, RunState, UnitState, WorkerState
 from tsbench.bench.records import TaskProgress
 from tsbench.bench.unit import TaskKey, UnitRun
-from tsbench.errors import DataError, SearchError
-from tsbench.search.launchers.local import Message, Task, WorkerPool
+from tsbench.errors import DataError, SearchError, TsbenchError
+from tsbench.search.launchers import Launcher, make_launcher
+from tsbench.search.launchers.joining import INVITATION, LOCAL, Arrival, Door, own_address
+from tsbench.search.launchers.pool import WorkerPool
+from tsbench.search.launchers.protocol import Message, Task
 from tsbench.search.outcome import TrialProgress
-from tsbench.search.study import Study
+from tsbench.search.study import BestTrial, Study
 
 __all__ = ["BenchmarkRun"]
 
 PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection")  # what every worker needs at its first task
 WAIT = 0.25  # seconds between two looks at the workers
+LOOK_AFTER = 2.0  # seconds between two looks at what a launcher has started
 
 
 class BenchmarkRun:
@@ -50,11 +54,13 @@ class BenchmarkRun:
             recipe.name,
             recipe.search.metric,
             [UnitState(unit.title, unit.size, plan.trials, steps_left=steps) for unit in plan.units],
-            [WorkerState(device) for device in plan.devices],
+            {number: WorkerState(device) for number, device in enumerate(plan.devices)},
         )
         self.open: list[UnitRun] = []
         self.unopened = deque(zip(plan.units, self.state.units, strict=True))
         self.failures: list[str] = []
+        self.launcher: Launcher | None = None
+        self.fronts: dict[str, list[BestTrial]] = {}  # by unit, where several metrics are searched
 
     def carry_out(self) -> list[str]:
         """Runs everything and returns what failed, one sentence each.
@@ -63,7 +69,7 @@ class BenchmarkRun:
             KeyboardInterrupt: after the first Ctrl-C, when running trials were ended and recorded.
             SearchError: another process carries this recipe out.
         """
-        home = self.plan.units[0].folder.parent
+        home = self.plan.home
         home.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(home / "lock", timeout=0):
@@ -78,27 +84,60 @@ class BenchmarkRun:
         if self.fresh:
             for unit in self.plan.units:
                 Study.set_aside(unit.folder)
-        scratch = Path(tempfile.mkdtemp(prefix="tsbench-"))
+        if note := self.plan.note:
+            self.display.say(f"note: {note}")
         try:
-            with self.display, WorkerPool(self.plan.devices, PRELOAD) as pool:
+            with self.display, self._make_pool() as pool:
                 if any(Study.stored_meaning(unit.folder) is None for unit in self.plan.units):
                     pool.start()
                 self.plan.store.prepare()
                 try:
-                    self._loop(pool, scratch)
+                    self._loop(pool)
                 except KeyboardInterrupt:
                     self._drain(pool)
                     raise
         finally:
-            for under_way in self.open:
-                under_way.interrupt()
-            shutil.rmtree(scratch, ignore_errors=True)
+            self._leave_nothing_running()
         return self.failures
 
-    def _loop(self, pool: WorkerPool, scratch: Path) -> None:
+    @contextmanager
+    def _make_pool(self) -> Iterator[WorkerPool]:
+        """The workers of this machine, a door for others, and what starts those."""
+        recipe = self.plan.loaded.recipe
+        launcher = make_launcher(recipe.execution, self.plan.home)
+        door = Door(PRELOAD, launcher.host if launcher else self._address())
+        self.invitation = door.invitation
+        door.invitation.write(self.plan.home / INVITATION)
+        try:
+            with WorkerPool(self.plan.devices, PRELOAD, door) as pool:
+                if launcher is not None:
+                    launcher.start(door.invitation)
+                    self.launcher = launcher
+                yield pool
+        finally:
+            (self.plan.home / INVITATION).unlink(missing_ok=True)
+            if launcher is not None:
+                launcher.close()
+
+    def _address(self) -> str:
+        """Where workers from elsewhere may come in: from other machines only where these can reach all stores."""
+        recipe = self.plan.loaded.recipe
+        server = urlsplit(recipe.tracking.uri).hostname if recipe.tracking.uri.startswith("http") else None
+        return own_address(server) if server and recipe.search.storage is not None else LOCAL
+
+    def _leave_nothing_running(self) -> None:
+        """Tells and ends what is still open, each whatever becomes of the others."""
+        for under_way in self.open:
+            try:
+                under_way.interrupt()
+            except TsbenchError as error:
+                self.display.say(f"{under_way.unit.title}: its records could not be ended: {error}")
+
+    def _loop(self, pool: WorkerPool) -> None:
+        looked = time.monotonic()
         while True:
             for worker in list(pool.idle()):
-                task = self._next_task(scratch)
+                task = self._next_task()
                 if task is None:
                     break
                 self.state.workers[worker].text = _describe(task.key)
@@ -109,36 +148,48 @@ class BenchmarkRun:
                 return
             for message in pool.wait(WAIT):
                 self._receive(message)
+            if self.launcher is not None and time.monotonic() - looked > LOOK_AFTER:
+                looked = time.monotonic()
+                for line in self.launcher.look_after():
+                    self.display.say(line)
 
-    def _next_task(self, scratch: Path) -> Task | None:
+    def _next_task(self) -> Task | None:
         for unit in self.open:
             if task := unit.next_task():
                 return task
         while self.unopened:
-            opened = self._open(*self.unopened.popleft(), scratch)
+            opened = self._open(*self.unopened.popleft())
             if opened is not None and (task := opened.next_task()):
                 return task
         return None
 
-    def _open(self, unit: Unit, state: UnitState, scratch: Path) -> UnitRun | None:
+    def _open(self, unit: Unit, state: UnitState) -> UnitRun | None:
         """Begins a unit; None where its data do not let it be begun, which must not end the others."""
         try:
-            opened = UnitRun(self.plan, unit, state, scratch)
+            opened = UnitRun(self.plan, unit, state)
         except DataError as error:
             state.stage = "failed"
             self.failures.append(f"{unit.title}: {error}")
             self.display.say(self.failures[-1])
             return None
+        opened.study.invitation = self.invitation.to_json()
         self.open.append(opened)
         for line in opened.warnings:
             self.display.say(line)
         return opened
 
     def _receive(self, message: Message) -> None:
+        if message.kind == "joined":
+            arrival: Arrival = message.payload
+            self.state.workers[message.worker] = WorkerState(arrival.device, f"joined from {arrival.host}")
+            self.display.say(f"worker {message.worker + 1} joined from {arrival.host} ({arrival.device})")
+            return
         worker = self.state.workers[message.worker]
+        if message.kind == "died" and message.worker >= len(self.plan.devices):
+            del self.state.workers[message.worker]  # it had joined
         if message.task is None:
             if message.kind == "died":
-                self.display.say(f"{message.payload} while idle; a new one takes its place")
+                self.display.say(f"{message.payload} while idle")
             return
         key: TaskKey = message.task.key
         if message.kind == "progress":
@@ -151,6 +202,8 @@ class BenchmarkRun:
     def _close_finished(self) -> None:
         for unit in [one for one in self.open if one.finished]:
             unit.close()
+            if unit.front:
+                self.fronts[unit.unit.title] = unit.front
             unit.state.stage = "failed" if unit.failures else "done"
             self.failures += unit.failures
             self.open.remove(unit)

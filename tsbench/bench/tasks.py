@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from tsbench.evaluation.metrics import score_all
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.search import worker
-from tsbench.search.launchers.local import WorkerContext
+from tsbench.search.launchers.protocol import SharedFolder, WorkerContext
 from tsbench.search.outcome import TrialOutcome
 from tsbench.search.worker import StoppedError, mlflow_params
 from tsbench.tracking import names
@@ -31,21 +32,29 @@ from tsbench.tracking.store import Curve, Store
 __all__ = ["fit_member", "run_baseline", "run_trial", "score_network", "write_report"]
 
 
-def run_trial(context: WorkerContext, folder: Path, number: int, deadline: float | None) -> TrialOutcome | None:
-    """A waiting trial of a study; ended at the deadline (seconds since the epoch)."""
+def run_trial(context: WorkerContext, study: SharedFolder, number: int, seconds: float | None) -> TrialOutcome | None:
+    """A waiting trial of a study; ended after so many seconds."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    spec = worker.open_study(study.path)[0].spec
+    _guard(context, spec.tracking_uri, spec.parent_run)
 
     def stop_reason() -> str | None:
         if context.stopping:
-            return "the search was interrupted"
-        if deadline is not None and time.time() > deadline:
+            return "the search was interrupted" if not context.abandoned else "the search's own process ended"
+        if deadline is not None and time.monotonic() > deadline:
             return "the study's time is spent"
         return None
 
-    return worker.run_trial(folder, number, context.device, context.report, stop_reason)
+    return worker.run_trial(study.path, number, context.device, context.report, stop_reason)
+
+
+def _guard(context: WorkerContext, uri: str, parent: str) -> None:
+    """Should the supervisor be killed, the parent run that it would have ended does not stay open."""
+    context.if_abandoned(parent, lambda: Store(uri).end(parent, "KILLED"))
 
 
 def fit_member(
-    context: WorkerContext, cases: Collection, hyperparameters: HyperparameterConfig, seed: int, folder: Path
+    context: WorkerContext, cases: Collection, hyperparameters: HyperparameterConfig, seed: int
 ) -> FittedMember | None:
     """Trains one member of the final ensemble on all training cases; None where the run was interrupted."""
     epochs = hyperparameters.training.epochs
@@ -64,17 +73,27 @@ def fit_member(
         return None
     seconds = time.perf_counter() - started
     losses = [(number, record.train_loss) for number, record in enumerate(jobs[0].history, 1)]
-    ensemble.save(folder)
     monitor.sample(now=True)
-    return FittedMember(folder, seconds, losses, device_name(context.device), monitor.curves)
+    with tempfile.TemporaryDirectory() as folder:
+        ensemble.save(Path(folder))
+        files = {one.name: one.read_bytes() for one in Path(folder).iterdir()}
+    return FittedMember(files, seconds, losses, device_name(context.device), monitor.curves)
+
+
+def _load(member: FittedMember) -> NetworkEnsemble:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in member.files.items():
+            (Path(folder) / name).write_bytes(content)
+        return NetworkEnsemble.load(Path(folder))
 
 
 def score_network(context: WorkerContext, records: Records, final: FinalNetwork) -> Scored:
     """Scores the ensemble of the members once on the test cases, and logs it with its model and pictures."""
     context.report(TaskProgress("scoring"))
-    ensemble = NetworkEnsemble.load(final.members[0].folder)
+    _guard(context, records.uri, records.parent)
+    ensemble = _load(final.members[0])
     for member in final.members[1:]:
-        ensemble.members += NetworkEnsemble.load(member.folder).members
+        ensemble.members += _load(member).members
     begun = time.perf_counter()
     probabilities = ensemble.predict_proba(final.test)
     seconds = time.perf_counter() - begun
@@ -120,6 +139,7 @@ def run_baseline(
 
     What it cannot take is recorded as skipped, and its own failure as failed, with the reason.
     """
+    _guard(context, records.uri, records.parent)
     store, started = Store(records.uri), time.time()
     run = _begin(store, records, name, "baseline", {}, started)
     try:

@@ -7,7 +7,6 @@ import warnings
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from tsbench.bench.begin import open_study, unit_tags
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
 from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored
-from tsbench.search.launchers.local import Message, Task
+from tsbench.recipe.space import label, leaves
+from tsbench.search.launchers.protocol import Message, Task
 from tsbench.search.outcome import TrialOutcome
-from tsbench.search.study import BestTrial, derive_seed, folds_of, study_seed
+from tsbench.search.study import RUN, BestTrial, derive_seed, folds_of, study_seed
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
 
@@ -43,8 +43,8 @@ class TaskKey:
 class UnitRun:
     """One unit under way: what it still needs, and what has come in."""
 
-    def __init__(self, plan: Plan, unit: Unit, state: UnitState, scratch: Path) -> None:
-        self.plan, self.unit, self.state, self.scratch = plan, unit, state, scratch
+    def __init__(self, plan: Plan, unit: Unit, state: UnitState) -> None:
+        self.plan, self.unit, self.state = plan, unit, state
         self.recipe = plan.loaded.recipe
         self.began = time.time()
         self.dataset = plan.load(unit)
@@ -55,6 +55,8 @@ class UnitRun:
         self.warnings = [f"{unit.title}: {one.message}" for one in caught]
         self.study = open_study(plan, unit, self.dataset)
         self.spec = spec = self.study.spec
+        self.study.budget = spec.search.trials
+        self.front: list[BestTrial] = []  # where several metrics are searched: the best compromises
         tags = unit_tags(plan, unit, spec.identity)
         self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
         done = self._recorded()
@@ -123,7 +125,9 @@ class UnitRun:
         for number in self.study.refill():
             if number not in self.assigned:
                 self.assigned.add(number)
-                return self._task("run_trial", "trial", (self.unit.folder, number, self._deadline()), number=number)
+                deadline = self._deadline()
+                seconds = None if deadline is None else deadline - time.time()
+                return self._task("run_trial", "trial", (self.study.files, number, seconds), number=number)
         return None
 
     def _must_stop(self) -> bool:
@@ -141,7 +145,7 @@ class UnitRun:
         # A trial trains on each fold's training cases, a member on all cases; members are spread over the workers.
         trained = sum(len(training) for training, _ in self.folds)
         member = max(seconds, default=0.0) * len(self.dataset.train) / trained
-        rounds = -(-self.recipe.evaluation.ensemble // len(self.plan.devices))
+        rounds = -(-self.recipe.evaluation.ensemble // self.plan.workers)
         return self.began + timeout - min(member * rounds, timeout / 2)
 
     def _end_search(self) -> None:
@@ -164,8 +168,7 @@ class UnitRun:
     def _member_task(self, number: int) -> Task:
         assert self.best is not None
         self.members_begun = self.members_begun or time.time()
-        folder = self.scratch / f"{self.spec.identity}-{number}"
-        arguments = (self.dataset.train, self.best.hyperparameters, derive_seed(self.spec.seed, 2, number), folder)
+        arguments = (self.dataset.train, self.best.hyperparameters, derive_seed(self.spec.seed, 2, number))
         return self._task("fit_member", "member", arguments, number=number)
 
     def _score_task(self) -> Task:
@@ -212,7 +215,9 @@ class UnitRun:
             case "result", "trial":
                 yield from self._trial_ended(message.payload)
             case "result", "member":
-                if message.payload is not None:
+                if message.payload is None:
+                    self.to_fit.appendleft(key.number)  # its worker left, or the run is interrupted
+                else:
                     self.members[key.number] = message.payload
             case "result", "report":
                 pass
@@ -275,8 +280,11 @@ class UnitRun:
     def _lose(self, number: int, reason: str) -> None:
         """Fails a trial that its worker left running, in Optuna and in MLflow."""
         if run := self.study.fail_lost(number, reason):
-            self.plan.store.log(run, tags={names.STATE: "failed", names.REASON: reason})
-            self.plan.store.end(run, "FAILED")
+            self._end_lost(run, reason)
+
+    def _end_lost(self, run: str, reason: str) -> None:
+        self.plan.store.log(run, tags={names.STATE: "failed", names.REASON: reason})
+        self.plan.store.end(run, "FAILED")
 
     def _update(self) -> None:
         counts, best = self.study.counts(), self.study.best()
@@ -313,6 +321,7 @@ class UnitRun:
             if run.run_id != self.spec.parent_run:
                 store.end(run.run_id, "KILLED")
         best = self.study.best()
+        self._record_front()
         metrics: dict[str, float] = {"trials": self.state.ended, "pruned_trials": self.state.pruned}
         if best is not None:
             metrics |= best.scores
@@ -320,10 +329,29 @@ class UnitRun:
         store.log(self.spec.parent_run, metrics, tags=tags)
         store.end(self.spec.parent_run, "FAILED" if self.failures else status)
 
+    def _record_front(self) -> None:
+        """Marks the trials of the Pareto front, and leaves the front as a table."""
+        self.front = self.study.pareto_front()
+        if not self.front:
+            return
+        trials = self.study.trials()
+        for one in self.front:
+            self.plan.store.log(trials[one.number].user_attrs[RUN], tags={names.PARETO: "true"})
+        searched = list(self.spec.space)
+        columns = [names.cv(metric) for metric in self.spec.metrics]
+        lines = [",".join(["trial", *columns, *searched])]
+        for one in self.front:
+            values = dict(leaves(one.hyperparameters))
+            cells = [one.number, *(one.scores[name] for name in columns), *(label(values[name]) for name in searched)]
+            lines.append(",".join(f'"{cell}"' if "," in str(cell) else str(cell) for cell in cells))
+        self.plan.store.log_text(self.spec.parent_run, "\n".join(lines) + "\n", "pareto_front.csv")
+
     def interrupt(self) -> None:
         """Leaves nothing running: what was under way is told failed, its runs are ended."""
-        for number in self.study.running():
-            self.study.fail_lost(number, "the search was interrupted")
+        reason = "the search was interrupted"
+        runs = [self.study.fail_lost(number, reason) for number in self.study.running()]
+        for run in filter(None, runs):
+            self._end_lost(run, reason)
         self.close("KILLED")
 
 

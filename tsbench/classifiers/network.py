@@ -19,6 +19,7 @@ from tsbench.data.preprocessing import Preprocessing
 from tsbench.errors import ModelError
 from tsbench.nn.network import Network, build_network
 from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.training.memory import free_memory, is_out_of_memory
 from tsbench.training.trainer import Job, Series, predict_probabilities, train
 
 __all__ = ["NetworkEnsemble", "encode"]
@@ -92,8 +93,17 @@ class NetworkEnsemble:
         )
         series = Series(prepared.apply(cases), prepared.lengths(cases))
         targets = encode(cases.labels, ensemble.classes)
-        jobs = [Job(series, targets, len(ensemble.classes), seed) for seed in seeds]
-        train(jobs, hyperparameters.model, hyperparameters.training, device, on_epoch)
+        seeds = list(seeds)
+        for parts in (1, 2):
+            jobs = [Job(series, targets, len(ensemble.classes), seed) for seed in seeds]
+            try:
+                train(jobs, hyperparameters.model, hyperparameters.training, device, on_epoch, parts)
+                break
+            except (RuntimeError, MemoryError) as error:
+                # Once more with half of each mini-batch at a time, as a trial does.
+                if parts == 2 or not is_out_of_memory(error):
+                    raise
+            free_memory(device)
         ensemble.members = [job.network for job in jobs if job.network is not None]
         return ensemble, jobs
 

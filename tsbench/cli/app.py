@@ -89,6 +89,8 @@ VERBS = (
     "init",
     "ui",
     "datasets",
+    "studies",
+    "worker",
     "predict",
     "export",
     "explain",

@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from tsbench.recipe.loading import LoadedRecipe
     from tsbench.tracking.store import Store
 
-__all__ = ["ModelReference", "NameOrRecipe", "RecipePath", "Set", "TrackingUri", "load", "store_and_name", "store_for"]
+__all__ = [
+    "ModelReference",
+    "NameOrRecipe",
+    "RecipePath",
+    "Set",
+    "TrackingUri",
+    "home",
+    "load",
+    "store_and_name",
+    "store_for",
+]
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
@@ -63,6 +73,20 @@ def store_for(uri: str | None) -> Store | None:
     if uri is not None:
         raise RecipeError([f"there is no MLflow store at {uri}"])
     return None
+
+
+def home(name_or_recipe: str | None, uri: str | None) -> tuple[Path, str | None, str | None]:
+    """The folder `.tsbench` of a NAME, a RECIPE or neither, with the recipe's name and its database for trials."""
+    from tsbench.bench.plan import studies_folder
+    from tsbench.tracking.store import Store
+
+    name, storage = name_or_recipe, None
+    if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or Path(name_or_recipe).is_file()):
+        recipe = load(Path(name_or_recipe), None).recipe
+        name, storage = recipe.name, recipe.search.storage
+        uri = uri or recipe.tracking.uri
+    store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+    return studies_folder(store), name, storage
 
 
 def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, str | None, list[str]]:

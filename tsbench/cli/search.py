@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tsbench.bench.plan import Plan
+    from tsbench.search.study import BestTrial
 
 
 @verb
@@ -51,6 +52,8 @@ def search(
         typer.echo("Interrupted. The same command continues where it stopped.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     _print_results(console, plan)
+    for unit, front in run.fronts.items():
+        _print_front(console, unit, front, plan)
     console.print(f"Took {spell(run.state.elapsed)}.", highlight=False)
     console.print(f"Browse it in MLflow: tsbench ui {recipe}", highlight=False, soft_wrap=True)
     if failures:
@@ -68,3 +71,17 @@ def _print_results(console: Console, plan: Plan) -> None:
     console.print(leaderboard(results, recipe.search.metric))
     for note in Comparison(results).notes():
         console.print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_front(console: Console, unit: str, front: list[BestTrial], plan: Plan) -> None:
+    """The best compromises of a search over several metrics."""
+    from rich.table import Table
+
+    from tsbench.tracking import names
+
+    search = plan.loaded.recipe.search
+    metrics = [names.cv(metric) for metric in (search.metric, *search.trade_off)]
+    table = Table("trial", *metrics, title=f"{unit}: trials that no other one surpasses in all metrics")
+    for one in front:
+        table.add_row(str(one.number), *(f"{one.scores[metric]:.4g}" for metric in metrics))
+    console.print(table)

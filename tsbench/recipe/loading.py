@@ -17,9 +17,26 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from tsbench.errors import RecipeError
-from tsbench.recipe.schema import HyperparameterConfig, OwnDataConfig, Recipe, SelectionConfig, SplitConfig
-from tsbench.recipe.sentences import sentence, shown
-from tsbench.recipe.space import DEFAULT_SPACE, Space, describe, label, leaves, never_active, parse_space
+from tsbench.recipe.schema import (
+    HyperparameterConfig,
+    OwnDataConfig,
+    Recipe,
+    SearchConfig,
+    SelectionConfig,
+    SplitConfig,
+)
+from tsbench.recipe.sentences import sentence, shown, suggestion
+from tsbench.recipe.space import (
+    DEFAULT_SPACE,
+    FloatRange,
+    Space,
+    describe,
+    label,
+    leaves,
+    never_active,
+    offers,
+    parse_space,
+)
 
 __all__ = ["LoadedRecipe", "load_recipe"]
 
@@ -85,6 +102,7 @@ def load_recipe(
             report.add(("space", *problem.path), problem.message)
     if recipe is not None:
         space = _without_idle(space, recipe, report)
+        _check_search(recipe.search, space, report)
     if report.problems or recipe is None:
         raise RecipeError(report.sentences())
     return LoadedRecipe(recipe, space, path, freed)
@@ -103,6 +121,25 @@ def _without_idle(space: Space, recipe: Recipe, report: _Report) -> Space:
             message = f"can never hold: {key} is not searched, and is {shown(label(values[key]))}"
             report.add(("space", name, "when", key), message)
     return {name: entry for name, entry in space.items() if name not in never}
+
+
+def _check_search(search: SearchConfig, space: Space, report: _Report) -> None:
+    """What the search's settings ask of its space."""
+    for number, configuration in enumerate(search.enqueue):
+        for name, value in configuration.items():
+            path = ("search", "enqueue", number, name)
+            if name not in space:
+                hint = suggestion(name, space) or "; set it as a fixed value, or name it in space"
+                report.add(path, f"is not searched{hint}")
+            elif not offers(space[name], value):
+                report.add(path, f"the space does not offer {shown(value)}")
+    if search.sampler != "grid":
+        return
+    for name, entry in space.items():
+        if entry.when:
+            report.add(("space", name, "when"), "a grid has no conditions; use sampler: tpe or random")
+        if isinstance(entry, FloatRange) and entry.step is None:
+            report.add(("space", name), "a grid needs a finite number of values; give step, or a choice")
 
 
 class _Report:

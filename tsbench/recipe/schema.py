@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -56,7 +56,10 @@ __all__ = [
 ]
 
 METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
+Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "random", "grid"]
+Pruner = Literal["median", "hyperband", "successive_halving", "wilcoxon", "none"]
 Metric = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc"]
+Objective = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc", "predict_seconds", "parameters"]
 
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]+)\s*")
@@ -397,8 +400,12 @@ class SearchConfig(Settings):
 
     trials: PositiveInt = Field(20, description="trials of a study in total, however often the command runs")
     timeout: Duration | None = Field(None, description="time budget of a study, refit included; null: none")
-    sampler: Literal["tpe", "random"] = Field("tpe", description="Optuna's sampler")
-    pruner: Literal["median", "none"] = Field("median", description="Optuna's pruner; it sees the mean over the folds")
+    sampler: Sampler = Field("tpe", description="Optuna's sampler; grid: every combination of a finite space")
+    pruner: Pruner = Field(
+        "median",
+        description="Optuna's pruner; it sees the mean over the folds at ten rungs, wilcoxon the folds one by one; "
+        "none where trade_off is given",
+    )
     folds: int = Field(3, ge=2, le=_LARGEST, description="stratified cross-validation folds of the train cases")
     holdout_above: PositiveInt = Field(
         5000, description="with more train cases than this, one held-out part of them takes the place of the folds"
@@ -407,13 +414,65 @@ class SearchConfig(Settings):
     fraction: float = Field(
         1.0, gt=0, le=1, description="share of the train cases, stratified, that trials see; the refit sees all of them"
     )
-    metric: Metric = Field("accuracy", description="what the search improves")
+    metric: Metric = Field("accuracy", description="what the search improves, and the final network is chosen by")
+    trade_off: Annotated[tuple[Objective, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
+        (), description="improved at the same time: the best compromises, the Pareto front, are recorded"
+    )
+    enqueue: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = Field(
+        (), description="configurations to be tried first: values by the dotted names of the space"
+    )
+    storage: str | None = Field(
+        None, description="postgresql:// address of a database for the trials; null: a file on this machine"
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of folds, sampler and networks")
     concurrency: AutoOrCount = Field(
         "auto",
         description="trials in flight at most; a trial is chosen by the results of those at least this many before it, "
         "so that figures do not depend on which worker is faster; auto: twice the workers, at least 4",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_metrics_are_not_pruned(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("trade_off") and "pruner" not in data:
+            return {**data, "pruner": "none"}
+        return data
+
+    @field_validator("storage")
+    @classmethod
+    def _is_a_database_for_many(cls, value: str | None) -> str | None:
+        if value is None or re.match(r"postgresql(\+\w+)?://", value):
+            return value
+        raise PydanticCustomError(
+            "storage",
+            "must be a postgresql:// address; the file that tsbench keeps by itself serves one machine, and SQLite "
+            "locks out its second writer",
+        )
+
+    @field_validator("trade_off")
+    @classmethod
+    def _is_not_the_metric(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("metric") in value:
+            raise PydanticCustomError("trade_off", "already search.metric; name what is to be weighed against it")
+        pruner, sampler = info.data.get("pruner"), info.data.get("sampler")
+        if value and pruner not in (None, "none"):
+            raise PydanticCustomError(
+                "trade_off", f"a trial with several goals cannot be pruned; write pruner: none, or leave {pruner} out"
+            )
+        if value and sampler == "cmaes":
+            raise PydanticCustomError("trade_off", "the cmaes sampler has one goal; use nsga2, tpe, gp, random or grid")
+        return value
+
+    @field_validator("folds")
+    @classmethod
+    def _folds_suffice_for_the_pruner(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("pruner") == "wilcoxon" and value < 5:
+            raise PydanticCustomError(
+                "folds",
+                "the wilcoxon pruner needs at least 5: with fewer, no fold is left to be spared once the test can "
+                "tell two trials apart",
+            )
+        return value
 
 
 class SplitConfig(Settings):
@@ -554,6 +613,20 @@ class ExecutionConfig(Settings):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
         "auto", description="auto, cpu, cuda (all GPUs) or cuda:N"
     )
+    trials_per_device: PositiveInt = Field(1, description="workers that share a GPU, where workers is auto")
+    launcher: Literal["local", "ray", "slurm"] = Field("local", description="what starts the workers")
+    address: str = Field("auto", min_length=1, description="of the Ray cluster; local: begin one on this machine")
+    cpus_per_worker: PositiveInt = Field(1, description="cores that Ray or Slurm sets aside for a worker")
+    gpus_per_worker: float = Field(0.0, ge=0, description="GPUs that Ray or Slurm sets aside for a worker")
+    slurm: dict[str, Any] = Field(
+        default_factory=dict, description="submitit's parameters, such as slurm_partition or timeout_min"
+    )
+
+    @model_validator(mode="after")
+    def _remote_workers_are_counted(self) -> Self:
+        if self.launcher != "local" and self.workers == "auto":
+            raise PydanticCustomError("workers", f"workers must be a number with launcher {self.launcher!r}")
+        return self
 
 
 class Recipe(HyperparameterConfig):

@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, cast, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -30,9 +31,11 @@ __all__ = [
     "SpaceProblem",
     "assign",
     "describe",
+    "grid",
     "label",
     "leaves",
     "never_active",
+    "offers",
     "parse_space",
 ]
 
@@ -126,6 +129,33 @@ def label(value: Any) -> Scalar:
     if isinstance(value, tuple):
         value = list(value)
     return value if isinstance(value, str | int | float | bool | None) else json.dumps(value)
+
+
+def offers(entry: Range, value: Any) -> bool:
+    """Whether a value is one that the range holds."""
+    if isinstance(entry, Choice):
+        return label(value) in entry.labels
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    inside = entry.low <= value <= entry.high
+    on_grid = not entry.step or isinstance(entry, FloatRange) or (value - entry.low) % entry.step == 0
+    return inside and on_grid
+
+
+def grid(space: Space) -> list[dict[str, Scalar]]:
+    """Every combination of a space whose ranges are all finite, as Optuna's parameters."""
+    names = list(space)
+    return [dict(zip(names, values, strict=True)) for values in product(*(_values(one) for one in space.values()))]
+
+
+def _values(entry: Range) -> list[Scalar]:
+    if isinstance(entry, Choice):
+        return list(entry.labels)
+    if isinstance(entry, IntRange):
+        return list(range(entry.low, entry.high + 1, entry.step))
+    assert entry.step is not None
+    count = math.floor((entry.high - entry.low) / entry.step + 1e-9) + 1
+    return [entry.low + number * entry.step for number in range(count)]
 
 
 def describe(entry: Range) -> dict[str, Any]:

@@ -16,18 +16,36 @@ from tsbench.data.collection import TrainingSet
 from tsbench.data.preprocessing import Preprocessing
 from tsbench.evaluation.metrics import score, score_all
 from tsbench.evaluation.resampling import Fold
+from tsbench.nn.network import Network
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.search.pruning import RUNGS
 from tsbench.search.study import derive_seed, folds_of
 from tsbench.training.trainer import Job, Series, fixed_features, predict_probabilities, train
 
-__all__ = ["CrossValidation", "rungs"]
-
-RUNGS = 10
+__all__ = ["CrossValidation", "Rung", "rungs"]
 
 
-def rungs(epochs: int) -> set[int]:
-    """The epochs after which the folds are scored: about ten, evenly spread, the last among them."""
-    return {round(epochs * (rung + 1) / min(RUNGS, epochs)) for rung in range(min(RUNGS, epochs))}
+def rungs(epochs: int) -> dict[int, int]:
+    """The epochs after which the folds are scored, evenly spread, the last among them, with their rungs of ten."""
+    count = min(RUNGS, epochs)
+    return {round(epochs * (one + 1) / count): round(RUNGS * (one + 1) / count) for one in range(count)}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A score on the way, of which a pruner hears.
+
+    Attributes:
+        step: 1 to 10, or the number of a fold where they are trained one after another.
+        score: of the searched metric: the mean over the folds, or the fold's.
+        mean: over what was scored so far.
+        when: in words.
+    """
+
+    step: int
+    score: float
+    mean: float
+    when: str
 
 
 @dataclass
@@ -54,10 +72,15 @@ class _FoldJob:
         validation = Series(prepared.apply(validation_part), prepared.lengths(validation_part))
         return cls(job, classes, validation, validation_part.labels)
 
+    @property
+    def network(self) -> Network:
+        """Under training, or trained."""
+        assert self.job.network is not None
+        return self.job.network
+
     def probabilities(self) -> NDArray[np.float32]:
         """Of the validation part, by the network as it is now; what training does not change is computed once."""
-        network = self.job.network
-        assert network is not None
+        network = self.network
         if not self.prepared:
             self.features, self.prepared = fixed_features(network, self.series), True
         return predict_probabilities(network, self.series, features=self.features)
@@ -68,7 +91,9 @@ class CrossValidation:
     """A configuration under cross-validation; the curves and scores of its folds as they come.
 
     Attributes:
-        scores: mean over the folds of each metric, under its own name; filled when training has ended.
+        parts: see `train`.
+        scores: mean over the folds of each metric, under its own name, with `predict_seconds` (all of them) and
+            `parameters` (of one network); filled when training has ended.
         curves: `train_loss`, `learning_rate` by epoch, and `cv_<metric>` of the searched metric by rung.
         fold_scores: of the searched metric, for each fold by rung.
         fold_losses: training loss, for each fold by epoch.
@@ -80,6 +105,7 @@ class CrossValidation:
     search: SearchConfig
     seed: int
     device: str = "cpu"
+    parts: int = 1
     scores: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     fold_scores: list[list[tuple[int, float]]] = field(default_factory=list)
@@ -88,13 +114,13 @@ class CrossValidation:
 
     def run(
         self,
-        on_rung: Callable[[int, float], None] | None = None,
+        on_rung: Callable[[Rung], None] | None = None,
         on_epoch: Callable[[int], None] | None = None,
     ) -> None:
-        """Trains all folds in lockstep.
+        """Trains all folds in lockstep, or one after another where the pruner compares folds.
 
         Args:
-            on_rung: called with the epoch and the mean over folds of the searched metric; may raise to end the trial.
+            on_rung: called with what a pruner may hear; may raise to end the trial.
             on_epoch: called with each epoch; may raise too.
 
         Raises:
@@ -107,30 +133,56 @@ class CrossValidation:
             _FoldJob.make(self.training, fold, self.hyperparameters, derive_seed(self.seed, 1, number))
             for number, fold in enumerate(folds)
         ]
-        config = self.hyperparameters.training
-        scored = rungs(config.epochs)
+        try:
+            if self.search.pruner == "wilcoxon":
+                self._run_in_turn(jobs, on_rung, on_epoch)
+            else:
+                self._run_in_lockstep(jobs, on_rung, on_epoch)
+        finally:
+            self._keep_curves(jobs)
+            self.seconds = time.perf_counter() - started
+        epochs = self.hyperparameters.training.epochs
+        self.scores = self._all_scores(jobs, epochs)
+        self.curves.setdefault(f"cv_{self.search.metric}", []).append((epochs, self.scores[self.search.metric]))
+        self.seconds = time.perf_counter() - started
+
+    def _run_in_lockstep(
+        self, jobs: list[_FoldJob], on_rung: Callable[[Rung], None] | None, on_epoch: Callable[[int], None] | None
+    ) -> None:
+        epochs = self.hyperparameters.training.epochs
+        scored = rungs(epochs)
         curve = self.curves.setdefault(f"cv_{self.search.metric}", [])
 
         def after_epoch(epoch: int) -> None:
             if on_epoch is not None:
                 on_epoch(epoch)
-            if epoch in scored and epoch < config.epochs:
-                curve.append((epoch, self._mean_score(jobs, epoch)))
+            if epoch in scored and epoch < epochs:
+                mean = self._mean_score(jobs, epoch)
+                curve.append((epoch, mean))
                 if on_rung is not None:
-                    on_rung(*curve[-1])
+                    on_rung(Rung(scored[epoch], mean, mean, f"after epoch {epoch}"))
 
-        try:
-            train([fold.job for fold in jobs], self.hyperparameters.model, config, self.device, after_epoch)
-        finally:
-            self._keep_curves(jobs)
-            self.seconds = time.perf_counter() - started
-        self.scores = self._all_scores(jobs, config.epochs)
-        curve.append((config.epochs, self.scores[self.search.metric]))
-        self.seconds = time.perf_counter() - started
+        self._train(jobs, after_epoch)
+
+    def _run_in_turn(
+        self, jobs: list[_FoldJob], on_rung: Callable[[Rung], None] | None, on_epoch: Callable[[int], None] | None
+    ) -> None:
+        scores: list[float] = []
+        for number, job in enumerate(jobs, 1):
+            self._train([job], on_epoch)
+            scores.append(self._score(job))
+            if on_rung is not None:
+                on_rung(Rung(number, scores[-1], float(np.nanmean(scores)), f"in fold {number}"))
+
+    def _train(self, jobs: list[_FoldJob], on_epoch: Callable[[int], None] | None) -> None:
+        settings = self.hyperparameters
+        train([fold.job for fold in jobs], settings.model, settings.training, self.device, on_epoch, self.parts)
+
+    def _score(self, job: _FoldJob) -> float:
+        return score(self.search.metric, job.labels, job.probabilities(), job.classes)
 
     def _mean_score(self, jobs: list[_FoldJob], epoch: int) -> float:
-        metric = self.search.metric
-        scores = [score(metric, one.labels, one.probabilities(), one.classes) for one in jobs]
+        scores = [self._score(one) for one in jobs]
         self._keep_fold_scores(epoch, scores)
         return float(np.nanmean(scores))
 
@@ -140,18 +192,25 @@ class CrossValidation:
             curve.append((epoch, value))
 
     def _all_scores(self, jobs: list[_FoldJob], epoch: int) -> dict[str, float]:
-        folds = [score_all(one.labels, one.probabilities(), one.classes) for one in jobs]
+        began = time.perf_counter()
+        probabilities = [predict_probabilities(one.network, one.series) for one in jobs]
+        seconds = time.perf_counter() - began
+        folds = [score_all(one.labels, each, one.classes) for one, each in zip(jobs, probabilities, strict=True)]
         self._keep_fold_scores(epoch, [scores.get(self.search.metric, float("nan")) for scores in folds])
         names = [name for name in folds[0] if all(name in scores for scores in folds)]
-        return {name: float(np.mean([scores[name] for scores in folds])) for name in names}
+        means = {name: float(np.mean([scores[name] for scores in folds])) for name in names}
+        means["predict_seconds"] = seconds
+        means["parameters"] = float(max(sum(p.numel() for p in one.network.parameters()) for one in jobs))
+        return means
 
     def _keep_curves(self, jobs: list[_FoldJob]) -> None:
-        epochs = min(len(one.job.history) for one in jobs)
+        begun = [one for one in jobs if one.job.history]
+        epochs = min((len(one.job.history) for one in begun), default=0)
         self.fold_losses = [
             [(number, record.train_loss) for number, record in enumerate(one.job.history, 1)] for one in jobs
         ]
         for index in range(epochs):
-            records = [one.job.history[index] for one in jobs]
+            records = [one.job.history[index] for one in begun]
             loss = float(np.mean([record.train_loss for record in records]))
             self.curves.setdefault("train_loss", []).append((index + 1, loss))
             self.curves.setdefault("learning_rate", []).append((index + 1, records[0].learning_rate))

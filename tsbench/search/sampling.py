@@ -11,9 +11,10 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
-from tsbench.recipe.space import Choice, FloatRange, IntRange, Range, Space, assign, label, leaves
+from tsbench.recipe.space import Choice, IntRange, Range, Space, assign, grid, label, leaves, offers
+from tsbench.search.pruning import Direction
 
-__all__ = ["Suggester", "default_parameters", "hyperparameters", "make_sampler"]
+__all__ = ["Suggester", "default_parameters", "first_parameters", "hyperparameters", "make_sampler"]
 
 
 def hyperparameters(trial: Trial, space: Space, base: HyperparameterConfig) -> HyperparameterConfig:
@@ -30,21 +31,45 @@ def hyperparameters(trial: Trial, space: Space, base: HyperparameterConfig) -> H
 def default_parameters(space: Space, base: HyperparameterConfig) -> dict[str, Any]:
     """The recipe's own values as Optuna's parameters, where the space offers them: the first trial."""
     values = dict(leaves(base))
-    return {name: label(values[name]) for name, entry in space.items() if _offers(entry, values[name])}
+    return {name: label(values[name]) for name, entry in space.items() if offers(entry, values[name])}
+
+
+def first_parameters(space: Space, base: HyperparameterConfig, search: SearchConfig) -> list[dict[str, Any]]:
+    """What is tried before the sampler has its say: what the recipe queues, then its own values; or the whole grid."""
+    if search.sampler == "grid":
+        combinations = grid(space)
+        order = np.random.default_rng(search.seed).permutation(len(combinations))
+        return [combinations[index] for index in order]
+    own = default_parameters(space, base)
+    queued = [own | {name: label(value) for name, value in one.items()} for one in search.enqueue]
+    return [*queued, own]
 
 
 def make_sampler(config: SearchConfig, space: Space, seed: int) -> optuna.samplers.BaseSampler:
     """Optuna's sampler of the configured name."""
-    if config.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
+    startup = min(10, max(5, config.trials // 4))
     with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        match config.sampler:
+            case "random" | "grid":
+                return optuna.samplers.RandomSampler(seed=seed)
+            case "gp":
+                return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup, deterministic_objective=False)
+            case "cmaes":
+                # Choices and conditional ranges are not its own; they are drawn at random.
+                return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
+            case "nsga2":
+                return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, min(50, config.trials // 4)))
         return optuna.samplers.TPESampler(
             seed=seed,
-            n_startup_trials=min(10, max(5, config.trials // 4)),
+            n_startup_trials=startup,
             multivariate=True,
             constant_liar=True,
             group=any(entry.when for entry in space.values()),
         )
+
+
+STATEFUL = ("cmaes", "nsga2")
+"""Samplers that note what they did with the trials, so that a study is continued by doing it all again."""
 
 
 class Suggester:
@@ -58,18 +83,24 @@ class Suggester:
         space: the search space.
         base: the recipe's own values.
         config: sampler, metric and seed.
-        maximise: whether more of the metric is better.
+        directions: Optuna's word for each of the metrics.
         concurrency: see above.
     """
 
     def __init__(
-        self, space: Space, base: HyperparameterConfig, config: SearchConfig, maximise: bool, concurrency: int
+        self,
+        space: Space,
+        base: HyperparameterConfig,
+        config: SearchConfig,
+        directions: Sequence[Direction],
+        concurrency: int,
     ) -> None:
         self._space = space
         self._base = base
         self._config = config
         self._concurrency = concurrency
-        self._mirror = optuna.create_study(direction="maximize" if maximise else "minimize")
+        self._mirror = optuna.create_study(directions=directions)
+        self._first = first_parameters(space, base, config)
         self._asked: list[Trial] = []
         self._told: set[int] = set()
 
@@ -84,15 +115,28 @@ class Suggester:
             trials: all trials of the study by number, with parameters.
             retry: parameters to give out again, of a trial that was lost.
         """
-        for trial in trials[len(self._asked) :]:
-            self._ask(trial.params)
-        for trial in trials[: max(0, len(trials) + 1 - self._concurrency)]:
+        while (number := len(self._asked)) < len(trials):
+            if self._config.sampler in STATEFUL:
+                self._look_back(trials, number)
+                given = "retry_of" in trials[number].user_attrs or self._given(trials[:number]) is not None
+                # Optuna does not consult the sampler for a trial whose parameters are given, which would note nothing.
+                self._ask(trials[number].params if given else None)
+            else:
+                self._ask(trials[number].params)
+        self._look_back(trials, len(trials))
+        return self._ask(retry if retry is not None else self._given(trials)).params
+
+    def _given(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
+        """What the next trial is to have without asking the sampler; trials that repeat a lost one do not count."""
+        number = sum("retry_of" not in trial.user_attrs for trial in trials)
+        return self._first[number] if number < len(self._first) else None
+
+    def _look_back(self, trials: Sequence[FrozenTrial], number: int) -> None:
+        """Brings the mirror to where trial `number` is chosen."""
+        for trial in trials[: max(0, number + 1 - self._concurrency)]:
             self._tell(trial)
-        number = len(trials)
-        given = retry if retry is not None else default_parameters(self._space, self._base) if number == 0 else None
         seed = np.random.SeedSequence([self._config.seed, number]).generate_state(1)[0]
         self._mirror.sampler = make_sampler(self._config, self._space, int(seed))
-        return self._ask(given).params
 
     def _ask(self, parameters: Mapping[str, Any] | None) -> Trial:
         if parameters is not None:
@@ -108,10 +152,11 @@ class Suggester:
         self._told.add(trial.number)
         asked = self._asked[trial.number]
         if trial.state is TrialState.COMPLETE:
-            self._mirror.tell(asked, trial.value)
+            self._mirror.tell(asked, trial.values)
             return
-        for step, value in sorted(trial.intermediate_values.items()):
-            asked.report(value, step)
+        if not self._config.trade_off:
+            for step, value in sorted(trial.intermediate_values.items()):
+                asked.report(value, step)
         self._mirror.tell(asked, state=trial.state)
 
 
@@ -121,13 +166,3 @@ def _suggest(trial: Trial, name: str, entry: Range) -> Any:
     if isinstance(entry, IntRange):
         return trial.suggest_int(name, entry.low, entry.high, log=entry.log, step=entry.step)
     return trial.suggest_float(name, entry.low, entry.high, log=entry.log, step=entry.step)
-
-
-def _offers(entry: Range, value: Any) -> bool:
-    if isinstance(entry, Choice):
-        return label(value) in entry.labels
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    inside = entry.low <= value <= entry.high
-    on_grid = not entry.step or isinstance(entry, FloatRange) or (value - entry.low) % entry.step == 0
-    return inside and on_grid

@@ -2,7 +2,7 @@
 
 <folder>/study.json     the specification
 <folder>/*.npy          the training cases, read as memory maps; test cases are not here
-<folder>/journal.log    Optuna's storage
+<folder>/journal.log    Optuna's storage, unless the recipe names a database
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ import logging
 import shutil
 import time
 import uuid
-import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import optuna
 from optuna import Study as OptunaStudy
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tsbench.data.collection import Collection, TrainingSet
@@ -32,9 +30,13 @@ from tsbench.evaluation.metrics import MAXIMISED
 from tsbench.evaluation.resampling import Fold, fraction_of, held_out_fold, stratified_folds
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Space, describe, parse_space
+from tsbench.search.launchers.protocol import SharedFolder
+from tsbench.search.pruning import Direction
 from tsbench.search.sampling import Suggester
+from tsbench.search.storage import open_database, open_journal
+from tsbench.tracking.names import COSTS
 
-__all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "folds_of", "meaning_of", "study_seed"]
+__all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "folds_of", "invitations_in", "meaning_of", "study_seed"]
 
 OPTUNA_NAME = "study"
 RESULT = "result"  # user attribute: a trial's scores, seconds and reason
@@ -110,9 +112,21 @@ class StudySpec:
         return MAXIMISED[self.search.metric]
 
     @property
-    def direction(self) -> Literal["maximize", "minimize"]:
-        """Optuna's word for it."""
-        return "maximize" if self.maximise else "minimize"
+    def metrics(self) -> tuple[str, ...]:
+        """All that is improved: the metric, and what is weighed against it."""
+        return (self.search.metric, *self.search.trade_off)
+
+    @property
+    def directions(self) -> list[Direction]:
+        """Optuna's word for each of them."""
+        return ["maximize" if MAXIMISED.get(metric) else "minimize" for metric in self.metrics]
+
+    @property
+    def optuna_name(self) -> str:
+        """The study's name in Optuna's storage; a database may hold those of many recipes."""
+        if self.search.storage is None:
+            return OPTUNA_NAME
+        return f"{self.recipe}/{self.dataset}/{self.resample}/{self.identity}"
 
     @property
     def seed(self) -> int:
@@ -150,7 +164,7 @@ class BestTrial:
     Attributes:
         number: of the trial.
         value: its score by the searched metric.
-        scores: `cv_<metric>` of every metric, the mean over the folds.
+        scores: `cv_<metric>` of every metric, the mean over the folds, with `predict_seconds` and `parameters`.
         hyperparameters: the whole configuration that it ran.
     """
 
@@ -184,10 +198,13 @@ class Study:
         folder.mkdir(parents=True)
         training.cases.save(folder)
         study = cls(folder, spec)
-        optuna.create_study(storage=study.storage, study_name=OPTUNA_NAME, direction=spec.direction)
+        optuna.create_study(storage=study.storage, study_name=spec.optuna_name, directions=spec.directions)
         # Written last: a folder without it was not finished and is made anew.
         text = json.dumps({"meaning": meaning, **spec.to_json()}, indent=2)
-        (folder / "study.json").write_text(text, encoding="utf-8")
+        part = folder / "study.json.part"
+        part.touch(0o600)  # the address of a database may hold a password
+        part.write_text(text, encoding="utf-8")
+        part.replace(folder / "study.json")
         return study
 
     @classmethod
@@ -220,15 +237,20 @@ class Study:
             shutil.move(folder, folder.with_name(f"{folder.name}.{stamp}-{uuid.uuid4().hex[:4]}"))
 
     @cached_property
-    def storage(self) -> JournalStorage:
+    def storage(self) -> BaseStorage:
         """Optuna's storage."""
-        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            return JournalStorage(JournalFileBackend(str(self.folder / "journal.log")))
+        uri = self.spec.search.storage
+        return open_journal(self.folder / "journal.log") if uri is None else open_database(uri)
 
     @cached_property
     def optuna(self) -> OptunaStudy:
         """Optuna's study."""
-        return optuna.load_study(study_name=OPTUNA_NAME, storage=self.storage)
+        return optuna.load_study(study_name=self.spec.optuna_name, storage=self.storage)
+
+    @property
+    def files(self) -> SharedFolder:
+        """What a worker on another machine needs of the folder."""
+        return SharedFolder(self.folder, ("study.json", "values.npy", "lengths.npy", "labels.npy"))
 
     @cached_property
     def training(self) -> TrainingSet:
@@ -258,7 +280,7 @@ class Study:
         """Chooses the parameters of new trials."""
         if self._suggester is None:
             spec = self.spec
-            self._suggester = Suggester(spec.space, spec.base, spec.search, spec.maximise, spec.concurrency)
+            self._suggester = Suggester(spec.space, spec.base, spec.search, spec.directions, spec.concurrency)
         return self._suggester
 
     def _enqueue(self, trials: list[FrozenTrial]) -> None:
@@ -273,11 +295,19 @@ class Study:
         return _is_lost(trial) and _retries(trial) < MOST_RETRIES
 
     def fail_lost(self, number: int, reason: str) -> str | None:
-        """Tells a trial failed whose worker died, so that it is tried again; returns its MLflow run."""
+        """Tells a trial failed whose worker died, so that it is tried again.
+
+        Returns:
+            Its MLflow run; None where it had none yet, or was told its end before.
+        """
         trial = self.trials()[number]
-        if trial.state is TrialState.RUNNING:
+        if trial.state is not TrialState.RUNNING:
+            return None
+        try:
             self.storage.set_trial_user_attr(trial._trial_id, RESULT, {"reason": reason, "lost": True})
-            self.optuna.tell(number, state=TrialState.FAIL)
+            self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return None  # its worker lived, and told it in this moment
         run = trial.user_attrs.get(RUN)
         return str(run) if run else None
 
@@ -306,6 +336,12 @@ class Study:
         reasons = (str(trial.user_attrs.get(RESULT, {}).get("reason", "")) for trial in reversed(self.trials()))
         return next(filter(None, reasons), "")
 
+    def pareto_front(self) -> list[BestTrial]:
+        """The complete trials that no other one surpasses in all metrics, by number; none where there is one metric."""
+        if len(self.spec.metrics) == 1:
+            return []
+        return [_as_best(trial) for trial in self.optuna.best_trials]
+
     def best(self) -> BestTrial | None:
         """The best complete trial: by the metric, then by lower CV log loss, then the earlier; None without any."""
         complete = [trial for trial in self.trials() if trial.state is TrialState.COMPLETE]
@@ -313,9 +349,27 @@ class Study:
             return None
         sign = -1 if self.spec.maximise else 1
         best = min(complete, key=lambda one: (sign * one.values[0], one.user_attrs[RESULT]["cv_log_loss"], one.number))
-        scores = {key: value for key, value in best.user_attrs[RESULT].items() if key.startswith("cv_")}
-        settings = HyperparameterConfig.model_validate_json(json.dumps(best.user_attrs["hyperparameters"]))
-        return BestTrial(best.number, best.values[0], scores, settings)
+        return _as_best(best)
+
+    @property
+    def budget(self) -> int:
+        """Trials in all, by the latest call."""
+        return int(self.optuna.user_attrs.get("trials", self.spec.search.trials))
+
+    @budget.setter
+    def budget(self, trials: int) -> None:
+        if trials != self.budget:
+            self.optuna.set_user_attr("trials", trials)
+
+    @property
+    def invitation(self) -> str | None:
+        """Where the process that supervises the study takes workers in; kept in a database alone, which others read."""
+        return self.optuna.user_attrs.get("invitation")
+
+    @invitation.setter
+    def invitation(self, text: str) -> None:
+        if self.spec.search.storage is not None:
+            self.optuna.set_user_attr("invitation", text)
 
     def fold_curves(self, number: int) -> list[tuple[list[tuple[int, float]], list[tuple[int, float]]]]:
         """For each fold of a trial its training loss and its score by epoch; empty where they were not kept."""
@@ -345,16 +399,31 @@ class Study:
             pass  # somebody else has even finished it
         return None
 
-    def visible_to(self, number: int) -> OptunaStudy:
-        """The trials that a pruner may compare trial `number` with: those that its parameters were chosen by."""
-        view = optuna.create_study(direction=self.spec.direction)
-        view.add_trials(self.trials()[: max(0, number + 1 - self.spec.concurrency)])
-        return view
+    def visible_to(self, number: int) -> list[FrozenTrial]:
+        """The trials that trial `number` may be compared with: those that its parameters were chosen by."""
+        return self.trials()[: max(0, number + 1 - self.spec.concurrency)]
+
+
+def invitations_in(storage: str, recipe: str) -> list[str]:
+    """What the studies of a recipe in a database say of where their search takes workers in, the oldest first.
+
+    Raises:
+        SearchError: the database cannot be opened.
+    """
+    found = optuna.get_all_study_summaries(open_database(storage))
+    own = sorted((one for one in found if one.study_name.startswith(f"{recipe}/")), key=lambda one: one._study_id)
+    return [one.user_attrs["invitation"] for one in own if one.user_attrs.get("invitation")]
 
 
 def meaning_of(**parts: Any) -> str:
     """SHA-256 of everything that a study's figures depend on; a study is continued only where it agrees."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _as_best(trial: FrozenTrial) -> BestTrial:
+    scores = {key: value for key, value in trial.user_attrs[RESULT].items() if key.startswith("cv_") or key in COSTS}
+    settings = HyperparameterConfig.model_validate_json(json.dumps(trial.user_attrs["hyperparameters"]))
+    return BestTrial(trial.number, trial.values[0], scores, settings)
 
 
 def _is_lost(trial: FrozenTrial) -> bool:
@@ -372,7 +441,8 @@ def _with_fixed_parameters(trial: FrozenTrial) -> FrozenTrial:
             number=trial.number,
             trial_id=trial._trial_id,
             state=TrialState.RUNNING if trial.state is TrialState.WAITING else trial.state,
-            value=trial.value if trial.values else None,
+            value=None,
+            values=trial.values,
             datetime_start=None,
             datetime_complete=None,
             params=dict(trial.system_attrs.get("fixed_params", {})),

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import Trial, TrialState
 
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import label, leaves
-from tsbench.search.objective import CrossValidation
+from tsbench.search.objective import CrossValidation, Rung
 from tsbench.search.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutcome, TrialProgress
+from tsbench.search.pruning import TrialPruner
 from tsbench.search.sampling import hyperparameters
 from tsbench.search.study import FOLDS, RESULT, RUN, Study
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.store import Store
+from tsbench.training.memory import free_memory, is_out_of_memory
 from tsbench.training.trainer import DivergedError
 
-__all__ = ["StoppedError", "mlflow_params", "run_trial"]
+__all__ = ["StoppedError", "mlflow_params", "open_study", "run_trial"]
 
 
 class StoppedError(Exception):
@@ -30,7 +33,8 @@ class StoppedError(Exception):
 
 
 @lru_cache(maxsize=4)
-def _open(folder: Path) -> tuple[Study, Store]:
+def open_study(folder: Path) -> tuple[Study, Store]:
+    """The study in a folder, and the MLflow store of its records; opened once in a process."""
     study = Study.open(folder)
     return study, Store(study.spec.tracking_uri)
 
@@ -52,9 +56,9 @@ def run_trial(
         stop_reason: asked after each epoch; a text ends the trial, which is then told failed for this reason.
 
     Returns:
-        How it ended, or None where the trial waits no more.
+        How it ended, or None where it was not this worker's to run, or to end.
     """
-    study, store = _open(folder)
+    study, store = open_study(folder)
     trial = study.claim(number)
     if trial is None:
         return None
@@ -78,17 +82,23 @@ class _TrialRun:
         self.began = time.perf_counter()
         self.monitor = Monitor(device)
 
-    def carry_out(self) -> TrialOutcome:
+    def carry_out(self) -> TrialOutcome | None:
         spec = self.study.spec
         settings = hyperparameters(self.trial, spec.space, spec.base)
         self.trial.set_user_attr("hyperparameters", settings.model_dump(mode="json"))
         self.epochs = settings.training.epochs
         run = self._begin_run(settings)
-        validation = CrossValidation(self.study.training, settings, spec.search, spec.seed, self.device)
-        outcome = self._validate(validation)
+        with get_heartbeat_thread(self.trial._trial_id, self.study.storage):
+            validation, outcome = self._validate(settings)
+        if self._is_given_up():
+            return None
         self._record(run, validation, outcome)
         self._tell(validation, outcome)
         return outcome
+
+    def _is_given_up(self) -> bool:
+        """Whether a supervisor took this worker for dead and had the trial begun again elsewhere."""
+        return self.study.storage.get_trial(self.trial._trial_id).state.is_finished()
 
     def _begin_run(self, settings: HyperparameterConfig) -> str:
         spec, number = self.study.spec, self.trial.number
@@ -109,32 +119,40 @@ class _TrialRun:
         self.store.log(run, params=mlflow_params(settings))
         return run
 
-    def _validate(self, validation: CrossValidation) -> TrialOutcome:
-        state, reason = COMPLETE, ""
-        self.pruner = self._make_pruner()
+    def _validate(self, settings: HyperparameterConfig) -> tuple[CrossValidation, TrialOutcome]:
+        spec = self.study.spec
+        for parts in (1, 2):
+            validation = CrossValidation(self.study.training, settings, spec.search, spec.seed, self.device, parts)
+            state, reason, out_of_memory = self._run(validation)
+            if not out_of_memory:
+                break
+            # Once more with half of each mini-batch at a time; what the first attempt held is given back before.
+            free_memory(self.device)
+            self.__dict__.pop("pruner", None)  # which has heard of the first attempt
+        return validation, TrialOutcome(self.trial.number, state, self.latest, time.perf_counter() - self.began, reason)
+
+    def _run(self, validation: CrossValidation) -> tuple[str, str, bool]:
+        """How it ended, why, and whether the device's memory was too small."""
+        self.latest = None
         try:
             validation.run(self._after_rung, self._after_epoch)
             self.latest = validation.scores[self.study.spec.search.metric]
-        except optuna.TrialPruned as pruned:
-            state, reason = PRUNED, str(pruned)
-        except DivergedError as diverged:
-            state, reason = PRUNED, str(diverged)
+        except (optuna.TrialPruned, DivergedError) as pruned:
+            return PRUNED, str(pruned), False
         except StoppedError as stopped:
-            state, reason = STOPPED, str(stopped)
+            return STOPPED, str(stopped), False
         except (RuntimeError, MemoryError, ValueError) as error:
             # A configuration that cannot be trained (too large for the memory, say) must not end the search.
-            state, reason = FAILED, f"{type(error).__name__}: {error}"
-        return TrialOutcome(self.trial.number, state, self.latest, time.perf_counter() - self.began, reason)
+            reason = " ".join(str(error).split())
+            return FAILED, f"{type(error).__name__}: {reason}", is_out_of_memory(error)
+        return COMPLETE, "", False
 
-    def _make_pruner(self) -> Callable[[], bool]:
-        search = self.study.spec.search
-        if search.pruner == "none":
-            return lambda: False
-        pruner = optuna.pruners.MedianPruner(
-            n_startup_trials=min(5, max(2, search.trials // 4)), n_warmup_steps=self.epochs // 4
-        )
-        view = self.study.visible_to(self.trial.number)
-        return lambda: pruner.prune(view, self.study.storage.get_trial(self.trial._trial_id))
+    @cached_property
+    def pruner(self) -> TrialPruner | None:
+        spec, number = self.study.spec, self.trial.number
+        if spec.search.pruner == "none":
+            return None
+        return TrialPruner(spec.search, spec.directions[0], self.study.visible_to(number), number)
 
     def _after_epoch(self, epoch: int) -> None:
         self.monitor.sample()
@@ -142,14 +160,16 @@ class _TrialRun:
         if reason := self.stop_reason():
             raise StoppedError(reason)
 
-    def _after_rung(self, epoch: int, score: float) -> None:
-        self.latest = score
-        self.trial.report(score, epoch)
-        if self.pruner():
-            metric = self.study.spec.search.metric
-            raise optuna.TrialPruned(
-                f"cv {metric} {score:.4f} after epoch {epoch} is behind the median of earlier trials"
-            )
+    def _after_rung(self, rung: Rung) -> None:
+        self.latest = rung.mean
+        if self.pruner is None:
+            return
+        self.trial.report(rung.score, rung.step)
+        verdict = self.pruner.verdict(rung.step, rung.score)
+        for name, note in self.pruner.notes().items():
+            self.study.storage.set_trial_system_attr(self.trial._trial_id, name, note)
+        if verdict:
+            raise optuna.TrialPruned(f"cv {self.study.spec.search.metric} {rung.score:.4f} {rung.when} {verdict}")
 
     def _record(self, run: str, validation: CrossValidation, outcome: TrialOutcome) -> None:
         metrics = {names.cv(metric): value for metric, value in validation.scores.items()}
@@ -170,7 +190,7 @@ class _TrialRun:
         if outcome.state == COMPLETE:
             folds = zip(validation.fold_losses, validation.fold_scores, strict=True)
             self.trial.set_user_attr(FOLDS, [[_shortened(losses), _shortened(scores)] for losses, scores in folds])
-            self.study.optuna.tell(self.trial, outcome.score)
+            self.study.optuna.tell(self.trial, [validation.scores[metric] for metric in self.study.spec.metrics])
         else:
             state = TrialState.PRUNED if outcome.state == PRUNED else TrialState.FAIL
             self.study.optuna.tell(self.trial, state=state)

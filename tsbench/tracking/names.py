@@ -7,10 +7,12 @@ from typing import Any
 
 __all__ = [
     "CLASSIFIER",
+    "COSTS",
     "DATASET",
     "DESCRIPTION",
     "DEVICE",
     "NETWORK",
+    "PARETO",
     "REASON",
     "RECIPE",
     "REGISTERED",
@@ -32,6 +34,7 @@ RECIPE = "tsbench.recipe"
 STUDY = "tsbench.study"  # one value for every run of a study, its model and its baselines
 TRIAL = "tsbench.trial"  # number of a trial in its study
 STATE = "tsbench.state"  # complete, pruned, failed, skipped
+PARETO = "tsbench.pareto"  # true on the trials that no other one surpasses in all metrics
 REASON = "tsbench.reason"  # why a run was pruned, failed or skipped
 DEVICE = "tsbench.device"  # what it ran on, in words: the processor, or the GPU
 REGISTERED = "tsbench.registered_model"  # name and version in MLflow's registry
@@ -47,9 +50,13 @@ def title(tags: Mapping[str, Any]) -> str:
     return dataset if resample == 0 else f"{dataset} resample {resample}"
 
 
+COSTS = ("predict_seconds", "parameters")
+"""What a trial is weighed by besides its scores; they keep their names."""
+
+
 def cv(metric: str) -> str:
     """Name of a metric's mean over the validation folds."""
-    return f"cv_{metric}"
+    return metric if metric in COSTS else f"cv_{metric}"
 
 
 def test(metric: str) -> str:

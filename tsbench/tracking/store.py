@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from tsbench.errors import TrackingError
+from tsbench.patience import patiently
 from tsbench.tracking import names
 
 if TYPE_CHECKING:
@@ -36,9 +38,26 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",  # names of variables that hold credentials
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # `_PatientClient` waits
     "GIT_PYTHON_REFRESH": "quiet",
 }
 """Variables of the environment by which MLflow does without what nobody asked for, where the user has not set them."""
+
+PASSING = (
+    "Max retries exceeded",
+    "Connection refused",
+    "Connection aborted",
+    "Connection reset",
+    "Read timed out",
+    "error 502",
+    "error 503",
+    "error 504",
+    "database is locked",
+    "database or disk is full",
+    "disk I/O error",
+    "No space left on device",
+)
+"""Signs of a store that is away, locked or out of disk; MLflow gives most such errors one class and one code."""
 
 KIND = "mlflow.experimentKind"  # by it MLflow's page opens on training runs, not on traces of language models
 
@@ -285,7 +304,9 @@ class Store:
             if self.client.get_run(run).info.lifecycle_stage != "active":
                 return False
             self.client.update_run(run, status="RUNNING")
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise TrackingError(f"the MLflow store {redacted(self.uri)} failed: {error}") from error
             return False
         return True
 
@@ -369,7 +390,38 @@ def _open_client(uri: str) -> MlflowClient:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return MlflowClient(tracking_uri=uri)
+    return cast("MlflowClient", _PatientClient(MlflowClient(tracking_uri=uri)))
+
+
+class _PatientClient:
+    """MLflow's client, which waits for a store that is away, locked or out of disk for a while."""
+
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+        self._away = False
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        @wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            # A store that was waited for in vain is not waited for at every further call.
+            passes = (lambda error: False) if self._away else _passes
+            try:
+                result = patiently(lambda: method(*args, **kwargs), passes)
+            except Exception as error:
+                self._away = _passes(error)
+                raise
+            self._away = False
+            return result
+
+        return call
+
+
+def _passes(error: Exception) -> bool:
+    """Whether an error of the store is one that may pass by itself."""
+    text = str(error)
+    return any(sign in text for sign in PASSING)
 
 
 @contextmanager

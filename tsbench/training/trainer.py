@@ -87,6 +87,7 @@ def train(
     training: TrainingConfig,
     device: str = "cpu",
     on_epoch: Callable[[int], None] | None = None,
+    parts: int = 1,
 ) -> None:
     """Trains every job's network; afterwards `job.network` holds it in evaluation mode, `job.history` its epochs.
 
@@ -96,11 +97,14 @@ def train(
         training: the training's configuration.
         device: a torch device, `cpu` or `cuda:0`.
         on_epoch: called after each epoch of all jobs with the number of epochs done; may raise to end the training.
+        parts: mini-batches go through the network in so many parts, whose gradients are added up: less memory, and
+            other statistics of batch normalisation.
 
     Raises:
         DivergedError: a training loss, or a weight at the end, is NaN or infinite.
+        torch.OutOfMemoryError: the device has too little memory.
     """
-    fits = [_Fit(job, model, training, torch.device(device)) for job in jobs]
+    fits = [_Fit(job, model, training, torch.device(device), parts) for job in jobs]
     for epoch in range(1, training.epochs + 1):
         for fit in fits:
             fit.run_epoch()
@@ -154,8 +158,11 @@ def predict_probabilities(
 class _Fit:
     """One job under training: network, optimiser, schedule and random streams."""
 
-    def __init__(self, job: Job, model: ModelConfig, training: TrainingConfig, device: torch.device) -> None:
+    def __init__(
+        self, job: Job, model: ModelConfig, training: TrainingConfig, device: torch.device, parts: int = 1
+    ) -> None:
         self.job = job
+        self.parts = parts
         self.training = training
         self.device = device
         self.values, self.lengths = job.series.tensors(device)
@@ -202,15 +209,28 @@ class _Fit:
         return len(cases) if self.loss.weight is None else self.loss.weight[self.targets[cases]].sum()
 
     def run_step(self, cases: Tensor) -> Tensor:
-        loss = self.loss_of(cases)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self.back_propagate(cases)
         if self.training.max_gradient_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.training.max_gradient_norm)
         self.rate = self.schedule.rate
         self.optimizer.step()
         self.schedule.step()
-        return loss.detach()
+        return loss
+
+    def back_propagate(self, cases: Tensor) -> Tensor:
+        """Adds the gradients of some cases' mean loss, and returns it."""
+        if self.parts == 1 or len(cases) < 2 * self.parts:
+            loss = self.loss_of(cases)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss.detach()
+        total = torch.zeros((), device=self.device)
+        whole = self.weight_of(cases)
+        for part in torch.chunk(cases, self.parts):
+            loss = self.loss_of(part) * (self.weight_of(part) / whole)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
 
     def loss_of(self, cases: Tensor) -> Tensor:
         """The mean loss of some cases, augmented."""

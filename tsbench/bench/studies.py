@@ -1,0 +1,124 @@
+"""What studies there are, how far each is, and where the search that supervises them takes workers in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tsbench.errors import SearchError
+from tsbench.search.launchers.joining import INVITATION, Invitation
+from tsbench.search.study import Study, invitations_in
+
+__all__ = ["StudySummary", "find_invitation", "list_studies"]
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """A study as a line of a table.
+
+    Attributes:
+        recipe: name of the recipe.
+        dataset: name of the data set.
+        resample: number of the resample.
+        state: running, complete, out of time or interrupted.
+        trials: ended so far, without those that were lost and run again.
+        budget: trials in all.
+        pruned: of those ended.
+        failed: of those ended.
+        lost: trials whose worker died.
+        metric: what is improved.
+        best: best CV score, None before the first complete trial.
+        folder: where it lies.
+    """
+
+    recipe: str
+    dataset: str
+    resample: int
+    state: str
+    trials: int
+    budget: int
+    pruned: int
+    failed: int
+    lost: int
+    metric: str
+    best: float | None
+    folder: Path
+
+
+def list_studies(root: Path, recipe: str | None = None) -> Iterator[StudySummary]:
+    """The studies in a folder `.tsbench`, by recipe and data set.
+
+    Args:
+        root: the folder.
+        recipe: only those of this recipe.
+
+    Raises:
+        SearchError: there are none.
+    """
+    found = sorted(root.glob(f"{recipe or '*'}/*/study.json"))
+    if not found:
+        known = sorted({file.parent.parent.name for file in root.glob("*/*/study.json")})
+        hint = f"; there are studies of: {', '.join(known)}" if known else "; `tsbench search RECIPE` begins one"
+        of = f" of {recipe!r}" if recipe else ""
+        raise SearchError(f"{root} holds no studies{of}{hint}")
+    return (_summary(file.parent) for file in found)
+
+
+def _summary(folder: Path) -> StudySummary:
+    study = Study.open(folder)
+    counts, best = study.counts(), study.best()
+    spec, ended = study.spec, counts["complete"] + counts["pruned"] + counts["fail"]
+    if _is_held(folder.parent / "lock"):
+        state = "complete" if ended >= study.budget else "running"
+    elif ended >= study.budget:
+        state = "complete"
+    else:
+        state = "out of time" if study.timed_out is not None else "interrupted"
+    return StudySummary(
+        spec.recipe,
+        spec.dataset,
+        spec.resample,
+        state,
+        ended,
+        study.budget,
+        counts["pruned"],
+        counts["fail"],
+        counts["lost"],
+        spec.search.metric,
+        best.value if best else None,
+        folder,
+    )
+
+
+def _is_held(lock: Path) -> bool:
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def find_invitation(name: str, root: Path, storage: str | None) -> Invitation:
+    """How to join the search of a recipe that is under way.
+
+    Args:
+        name: of the recipe.
+        root: the folder `.tsbench`, for a search on this machine.
+        storage: address of the database, for one on any other.
+
+    Raises:
+        SearchError: none is under way.
+    """
+    file = root / name / INVITATION
+    if file.exists():
+        return Invitation.from_json(file.read_text(encoding="utf-8"))
+    if storage is not None and (invitations := invitations_in(storage, name)):
+        return Invitation.from_json(invitations[-1])
+    where = f"{file.parent} has no {INVITATION}"
+    hint = "" if storage else "; for a search on another machine give --storage, the address of its database"
+    raise SearchError(f"no search of {name!r} is under way ({where}); begin it with `tsbench search`{hint}")

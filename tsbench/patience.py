@@ -1,0 +1,43 @@
+"""Waits for what passes by itself: a full disk that somebody clears, a server that comes back."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+__all__ = ["patience", "patiently"]
+
+R = TypeVar("R")
+
+
+def patience() -> float:
+    """Seconds that such a thing is waited for: what TSBENCH_PATIENCE says, else 90."""
+    return float(os.environ.get("TSBENCH_PATIENCE", "90"))
+
+
+def patiently(call: Callable[[], R], passes: Callable[[Exception], bool]) -> R:
+    """Calls until it succeeds, fails for a reason that does not pass by itself, or `patience` is at its end.
+
+    Args:
+        call: what is to be done; where it fails, it must have done nothing.
+        passes: whether an error is of the kind to be waited for.
+    """
+    for wait in _waits():
+        try:
+            return call()
+        except Exception as error:
+            if not passes(error):
+                raise
+        time.sleep(wait)
+    return call()
+
+
+def _waits() -> Iterator[float]:
+    """Seconds to wait between attempts, doubling up to 10."""
+    left, wait = patience(), 0.5
+    while left > 0:
+        yield min(wait, left)
+        left -= wait
+        wait = min(10.0, 2 * wait)

@@ -1,0 +1,106 @@
+"""Asks Optuna's pruners about a trial, in a view of the study that does not depend on which worker is faster.
+
+The view holds the trials that this one's parameters were chosen by, under their own numbers, and a stand-in of this
+one. Rungs count from 1 to ten however many epochs a trial has, so that trials of different length can be compared.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Literal
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from tsbench.recipe.schema import SearchConfig
+
+__all__ = ["RUNGS", "Direction", "TrialPruner", "make_pruner", "pruning_note"]
+
+Direction = Literal["minimize", "maximize"]
+RUNGS = 10
+REDUCTION = 3  # of successive halving and Hyperband: at each of their rungs a third goes on
+WILCOXON_P = 0.1
+
+
+def make_pruner(search: SearchConfig) -> optuna.pruners.BasePruner:
+    """Optuna's pruner of the configured name."""
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        match search.pruner:
+            case "median":
+                return optuna.pruners.MedianPruner(_startup(search), n_warmup_steps=RUNGS // 4)
+            case "successive_halving":
+                return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION)
+            case "hyperband":
+                return optuna.pruners.HyperbandPruner(1, RUNGS, REDUCTION)
+            case "wilcoxon":
+                return optuna.pruners.WilcoxonPruner(p_threshold=WILCOXON_P)
+        return optuna.pruners.NopPruner()
+
+
+def _startup(search: SearchConfig) -> int:
+    return min(5, max(2, search.trials // 4))
+
+
+def pruning_note(search: SearchConfig, trials: int, concurrency: int) -> str | None:
+    """Says where a pruner can do nothing with so few trials; None where it can.
+
+    A trial is compared with those at least `concurrency` before it.
+    """
+    brackets = math.floor(math.log(RUNGS, REDUCTION)) + 1
+    fewest = {
+        "median": _startup(search),
+        "successive_halving": 1,
+        "hyperband": brackets,  # each is a halving of its own, over its share of the trials
+        "wilcoxon": 1,
+        "none": -math.inf,
+    }[search.pruner]
+    if trials > concurrency + fewest - 1:
+        return None
+    return (
+        f"search.pruner {search.pruner} will prune none of {trials} trials: a trial is compared with those at least "
+        f"{concurrency} before it, {fewest} of them at least; give {concurrency + int(fewest)} trials or more, or a "
+        "lower search.concurrency"
+    )
+
+
+class TrialPruner:
+    """Tells after each rung whether a trial should end.
+
+    Args:
+        search: the study's settings.
+        direction: Optuna's word for the metric.
+        earlier: the trials that it may be compared with, which are the study's first.
+        number: of the trial.
+    """
+
+    def __init__(self, search: SearchConfig, direction: Direction, earlier: Sequence[FrozenTrial], number: int) -> None:
+        self._name = search.pruner
+        self._pruner = make_pruner(search)
+        # Hyperband draws a trial's bracket from the study's name and the trial's number.
+        self._view = optuna.create_study(study_name="study", direction=direction)
+        self._view.add_trials(earlier)
+        for _ in range(number - len(earlier)):
+            self._view.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+        self._stand_in = self._view.ask()
+
+    def verdict(self, rung: int, score: float) -> str | None:
+        """Why the trial should end after this rung's score; None where it should go on."""
+        self._stand_in.report(score, rung)
+        if not self._pruner.prune(self._view, self._frozen()):
+            return None
+        against = {
+            "median": "is behind the median of earlier trials",
+            "successive_halving": "is not among the best third that reached this rung",
+            "hyperband": "is not among the best third of its bracket that reached this rung",
+            "wilcoxon": "is worse than the best trial's by Wilcoxon's test over the folds",
+        }
+        return against[self._name]
+
+    def notes(self) -> dict[str, float]:
+        """What the pruner noted with the trial, which later trials are compared by."""
+        return dict(self._frozen().system_attrs)
+
+    def _frozen(self) -> FrozenTrial:
+        return self._view._storage.get_trial(self._stand_in._trial_id)

@@ -1,0 +1,127 @@
+"""Where Optuna keeps a study: a journal file for one machine, PostgreSQL for several."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import optuna
+from filelock import FileLock
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+
+from tsbench.errors import SearchError
+from tsbench.patience import patiently
+
+__all__ = ["open_database", "open_journal"]
+
+HEARTBEAT = 30
+"""Seconds between two signs of life of a running trial in a database; after four without one it counts as dead."""
+
+
+class _NoLock:
+    """In the place of Optuna's lock, which a killed process would hold for 30 s."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+class _Journal(JournalFileBackend):
+    """Optuna's journal, for processes that may be killed at any moment.
+
+    Its lock is one that the system takes back from the dead, and half a line, of a killed process or on a full disk, is
+    taken away.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(str(file), lock_obj=_NoLock())  # type: ignore[arg-type]
+        self._own_lock = FileLock(file.with_name(f"{file.name}.lock"), poll_interval=0.002)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        try:
+            patiently(lambda: self._append(logs), _is_full_disk)
+        except OSError as error:
+            if not _is_full_disk(error):
+                raise
+            raise SearchError(
+                f"no space is left on the disk of {self._file_path}; make some, and the same command goes on"
+            ) from None
+
+    def _append(self, logs: list[dict[str, Any]]) -> None:
+        with self._own_lock:
+            path = Path(self._file_path)
+            _cut_half_a_line(path)
+            size = path.stat().st_size
+            try:
+                super().append_logs(logs)
+            except OSError:
+                os.truncate(path, size)
+                raise
+
+
+def _is_full_disk(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _cut_half_a_line(path: Path) -> None:
+    with path.open("rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 1))
+        if file.read() in (b"", b"\n"):
+            return
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def open_journal(file: Path) -> JournalStorage:
+    """The storage in a file of this machine."""
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        return JournalStorage(_Journal(file))
+
+
+def open_database(uri: str) -> BaseStorage:
+    """The storage in a PostgreSQL database; a password that the address lacks is taken from PGPASSWORD.
+
+    Raises:
+        SearchError: it cannot be reached, or a driver is missing.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+            return RDBStorage(
+                _with_driver_and_password(uri),
+                engine_kwargs={"pool_pre_ping": True, "pool_size": 2},
+                heartbeat_interval=HEARTBEAT,
+                grace_period=4 * HEARTBEAT,
+            )
+    except ImportError as error:
+        raise SearchError(
+            f'search.storage needs a PostgreSQL driver: pip install "tsbench[postgresql]" ({error})'
+        ) from None
+    except (SQLAlchemyError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise SearchError(f"search.storage {_without_password(uri)} cannot be opened: {reason}") from None
+
+
+def _with_driver_and_password(uri: str) -> str:
+    parts = urlsplit(uri)
+    scheme = "postgresql+pg8000" if parts.scheme == "postgresql" else parts.scheme
+    netloc = parts.netloc
+    password = os.environ.get("PGPASSWORD")
+    if parts.username and parts.password is None and password is not None:
+        user, _, host = netloc.rpartition("@")
+        netloc = f"{user}:{password}@{host}"
+    return urlunsplit(parts._replace(scheme=scheme, netloc=netloc))
+
+
+def _without_password(uri: str) -> str:
+    parts = urlsplit(uri)
+    return uri if parts.password is None else uri.replace(f":{parts.password}@", ":***@", 1)
