@@ -156,13 +156,24 @@ def test_a_failed_unit_ends_with_exit_code_1(recipe_file: Write) -> None:
     assert "dummy" in result.output
 
 
+def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    """A command in a process group of its own that hears Ctrl-C even where the tests run in a shell's background."""
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_the_search_with_130_and_it_can_be_continued(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(RECIPE.replace("epochs: 4", "epochs: 300").replace("trials: 4", "trials: 1"))
     command = [str(Path(sys.executable).with_name("tsbench")), "search", "tiny.yaml"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = start(command, tmp_path)
     from tsbench.search.study import Study
 
     folder = tmp_path / ".tsbench" / "tiny" / "ItalyPowerDemand"

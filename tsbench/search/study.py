@@ -249,8 +249,9 @@ class Study:
 
     @property
     def files(self) -> SharedFolder:
-        """What a worker on another machine needs of the folder."""
-        return SharedFolder(self.folder, ("study.json", "values.npy", "lengths.npy", "labels.npy"))
+        """The folder, of which a worker on another machine needs all but the journal, as there is a database."""
+        sent = ("study.json", "values.npy", "lengths.npy", "labels.npy") if self.spec.search.storage else ()
+        return SharedFolder(self.folder, sent)
 
     @cached_property
     def training(self) -> TrainingSet:

@@ -108,7 +108,7 @@ class WorkerPool:
 
     def _send_folders(self, worker: _Worker, task: Task) -> None:
         for argument in task.arguments:
-            if isinstance(argument, SharedFolder) and argument.path not in worker.sent:
+            if isinstance(argument, SharedFolder) and argument.files and argument.path not in worker.sent:
                 self._say(worker, ("folder", argument.path, argument.contents()))
                 worker.sent.add(argument.path)
 

@@ -32,11 +32,11 @@ STOP, END = "stop", "end"
 
 @dataclass(frozen=True)
 class SharedFolder:
-    """A folder of files that a task reads: sent once to workers that do not share the supervisor's disk.
+    """A folder of files that a task reads.
 
     Attributes:
         path: where it lies for the process that reads this.
-        files: names of what is sent of it.
+        files: names of what is sent, once, to a worker that has joined; none where it reads the folder itself.
     """
 
     path: Path

@@ -5,6 +5,7 @@ Ray places the processes and starts them again elsewhere; the supervisor hands o
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from tsbench.errors import TsbenchError
@@ -20,6 +21,13 @@ class _Actor:
     def work(self, invitation: str, device: str) -> bool:
         """Works until the search is done (True), or until it was lost."""
         return join(Invitation.from_json(invitation), device)
+
+
+def _knock(address: str) -> None:
+    """Fails at once where nobody listens; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 class RayLauncher:
@@ -41,8 +49,9 @@ class RayLauncher:
         self._config = config
         self._began_ray = not ray.is_initialized()
         try:
+            _knock(config.address)
             ray.init(address=config.address, log_to_driver=False, ignore_reinit_error=True, configure_logging=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise TsbenchError(
                 f"execution.address is {config.address!r}, but no Ray cluster is there; start one with "
                 f"`ray start --head`, or write address: local ({str(error).splitlines()[0]})"

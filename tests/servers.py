@@ -1,0 +1,101 @@
+"""Real servers for tests: PostgreSQL and MLflow, each in a folder and on a port of its own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """A PostgreSQL server of Debian's packages; gives its address. Skips the test where it is not installed."""
+    found = shutil.which("initdb") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
+    if found is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    tools, data, port = Path(found).resolve().parent, folder / "postgresql", free_port()
+    user: str | None = None
+    if os.geteuid() == 0:  # the server refuses to run as root
+        user = "postgres"
+        data.mkdir(parents=True)
+        owner = pwd.getpwnam(user)
+        os.chown(data, owner.pw_uid, owner.pw_gid)
+        for parent in (data, *data.parents):
+            if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+    run = ["runuser", "-u", user, "--"] if user else []
+    _call([*run, str(tools / "initdb"), "-D", str(data), "-U", "tsbench", "-A", "trust", "--no-sync"])
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+    _call([*run, str(tools / "pg_ctl"), "-D", str(data), "-o", options, "-w", "-l", str(data / "log"), "start"])
+    try:
+        yield f"postgresql://tsbench@127.0.0.1:{port}/postgres"
+    finally:
+        _call([*run, str(tools / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"])
+
+
+def _call(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+class MlflowServer:
+    """An `mlflow server` on a SQLite file, which can be stopped and started again at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            try:
+                with urlopen(f"{self.uri}/health", timeout=5):
+                    return
+            except (URLError, OSError):
+                time.sleep(0.2)
+        raise AssertionError((self.folder / "server.log").read_text())
+
+    def stop(self) -> None:
+        """Kills it with its workers."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[MlflowServer]:
+    """A running server."""
+    folder.mkdir(parents=True, exist_ok=True)
+    server = MlflowServer(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
