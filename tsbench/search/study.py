@@ -436,8 +436,9 @@ def _retries(trial: FrozenTrial) -> int:
 
 
 def _with_fixed_parameters(trial: FrozenTrial) -> FrozenTrial:
-    """A waiting trial has its parameters noted, not set; for choosing the next they count the same."""
-    if trial.state is TrialState.WAITING or not trial.params:
+    """A trial that waits, or whose worker died early, has its parameters noted, not set; they count the same."""
+    fixed = dict(trial.system_attrs.get("fixed_params", {}))
+    if trial.state is TrialState.WAITING or fixed.keys() - trial.params.keys():
         trial = optuna.trial.FrozenTrial(
             number=trial.number,
             trial_id=trial._trial_id,
@@ -446,7 +447,7 @@ def _with_fixed_parameters(trial: FrozenTrial) -> FrozenTrial:
             values=trial.values,
             datetime_start=None,
             datetime_complete=None,
-            params=dict(trial.system_attrs.get("fixed_params", {})),
+            params=fixed | trial.params,
             distributions={},
             user_attrs=trial.user_attrs,
             system_attrs=trial.system_attrs,
