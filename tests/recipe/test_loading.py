@@ -57,8 +57,7 @@ def problems(load, tmp_path):
         ),
         (
             "search:\n  xyz: 3\n",
-            "known here: trials, timeout, sampler, pruner, folds, holdout_above, holdout_share, fraction, metric, "
-            "trade_off, enqueue, storage, seed, concurrency",
+            f"recipe.yaml:4:3 search.xyz: unknown key; known here: {', '.join(SearchConfig.model_fields)}",
         ),
     ],
 )

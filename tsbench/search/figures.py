@@ -52,9 +52,20 @@ def draw_study(study: Study, folder: Path) -> list[str]:
 
 
 def _finished(study: Study) -> optuna.Study:
-    """A copy of the study without trials that were lost or still run, in memory."""
-    copy = optuna.create_study(direction=study.spec.direction)
-    copy.add_trials([one for one in study.trials() if one.state in (TrialState.COMPLETE, TrialState.PRUNED)])
+    """A copy of the study without trials that were lost or still run, in memory, of its first metric alone."""
+    copy = optuna.create_study(direction=study.spec.directions[0])
+    for one in study.trials():
+        if one.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            copy.add_trial(
+                optuna.trial.create_trial(
+                    state=one.state,
+                    value=one.values[0] if one.values else None,
+                    params=one.params,
+                    distributions=one.distributions,
+                    user_attrs=one.user_attrs,
+                    intermediate_values=one.intermediate_values,
+                )
+            )
     return copy
 
 
