@@ -62,7 +62,8 @@ def search(
 
 
 def _print_results(console: Console, plan: Plan) -> None:
-    from tsbench.compare.report import Comparison, leaderboard
+    from tsbench.compare.comparison import Comparison
+    from tsbench.compare.report import leaderboard
     from tsbench.compare.results import read_results
     from tsbench.data.selection import names_of
 

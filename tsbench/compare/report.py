@@ -1,152 +1,268 @@
-"""Comparison tables: for a terminal, as CSV, JSON and Markdown."""
+"""A comparison in text: for a terminal, as CSV, JSON, Markdown and LaTeX."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
+from tsbench.compare.comparison import CONFIDENCE, Comparison, Standing, spell_p
 from tsbench.compare.results import Results
-from tsbench.compare.statistics import average_ranks, complete_rows, win_tie_loss
 from tsbench.tracking import names
 
-__all__ = ["FORMATS", "Comparison", "leaderboard"]
+__all__ = ["FORMATS", "WIDEST", "as_csv", "as_json", "as_latex", "as_markdown", "as_table", "leaderboard", "standings"]
 
-FORMATS = ("table", "csv", "json", "markdown")
+WIDEST = 12
+"""Classifiers that a terminal's table by data set can hold."""
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Test accuracies by data set and classifier, with ranks and wins against the network."""
+def as_json(comparison: Comparison) -> str:
+    """The table, `protocol`, `missing` with reasons, `published` with sources, and `statistics`."""
+    results, scores = comparison.results, comparison.scores
+    wins = zip(comparison.classifiers, comparison.against_control(), strict=True)
+    tree: dict[str, Any] = {
+        "name": results.name,
+        "protocol": comparison.protocol(),
+        "resamples": list(results.protocol),
+        "datasets": list(comparison.datasets),
+        "classifiers": list(comparison.classifiers),
+        "published": comparison.published,
+        "accuracy": {
+            dataset: {
+                classifier: float(value)
+                for classifier, value in zip(comparison.classifiers, row, strict=True)
+                if not np.isnan(value)
+            }
+            for dataset, row in zip(comparison.datasets, scores, strict=True)
+        },
+        "rank": {
+            classifier: None if np.isnan(rank) else float(rank)
+            for classifier, rank in zip(comparison.classifiers, comparison.ranks, strict=True)
+        },
+        "control": comparison.control or None,
+        "win_tie_loss": {classifier: list(counts) for classifier, counts in wins if counts is not None},
+        "missing": comparison.missing(),
+        "sentences": comparison.sentences(),
+        "statistics": _statistics(comparison),
+    }
+    return json.dumps(tree, indent=2, allow_nan=False)
 
-    results: Results
 
-    @property
-    def scores(self) -> NDArray[np.float64]:
-        """Shape (data sets, classifiers): mean test accuracy over the resamples, NaN where it is missing."""
-        metric = names.test("accuracy")
-        cells = [
-            [self.results.mean(metric, dataset, classifier) for classifier in self.results.classifiers]
-            for dataset in self.results.datasets
-        ]
-        return np.array(cells, dtype=np.float64).reshape(len(cells), len(self.results.classifiers))
-
-    @property
-    def ranks(self) -> NDArray[np.float64]:
-        """Average rank of each classifier over the data sets where all have a figure."""
-        return average_ranks(self.scores)
-
-    def against_network(self) -> list[tuple[int, int, int] | None]:
-        """Each classifier's wins, ties and losses against the network; None for the network itself or without it."""
-        classifiers = self.results.classifiers
-        if names.NETWORK not in classifiers:
-            return [None] * len(classifiers)
-        scores = self.scores
-        network = scores[:, classifiers.index(names.NETWORK)]
-        return [
-            None if name == names.NETWORK else win_tie_loss(scores[:, column], network)
-            for column, name in enumerate(classifiers)
-        ]
-
-    def protocol(self) -> str:
-        """Which splits the figures are of, in words."""
-        found = {self.results.resamples(dataset) for dataset in self.results.datasets} - {()}
-        if not found:
-            return "nothing scored yet"
-        if found == {(0,)}:
-            return "accuracy on the archive's own split"
-        counts = sorted({len(one) for one in found})
-        spread = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        return f"mean accuracy over {spread} resample{'' if spread == '1' else 's'} of each data set"
-
-    def notes(self) -> list[str]:
-        """Lines to stand below a table: protocol, rows behind the ranks, missing cells."""
-        lines = [f"{self.protocol()[0].upper()}{self.protocol()[1:]}."]
-        complete, total = int(complete_rows(self.scores).sum()), len(self.results.datasets)
-        if complete < total:
-            lines.append(f"Ranks are over the {complete} of {total} data sets where every classifier has a figure.")
-        lines += [
-            f"Missing: {cell['classifier']} on {cell['dataset']} ({cell['reason']})" for cell in self.results.missing()
-        ]
-        return lines
-
-    def as_json(self) -> str:
-        """Keys `datasets`, `classifiers`, `accuracy`, `rank`, `missing`; also `protocol` and `win_tie_loss`."""
-        results, scores = self.results, self.scores
-        wins = zip(results.classifiers, self.against_network(), strict=True)
-        tree: dict[str, Any] = {
-            "name": results.name,
-            "protocol": self.protocol(),
-            "datasets": list(results.datasets),
-            "classifiers": list(results.classifiers),
-            "accuracy": {
-                dataset: {
-                    classifier: float(value)
-                    for classifier, value in zip(results.classifiers, row, strict=True)
-                    if not np.isnan(value)
-                }
-                for dataset, row in zip(results.datasets, scores, strict=True)
+def _statistics(comparison: Comparison) -> dict[str, Any] | None:
+    """None without a complete data set."""
+    if not comparison.standings:
+        return None
+    labels, friedman = comparison.classifiers, comparison.friedman
+    tree: dict[str, Any] = {
+        "alpha": comparison.alpha,
+        "datasets": [name for name, kept in zip(comparison.datasets, comparison.complete, strict=True) if kept],
+        "left_out": [name for name, kept in zip(comparison.datasets, comparison.complete, strict=True) if not kept],
+        "mean_accuracy": {one.classifier: one.mean for one in comparison.standings},
+        "friedman": friedman
+        and {
+            "chi_square": friedman.statistic,
+            "p": friedman.p,
+            "iman_davenport_f": friedman.f if np.isfinite(friedman.f) else None,
+            "iman_davenport_p": friedman.p_f,
+            "degrees_of_freedom": list(friedman.degrees),
+        },
+        "pairs": list(_pairs(comparison)),
+        "cliques": [[labels[column] for column in clique] for clique in comparison.cliques],
+        "bootstrap": {
+            "confidence": CONFIDENCE,
+            "mean_difference_from_control": {
+                one.classifier: list(one.interval) for one in comparison.standings if one.wins is not None
             },
-            "rank": {
-                classifier: None if np.isnan(rank) else float(rank)
-                for classifier, rank in zip(results.classifiers, self.ranks, strict=True)
+        },
+        "bayesian_signed_rank": {
+            "rope": comparison.rope,
+            "against_control": {
+                label: dict(zip(("worse", "equivalent", "better"), map(float, row), strict=True))
+                for label, row in zip(labels, comparison.bayesian, strict=True)
+                if label != comparison.control
             },
-            "win_tie_loss": {classifier: list(counts) for classifier, counts in wins if counts is not None},
-            "missing": results.missing(),
+        },
+    }
+    if comparison.with_nemenyi:
+        from tsbench.compare.statistics import critical_difference
+
+        count = len(labels)
+        tree["nemenyi"] = {
+            "critical_difference": critical_difference(count, comparison.pairs.count, comparison.alpha)
+            if count > 1
+            else None,
+            "p": [
+                {"first": labels[i], "second": labels[j], "p": float(comparison.nemenyi[i, j])}
+                for i in range(count)
+                for j in range(i + 1, count)
+            ],
         }
-        return json.dumps(tree, indent=2)
+    return tree
 
-    def rows(self) -> list[list[str]]:
-        """The table as texts: a header, a row for each data set, the ranks, and the wins against the network."""
-        results = self.results
-        table = [["data set", *results.classifiers]]
-        for dataset, row in zip(results.datasets, self.scores, strict=True):
-            table.append([dataset, *("" if np.isnan(value) else f"{value:.4f}" for value in row)])
-        table.append(["average rank", *("" if np.isnan(rank) else f"{rank:.2f}" for rank in self.ranks)])
-        wins = ["" if counts is None else "/".join(map(str, counts)) for counts in self.against_network()]
-        if any(wins):
-            table.append([f"win/tie/loss against {names.NETWORK}", *wins])
-        return table
 
-    def as_csv(self) -> str:
-        """The data sets' rows alone, in full precision, empty where there is no figure."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["dataset", *self.results.classifiers])
-        for dataset, row in zip(self.results.datasets, self.scores, strict=True):
-            writer.writerow([dataset, *("" if np.isnan(value) else repr(float(value)) for value in row)])
-        return text.getvalue()
+def _pairs(comparison: Comparison) -> Any:
+    labels, pairs = comparison.classifiers, comparison.pairs
+    for i in range(len(labels)):
+        for j in range(i + 1, len(labels)):
+            yield {
+                "first": labels[i],
+                "second": labels[j],
+                "mean_difference": float(pairs.mean_difference[i, j]),
+                "win_tie_loss": [int(pairs.wins[i, j]), int(pairs.ties[i, j]), int(pairs.losses[i, j])],
+                "p": float(pairs.p[i, j]),
+                "p_holm": float(pairs.p_holm[i, j]),
+                "significant": bool(comparison.differs[i, j]),
+            }
 
-    def as_markdown(self) -> str:
-        """A pipe table with its notes."""
-        header, *rows = self.rows()
-        lines = [_pipes(header), _pipes(["---", *["---:"] * (len(header) - 1)]), *map(_pipes, rows)]
-        return "\n".join([*lines, "", *(f"{note}  " for note in self.notes())]) + "\n"
 
-    def as_table(self) -> Table:
-        """For a terminal, the best of each data set in bold."""
-        header, *rows = self.rows()
-        table = Table(title=f"Test accuracy: {escape(self.results.name)}", caption=None)
-        table.add_column(header[0])
-        for name in header[1:]:
-            table.add_column(escape(name), justify="right")
-        scores = self.scores
-        for number, row in enumerate(rows):
-            figures = scores[number] if number < len(scores) else np.full(len(row) - 1, np.nan)
-            best = np.fmax.reduce(figures, initial=-np.inf)
-            cells = [
-                f"[bold]{cell}[/bold]" if figure == best else escape(cell)
-                for cell, figure in zip(row[1:], figures, strict=True)
-            ]
-            table.add_row(escape(row[0]), *cells, end_section=number == len(scores) - 1)
-        return table
+def rows(comparison: Comparison) -> list[list[str]]:
+    """The table as texts: a header, a row for each data set, the ranks, and the wins against the control."""
+    table = [["data set", *comparison.classifiers]]
+    for dataset, row in zip(comparison.datasets, comparison.scores, strict=True):
+        table.append([dataset, *("" if np.isnan(value) else f"{value:.4f}" for value in row)])
+    table.append(["average rank", *("" if np.isnan(rank) else f"{rank:.2f}" for rank in comparison.ranks)])
+    wins = ["" if counts is None else "/".join(map(str, counts)) for counts in comparison.against_control()]
+    if any(wins):
+        table.append([f"win/tie/loss against {comparison.control}", *wins])
+    return table
+
+
+def as_csv(comparison: Comparison) -> str:
+    """The data sets' rows alone, in full precision, empty where there is no figure; `--reference` reads it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["dataset", *comparison.classifiers])
+    for dataset, row in zip(comparison.datasets, comparison.scores, strict=True):
+        writer.writerow([dataset, *("" if np.isnan(value) else repr(float(value)) for value in row)])
+    return text.getvalue()
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """Pipe tables by data set and by classifier, with notes."""
+    header, *body = rows(comparison)
+    lines = [_pipes(header), _pipes(["---", *["---:"] * (len(header) - 1)]), *map(_pipes, body), ""]
+    if len(comparison.standings) > 1:
+        header, *body = standing_rows(comparison)
+        lines += [_pipes(header), _pipes(["---", *["---:"] * (len(header) - 1)]), *map(_pipes, body), ""]
+    return "\n".join([*lines, *(f"{note}  " for note in comparison.notes())]) + "\n"
+
+
+def as_latex(comparison: Comparison) -> str:
+    """A table for a paper (packages booktabs and, for many columns, graphicx), the best of each row in bold."""
+    labels = comparison.classifiers
+    header = " & ".join(["Data set", *map(_latex_label, labels)])
+    lines = [
+        f"% {comparison.protocol()}; needs \\usepackage{{booktabs}}",
+        "\\begin{table}",
+        "\\centering",
+        f"\\caption{{{_latex(_caption(comparison))}}}",
+        f"\\begin{{tabular}}{{l{'r' * len(labels)}}}",
+        "\\toprule",
+        f"{header} \\\\",
+        "\\midrule",
+    ]
+    for dataset, row in zip(comparison.datasets, comparison.scores, strict=True):
+        best = np.fmax.reduce(row, initial=-np.inf)
+        cells = ["--" if np.isnan(x) else f"\\textbf{{{x:.4f}}}" if x == best else f"{x:.4f}" for x in row]
+        lines.append(" & ".join([_latex(dataset), *cells]) + " \\\\")
+    lines.append("\\midrule")
+    lines.append(
+        " & ".join(["Average rank", *("--" if np.isnan(r) else f"{r:.2f}" for r in comparison.ranks)]) + " \\\\"
+    )
+    if len(comparison.standings) > 1:
+        p = {one.classifier: one.p for one in comparison.standings}
+        spelt = ["--" if one == comparison.control else f"${spell_p(p[one]).removeprefix('= ')}$" for one in labels]
+        lines.append(" & ".join([f"$p$ against {_latex_label(comparison.control)}", *spelt]) + " \\\\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}"]) + "\n"
+
+
+def _caption(comparison: Comparison) -> str:
+    protocol = comparison.protocol()
+    text = f"{protocol[0].upper()}{protocol[1:]}; best in bold."
+    if len(comparison.standings) > 1:
+        text += (
+            f" Ranks and p-values (Wilcoxon signed-rank, two-sided, Holm-adjusted over all pairs) are over "
+            f"{comparison.pairs.count} data sets."
+        )
+    return text + (" A dagger marks published figures, not run here." if comparison.published else "")
+
+
+def _latex_label(label: str) -> str:
+    """Published classifiers get a dagger in place of the words."""
+    if label.endswith(" (published)"):
+        return f"{_latex(label.removesuffix(' (published)'))}$^\\dagger$"
+    return _latex(label)
+
+
+def _latex(text: str) -> str:
+    special = {char: f"\\{char}" for char in "&%$#_{}"} | {
+        "\\": "\\textbackslash{}",
+        "~": "\\textasciitilde{}",
+        "^": "\\textasciicircum{}",
+    }
+    return "".join(special.get(char, char) for char in text)
+
+
+FORMATS: dict[str, Callable[[Comparison], str]] = {
+    "csv": as_csv,
+    "json": as_json,
+    "markdown": as_markdown,
+    "latex": as_latex,
+}
+"""The spellings of a comparison as plain text; a terminal's is `as_table`."""
+
+
+def as_table(comparison: Comparison) -> Table:
+    """For a terminal, by data set, the best of each in bold."""
+    header, *body = rows(comparison)
+    table = Table(title=f"Test accuracy: {escape(comparison.results.name)}", caption=None)
+    table.add_column(header[0])
+    for name in header[1:]:
+        table.add_column(escape(name), justify="right")
+    scores = comparison.scores
+    for number, row in enumerate(body):
+        figures = scores[number] if number < len(scores) else np.full(len(row) - 1, np.nan)
+        best = np.fmax.reduce(figures, initial=-np.inf)
+        cells = [
+            f"[bold]{cell}[/bold]" if figure == best else escape(cell)
+            for cell, figure in zip(row[1:], figures, strict=True)
+        ]
+        table.add_row(escape(row[0]), *cells, end_section=number == len(scores) - 1)
+    return table
+
+
+def standing_rows(comparison: Comparison) -> list[list[str]]:
+    """How each classifier stands, as texts: a header, then the best rank first."""
+    control = comparison.control
+    header = ["classifier", "average rank", "mean accuracy", f"win/tie/loss against {control}", "mean difference"]
+    return [[*header, "95 % interval", "p (Wilcoxon-Holm)"], *map(_standing_row, comparison.standings)]
+
+
+def _standing_row(one: Standing) -> list[str]:
+    cells = [one.classifier, f"{one.rank:.2f}", f"{one.mean:.4f}"]
+    if one.wins is None:
+        return [*cells, "", "", "", ""]
+    low, high = one.interval
+    counts = "/".join(map(str, one.wins))
+    return [*cells, counts, f"{one.difference:+.4f}", f"{low:+.4f} to {high:+.4f}", spell_p(one.p).removeprefix("= ")]
+
+
+def standings(comparison: Comparison) -> Table:
+    """For a terminal, by classifier: ranks and what the control differs by."""
+    header, *body = standing_rows(comparison)
+    sets = f"{comparison.pairs.count} data set{'s' if comparison.pairs.count != 1 else ''}"
+    table = Table(title=f"Over {sets}, against {escape(comparison.control)}")
+    for number, name in enumerate(header):
+        table.add_column(escape(name), justify="left" if number == 0 else "right")
+    for row in body:
+        table.add_row(*map(escape, row))
+    return table
 
 
 def leaderboard(results: Results, metric: str) -> Table:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
 
-__all__ = ["Result", "Results", "read_results"]
+__all__ = ["ARCHIVE_SPLIT", "Result", "Results", "read_results"]
+
+ARCHIVE_SPLIT = (0,)
+"""The protocol of the archives' own split alone."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """How one classifier did on one resample of one data set; `state` is complete, skipped, failed or running."""
 
@@ -20,7 +25,7 @@ class Result:
     classifier: str
     resample: int
     state: str
-    metrics: dict[str, float]
+    metrics: Mapping[str, float]
     reason: str
     run_id: str
 
@@ -30,66 +35,81 @@ class Results:
     """The newest result of each classifier, data set and resample.
 
     Attributes:
-        name: the MLflow experiment.
+        name: the MLflow experiment, or several.
         rows: one for each.
         datasets: the data sets shown, by default all, sorted by name.
-        classifiers: the network first, then as they first appeared.
+        protocol: the resamples that every figure is the mean of, so that no two figures are of different ones; by
+            default all that any classifier was scored on.
     """
 
     name: str
     rows: tuple[Result, ...]
     datasets: tuple[str, ...] = ()
-    classifiers: tuple[str, ...] = field(init=False)
+    protocol: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.datasets:
             object.__setattr__(self, "datasets", tuple(sorted({row.dataset for row in self.rows}, key=str.lower)))
-        found = dict.fromkeys(row.classifier for row in self.rows)
-        object.__setattr__(self, "classifiers", tuple(sorted(found, key=lambda name: name != names.NETWORK)))
+        if not self.protocol:
+            object.__setattr__(self, "protocol", self.scored() or ARCHIVE_SPLIT)
 
-    def resamples(self, dataset: str) -> tuple[int, ...]:
-        """The resamples of a data set that any classifier was scored on."""
-        return tuple(sorted({row.resample for row in self.rows if row.dataset == dataset and row.state == "complete"}))
+    @cached_property
+    def classifiers(self) -> tuple[str, ...]:
+        """The network first, then as they first appeared."""
+        found = dict.fromkeys(row.classifier for row in self.rows)
+        return tuple(sorted(found, key=lambda name: not is_network(name)))
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, str], dict[int, Result]]:
+        cells: dict[tuple[str, str], dict[int, Result]] = defaultdict(dict)
+        for row in self.rows:
+            cells[row.dataset, row.classifier][row.resample] = row
+        return dict(cells)
+
+    def scored(self, dataset: str | None = None) -> tuple[int, ...]:
+        """The resamples that any classifier was scored on, of one data set or all."""
+        return tuple(
+            sorted({row.resample for row in self.rows if row.state == "complete" and dataset in (None, row.dataset)})
+        )
+
+    def figures(self, metric: str, dataset: str, classifier: str) -> dict[int, float]:
+        """What there is, by the resample; a figure that is no number is left out."""
+        cell = self._cells.get((dataset, classifier), {})
+        found = {number: row.metrics.get(metric, math.nan) for number, row in cell.items() if row.state == "complete"}
+        return {number: value for number, value in sorted(found.items()) if not math.isnan(value)}
 
     def mean(self, metric: str, dataset: str, classifier: str) -> float | None:
-        """Mean over the data set's resamples; None unless the classifier has a figure, and no NaN, for each of them."""
-        figures = [
-            row.metrics.get(metric, math.nan)
-            for row in self.rows
-            if (row.dataset, row.classifier, row.state) == (dataset, classifier, "complete")
-        ]
-        if not figures or len(figures) < len(self.resamples(dataset)) or any(map(math.isnan, figures)):
+        """Mean over the protocol's resamples; None unless the classifier has a figure for each of them."""
+        found = self.figures(metric, dataset, classifier)
+        if any(number not in found for number in self.protocol):
             return None
-        return sum(figures) / len(figures)
+        return sum(found[number] for number in self.protocol) / len(self.protocol)
 
     def missing(self) -> list[dict[str, str]]:
         """The cells without a figure, each with its reason."""
-        cells = []
-        for dataset in self.datasets:
-            for classifier in self.classifiers:
-                if self.mean(names.test("accuracy"), dataset, classifier) is None:
-                    cells.append(
-                        {
-                            "dataset": dataset,
-                            "classifier": classifier,
-                            "reason": self._why(dataset, classifier),
-                        }
-                    )
-        return cells
+        accuracy = names.test("accuracy")
+        return [
+            {"dataset": dataset, "classifier": classifier, "reason": self.reason(dataset, classifier)}
+            for dataset in self.datasets
+            for classifier in self.classifiers
+            if self.mean(accuracy, dataset, classifier) is None
+        ]
 
-    def _why(self, dataset: str, classifier: str) -> str:
-        rows = [row for row in self.rows if (row.dataset, row.classifier) == (dataset, classifier)]
-        if not rows:
+    def reason(self, dataset: str, classifier: str) -> str:
+        """Why a cell has no figure."""
+        cell = self._cells.get((dataset, classifier), {})
+        if not cell:
             return "never run"
-        reasons = [f"{row.state}: {row.reason}" if row.reason else row.state for row in rows if row.state != "complete"]
+        wanted = [cell[number] for number in self.protocol if number in cell]
+        reasons = [
+            f"{row.state}: {row.reason}" if row.reason else row.state for row in wanted if row.state != "complete"
+        ]
         if reasons:
             return reasons[-1]
-        done = {row.resample for row in rows}
-        lacking = [str(number) for number in self.resamples(dataset) if number not in done]
+        lacking = [number for number in self.protocol if number not in cell]
         if not lacking:
             return "complete, but without a test accuracy"
-        which = f"resamples {', '.join(lacking)} are" if len(lacking) > 1 else f"resample {lacking[0]} is"
-        return f"{which} not there"
+        return f"{_resamples(lacking)} {'are' if len(lacking) > 1 else 'is'} not there"
 
     def of(self, datasets: Sequence[str]) -> Results:
         """The results on some of the data sets, each once, in the order given."""
@@ -97,36 +117,60 @@ class Results:
         held = {row.dataset for row in rows}
         return Results(self.name, rows, tuple(name for name in dict.fromkeys(datasets) if name in held))
 
+    def under(self, protocol: tuple[int, ...]) -> Results:
+        """The same, with figures that are the mean of these resamples."""
+        return replace(self, protocol=protocol)
 
-def read_results(store: Store, experiment: str) -> Results:
-    """The results of an MLflow experiment.
 
-    Where a classifier was run more than once on the same resample, the newest finished run counts.
+def is_network(classifier: str) -> bool:
+    """Whether it is the tuned network, of one recipe or of several that are compared."""
+    return classifier.partition("@")[0] == names.NETWORK
+
+
+def _resamples(numbers: Sequence[int]) -> str:
+    """`resample 2`, `resamples 1, 3`, `resamples 1 to 29`."""
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"resamples {numbers[0]} to {numbers[-1]}"
+    return f"resample{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def read_results(store: Store, *experiments: str) -> Results:
+    """The results of one or more MLflow experiments.
+
+    Where a classifier was run more than once on the same resample, the newest finished run counts. The networks of
+    several recipes are different classifiers, each named after its recipe: `network@quickstart`.
 
     Raises:
         TrackingError: there is no such experiment.
     """
     where = f"tags.`{names.CLASSIFIER}` != '' and tags.`{names.ROLE}` != 'trial'"
-    return Results(experiment, tuple(_newest(store.runs(experiment, where))))
+    runs = [
+        (run.started, _result(run, experiment if len(experiments) > 1 else ""))
+        for experiment in experiments
+        for run in store.runs(experiment, where)
+        if run.tags.get(names.ROLE) in ("model", "baseline")
+    ]
+    runs.sort(key=lambda pair: pair[0])  # the oldest first, whatever the experiment
+    return Results(", ".join(experiments), tuple(_newest(result for _, result in runs)))
 
 
-def _newest(runs: Iterable[RunRecord]) -> Iterable[Result]:
+def _newest(results: Iterable[Result]) -> Iterable[Result]:
     newest: dict[tuple[str, str, int], Result] = {}
-    for run in runs:  # the oldest first
-        if run.tags.get(names.ROLE) not in ("model", "baseline"):
-            continue
-        result = _result(run)
+    for result in results:
         key = (result.dataset, result.classifier, result.resample)
         if key not in newest or result.state == "complete" or newest[key].state != "complete":
             newest[key] = result
     return newest.values()
 
 
-def _result(run: RunRecord) -> Result:
+def _result(run: RunRecord, experiment: str) -> Result:
     state = run.tags.get(names.STATE, "running" if run.status == "RUNNING" else "interrupted")
+    classifier = run.tags[names.CLASSIFIER]
+    if experiment and classifier == names.NETWORK:
+        classifier = f"{classifier}@{experiment}"
     return Result(
         run.tags[names.DATASET],
-        run.tags[names.CLASSIFIER],
+        classifier,
         int(run.tags[names.RESAMPLE]),
         state,
         run.metrics,

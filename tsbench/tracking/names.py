@@ -26,7 +26,7 @@ __all__ = [
     "title",
 ]
 
-ROLE = "tsbench.role"  # search (the parent of the others), trial, model or baseline
+ROLE = "tsbench.role"  # search (the parent of the others), trial, model, baseline or comparison
 DATASET = "tsbench.dataset"
 RESAMPLE = "tsbench.resample"
 CLASSIFIER = "tsbench.classifier"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -245,6 +246,15 @@ class Store:
         """Copies everything in a folder to a run's artifacts, over what is there of the same name."""
         with self.explained(), _quiet():
             self.client.log_artifacts(run, str(folder))
+
+    def read_text(self, run: str, file: str) -> str:
+        """A text artifact.
+
+        Raises:
+            TrackingError: there is none of this name.
+        """
+        with self.explained(), _quiet(), tempfile.TemporaryDirectory() as folder:
+            return Path(self.client.download_artifacts(run, file, folder)).read_text(encoding="utf-8")
 
     def files(self, run: str) -> list[str]:
         """Names of a run's artifacts, without those in folders."""

@@ -1,0 +1,136 @@
+"""A comparison as one self-contained HTML page: tables that sort, pictures, protocol, versions and data digests."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from tsbench import __version__
+from tsbench.compare.comparison import Comparison, spell_p
+from tsbench.compare.figures import PICTURES, render
+from tsbench.compare.provenance import Provenance
+from tsbench.compare.report import as_csv
+
+__all__ = ["as_html"]
+
+
+def as_html(comparison: Comparison, provenance: Provenance | None = None) -> str:
+    """The page; it loads nothing, and a browser without JavaScript shows all of it but does not sort."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = (files("tsbench.compare") / "templates" / "report.html").read_text(encoding="utf-8")
+    protocol = comparison.protocol()
+    return environment.from_string(template).render(
+        title=f"{comparison.results.name}: comparison of {len(comparison.classifiers)} classifiers",
+        comparison=comparison,
+        protocol=f"{protocol[0].upper()}{protocol[1:]}.",
+        notes=comparison.notes()[1:],
+        scores=_scores(comparison),
+        standings=_standings(comparison),
+        pairs=list(_pairs(comparison)),
+        nemenyi=_nemenyi(comparison),
+        tests=_tests(comparison),
+        pictures=list(_pictures(comparison)),
+        missing=comparison.missing(),
+        provenance=provenance or Provenance(),
+        csv=_data("text/csv", as_csv(comparison).encode()),
+        version=__version__,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def _scores(comparison: Comparison) -> list[dict[str, Any]]:
+    """One row for each data set: its name, whether it is complete, and the cells."""
+    table = []
+    for dataset, row, complete in zip(comparison.datasets, comparison.scores, comparison.complete, strict=True):
+        best = np.fmax.reduce(row, initial=-np.inf)
+        cells = [
+            {"text": "" if np.isnan(value) else f"{value:.4f}", "key": "" if np.isnan(value) else repr(float(value))}
+            | {"best": bool(value == best)}
+            for value in row
+        ]
+        table.append({"dataset": dataset, "complete": bool(complete), "cells": cells})
+    return table
+
+
+def _standings(comparison: Comparison) -> list[dict[str, Any]]:
+    if not comparison.standings:
+        return []
+    bayesian = dict(zip(comparison.classifiers, comparison.bayesian, strict=True))
+    seconds = dict(zip(comparison.classifiers, comparison.fit_seconds, strict=True))
+    return [
+        {
+            "one": one,
+            "published": comparison.is_published(one.classifier),
+            "seconds": "" if np.isnan(seconds[one.classifier]) else f"{seconds[one.classifier]:.3g}",
+            "p": spell_p(one.p).removeprefix("= "),
+            "significant": one.p <= comparison.alpha,
+            "bayesian": [f"{share:.3f}" for share in bayesian[one.classifier]],
+        }
+        for one in comparison.standings
+    ]
+
+
+def _pairs(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    if not comparison.standings:
+        return
+    labels, pairs = comparison.classifiers, comparison.pairs
+    order = [int(column) for column in np.argsort(comparison.ranks, kind="stable")]
+    for place, i in enumerate(order):
+        for j in order[place + 1 :]:
+            yield {
+                "first": labels[i],
+                "second": labels[j],
+                "difference": float(pairs.mean_difference[i, j]),
+                "counts": f"{pairs.wins[i, j]}/{pairs.ties[i, j]}/{pairs.losses[i, j]}",
+                "p": float(pairs.p[i, j]),
+                "p_holm": float(pairs.p_holm[i, j]),
+                "significant": bool(comparison.differs[i, j]),
+                "nemenyi": float(comparison.nemenyi[i, j]) if comparison.with_nemenyi else None,
+            }
+
+
+def _nemenyi(comparison: Comparison) -> str:
+    if not comparison.with_nemenyi or len(comparison.standings) < 2:
+        return ""
+    from tsbench.compare.statistics import critical_difference
+
+    difference = critical_difference(len(comparison.classifiers), comparison.pairs.count, comparison.alpha)
+    return f"Nemenyi's critical difference of average ranks at {comparison.alpha:g}: {difference:.3f}."
+
+
+def _tests(comparison: Comparison) -> str:
+    """The test of all classifiers at once, in words."""
+    found = comparison.friedman
+    if found is None:
+        return "Friedman's test needs three classifiers and two data sets."
+    first, second = found.degrees
+    f = "infinite" if np.isinf(found.f) else f"{found.f:.2f}"
+    return (
+        f"Friedman's test over {comparison.pairs.count} data sets: chi-square {found.statistic:.2f} with {first} "
+        f"degrees of freedom, p {spell_p(found.p)}; Iman and Davenport's F {f} with {first} and {second}, "
+        f"p {spell_p(found.p_f)}."
+    )
+
+
+def _pictures(comparison: Comparison) -> Iterator[dict[str, str]]:
+    for name, picture in PICTURES.items():
+        lacks = picture.lacks(comparison)
+        found = {"name": name, "title": picture.title, "lacks": lacks}
+        if not lacks:
+            figure = picture.draw(comparison)
+            found |= {form: _data(kind, render(figure, form, dpi=100)) for form, kind in _KINDS.items()}
+        yield found
+
+
+_KINDS = {"svg": "image/svg+xml", "png": "image/png"}
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,69 @@
+"""Writes a comparison to files, and onto an MLflow run of its own."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from tsbench.compare.comparison import Comparison
+from tsbench.compare.figures import save_pictures
+from tsbench.compare.page import as_html
+from tsbench.compare.provenance import Provenance
+from tsbench.compare.report import FORMATS
+from tsbench.errors import RecipeError
+from tsbench.tracking import names
+from tsbench.tracking.store import Store
+
+__all__ = ["log_comparison", "write_report"]
+
+FILES = {"csv": "accuracy.csv", "json": "comparison.json", "markdown": "comparison.md", "latex": "comparison.tex"}
+
+
+def write_report(comparison: Comparison, provenance: Provenance, path: Path) -> None:
+    """Writes the page; folders on the way are created.
+
+    Raises:
+        RecipeError: the file cannot be written.
+    """
+    page = as_html(comparison, provenance)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise RecipeError([f"--report {path}: cannot be written: {error.strerror}"]) from None
+
+
+def log_comparison(comparison: Comparison, provenance: Provenance, store: Store, experiment: str) -> str:
+    """Records the comparison as a run of the experiment: figures as metrics; tables, pictures and page as artifacts.
+
+    Returns:
+        The run's id.
+    """
+    tags = {names.ROLE: "comparison", names.RECIPE: experiment}
+    run = store.begin(store.experiment(experiment), f"comparison of {len(comparison.classifiers)} classifiers", tags)
+    params = {
+        "protocol": comparison.protocol(),
+        "control": comparison.control,
+        "alpha": comparison.alpha,
+        "rope": comparison.rope,
+        "datasets": len(comparison.datasets),
+        "complete_datasets": int(comparison.complete.sum()),
+        "classifiers": ", ".join(comparison.classifiers),
+        "references": ", ".join(one.name for one in comparison.references),
+    }
+    metrics: dict[str, float] = {}
+    for one in comparison.standings:
+        name = re.sub(r"[^\w.\- ]", "", one.classifier)  # what MLflow takes
+        metrics |= {f"average_rank/{name}": one.rank, f"mean_accuracy/{name}": one.mean}
+        if one.wins is not None:
+            metrics |= {f"difference_from_control/{name}": one.difference, f"p_holm_against_control/{name}": one.p}
+    store.log(run, metrics, params)
+    with tempfile.TemporaryDirectory() as folder:
+        for form, file in FILES.items():
+            (Path(folder) / file).write_text(FORMATS[form](comparison), encoding="utf-8")
+        (Path(folder) / "report.html").write_text(as_html(comparison, provenance), encoding="utf-8")
+        save_pictures(comparison, Path(folder) / "pictures")
+        store.log_files(run, Path(folder))
+    store.end(run)
+    return run
