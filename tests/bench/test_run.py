@@ -252,7 +252,7 @@ def test_resamples_are_units_of_their_own_and_are_averaged(recipe_file: Write) -
     assert [unit.title for unit in plan.units] == ["ItalyPowerDemand", "ItalyPowerDemand resample 1"]
     assert carry_out(plan)[0] == []
     results = read_results(plan.store, "tiny")
-    assert results.resamples("ItalyPowerDemand") == (0, 1)
+    assert results.scored("ItalyPowerDemand") == (0, 1)
     each = [row.metrics["test_accuracy"] for row in results.rows if row.classifier == "dummy"]
     assert len(each) == 2
     assert results.mean("test_accuracy", "ItalyPowerDemand", "dummy") == sum(each) / 2

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tsbench.compare.report import FORMATS, Comparison, leaderboard
+from tsbench.compare.comparison import Comparison
+from tsbench.compare.report import FORMATS, as_csv, as_json, as_markdown, as_table, leaderboard, rows
 from tsbench.compare.results import Results, read_results
 
 THIRD = 1 / 3
@@ -51,24 +52,30 @@ def test_ranks_are_over_the_data_sets_where_all_have_a_figure(comparison):
 
 
 def test_each_classifier_is_counted_against_the_network(comparison):
-    assert comparison.against_network() == [None, (0, 1, 2), (1, 0, 0)]
+    assert comparison.against_control() == [None, (0, 1, 2), (1, 0, 0)]
 
 
-def test_nothing_is_counted_where_there_is_no_network(log, store):
+def test_the_best_rank_is_the_control_where_there_is_no_network(log, store):
     log("A", "dummy", 0.5)
     log("A", "minirocket", 0.9)
     comparison = Comparison(read_results(store, "small"))
-    assert comparison.against_network() == [None, None]
-    assert [row[0] for row in comparison.rows()] == ["data set", "A", "average rank"]
-    assert json.loads(comparison.as_json())["win_tie_loss"] == {}
+    assert comparison.control == "minirocket"
+    assert comparison.against_control() == [(0, 0, 1), None]
+    assert [row[0] for row in rows(comparison)] == ["data set", "A", "average rank", "win/tie/loss against minirocket"]
+    assert json.loads(as_json(comparison))["win_tie_loss"] == {"dummy": [0, 0, 1]}
 
 
 def test_json_holds_everything(comparison):
-    assert json.loads(comparison.as_json()) == {
+    tree = json.loads(as_json(comparison))
+    statistics = tree.pop("statistics")
+    assert tree == {
         "name": "small",
         "protocol": "accuracy on the archive's own split",
+        "resamples": [0],
         "datasets": ["A", "B", "C"],
         "classifiers": ["network", "dummy", "minirocket"],
+        "published": {},
+        "control": "network",
         "accuracy": {
             "A": {"network": 0.9, "dummy": THIRD, "minirocket": 0.95},
             "B": {"network": 0.5, "dummy": 0.5},
@@ -84,19 +91,38 @@ def test_json_holds_everything(comparison):
             },
             {"dataset": "C", "classifier": "minirocket", "reason": "running"},
         ],
+        "sentences": comparison.sentences(),
+        "cautions": comparison.cautions(),
     }
+    assert statistics["datasets"] == ["A"]
+    assert statistics["left_out"] == ["B", "C"]
+    assert statistics["mean_accuracy"] == {"network": 0.9, "dummy": THIRD, "minirocket": 0.95}
+    assert statistics["friedman"] is None
+    assert statistics["cliques"] == [["minirocket", "network", "dummy"]]
+    assert statistics["pairs"][0] == {
+        "first": "network",
+        "second": "dummy",
+        "mean_difference": 0.9 - THIRD,
+        "win_tie_loss": [1, 0, 0],
+        "p": 1.0,
+        "p_holm": 1.0,
+        "significant": False,
+    }
+    assert statistics["bootstrap"]["mean_difference_from_control"]["dummy"] == [THIRD - 0.9] * 2
+    shares = statistics["bayesian_signed_rank"]["against_control"]["dummy"]
+    assert sum(shares.values()) == pytest.approx(1)
 
 
 def test_json_has_null_for_a_rank_that_there_is_not(log, store):
     log("A", "network", 0.5)
     log("A", "dummy", state="failed", status="FAILED")
-    text = Comparison(read_results(store, "small")).as_json()
+    text = as_json(Comparison(read_results(store, "small")))
     assert json.loads(text)["rank"] == {"network": None, "dummy": None}
     assert "NaN" not in text
 
 
 def test_csv_has_the_figures_in_full_precision(comparison):
-    text = comparison.as_csv()
+    text = as_csv(comparison)
     rows = list(csv.reader(io.StringIO(text)))
     assert rows == [
         ["dataset", "network", "dummy", "minirocket"],
@@ -109,7 +135,7 @@ def test_csv_has_the_figures_in_full_precision(comparison):
 
 
 def test_markdown_is_a_pipe_table_with_notes(comparison):
-    assert comparison.as_markdown() == (
+    assert as_markdown(comparison) == (
         "| data set | network | dummy | minirocket |\n"
         "| --- | ---: | ---: | ---: |\n"
         "| A | 0.9000 | 0.3333 | 0.9500 |\n"
@@ -118,20 +144,30 @@ def test_markdown_is_a_pipe_table_with_notes(comparison):
         "| average rank | 2.00 | 3.00 | 1.00 |\n"
         "| win/tie/loss against network |  | 0/1/2 | 1/0/0 |\n"
         "\n"
+        "Over 1 data set, against network (Wilcoxon, Holm):\n"
+        "\n"
+        "| classifier | average rank | mean accuracy | win/tie/loss | mean difference | 95 % interval | p |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        "| minirocket | 1.00 | 0.9500 | 1/0/0 | +0.0500 | +0.0500 to +0.0500 | 1.000 |\n"
+        "| network | 2.00 | 0.9000 |  |  |  |  |\n"
+        "| dummy | 3.00 | 0.3333 | 0/0/1 | -0.5667 | -0.5667 to -0.5667 | 1.000 |\n"
+        "\n"
         "Accuracy on the archive's own split.  \n"
         "Ranks are over the 1 of 3 data sets where every classifier has a figure.  \n"
         "Missing: minirocket on B (skipped: it takes cases of one length | only)  \n"
         "Missing: minirocket on C (running)  \n"
+        "With one data set and 3 pairs no difference can be significant at 0.05: the least p there can be is 1. "
+        "More data sets would help, or fewer classifiers (--classifiers).  \n"
     )
 
 
 def test_a_bar_in_a_name_does_not_break_the_markdown_table(log, store):
     log("A|B", "network", 0.5)
-    assert "| A\\|B | 0.5000 |" in Comparison(read_results(store, "small")).as_markdown()
+    assert "| A\\|B | 0.5000 |" in as_markdown(Comparison(read_results(store, "small")))
 
 
 def test_a_table_renders_with_the_best_of_each_data_set_in_bold(comparison):
-    text = plain(comparison.as_table())
+    text = plain(as_table(comparison))
     lines = [[cell.strip() for cell in line.strip("│┃").split("│")] for line in text.splitlines() if "│" in line]
     assert "Test accuracy: small" in text
     assert lines == [
@@ -141,7 +177,7 @@ def test_a_table_renders_with_the_best_of_each_data_set_in_bold(comparison):
         ["average rank", "2.00", "3.00", "1.00"],
         ["win/tie/loss against network", "", "0/1/2", "1/0/0"],
     ]
-    styled = rendered(comparison.as_table())
+    styled = rendered(as_table(comparison))
     bold = [
         figure for figure in ("0.9000", "0.3333", "0.9500", "0.5000", "0.8000", "0.7000") if f"1m{figure}" in styled
     ]
@@ -150,7 +186,7 @@ def test_a_table_renders_with_the_best_of_each_data_set_in_bold(comparison):
 
 @pytest.mark.parametrize("width", [20, 40, 200])
 def test_a_table_renders_at_any_width(comparison, width):
-    assert all(len(line) <= width for line in plain_at(comparison.as_table(), width))
+    assert all(len(line) <= width for line in plain_at(as_table(comparison), width))
 
 
 def plain_at(table, width):
@@ -162,7 +198,7 @@ def plain_at(table, width):
 def test_brackets_in_a_name_are_no_markup(log, store):
     log("[bold]A[/bold]", "[red]x", 0.5)
     results = read_results(store, "small")
-    for table in (Comparison(results).as_table(), leaderboard(results, "accuracy")):
+    for table in (as_table(Comparison(results)), leaderboard(results, "accuracy")):
         assert "[bold]A[/bold]" in plain(table)
         assert "[red]x" in plain(table)
 
@@ -177,7 +213,22 @@ def test_the_protocol_tells_the_archives_split_from_resamples(log, store):
     log("A", "network", 0.5, resample=2)
     assert protocol() == "mean accuracy over 3 resamples of each data set"
     log("B", "network", 0.5)
-    assert protocol() == "mean accuracy over 1 to 3 resamples of each data set"
+    assert protocol() == "mean accuracy over 3 resamples of each data set"
+    archive = Comparison(read_results(store, "small").under((0,)))
+    assert archive.protocol() == "accuracy on the archive's own split"
+
+
+def test_two_protocols_never_stand_in_one_column(log, store):
+    for resample in range(3):
+        log("A", "network", 0.5 + resample / 10, resample=resample)
+    log("B", "network", 0.9)
+    results = read_results(store, "small")
+    comparison = Comparison(results)
+    np.testing.assert_array_equal(comparison.scores, [[(0.5 + 0.6 + 0.7) / 3], [math.nan]])
+    assert comparison.missing() == [{"dataset": "B", "classifier": "network", "reason": "resamples 1, 2 are not there"}]
+    assert comparison.notes()[-1] == "Figures on the archive's own split: --resamples 1."
+    np.testing.assert_array_equal(Comparison(results.under((0,))).scores, [[0.5], [0.9]])
+    np.testing.assert_allclose(Comparison(results.under((0, 1))).scores, [[0.55], [math.nan]])
 
 
 def test_notes_are_silent_where_nothing_is_missing(log, store):
@@ -188,11 +239,11 @@ def test_notes_are_silent_where_nothing_is_missing(log, store):
 
 def test_an_experiment_without_results_can_be_shown():
     comparison = Comparison(Results("empty", ()))
-    assert comparison.as_csv() == "dataset\n"
+    assert as_csv(comparison) == "dataset\n"
     assert comparison.notes() == ["Nothing scored yet."]
-    assert json.loads(comparison.as_json())["accuracy"] == {}
-    assert "| data set |" in comparison.as_markdown()
-    assert "average rank" in plain(comparison.as_table())
+    assert json.loads(as_json(comparison))["accuracy"] == {}
+    assert "| data set |" in as_markdown(comparison)
+    assert "average rank" in plain(as_table(comparison))
 
 
 def test_resamples_are_averaged_in_the_table(log, store):
@@ -200,11 +251,12 @@ def test_resamples_are_averaged_in_the_table(log, store):
     log("A", "network", 1.0, resample=1)
     log("A", "dummy", 0.5, resample=0)
     comparison = Comparison(read_results(store, "small"))
-    assert comparison.rows()[1] == ["A", "0.7500", ""]
+    assert rows(comparison)[1] == ["A", "0.7500", ""]
     assert comparison.notes() == [
         "Mean accuracy over 2 resamples of each data set.",
         "Ranks are over the 0 of 1 data sets where every classifier has a figure.",
         "Missing: dummy on A (resample 1 is not there)",
+        "Figures on the archive's own split: --resamples 1.",
     ]
 
 
@@ -229,8 +281,9 @@ def test_a_leaderboard_shows_cv_and_test_scores_and_seconds(log, store):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_format_has_its_method(form, comparison):
-    assert callable(getattr(comparison, f"as_{form}"))
+def test_every_format_names_every_data_set_and_classifier(form, comparison):
+    text = FORMATS[form](comparison)
+    assert all(name in text for name in ("A", "B", "C", "network", "dummy", "minirocket"))
 
 
 def test_a_single_resample_is_spoken_of_in_the_singular(log, store):
@@ -241,4 +294,4 @@ def test_a_single_resample_is_spoken_of_in_the_singular(log, store):
 def test_the_best_is_found_by_its_figure_and_not_by_its_digits(log, store):
     log("A", "network", 0.90001)
     log("A", "dummy", 0.90002)
-    assert rendered(Comparison(read_results(store, "small")).as_table()).count("1m0.9000") == 1
+    assert rendered(as_table(Comparison(read_results(store, "small")))).count("1m0.9000") == 1

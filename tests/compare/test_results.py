@@ -94,7 +94,7 @@ def test_resamples_are_averaged(log, read):
     for resample, accuracy in enumerate([0.5, 0.75, 1.0]):
         log("A", "network", accuracy, resample=resample, metrics={"fit_seconds": resample})
     results = read()
-    assert results.resamples("A") == (0, 1, 2)
+    assert results.scored("A") == (0, 1, 2)
     assert results.mean(ACCURACY, "A", "network") == 0.75
     assert results.mean("fit_seconds", "A", "network") == 1.0
 
@@ -122,8 +122,9 @@ def test_resamples_of_one_data_set_say_nothing_of_another(log, read):
     log("A", "network", 0.5, resample=0)
     log("A", "network", 0.5, resample=1)
     log("B", "network", 0.25, resample=0)
-    assert read().missing() == []
-    assert read().resamples("B") == (0,)
+    assert missing(read()) == {("B", "network"): "resample 1 is not there"}
+    assert read().under((0,)).missing() == []
+    assert read().scored("B") == (0,)
 
 
 def test_trials_and_searches_are_no_results(log, read):

@@ -188,7 +188,7 @@ def _print(comparison: Comparison, form: Format) -> None:
         console.print(as_table(comparison))
     if len(comparison.standings) > 1:
         console.print(standings(comparison))
-    lines = comparison.sentences()[:1] + comparison.notes()
+    lines = comparison.sentences()[:1] + comparison.notes() + comparison.cautions()
     if len(comparison.classifiers) > WIDEST:
         lines.append(
             "The table by data set is too wide for a terminal: --classifiers, --report or --format csv show it."

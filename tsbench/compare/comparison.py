@@ -368,7 +368,6 @@ class Comparison:
         complete, total = int(self.complete.sum()), len(self.datasets)
         if complete < total and self.classifiers:
             lines.append(f"Ranks are over the {complete} of {total} data sets where every classifier has a figure.")
-        lines += self._notes_on_tests(complete)
         if self.published:
             lines.append(f"Not run here: {_sources(self.published)}.")
         if self.rounded is not None:
@@ -383,7 +382,11 @@ class Comparison:
             lines.append("Figures on the archive's own split: --resamples 1.")
         return lines
 
-    def _notes_on_tests(self, complete: int) -> Iterator[str]:
+    def cautions(self) -> list[str]:
+        """What keeps the tests from telling anything, with what would mend it."""
+        return list(self._cautions(int(self.complete.sum())))
+
+    def _cautions(self, complete: int) -> Iterator[str]:
         if len(self.classifiers) == 1 and complete:
             yield f"There is one classifier, {self.classifiers[0]}, and so nothing to compare it with."
         pairs = len(self.classifiers) * (len(self.classifiers) - 1) // 2
@@ -391,7 +394,7 @@ class Comparison:
             sets = "one data set" if complete == 1 else f"{complete} data sets"
             fewer = ", or fewer classifiers (--classifiers)" if pairs > 1 else ""
             yield (
-                f"With {sets} and {pairs} pair{'' if pairs == 1 else 's'} no difference can be significant at "
+                f"With {sets}{f' and {pairs} pairs' if pairs > 1 else ''} no difference can be significant at "
                 f"{self.alpha:g}: the least p there can be is {min(1.0, least):.2g}. More data sets would help{fewer}."
             )
 

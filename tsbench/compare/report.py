@@ -49,6 +49,7 @@ def as_json(comparison: Comparison) -> str:
         "win_tie_loss": {classifier: list(counts) for classifier, counts in wins if counts is not None},
         "missing": comparison.missing(),
         "sentences": comparison.sentences(),
+        "cautions": comparison.cautions(),
         "statistics": _statistics(comparison),
     }
     return json.dumps(tree, indent=2, allow_nan=False)
@@ -149,8 +150,9 @@ def as_markdown(comparison: Comparison) -> str:
     lines = [_pipes(header), _pipes(["---", *["---:"] * (len(header) - 1)]), *map(_pipes, body), ""]
     if len(comparison.standings) > 1:
         header, *body = standing_rows(comparison)
+        lines += [f"{_over(comparison)} (Wilcoxon, Holm):", ""]
         lines += [_pipes(header), _pipes(["---", *["---:"] * (len(header) - 1)]), *map(_pipes, body), ""]
-    return "\n".join([*lines, *(f"{note}  " for note in comparison.notes())]) + "\n"
+    return "\n".join([*lines, *(f"{note}  " for note in comparison.notes() + comparison.cautions())]) + "\n"
 
 
 def as_latex(comparison: Comparison) -> str:
@@ -239,9 +241,8 @@ def as_table(comparison: Comparison) -> Table:
 
 def standing_rows(comparison: Comparison) -> list[list[str]]:
     """How each classifier stands, as texts: a header, then the best rank first."""
-    control = comparison.control
-    header = ["classifier", "average rank", "mean accuracy", f"win/tie/loss against {control}", "mean difference"]
-    return [[*header, "95 % interval", "p (Wilcoxon-Holm)"], *map(_standing_row, comparison.standings)]
+    header = ["classifier", "average rank", "mean accuracy", "win/tie/loss", "mean difference", "95 % interval", "p"]
+    return [header, *map(_standing_row, comparison.standings)]
 
 
 def _standing_row(one: Standing) -> list[str]:
@@ -256,13 +257,17 @@ def _standing_row(one: Standing) -> list[str]:
 def standings(comparison: Comparison) -> Table:
     """For a terminal, by classifier: ranks and what the control differs by."""
     header, *body = standing_rows(comparison)
-    sets = f"{comparison.pairs.count} data set{'s' if comparison.pairs.count != 1 else ''}"
-    table = Table(title=f"Over {sets}, against {escape(comparison.control)}")
+    table = Table(title=escape(f"{_over(comparison)} (Wilcoxon, Holm)"))
     for number, name in enumerate(header):
         table.add_column(escape(name), justify="left" if number == 0 else "right")
     for row in body:
         table.add_row(*map(escape, row))
     return table
+
+
+def _over(comparison: Comparison) -> str:
+    count = comparison.pairs.count
+    return f"Over {count} data set{'' if count == 1 else 's'}, against {comparison.control}"
 
 
 def leaderboard(results: Results, metric: str) -> Table:
