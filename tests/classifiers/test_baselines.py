@@ -11,7 +11,7 @@ def load(name):
 
 
 def accuracy(name, dataset, seed=0):
-    fitted = fit_baseline(name, dataset.train, seed)
+    fitted = fit_baseline(BASELINES[name], dataset.train, seed)
     predicted = fitted.classes[fitted.predict_proba(dataset.test).argmax(axis=1)]
     return (predicted == dataset.test.labels).mean()
 
@@ -38,7 +38,7 @@ def test_1nn_dtw_of_several_channels_and_unequal_lengths_gives_the_published_acc
 def test_dummy_predicts_the_majority_class_and_the_training_shares():
     labels = np.array(["a", "b", "b", "b", "c"])
     values = np.random.default_rng(0).normal(size=(5, 1, 20))
-    fitted = fit_baseline("dummy", Collection(values, np.full(5, 20), labels), seed=0)
+    fitted = fit_baseline(BASELINES["dummy"], Collection(values, np.full(5, 20), labels), seed=0)
     probabilities = fitted.predict_proba(Collection(values[:3], np.full(3, 20), labels[:3]))
     assert fitted.classes[probabilities.argmax(axis=1)].tolist() == ["b", "b", "b"]
     np.testing.assert_allclose(probabilities, [[0.2, 0.6, 0.2]] * 3)
@@ -73,7 +73,7 @@ def fitting(request):
     name, source = request.param
     dataset = load(source)
     train, test = few(dataset.train, 3), few(dataset.test, len(dataset.test) // 12)
-    return name, train, test, fit_baseline(name, train, seed=5)
+    return name, train, test, fit_baseline(BASELINES[name], train, seed=5)
 
 
 def test_every_baseline_gives_a_distribution_over_the_classes_for_each_case(fitting):
@@ -89,20 +89,20 @@ def test_every_baseline_gives_a_distribution_over_the_classes_for_each_case(fitt
 
 def test_every_baseline_is_determined_by_its_seed(fitting):
     name, train, test, fitted = fitting
-    again = fit_baseline(name, train, seed=5)
+    again = fit_baseline(BASELINES[name], train, seed=5)
     np.testing.assert_array_equal(again.predict_proba(test), fitted.predict_proba(test))
 
 
 def test_every_baseline_leaves_its_cases_as_they_were(fitting):
     name, train, test, _ = fitting
     before = train.digest(), test.digest()
-    fit_baseline(name, train, seed=5).predict_proba(test)
+    fit_baseline(BASELINES[name], train, seed=5).predict_proba(test)
     assert (train.digest(), test.digest()) == before
 
 
 def test_every_baseline_can_be_warmed_up_on_cases_like_those_it_will_get(fitting):
     name, train, _, _ = fitting
-    warm_up(name, train)
+    warm_up(BASELINES[name], train)
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -116,13 +116,13 @@ def test_a_baseline_is_made_unfitted_with_its_parameters(name):
 
 def test_minirocket_changes_with_the_seed():
     dataset = load("ItalyPowerDemand")
-    first, second = (fit_baseline("minirocket", dataset.train, seed).classifier for seed in (0, 1))
+    first, second = (fit_baseline(BASELINES["minirocket"], dataset.train, seed).classifier for seed in (0, 1))
     kernels = [one.pipeline_.steps[0][1].parameters for one in (first, second)]
     assert any(not np.array_equal(a, b) for a, b in zip(*kernels, strict=True))
 
 
 def test_one_nearest_neighbour_takes_lengths_other_than_those_of_training():
-    fitted = fit_baseline("1nn-dtw", few(load("GunPoint").train, 5), seed=0)
+    fitted = fit_baseline(BASELINES["1nn-dtw"], few(load("GunPoint").train, 5), seed=0)
     longer = few(load("ArrowHead").test, 60)
     assert fitted.predict_proba(longer).shape == (len(longer), 2)
 
@@ -144,5 +144,5 @@ def test_a_classifier_of_one_length_refuses_test_cases_of_another():
 def test_fitting_leaves_numpys_global_generator_as_it_was():
     np.random.seed(7)
     before = np.random.get_state()[1].copy()
-    fit_baseline("minirocket", Archive().load("ItalyPowerDemand").train, seed=3)
+    fit_baseline(BASELINES["minirocket"], Archive().load("ItalyPowerDemand").train, seed=3)
     np.testing.assert_array_equal(np.random.get_state()[1], before)

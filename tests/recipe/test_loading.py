@@ -200,7 +200,7 @@ def test_an_unknown_baseline_is_refused_where_the_known_ones_are_given(load, pro
     assert problems(f"{BASE}baselines: [dummy, zzz]\n", baselines=known) == [
         "recipe.yaml:3:20 baselines.1: unknown baseline 'zzz'; known: dummy, minirocket"
     ]
-    assert load(f"{BASE}baselines: [zzz]\n").recipe.baselines == ("zzz",)
+    assert [one.name for one in load(f"{BASE}baselines: [zzz]\n").recipe.baselines] == ["zzz"]
 
 
 def test_a_baseline_or_data_set_named_twice_is_refused(problems):

@@ -24,7 +24,11 @@ from tsbench.recipe.sentences import sentence
 from tsbench.recipe.space import assign, leaves
 
 DEFAULTS = dict(leaves(HyperparameterConfig()))
-GROUPS = [getattr(schema, name) for name in schema.__all__ if name not in ("OwnDataConfig", "SelectionConfig")]
+GROUPS = [
+    getattr(schema, name)
+    for name in schema.__all__
+    if name not in ("BaselineConfig", "OwnDataConfig", "SelectionConfig")
+]
 RECIPE = {"name": "small", "datasets": ["GunPoint"]}
 
 
@@ -154,7 +158,8 @@ def test_lists_among_the_settings_cannot_be_changed():
     recipe = Recipe.model_validate({**RECIPE, "model": {"convolution": {"kernels": [3, 9]}}, "baselines": ["dummy"]})
     assert recipe.model.convolution.kernels == (3, 9)
     assert recipe.datasets == ("GunPoint",)
-    assert recipe.baselines == ("dummy",)
+    assert isinstance(recipe.baselines, tuple)
+    assert [one.name for one in recipe.baselines] == ["dummy"]
 
 
 # --- strictness

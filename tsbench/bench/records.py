@@ -86,7 +86,10 @@ class FinalNetwork:
 
 @dataclass(frozen=True)
 class Scored:
-    """How a classifier did; `state` is complete, skipped or failed, with a reason unless it is complete."""
+    """How a classifier did; `state` is complete, skipped, failed or stopped, with a reason unless it is complete.
+
+    A complete one may have a remark for its reason.
+    """
 
     classifier: str
     state: str

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import tempfile
 import time
-import warnings
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tsbench.bench import report
+from tsbench.bench import isolated, report
+from tsbench.bench.baseline import BaselineScores, scores_on_test
 from tsbench.bench.final import record_model, record_pictures
 from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored, TaskProgress
-from tsbench.classifiers import baselines
+from tsbench.classifiers.baselines import find_baseline
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection, DataSet
-from tsbench.evaluation.metrics import score_all
 from tsbench.evaluation.resampling import Fold
-from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.recipe.schema import BaselineConfig, HyperparameterConfig, format_duration
 from tsbench.search import worker
 from tsbench.search.launchers.protocol import SharedFolder, WorkerContext
 from tsbench.search.outcome import TrialOutcome
@@ -99,7 +96,7 @@ def score_network(context: WorkerContext, records: Records, final: FinalNetwork)
     seconds = time.perf_counter() - begun
     results = {
         **final.metrics,
-        **_test_scores(final.test, probabilities, ensemble.classes),
+        **scores_on_test(final.test, probabilities, ensemble.classes),
         "fit_seconds": sum(member.seconds for member in final.members),
         "predict_seconds": seconds,
     }
@@ -133,57 +130,62 @@ def write_report(context: WorkerContext, records: Records, folder: Path) -> None
 
 
 def run_baseline(
-    context: WorkerContext, records: Records, name: str, dataset: DataSet, folds: Sequence[Fold], seed: int
+    context: WorkerContext,
+    records: Records,
+    baseline: BaselineConfig,
+    dataset: DataSet,
+    folds: Sequence[Fold],
+    seed: int,
+    timeout: float | None,
 ) -> Scored:
     """Fits a baseline on the training cases, scores it on the folds and once on the test cases, and logs it.
 
-    What it cannot take is recorded as skipped, and its own failure as failed, with the reason.
+    It runs in a process apart, for at most `timeout` seconds. What it cannot take is recorded as skipped; its failure,
+    crash or overrun as failed; each with the reason.
     """
     _guard(context, records.uri, records.parent)
     store, started = Store(records.uri), time.time()
-    run = _begin(store, records, name, "baseline", {}, started)
-    try:
-        scored = _score_baseline(context, name, dataset, folds, seed)
-    except Exception as error:  # a third party's classifier may raise anything; one baseline must not end the run
-        scored = Scored(name, "failed", {}, f"{type(error).__name__}: {error}")
+    run = _begin(store, records, baseline.name, "baseline", {}, started)
+    arguments = (baseline.classifier, baseline.parameters, dataset, folds, seed)
+    store.log(run, params=_baseline_params(baseline, seed))
+    scored = _score_apart(context, baseline.name, arguments, timeout)
     reason = {names.REASON: scored.reason} if scored.reason else {}
     store.log(run, scored.metrics, tags={names.STATE: scored.state, **reason})
-    store.end(run, "FAILED" if scored.state == "failed" else "FINISHED")
+    store.end(run, {"failed": "FAILED", "stopped": "KILLED"}.get(scored.state, "FINISHED"))
     return scored
 
 
-def _score_baseline(context: WorkerContext, name: str, dataset: DataSet, folds: Sequence[Fold], seed: int) -> Scored:
-    train, test = dataset.train, dataset.test
-    if reason := baselines.BASELINES[name].refuses(train, test):
-        return Scored(name, "skipped", {}, reason)
-    with warnings.catch_warnings(action="ignore"):
-        context.report(TaskProgress("compiling"))
-        baselines.warm_up(name, train)
-        context.report(TaskProgress("fitting"))
-        fitted = baselines.fit_baseline(name, train, seed)
-        begun = time.perf_counter()
-        probabilities = fitted.predict_proba(test)
-        metrics = {"fit_seconds": fitted.fit_seconds, "predict_seconds": time.perf_counter() - begun}
-        metrics |= _test_scores(test, probabilities, fitted.classes)
-        if folds:
-            context.report(TaskProgress("cross-validating"))
-            metrics |= _cross_validate(name, train, folds, seed)
-    return Scored(name, "complete", metrics)
+def _score_apart(context: WorkerContext, name: str, arguments: tuple[Any, ...], timeout: float | None) -> Scored:
+    def report(text: str | None) -> None:
+        context.report(TaskProgress(text or "starting"))
+
+    try:
+        found: BaselineScores = _apart().call(
+            "tsbench.bench.baseline:score_baseline", arguments, timeout, report, lambda: context.stopping
+        )
+    except isolated.StoppedError:
+        return Scored(name, "stopped", {}, "the run was interrupted")
+    except isolated.OverranError:
+        assert timeout is not None
+        limit = format_duration(timeout)
+        return Scored(name, "failed", {}, f"it took longer than {limit} (evaluation.baseline_timeout), and was ended")
+    except (isolated.FailedError, isolated.CrashedError) as error:
+        return Scored(name, "failed", {}, str(error))
+    if found.skipped:
+        return Scored(name, "skipped", {}, found.skipped)
+    return Scored(name, "complete", found.metrics, found.remark)
 
 
-def _cross_validate(name: str, cases: Collection, folds: Sequence[Fold], seed: int) -> dict[str, float]:
-    """Mean over the folds of each metric that every fold defines."""
-    scores = []
-    for training, validation in folds:
-        fitted = baselines.fit_baseline(name, cases.subset(training), seed)
-        held_out = cases.subset(validation)
-        scores.append(score_all(held_out.labels, fitted.predict_proba(held_out), fitted.classes))
-    common = [metric for metric in scores[0] if all(metric in one for one in scores)]
-    return {names.cv(metric): float(np.mean([one[metric] for one in scores])) for metric in common}
+@lru_cache(maxsize=1)
+def _apart() -> isolated.IsolatedProcess:
+    """This worker's process for baselines; it ends itself with the worker."""
+    return isolated.IsolatedProcess()
 
 
-def _test_scores(test: Collection, probabilities: NDArray[np.float64], classes: NDArray[np.str_]) -> dict[str, float]:
-    return {names.test(metric): value for metric, value in score_all(test.labels, probabilities, classes).items()}
+def _baseline_params(baseline: BaselineConfig, seed: int) -> dict[str, Any]:
+    known = find_baseline(baseline.classifier, baseline.parameters)
+    given = {f"baseline.{name}": value for name, value in known.parameters.items()}
+    return {"baseline.classifier": known.path, "baseline.seed": seed, **given}
 
 
 def _begin(store: Store, records: Records, classifier: str, role: str, tags: Mapping[str, Any], started: float) -> str:

@@ -16,6 +16,7 @@ from tsbench.bench.begin import open_study, unit_tags
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
 from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored
+from tsbench.recipe.schema import BaselineConfig
 from tsbench.recipe.space import label, leaves
 from tsbench.search.launchers.protocol import Message, Task
 from tsbench.search.outcome import TrialOutcome
@@ -60,7 +61,7 @@ class UnitRun:
         tags = unit_tags(plan, unit, spec.identity)
         self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
         done = self._recorded()
-        self.baselines = deque(name for name in self.recipe.baselines if name not in done)
+        self.baselines = deque(one for one in self.recipe.baselines if one.name not in done)
         self.assigned: set[int] = set()  # trials that workers were told to run
         self.stopped = ""  # why the search ended before its trials were run
         self.best: BestTrial | None = None  # set when the search has ended
@@ -186,10 +187,12 @@ class UnitRun:
         )
         return self._task("score_network", "score", (self.records, final))
 
-    def _baseline_task(self, name: str) -> Task:
+    def _baseline_task(self, baseline: BaselineConfig) -> Task:
         folds = self.folds if self.recipe.evaluation.cross_validate_baselines else []
         seed = self.recipe.search.seed + self.unit.resample
-        return self._task("run_baseline", "baseline", (self.records, name, self.dataset, folds, seed), name)
+        timeout = self.recipe.evaluation.baseline_timeout
+        arguments = (self.records, baseline, self.dataset, folds, seed, timeout)
+        return self._task("run_baseline", "baseline", arguments, baseline.name)
 
     def _task(
         self,
@@ -270,7 +273,7 @@ class UnitRun:
         if key.kind == "member":
             self.to_fit.appendleft(key.number)
         elif key.kind == "baseline":
-            self.baselines.appendleft(key.name)
+            self.baselines.extendleft(one for one in self.recipe.baselines if one.name == key.name)
         elif key.kind == "report":
             self.reported = False
         else:

@@ -57,10 +57,10 @@ TrackingUri = Annotated[
 
 def load(path: Path, overrides: list[str] | None) -> LoadedRecipe:
     """Reads and checks a recipe, with the baselines' names known."""
-    from tsbench.classifiers.baselines import BASELINES
+    from tsbench.classifiers.baselines import BASELINES, problem_with
     from tsbench.recipe.loading import load_recipe
 
-    return load_recipe(path, overrides or (), BASELINES)
+    return load_recipe(path, overrides or (), BASELINES, problem_with)
 
 
 def store_for(uri: str | None) -> Store | None:

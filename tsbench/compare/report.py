@@ -274,9 +274,9 @@ def leaderboard(results: Results, metric: str) -> Table:
     """The table that ends a search: each classifier's CV score, test scores and fit seconds, by data set."""
     table = Table(title=f"Results: {escape(results.name)}")
     table.add_column("data set", no_wrap=True)
-    table.add_column("classifier", no_wrap=True)
+    table.add_column("classifier", overflow="fold")
     for title in (f"cv {metric}", "test accuracy", "balanced accuracy", "fit seconds"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", min_width=8)
     columns = [names.cv(metric), names.test("accuracy"), names.test("balanced_accuracy"), "fit_seconds"]
     for dataset in results.datasets:
         means = {c: [results.mean(column, dataset, c) for column in columns] for c in results.classifiers}

@@ -5,7 +5,7 @@ YAML 1.2 by ruamel.yaml: `1e-4` is a number and `no` is a word, unlike with YAML
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -72,7 +72,10 @@ class LoadedRecipe:
 
 
 def load_recipe(
-    path: str | Path, overrides: Sequence[str] = (), baselines: Collection[str] | None = None
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    baselines: Collection[str] | None = None,
+    check_baseline: Callable[[str, Mapping[str, Any]], str | None] | None = None,
 ) -> LoadedRecipe:
     """Reads and checks a recipe.
 
@@ -80,6 +83,7 @@ def load_recipe(
         path: the YAML file.
         overrides: `dotted.key=value` texts, the value in YAML, that replace what the file says.
         baselines: the known names of baselines; not checked where it is None.
+        check_baseline: tells what is wrong with a name or import path and parameters, or None where nothing is.
 
     Returns:
         The recipe and its search space.
@@ -93,7 +97,7 @@ def load_recipe(
     for text in overrides:
         _override(tree, text, report)
     freed = _free_overridden(tree, report)
-    recipe = _validate(tree, report, baselines)
+    recipe = _validate(tree, report, {"baselines": baselines, "check_baseline": check_baseline})
     raw_space = tree.get("space") or {}
     space: Space = {}
     if isinstance(raw_space, Mapping) or raw_space == "default":
@@ -290,9 +294,9 @@ def _free_overridden(tree: dict[str, Any], report: _Report) -> tuple[str, ...]:
     return tuple(freed)
 
 
-def _validate(tree: dict[str, Any], report: _Report, baselines: Collection[str] | None) -> Recipe | None:
+def _validate(tree: dict[str, Any], report: _Report, context: Mapping[str, Any]) -> Recipe | None:
     try:
-        return Recipe.model_validate(tree, context={"baselines": baselines})
+        return Recipe.model_validate(tree, context=dict(context))
     except ValidationError as error:
         for one in error.errors():
             if one["type"] == "too_short" and one["input"]:

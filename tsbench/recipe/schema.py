@@ -23,18 +23,21 @@ from pydantic import (
     PlainSerializer,
     Tag,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from tsbench.recipe.names import COLLECTIONS, FEATURES
 from tsbench.recipe.presets import PRESETS, Preset
-from tsbench.recipe.sentences import shown
+from tsbench.recipe.sentences import shown, suggestion
 
 __all__ = [
     "AttentionConfig",
     "AugmentationConfig",
+    "BaselineConfig",
     "ConvolutionConfig",
     "EncoderConfig",
     "EvaluationConfig",
@@ -157,14 +160,6 @@ def _entries(value: Any) -> Any:
     raise _wrong(f"expected a mapping of names to ranges, or 'default', got {shown(value)}")
 
 
-def _known_baseline(value: str, info: ValidationInfo) -> str:
-    """The registry stands above this room, so whoever loads a recipe hands its names down in the context."""
-    known = (info.context or {}).get("baselines")
-    if known is not None and value not in known:
-        raise PydanticCustomError("unknown_name", "unknown baseline", {"what": "baseline", "known": sorted(known)})
-    return value
-
-
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration, json_schema_input_type=str | float),
@@ -175,7 +170,6 @@ AutoOrCount = Annotated[
     int | Literal["auto"], BeforeValidator(_auto_or_count, json_schema_input_type=int | Literal["auto"])
 ]
 OptionalPositive = Annotated[float | None, BeforeValidator(_optional_positive, json_schema_input_type=float | None)]
-Baseline = Annotated[str, AfterValidator(_known_baseline)]
 PositiveInt = Annotated[int, Field(ge=1, le=_LARGEST)]
 Kernel = Annotated[int | float, BeforeValidator(_kernel, json_schema_input_type=int | float)]
 Feature = Annotated[str, AfterValidator(_known_feature)]
@@ -591,6 +585,9 @@ class EvaluationConfig(Settings):
     resamples: PositiveInt = Field(1, description="splits: the archive's own, then stratified resamples 1, 2, ...")
     ensemble: PositiveInt = Field(3, description="networks of different seeds whose probabilities are averaged")
     cross_validate_baselines: bool = Field(True, description="give the baselines a CV score on the search's folds")
+    baseline_timeout: Duration | None = Field(
+        None, description="time limit of one baseline on one data set, CV included; null: none"
+    )
 
 
 with warnings.catch_warnings(action="ignore", category=UserWarning):  # `register` is a method of pydantic's metaclass
@@ -629,6 +626,63 @@ class ExecutionConfig(Settings):
         return self
 
 
+class BaselineConfig(BaseModel):
+    """A classifier to compare with: a name, an import path, or either with parameters, `{rocket: {n_kernels: 500}}`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    classifier: str
+    parameters: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_recipe(cls, value: Any, info: ValidationInfo) -> Any:
+        """The registry stands above this room, so whoever loads a recipe hands its check down in the context."""
+        if isinstance(value, dict) and len(value) == 1:
+            ((classifier, parameters),) = value.items()
+        else:
+            classifier, parameters = value, {}
+        if not isinstance(classifier, str) or not isinstance(parameters or {}, dict):
+            raise _wrong(f"expected a name, an import path, or one of them with parameters, got {shown(value)}")
+        context = info.context or {}
+        known, check = context.get("baselines"), context.get("check_baseline")
+        if known is not None and classifier not in known and "." not in classifier:
+            if value == classifier:
+                raise PydanticCustomError(
+                    "unknown_name", "unknown baseline", {"what": "baseline", "known": sorted(known)}
+                )
+            hint = suggestion(classifier, known) or f"; known: {', '.join(sorted(known))}"
+            raise _wrong(f"unknown baseline {classifier!r}{hint}")
+        if check is not None and (problem := check(classifier, parameters or {})):
+            raise _wrong(problem)
+        return {"classifier": classifier, "parameters": parameters or {}}
+
+    @model_serializer
+    def _as_in_recipe(self) -> str | dict[str, dict[str, Any]]:
+        return {self.classifier: dict(self.parameters)} if self.parameters else self.classifier
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables and MLflow; of an import path the library and the class."""
+        package, _, rest = self.classifier.partition(".")
+        name = f"{package}.{rest.rpartition('.')[2]}" if rest else self.classifier
+        given = ", ".join(f"{key}={shown(value)}" for key, value in self.parameters.items())
+        return f"{name}({given})" if given else name
+
+
+_BASELINE_SCHEMA = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"type": "object"}},
+    ]
+}
+
+
+def _distinct_baselines(values: tuple[BaselineConfig, ...]) -> tuple[BaselineConfig, ...]:
+    _distinct(tuple(one.name for one in values))
+    return values
+
+
 class Recipe(HyperparameterConfig):
     """One piece of work: data sets, the network and its search, baselines, and where the records go."""
 
@@ -651,8 +705,13 @@ class Recipe(HyperparameterConfig):
     )
     search: SearchConfig = Field(default_factory=SearchConfig, description="the Optuna study")
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="resamples and ensemble")
-    baselines: Annotated[tuple[Baseline, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
-        ("dummy", "1nn-dtw", "minirocket"), description="classifiers to compare with"
+    baselines: Annotated[
+        tuple[Annotated[BaselineConfig, WithJsonSchema(_BASELINE_SCHEMA)], ...],
+        Field(strict=False),
+        AfterValidator(_distinct_baselines),
+    ] = Field(
+        tuple(map(BaselineConfig.model_validate, ("dummy", "1nn-dtw", "minirocket"))),
+        description="classifiers to compare with: names, or import paths of sktime's and aeon's classes",
     )
     tracking: TrackingConfig = Field(default_factory=TrackingConfig, description="MLflow")
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="workers and devices")
