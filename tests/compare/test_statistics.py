@@ -5,7 +5,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.stats import rankdata
 
-from tsbench.compare.statistics import average_ranks, complete_rows, win_tie_loss
+from tsbench.compare.statistics import (
+    average_ranks,
+    bayesian_signed_rank,
+    bootstrap_mean_difference,
+    cliques,
+    complete_rows,
+    critical_difference,
+    friedman,
+    holm,
+    nemenyi,
+    pairwise,
+    wilcoxon,
+    win_tie_loss,
+)
 
 # few distinct figures, so that ties are common
 SCORES = st.sampled_from([0.0, 0.25, 0.5, 0.5 + 2**-40, 0.75, 1.0, np.nan])
@@ -74,3 +87,139 @@ def test_wins_ties_and_losses_are_those_counted_one_by_one(scores):
     assert counted == expected
     assert all(type(one) is int for one in counted)
     assert win_tie_loss(scores[:, 1], scores[:, 0]) == counted[::-1]
+
+
+def test_the_critical_difference_is_that_of_demsars_example():
+    """Demsar 2006, section 3.2.4: four classifiers on 14 data sets, 1.25 at 0.05 and 1.12 at 0.10."""
+    assert critical_difference(4, 14) == pytest.approx(1.25, abs=0.005)
+    assert critical_difference(4, 14, 0.10) == pytest.approx(1.12, abs=0.005)
+
+
+def test_friedmans_test_is_not_defined_for_two_classifiers_or_one_data_set():
+    assert friedman(np.random.default_rng(0).random((9, 2))) is None
+    assert friedman(np.random.default_rng(0).random((1, 5))) is None
+    assert friedman(np.full((4, 3), np.nan)) is None
+
+
+def test_equal_scores_do_not_differ():
+    scores = np.full((8, 3), 0.9)
+    found = friedman(scores)
+    assert (found.statistic, found.p, found.f, found.p_f) == (0.0, 1.0, 0.0, 1.0)
+    pairs = pairwise(scores)
+    assert (pairs.p == 1).all()
+    assert (pairs.p_holm == 1).all()
+    assert (pairs.ties == 8).all()
+    assert (nemenyi(scores) == 1).all()
+    assert bayesian_signed_rank(np.zeros((8, 1)), 0.01, draws=100).tolist() == [[0, 1, 0]]
+    np.testing.assert_array_equal(bootstrap_mean_difference(np.zeros((8, 1))), [[0], [0]])
+
+
+def test_data_sets_that_agree_on_all_ranks_give_an_infinite_f():
+    scores = np.tile([0.9, 0.8, 0.7], (6, 1))
+    found = friedman(scores)
+    assert found.statistic == pytest.approx(12)
+    assert np.isinf(found.f)
+    assert found.p_f == 0
+
+
+def test_wilcoxons_p_by_hand():
+    first = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    assert wilcoxon(first, first - np.array([1, 2, 3, 4, 5, 6]) / 100) == pytest.approx(2 / 2**6)
+    assert wilcoxon(first, first) == 1
+    with pytest.raises(ValueError, match="a score is missing"):
+        wilcoxon(first, np.where(first > 0.5, first, np.nan))
+
+
+def test_zero_differences_are_left_out_of_the_signed_ranks():
+    first = np.linspace(0.3, 0.9, 30)
+    second = first - np.linspace(-0.01, 0.05, 30) * 1.01
+    padded = [np.concatenate([one, np.full(1, 0.5)]) for one in (first, second)]
+    from scipy.stats import wilcoxon as signed_rank
+
+    assert wilcoxon(*padded) == signed_rank(first, second, method="asymptotic").pvalue
+
+
+def test_holms_adjustment_by_hand():
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm(np.array([0.6, 0.6])), [1.0, 1.0])
+    assert holm(np.array([])).shape == (0,)
+
+
+@settings(max_examples=50, deadline=None)
+@given(TABLES)
+def test_pairs_mirror_one_another(scores):
+    pairs = pairwise(scores)
+    k = scores.shape[1]
+    np.testing.assert_array_equal(pairs.p, pairs.p.T)
+    np.testing.assert_array_equal(pairs.p_holm, pairs.p_holm.T)
+    np.testing.assert_array_equal(pairs.wins + pairs.ties + pairs.losses, np.full((k, k), pairs.count))
+    np.testing.assert_allclose(pairs.mean_difference, -pairs.mean_difference.T)
+    assert (pairs.p_holm >= pairs.p).all()
+    assert pairs.count == complete_rows(scores).sum()
+
+
+def test_pairs_are_over_the_complete_rows():
+    scores = np.array([[0.9, 0.8, 0.7], [0.9, 0.8, np.nan], [0.5, 0.6, 0.7]])
+    pairs = pairwise(scores)
+    assert pairs.count == 2
+    np.testing.assert_allclose(pairs.mean_difference[0], [0, 0, 0], atol=1e-12)
+    assert pairs.wins[0].tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("differs", "expected"),
+    [
+        ([], [(2, 0, 1, 3)]),
+        ([(2, 3)], [(2, 0, 1), (0, 1, 3)]),
+        ([(2, 1), (2, 3), (0, 3)], [(2, 0), (0, 1), (1, 3)]),
+        ([(0, 1)], [(2, 0), (1, 3)]),
+        ([(2, 0), (0, 1), (1, 3), (2, 1), (0, 3), (2, 3)], []),
+    ],
+)
+def test_cliques_are_the_largest_groups_of_which_no_two_differ(differs, expected):
+    matrix = np.zeros((4, 4), dtype=bool)
+    for i, j in differs:
+        matrix[i, j] = matrix[j, i] = True
+    assert cliques(np.array([2.0, 3.0, 1.0, 4.0]), matrix) == expected
+
+
+def test_the_bootstrap_interval_holds_the_mean_and_widens_with_confidence():
+    differences = np.random.default_rng(0).normal(0.01, 0.05, (40, 2))
+    narrow = bootstrap_mean_difference(differences, 0.5)
+    wide = bootstrap_mean_difference(differences, 0.95)
+    mean = differences.mean(axis=0)
+    assert (wide[0] < narrow[0]).all()
+    assert (narrow[0] < mean).all()
+    assert (mean < narrow[1]).all()
+    assert (narrow[1] < wide[1]).all()
+    np.testing.assert_array_equal(wide, bootstrap_mean_difference(differences, 0.95))
+    assert np.isnan(bootstrap_mean_difference(np.empty((0, 2)))).all()
+
+
+def brute_force(weights, values, rope):
+    """Benavoli et al. 2014 as they write it: all pairs of data sets, each weighed."""
+    sums = values[:, None] + values
+    above = (sums > 2 * rope) + 0.5 * (sums == 2 * rope)
+    below = (sums < -2 * rope) + 0.5 * (sums == -2 * rope)
+    return np.einsum("i,ij,j", weights, below, weights), np.einsum("i,ij,j", weights, above, weights)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.float64, st.integers(1, 8), elements=st.sampled_from([-0.5, -0.25, 0.0, 0.25, 0.5])))
+def test_the_bayesian_weights_are_those_of_all_pairs(values):
+    from tsbench.compare.statistics import _signed_weights
+
+    weights = np.random.default_rng(0).dirichlet(np.ones(len(values)), 3)
+    for rope in (0.0, 0.125, 0.25):
+        worse, better = _signed_weights(weights.T.copy(), values, rope)
+        expected = np.array([brute_force(one, values, rope) for one in weights])
+        np.testing.assert_allclose(np.stack([worse, better], axis=1), expected, atol=1e-12)
+
+
+def test_the_bayesian_test_tells_better_worse_and_practically_equal():
+    generator = np.random.default_rng(0)
+    differences = np.stack([generator.normal(mean, 0.005, 50) for mean in (0.05, -0.05, 0.0)], axis=1)
+    shares = bayesian_signed_rank(differences, 0.01, draws=2_000)
+    assert shares.argmax(axis=1).tolist() == [2, 0, 1]
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert shares.max(axis=1).min() > 0.99

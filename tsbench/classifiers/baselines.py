@@ -102,12 +102,14 @@ BASELINES: dict[str, Baseline] = {
 def find_baseline(classifier: str, parameters: Mapping[str, Any] | None = None) -> Baseline:
     """A registered baseline by its name, or any classifier by its import path, with parameters over its defaults.
 
-    What a classifier of sktime or aeon can take is read from its tags; another is taken to take anything.
+    What a classifier of sktime or aeon can take is read from its tags, which may depend on its parameters; another is
+    taken to take anything.
 
     Raises:
         KeyError: neither a registered name nor an import path.
         ImportError: the module is not there, or lacks what it imports.
         AttributeError: the module has no such class.
+        TypeError: the class does not take the parameters.
     """
     if classifier in BASELINES:
         known = BASELINES[classifier]
@@ -115,10 +117,12 @@ def find_baseline(classifier: str, parameters: Mapping[str, Any] | None = None) 
     if "." not in classifier:
         raise KeyError(classifier)
     made = _load(classifier)
+    tag = getattr(made(**(parameters or {})), "get_tag", None)
 
     def can(capability: str) -> bool:
-        tag = getattr(made, "get_class_tag", None)
-        return True if tag is None else bool(tag(f"capability:{capability}", False))
+        return (
+            True if tag is None else bool(tag(f"capability:{capability}", tag_value_default=False, raise_error=False))
+        )
 
     return Baseline(
         classifier,
@@ -138,11 +142,11 @@ def problem_with(classifier: str, parameters: Mapping[str, Any]) -> str | None:
     """
     if classifier in BASELINES and not parameters:
         return None
-    try:
-        made = _load(find_baseline(classifier, parameters).path)
-    except KeyError:
+    if classifier not in BASELINES and "." not in classifier:
         hint = suggestion(classifier, BASELINES) or f"; known: {', '.join(sorted(BASELINES))}"
         return f"unknown baseline {classifier!r}{hint}, or an import path such as sktime.classification...."
+    try:
+        made = _load(BASELINES[classifier].path if classifier in BASELINES else classifier)
     except (ImportError, AttributeError) as error:
         return f"cannot be imported: {error}"
     if not (isinstance(made, type) and hasattr(made, "fit") and hasattr(made, "predict")):

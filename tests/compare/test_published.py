@@ -1,0 +1,159 @@
+import pytest
+
+from tsbench.compare.published import SOURCES, decimals, load_reference
+from tsbench.errors import DataError
+
+THIRTY = tuple(range(30))
+
+
+@pytest.fixture(scope="module")
+def published():
+    return load_reference("published")
+
+
+def read(tmp_path, text, name="others.csv", resamples=1):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return load_reference(str(path), resamples)
+
+
+def problems(tmp_path, text):
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, text)
+    return str(caught.value).replace(f"{tmp_path}/", "").splitlines()
+
+
+def test_the_published_figures_are_of_both_protocols(published):
+    assert published.figure("ArrowHead", "HC2", (0,)) == 0.868571
+    assert published.figure("ACSF1", "1NN-DTW", THIRTY) == 0.553667
+    assert published.figure("ACSF1", "1NN-DTW", (0, 1)) is None
+    assert published.figure("ArrowHead", "LSTM-FCN", THIRTY) is None
+    assert published.figure("Nowhere", "HC2", (0,)) is None
+
+
+def test_the_published_figures_cover_both_bake_offs(published):
+    assert len(published.group("ucr-112")) == 112
+    assert len(published.group("uea-26")) == 26
+    assert not set(published.group("ucr-112")) & set(published.group("uea-26"))
+    for name in ("HC2", "MultiROCKET-Hydra", "H-InceptionTime"):
+        assert all(
+            published.figure(one, name, over) is not None
+            for one in published.group("ucr-112")
+            for over in ((0,), THIRTY)
+        )
+
+
+def test_every_published_classifier_has_a_source(published):
+    assert set(SOURCES) <= set(published.classifiers)
+    assert all(" 20" in published.source(name) for name in published.classifiers)
+    assert published.source("LSTM-FCN").startswith("Karim et al. 2018")
+
+
+def test_a_long_file_is_read(tmp_path):
+    reference = read(tmp_path, "classifier,dataset,accuracy\nX,A,0.5\nX,B,0.25\nY,A,\n")
+    assert reference.name == "others.csv"
+    assert reference.classifiers == ("X",)
+    assert reference.datasets == ("A", "B")
+    assert reference.figure("B", "X", (0,)) == 0.25
+    assert reference.figure("B", "X", (0, 1)) is None
+    assert reference.source("X") == "others.csv"
+
+
+def test_a_long_file_with_resamples_gives_each_and_their_means(tmp_path):
+    reference = read(tmp_path, "dataset,classifier,resample,accuracy\nA,X,0,0.5\nA,X,1,0.7\nA,X,2,0.9\n")
+    assert reference.figure("A", "X", (1,)) == 0.7
+    assert reference.figure("A", "X", (0, 1)) == 0.6
+    assert reference.figure("A", "X", THIRTY) is None
+
+
+def test_the_wide_layout_of_the_bake_off_is_read(tmp_path):
+    text = "\ufeffTESTACC,HC2,1NN-DTW\nArrowHead,0.86,0.7\nBeef,,0.6\n\n"
+    reference = read(tmp_path, text)
+    assert reference.classifiers == ("HC2", "1NN-DTW")
+    assert reference.figure("ArrowHead", "HC2", (0,)) == 0.86
+    assert reference.figure("Beef", "HC2", (0,)) is None
+    means = read(tmp_path, text, resamples=30)
+    assert means.figure("Beef", "1NN-DTW", THIRTY) == 0.6
+    assert means.figure("Beef", "1NN-DTW", (0,)) is None
+
+
+def test_one_classifiers_resamples_are_read(tmp_path):
+    reference = read(tmp_path, "folds:,0,1,2\nArrowHead,0.8,0.9,0.7\n", name="HC2_TESTFOLDS.csv")
+    assert reference.classifiers == ("HC2",)
+    assert reference.figure("ArrowHead", "HC2", (0, 1, 2)) == pytest.approx(0.8)
+
+
+def test_what_csv_prints_can_be_read_as_a_reference(tmp_path):
+    from tsbench.compare.comparison import Comparison
+    from tsbench.compare.report import as_csv
+    from tsbench.compare.results import Results
+
+    comparison = Comparison(Results("x", ()), (load_reference("published"),), ("Beef", "Car"), ("HC2", "QUANT"))
+    again = read(tmp_path, as_csv(comparison))
+    assert again.figure("Car", "QUANT (published)", (0,)) == load_reference("published").figure("Car", "QUANT", (0,))
+
+
+def test_unknown_columns_are_named(tmp_path):
+    assert problems(tmp_path, "dataset,classifier,acc,notes\nA,X,0.5,\n") == [
+        "others.csv:1: unknown columns 'acc', 'notes'; known: dataset, classifier, resample, accuracy, "
+        "accuracy_default_split, accuracy_mean_30_resamples"
+    ]
+    assert problems(tmp_path, "dataset,classifier\nA,X\n") == [
+        "others.csv:1: needs the columns dataset, classifier and accuracy"
+    ]
+    assert problems(tmp_path, "dataset,X,X\nA,1,1\n") == ["others.csv:1: columns named more than once: 'X'"]
+    assert problems(tmp_path, "dataset,X,\nA,1,1\n") == ["others.csv:1: column 3 has no name"]
+
+
+def test_every_wrong_line_is_told_at_once(tmp_path):
+    text = "dataset,classifier,accuracy\nA,X,0.5\nA,X,0.6\nB,X,93.1\nB,Y,good\n,Y,0.5\nC,x,0.5\nD,X\n"
+    assert problems(tmp_path, text) == [
+        "others.csv:3: X on A has a figure in line 2 already",
+        "others.csv:4: X on B: expected an accuracy between 0 and 1, got '93.1'",
+        "others.csv:5: Y on B: expected an accuracy between 0 and 1, got 'good'",
+        "others.csv:6: names no data set",
+        "others.csv:7: the classifiers 'x' and 'X' (line 2) differ in case alone; spell them the same",
+        "others.csv:8: has 2 values, the header 3",
+    ]
+
+
+def test_duplicate_rows_of_a_wide_file_are_refused(tmp_path):
+    assert problems(tmp_path, "d,X\nA,0.5\nA,0.5\n") == ["others.csv:3: X on A has a figure in line 2 already"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "others.csv: has no header with a column for data sets and one for figures"),
+        ("dataset,classifier,accuracy\n", "others.csv: holds no figure below its header"),
+        (
+            "dataset,classifier,resample,accuracy\nA,X,one,0.5\n",
+            "others.csv:2: resample: expected 0, 1, 2, ..., got 'one'",
+        ),
+    ],
+)
+def test_a_file_without_figures_says_so(tmp_path, text, message):
+    assert problems(tmp_path, text) == [message]
+
+
+def test_a_file_that_is_not_there_or_not_text_says_so(tmp_path):
+    with pytest.raises(
+        DataError, match=r"nowhere\.csv: there is no such file; --reference takes a CSV file, or `published`"
+    ):
+        load_reference(str(tmp_path / "nowhere.csv"))
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"binary\.csv: is not UTF-8 text \(byte 0\)"):
+        load_reference(str(tmp_path / "binary.csv"))
+    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+        load_reference(str(tmp_path))
+
+
+def test_data_sets_are_matched_whatever_their_case(tmp_path):
+    reference = read(tmp_path, "dataset,classifier,accuracy\ngunpoint,X,0.5\n").respelt(["GunPoint", "Beef"])
+    assert reference.figure("GunPoint", "X", (0,)) == 0.5
+
+
+def test_decimals_are_those_that_figures_were_given_with():
+    assert decimals([0.5, 0.93333, 0.1]) == 5
+    assert decimals([1.0]) == 0
+    assert decimals([]) == 0
