@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from io import StringIO
@@ -412,3 +413,71 @@ def test_a_unit_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_fil
     assert failures == ["Lonely: every class has a single training case: there is nothing to validate on"]
     assert read_results(plan.store, "tiny").datasets == ("ItalyPowerDemand",)
     assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
+
+
+BROKEN = """\
+import os
+import time
+
+import numpy as np
+
+
+class Base:
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+class Slow(Base):
+    def predict(self, X):
+        time.sleep(60)
+
+
+class Crashing(Base):
+    def fit(self, X, y):
+        os._exit(9)
+
+
+class Choosy(Base):
+    def fit(self, X, y):
+        if len(X) < 20:
+            raise ValueError("too few cases")
+        return super().fit(X, y)
+"""
+
+
+@pytest.mark.slow
+def test_a_baseline_that_fails_crashes_or_overruns_is_a_row_with_its_reason(
+    recipe_file: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "brittle.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    path = recipe_file(
+        (
+            "[dummy]",
+            "[brittle.Slow, brittle.Crashing, {aeon.classification.dummy.DummyClassifier: {strategy: wrong}}, "
+            "brittle.Choosy, dummy]",
+        ),
+        ("trials: 4", "trials: 1"),
+        ("ensemble: 2", "ensemble: 1, baseline_timeout: 10 s, cross_validate_baselines: false"),
+    )
+    plan = plan_of(path)
+    failures, _ = carry_out(plan)
+    assert len(failures) == 3
+    gaps = {cell["classifier"]: cell["reason"] for cell in read_results(plan.store, "tiny").missing()}
+    assert gaps["brittle.Slow"] == "failed: it took longer than 10 s (evaluation.baseline_timeout), and was ended"
+    assert gaps["brittle.Crashing"] == "failed: its process ended with exit code 9"
+    assert gaps["aeon.DummyClassifier(strategy='wrong')"].startswith("failed: ")
+    runs = {run.tags[names.CLASSIFIER]: run for run in runs_by_role(plan, "baseline")}
+    assert {name: run.status for name, run in runs.items() if run.status != "FAILED"} == {
+        "brittle.Choosy": "FINISHED",
+        "dummy": "FINISHED",
+    }
+    assert runs["brittle.Choosy"].tags[names.REASON] == (
+        "fit_seconds may hold compile time: the warm-up failed (ValueError: too few cases)"
+    )
+    assert runs["dummy"].params["baseline.classifier"] == "aeon.classification.dummy.DummyClassifier"
