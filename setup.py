@@ -5,5 +5,8 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["tsbench*"]), "tsbench.datasets"],
     package_dir={"tsbench.datasets": "datasets"},
-    package_data={"tsbench": ["py.typed"], "tsbench.datasets": ["*.csv"]},
+    package_data={
+        "tsbench": ["py.typed", "compare/references/*", "compare/templates/*"],
+        "tsbench.datasets": ["*.csv"],
+    },
 )
