@@ -9,6 +9,7 @@ from tsbench.compare.comparison import Comparison
 from tsbench.compare.published import Reference, load_reference
 from tsbench.compare.report import as_json, as_latex, as_markdown
 from tsbench.compare.results import Result, Results
+from tsbench.data.catalogue import collection
 from tsbench.errors import RecipeError
 
 
@@ -73,14 +74,14 @@ def test_equal_accuracies_are_ties_though_the_published_ones_are_rounded():
 
 
 def test_published_figures_alone_are_not_rounded(published):
-    comparison = Comparison(Results("x", ()), (published,), published.group("ucr-112"))
+    comparison = Comparison(Results("x", ()), (published,), tuple(collection("ucr-112")))
     assert comparison.rounded is None
     assert comparison.scores.shape == (112, 20)
 
 
 def test_on_published_figures_alone_every_statistic_is_that_of_the_table(published):
     results = Results("published", (), protocol=tuple(range(30)))
-    comparison = Comparison(results, (published,), published.group("ucr-112"))
+    comparison = Comparison(results, (published,), tuple(collection("ucr-112")))
     best = [
         one.classifier.removesuffix(" (published)") for one in sorted(comparison.standings, key=lambda one: -one.mean)
     ]

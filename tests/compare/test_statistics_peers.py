@@ -9,6 +9,7 @@ from scipy import stats
 
 from tsbench.compare import statistics
 from tsbench.compare.published import load_reference
+from tsbench.data.catalogue import collection
 
 
 def random_table(seed, rows=40, columns=6, step=0.01):
@@ -25,10 +26,8 @@ def random_table(seed, rows=40, columns=6, step=0.01):
 
 def published_table(resamples):
     reference = load_reference("published")
-    names = [
-        name for name in reference.classifiers if all((d, name) in reference.cells for d in reference.group("ucr-112"))
-    ]
-    figures = [[reference.figure(d, name, resamples) for name in names] for d in reference.group("ucr-112")]
+    names = [name for name in reference.classifiers if all((d, name) in reference.cells for d in collection("ucr-112"))]
+    figures = [[reference.figure(d, name, resamples) for name in names] for d in collection("ucr-112")]
     return names, np.array(figures)
 
 

@@ -61,7 +61,7 @@ def compare(
     ] = 1,
     reference_only: Annotated[bool, typer.Option("--reference-only", help="Leave MLflow aside.")] = False,
     datasets: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Data sets to show, or ucr-112 or uea-26 of the published ones.")
+        str, typer.Option(metavar="NAME,...", help="Data sets to show, or a collection such as ucr-112.")
     ] = "",
     classifiers: Annotated[str, typer.Option(metavar="NAME,...", help="Classifiers to show.")] = "",
     resamples: Annotated[
@@ -161,15 +161,16 @@ def _split(text: str) -> list[str]:
 
 
 def _data_sets(given: Sequence[str], references: Sequence[Reference], results: Results) -> tuple[str, ...]:
-    """The data sets asked for, groups in place of their names, spelt as they are known."""
-    from tsbench.compare.published import GROUPS, PUBLISHED, load_reference
+    """The data sets asked for, collections in place of their names, spelt as they are known."""
+    from tsbench.data.catalogue import collection
+    from tsbench.recipe.names import COLLECTIONS
 
     known = [*results.datasets, *(name for one in references for name in one.datasets)]
     spelling = {one.lower(): one for one in reversed(known)}
     found: list[str] = []
     for name in given:
-        if name.lower() in GROUPS:
-            found += load_reference(PUBLISHED).group(name.lower())
+        if name.lower() in COLLECTIONS:
+            found += collection(name.lower())
         else:
             found.append(spelling.get(name.lower(), name))
     return tuple(dict.fromkeys(found))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tsbench.errors import DataError
 
-__all__ = ["GROUPS", "PUBLISHED", "Reference", "decimals", "load_reference"]
+__all__ = ["PUBLISHED", "Reference", "decimals", "load_reference"]
 
 PUBLISHED = "published"
 """The name by which the package's own figures are asked for."""
@@ -29,9 +29,6 @@ SOURCES = {
     **dict.fromkeys(("LSTM-FCN", "ALSTM-FCN"), "Karim et al. 2018, LSTM fully convolutional networks"),
     **dict.fromkeys(("LITEMVTime", "ConvTran"), "Ismail-Fawaz et al. 2024, Look into the LITE"),
 }
-
-GROUPS = {"ucr-112": "Hydra", "uea-26": "1NN-DTW-D"}
-"""The data sets of the two bake-offs: those on which this classifier was published."""
 
 Cells = Mapping[tuple[str, str], Mapping[tuple[int, ...], float]]
 _Layout = Callable[[int, list[str]], Iterable[tuple[str, str, tuple[int, ...], str]]]
@@ -80,10 +77,6 @@ class Reference:
         spelling = {name.lower(): name for name in known}
         cells = {(spelling.get(dataset.lower(), dataset), name): cell for (dataset, name), cell in self.cells.items()}
         return Reference(self.name, cells, self.sources)
-
-    def group(self, name: str) -> tuple[str, ...]:
-        """The data sets of a group of `GROUPS`."""
-        return tuple(dataset for dataset in self.datasets if (dataset, GROUPS[name]) in self.cells)
 
 
 def load_reference(name: str, resamples: int = 1) -> Reference:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from tsbench.errors import RecipeError
-from tsbench.recipe.schema import HyperparameterConfig, Recipe
+from tsbench.recipe.schema import BaselineConfig, HyperparameterConfig, Recipe
 from tsbench.recipe.space import DEFAULT_SPACE
 
 __all__ = ["template"]
@@ -90,6 +90,8 @@ def _commented(text: str, comment: str | None) -> Iterator[str]:
 
 def _flow(value: Any) -> str:
     """YAML in one line."""
+    if isinstance(value, BaselineConfig):
+        value = value.model_dump()
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list | tuple):
