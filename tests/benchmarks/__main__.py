@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import orchestration, peers, startup, trainer
+from tests.benchmarks import data, orchestration, peers, startup, trainer
 from tests.benchmarks.table import Row, markdown
 from tsbench.tracking.provenance import versions
 
@@ -19,6 +19,8 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "startup": startup.measure,
     "trainer": trainer.measure,
     "peers": peers.measure,
+    "reading": data.measure_reading,
+    "memory": data.measure_memory,
     "orchestration": orchestration.measure_trials,
     "quickstart": orchestration.measure_quickstart,
 }

@@ -515,3 +515,47 @@ def test_bfloat16_trains_finite_weights_that_are_float32(encoder, lengths):
 def test_auto_precision_on_a_cpu_is_float32():
     auto, full = trained(job(), precision="auto"), trained(job(), precision="float32")
     assert same_bits(state(auto), state(full))
+
+
+# --- cases that are drawn from where they lie
+
+
+class _Lying:
+    """Series as a memory map gives them: those that are asked for, and a note of how many were."""
+
+    def __init__(self, values):
+        self.values, self.most = values, 0
+
+    @property
+    def shape(self):
+        return self.values.shape
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, which):
+        drawn = self.values[which].copy()
+        self.most = max(self.most, len(drawn))
+        return drawn
+
+
+@pytest.mark.parametrize("features", [[], ["minirocket"]])
+@pytest.mark.parametrize("checkpoint", ["last", "validation_loss"])
+def test_drawn_cases_train_the_network_that_cases_in_memory_train(features, checkpoint):
+    random = np.random.default_rng(2)
+    values = random.normal(size=(40, 2, 12)).astype(np.float32)
+    lengths = random.integers(9, 13, 40)
+    values *= np.arange(12) < lengths[:, None, None]
+    targets = np.arange(40) % 3
+    model = ModelConfig.model_validate(
+        {"features": {"blocks": features, "size": 84}, "convolution": {"channels": 4, "blocks": 1}}
+    )
+    training = TrainingConfig(epochs=2, batch_size=8, checkpoint=checkpoint)
+    resident, lying = Series(values, lengths), Series(source := _Lying(values), lengths)
+    probabilities = []
+    for series in (resident, lying):
+        job = Job(series, targets, 3, seed=4)
+        train([job], model, training)
+        probabilities.append(predict_probabilities(job.network, series, batch_size=16))
+    np.testing.assert_array_equal(probabilities[0], probabilities[1])
+    assert source.most <= 40

@@ -70,14 +70,9 @@ def explain(ensemble: NetworkEnsemble, cases: Collection) -> Explanation:
     """
     probabilities = ensemble.predict_proba(cases)
     prepared = ensemble.preprocessing
-    series = Series(prepared.apply(cases), prepared.lengths(cases))
-    found = _explain(ensemble, _as_seen(cases, series), series, probabilities)
+    seen = Collection(prepared.apply(cases), prepared.lengths(cases), cases.labels)
+    found = _explain(ensemble, seen, probabilities)
     return _on_own_steps(found, prepared.length, cases) if prepared.length else found
-
-
-def _as_seen(cases: Collection, series: Series) -> Collection:
-    """The cases with the lengths that the networks see, which are others where preprocessing resamples them."""
-    return Collection(series.values, series.lengths, cases.labels)
 
 
 def _on_own_steps(found: Explanation, length: int, cases: Collection) -> Explanation:
@@ -99,9 +94,9 @@ def _on_own_steps(found: Explanation, length: int, cases: Collection) -> Explana
     return replace(found, attention=moved(found.attention), saliency=moved(found.saliency), max_positions=positions)
 
 
-def _explain(
-    ensemble: NetworkEnsemble, cases: Collection, series: Series, probabilities: NDArray[np.float64]
-) -> Explanation:
+def _explain(ensemble: NetworkEnsemble, cases: Collection, probabilities: NDArray[np.float64]) -> Explanation:
+    """Of cases as the networks see them."""
+    series = Series(cases.values.astype(np.float32, copy=False), cases.lengths)
     members = [list(_explained(network, series)) for network in ensemble.members]
     weights = [_weights(parts) for parts in members]
     received = [

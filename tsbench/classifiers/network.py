@@ -91,7 +91,7 @@ class NetworkEnsemble:
             longest=int(cases.lengths.max()),
             missing_values=cases.missing_values,
         )
-        series = Series(prepared.apply(cases), prepared.lengths(cases))
+        series = Series(prepared.series(cases), prepared.lengths(cases))
         targets = encode(cases.labels, ensemble.classes)
         seeds = list(seeds)
         for parts in (1, 2):
@@ -115,7 +115,7 @@ class NetworkEnsemble:
         """
         if cases.channels != self.channels:
             raise ValueError(f"the model was trained on {self.channels} channels, these cases have {cases.channels}")
-        series = Series(self.preprocessing.apply(cases), self.preprocessing.lengths(cases))
+        series = Series(self.preprocessing.series(cases), self.preprocessing.lengths(cases))
         mean: NDArray[np.float64] = np.mean(
             [predict_probabilities(one, series).astype(np.float64) for one in self.members], axis=0
         )

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from tsbench.data.collection import Collection, parts
 from tsbench.recipe.schema import PreprocessingConfig
 
-__all__ = ["Preprocessing"]
+__all__ = ["Drawn", "Preprocessing"]
+
+MOST_IN_MEMORY = 2**26
+"""Values (256 MiB in float32) of a collection that is prepared once; of a larger one cases are prepared as they are
+drawn, so that only the memory map, which all processes share, holds them."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,12 @@ class Preprocessing:
             result[part] = self._apply(cases.values[part], cases.lengths[part])
         return result
 
+    def series(self, cases: Collection, indices: NDArray[np.int64] | None = None) -> NDArray[np.float32] | Drawn:
+        """What `apply` gives of all cases, or of some; those of a large collection are prepared when they are drawn."""
+        if len(cases) * self.channels * self.steps(cases) > MOST_IN_MEMORY:
+            return Drawn(self, cases, indices)
+        return self.apply(cases if indices is None else cases.subset(indices))
+
     def _apply(self, given: NDArray[np.floating], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         absent = np.isnan(given)
         values = _filled(given, lengths, self.missing) if absent.any() and self.missing != "none" else given
@@ -118,6 +128,37 @@ class Preprocessing:
             new[cases] = np.where(share == 0, low, low + (high - low) * share)
             gaps[cases] = absent[cases][:, :, below] | ((share > 0) & absent[cases][:, :, above])
         return new, gaps, np.full(len(values), self.length, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The series of many cases, of which only those that are asked for are prepared.
+
+    Attributes:
+        preprocessing: fitted.
+        cases: a collection, as a rule memory-mapped.
+        indices: of the cases among them; None for all.
+    """
+
+    preprocessing: Preprocessing
+    cases: Collection
+    indices: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.cases) if self.indices is None else len(self.indices)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Cases, channels and time steps."""
+        return len(self), self.preprocessing.channels, self.preprocessing.steps(self.cases)
+
+    def __getitem__(self, which: NDArray[np.int64] | slice) -> NDArray[np.float32]:
+        """The series of some of them, shape (cases, channels, time steps)."""
+        if self.indices is not None:
+            which = self.indices[which]
+        return self.preprocessing.apply(
+            Collection(self.cases.values[which], self.cases.lengths[which], self.cases.labels[which])
+        )
 
 
 def _common_length(lengths: NDArray[np.int64], wanted: int | str) -> int:

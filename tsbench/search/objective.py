@@ -64,13 +64,14 @@ class _FoldJob:
 
     @classmethod
     def make(cls, training: TrainingSet, fold: Fold, preprocessing: HyperparameterConfig, seed: int) -> _FoldJob:
-        train_part, validation_part = (training.cases.subset(indices) for indices in fold)
-        prepared = Preprocessing.fit(train_part, preprocessing.preprocessing)
-        classes = train_part.classes
-        series = Series(prepared.apply(train_part), prepared.lengths(train_part))
-        job = Job(series, encode(train_part.labels, classes), len(classes), seed)
-        validation = Series(prepared.apply(validation_part), prepared.lengths(validation_part))
-        return cls(job, classes, validation, validation_part.labels)
+        cases, (train_part, validation_part) = training.cases, fold
+        prepared = Preprocessing.fit(cases, preprocessing.preprocessing, train_part)
+        labels, lengths = cases.labels[train_part], prepared.lengths(cases)
+        classes = np.unique(labels)
+        series = Series(prepared.series(cases, train_part), lengths[train_part])
+        job = Job(series, encode(labels, classes), len(classes), seed)
+        validation = Series(prepared.series(cases, validation_part), lengths[validation_part])
+        return cls(job, classes, validation, cases.labels[validation_part])
 
     @property
     def network(self) -> Network:

@@ -1,6 +1,7 @@
 """Trains a list of jobs of one shape together, epoch by epoch: the folds of a trial, or the seeds of a refit.
 
-Data lies on the device as whole tensors, without a loader. Each job has its own random streams, so that its result
+Data lies on the device as whole tensors, without a loader; of what is too large for that, each mini-batch is drawn from
+where it lies. Each job has its own random streams, so that its result
 does not depend on which jobs it is trained beside.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,21 +34,60 @@ class DivergedError(ArithmeticError):
     """The training loss, the weights or the outputs became NaN or infinite."""
 
 
+MOST_PREPARED_WITH = 2048
+"""Cases that feature blocks are prepared with where not all are in memory."""
+
+
+class Drawable(Protocol):
+    """Series that are not in memory: those that are asked for are made, shape (cases, channels, steps) in float32."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Cases, channels and steps."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: NDArray[np.int64] | slice, /) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class _OnDemand:
+    """Stands where a tensor of all values would, and draws those of some cases onto the device."""
+
+    source: Drawable
+    device: torch.device
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.source.shape
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, which: Tensor | slice) -> Tensor:
+        cases = which if isinstance(which, slice) else which.cpu().numpy()
+        return torch.from_numpy(self.source[cases]).to(self.device)
+
+
 @dataclass(frozen=True)
 class Series:
     """Cases as a network takes them.
 
     Attributes:
-        values: shape (cases, channels, steps), float32, 0 on padded steps.
+        values: shape (cases, channels, steps), float32, 0 on padded steps; or what gives them when they are drawn.
         lengths: shape (cases,), true lengths in time steps.
     """
 
-    values: NDArray[np.float32]
+    values: NDArray[np.float32] | Drawable
     lengths: NDArray[np.int64]
 
-    def tensors(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    def tensors(self, device: torch.device) -> tuple[Tensor | _OnDemand, Tensor | None]:
         """Both on the device; lengths are None where no case is padded, which spares all masking."""
-        values = torch.from_numpy(np.ascontiguousarray(self.values)).to(device)
+        values: Tensor | _OnDemand
+        if isinstance(self.values, np.ndarray):
+            values = torch.from_numpy(np.ascontiguousarray(self.values)).to(device)
+        else:
+            values = _OnDemand(self.values, device)
         if (self.lengths == self.values.shape[2]).all():
             return values, None
         return values, torch.from_numpy(self.lengths).to(device)
@@ -119,7 +160,17 @@ def fixed_features(network: Network, series: Series) -> Tensor | None:
     branch = network.feature_branch
     if branch is None or len(series.values) * branch.width > MOST_KEPT_FEATURES:
         return None
-    return network.fixed_features(*series.tensors(next(network.parameters()).device))
+    values, lengths = series.tensors(next(network.parameters()).device)
+    if isinstance(values, Tensor):
+        return network.fixed_features(values, lengths)
+    parts = []
+    for start in range(0, len(values), 512):
+        part = slice(start, start + 512)
+        features = network.fixed_features(values[part], None if lengths is None else lengths[part])
+        if features is None:
+            return None
+        parts.append(features)
+    return torch.cat(parts)
 
 
 @torch.inference_mode()
@@ -149,7 +200,7 @@ def predict_probabilities(
         )
         parts.append(logits.softmax(dim=1))
     network.train(before)
-    probabilities = torch.cat([values.new_empty(0, network.classes), *parts]).float().cpu().numpy()
+    probabilities = torch.cat([torch.empty(0, network.classes, device=device), *parts]).float().cpu().numpy()
     if not np.isfinite(probabilities).all():
         raise DivergedError("the network's outputs are not finite")
     return probabilities
@@ -176,7 +227,8 @@ class _Fit:
             self.cases, held_out = _held_out(job.targets, training.validation_share, self.order)
             self.held_out = held_out.to(device) if len(held_out) else None
         taught = self.cases.to(device)
-        self.network.prepare(self.values[taught], None if self.lengths is None else self.lengths[taught], job.seed)
+        shown = taught if isinstance(self.values, Tensor) else _some_of(taught, job.seed)
+        self.network.prepare(self.values[shown], None if self.lengths is None else self.lengths[shown], job.seed)
         self.features = fixed_features(self.network, job.series)
         self.network.train()
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
@@ -337,6 +389,12 @@ def _held_out(targets: NDArray[np.int64], share: float, generator: torch.Generat
     kept = torch.ones(len(targets), dtype=torch.bool)
     kept[apart] = False
     return kept.nonzero().squeeze(1), apart
+
+
+def _some_of(cases: Tensor, seed: int) -> Tensor:
+    """At most `MOST_PREPARED_WITH` of them, drawn at random."""
+    drawn = torch.randperm(len(cases), generator=torch.Generator().manual_seed(seed))[:MOST_PREPARED_WITH]
+    return cases[drawn.sort().values.to(cases.device)]
 
 
 def _batch_sizes(cases: int, batch_size: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from tsbench.data.collection import Collection
 from tsbench.errors import DataError
 
-__all__ = ["CaseFile", "collect", "read_text", "trimmed"]
+__all__ = ["CaseFile", "as_texts", "collect", "read_text", "trimmed"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ def read_text(path: Path) -> str:
     if not text.strip():
         raise DataError(f"{path}: the file is empty; remove it, or fetch it again")
     return text
+
+
+def as_texts(names: NDArray[Any]) -> NDArray[np.str_]:
+    """Numbers or texts as texts, no wider than the longest; NumPy would make room for 21 digits in each."""
+    distinct, which = np.unique(names, return_inverse=True)
+    return np.array([str(one) for one in distinct.tolist()])[which]
 
 
 def collect(cases: Sequence[NDArray[np.float64]], labels: Sequence[str]) -> Collection:

@@ -145,6 +145,8 @@ def _channels(path: Path, table: pd.DataFrame, columns: LongColumns) -> list[str
 
 def _texts(where: str, table: pd.DataFrame, column: str) -> NDArray[np.str_]:
     """A column that names something; a whole number is spelt as such, also where the column is of floats."""
+    import pandas as pd
+
     series = table[column]
     absent = (series.isna() | (series == "")).to_numpy()
     if absent.any():
@@ -152,7 +154,8 @@ def _texts(where: str, table: pd.DataFrame, column: str) -> NDArray[np.str_]:
     values = series.to_numpy()
     if values.dtype.kind == "f" and (values == np.round(values)).all():
         values = values.astype(np.int64)
-    names: NDArray[np.str_] = values.astype(np.str_)
+    codes, distinct = pd.factorize(values)
+    names: NDArray[np.str_] = np.array([str(one) for one in distinct.tolist()])[codes]
     return names
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.data.collection import Collection
-from tsbench.data.formats.case_file import CaseFile
+from tsbench.data.formats.case_file import CaseFile, as_texts
 from tsbench.errors import DataError
 
 __all__ = ["read_npz"]
@@ -100,7 +100,7 @@ def _per_case(path: Path, name: str, array: NDArray[Any], cases: int) -> NDArray
         array = array.astype(np.int64)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "replace")
-    return array.astype(np.str_)
+    return as_texts(array)
 
 
 def _given_lengths(path: Path, lengths: NDArray[Any], values: NDArray[np.floating]) -> NDArray[np.int64]:
