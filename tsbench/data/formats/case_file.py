@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,15 +40,18 @@ class CaseFile:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8.
+    """The text of a file in UTF-8, every line ended by a line feed.
 
     Raises:
         DataError: it cannot be read, or is empty.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    text = content.removeprefix(BOM_UTF8).decode("utf-8", errors="replace")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise DataError(f"{path}: the file is empty; remove it, or fetch it again")
     return text

@@ -138,4 +138,4 @@ def _read_case(place: str, line: str, header: _Header) -> tuple[NDArray[np.float
         )
     if header.equal_length and header.length is None:
         header.length, header.length_by = length, "@equalLength (by the first case)"
-    return np.stack(channels), label
+    return channels[0][None] if len(channels) == 1 else np.stack(channels), label
