@@ -7,11 +7,11 @@ import pytest
 from optuna.trial import TrialState
 
 from tsbench.data.archive import Archive
-from tsbench.data.collection import TrainingSet
+from tsbench.data.collection import Collection, TrainingSet
 from tsbench.errors import SearchError
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import parse_space
-from tsbench.search.study import RESULT, Study, StudySpec, derive_seed, meaning_of
+from tsbench.search.study import RESULT, Study, StudySpec, derive_seed, folds_of, meaning_of
 
 SPACE, _ = parse_space({"model.dropout": {"float": [0.0, 0.5]}}, set())
 
@@ -214,3 +214,41 @@ def test_seeds_differ_by_every_part() -> None:
     seeds = {derive_seed(*parts) for parts in [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, 1, 2), (0, 2, 1)]}
     assert len(seeds) == 7
     assert derive_seed(5, 1) == derive_seed(5, 1)
+
+
+# --- what trials are scored on
+
+
+def _training(cases: int, groups: int = 0) -> TrainingSet:
+    random = np.random.default_rng(3)
+    named = np.array([f"g{number}" for number in random.integers(groups, size=cases)]) if groups else None
+    labels = np.array(["a", "b", "c"])[random.integers(3, size=cases)]
+    return TrainingSet("made", Collection(np.zeros((cases, 1, 4)), np.full(cases, 4), labels, named))
+
+
+def test_a_fraction_of_the_training_cases_is_what_trials_see() -> None:
+    training = _training(200)
+    folds = folds_of(training, SearchConfig(fraction=0.25), seed=1)
+    seen = {int(case) for fold in folds for part in fold for case in part}
+    assert len(folds) == 3
+    assert len(seen) == pytest.approx(50, abs=2)
+    whole = folds_of(training, SearchConfig(), seed=1)
+    assert {int(case) for fold in whole for part in fold for case in part} == set(range(200))
+
+
+def test_a_large_set_is_validated_on_one_held_out_part() -> None:
+    training = _training(200)
+    ((train, validation),) = folds_of(training, SearchConfig(holdout_above=199, holdout_share=0.1), seed=1)
+    assert (len(train), len(validation)) == (180, 20)
+    assert len(folds_of(training, SearchConfig(holdout_above=200), seed=1)) == 3
+    assert len(folds_of(training, SearchConfig(holdout_above=199, fraction=0.5), seed=1)) == 3
+
+
+@pytest.mark.parametrize("search", [{}, {"fraction": 0.5}, {"holdout_above": 50}])
+def test_groups_are_on_one_side_of_every_fold(search: dict[str, float]) -> None:
+    training = _training(200, groups=20)
+    groups = training.cases.groups
+    assert groups is not None
+    for train, validation in folds_of(training, SearchConfig.model_validate(search), seed=1):
+        assert len(train) > len(validation) > 0
+        assert not set(groups[train]) & set(groups[validation])

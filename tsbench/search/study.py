@@ -250,8 +250,10 @@ class Study:
     @property
     def files(self) -> SharedFolder:
         """The folder, of which a worker on another machine needs all but the journal, as there is a database."""
-        sent = ("study.json", "values.npy", "lengths.npy", "labels.npy") if self.spec.search.storage else ()
-        return SharedFolder(self.folder, sent)
+        if not self.spec.search.storage:
+            return SharedFolder(self.folder, ())
+        grouped = ("groups.npy",) if self.training.cases.groups is not None else ()
+        return SharedFolder(self.folder, ("study.json", "values.npy", "lengths.npy", "labels.npy", *grouped))
 
     @cached_property
     def training(self) -> TrainingSet:

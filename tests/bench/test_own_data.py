@@ -1,0 +1,58 @@
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tests.data.made import long_table
+from tsbench.bench.plan import make_plan
+from tsbench.bench.progress import PlainDisplay
+from tsbench.bench.run import BenchmarkRun
+from tsbench.classifiers.baselines import BASELINES
+from tsbench.compare.results import read_results
+from tsbench.data.collection import Collection
+from tsbench.recipe.loading import load_recipe
+from tsbench.tracking import names
+
+
+def _pumps() -> Collection:
+    """Two classes that differ in level, from 12 machines, of unequal length and with gaps."""
+    random = np.random.default_rng(5)
+    lengths = random.integers(12, 21, 96)
+    labels = np.array(["fine", "worn"] * 48)
+    values = random.normal(size=(96, 2, 20)) + 3 * (labels == "worn")[:, None, None]
+    values[np.broadcast_to(np.arange(20) >= lengths[:, None, None], values.shape)] = 0
+    values[4, 0, 3:6] = np.nan
+    return Collection(values, lengths, labels, np.array([f"m{number % 12}" for number in range(96)]))
+
+
+@pytest.mark.slow
+def test_a_recipe_of_ones_own_data_runs_to_the_end(recipe_file: Callable[..., Path], tmp_path: Path) -> None:
+    long_table(_pumps()).to_parquet(tmp_path / "pumps.parquet", index=False)
+    own = (
+        f"{{name: pumps, file: {tmp_path}/pumps.parquet, case: id, time: t, label: y, "
+        "split: {test_size: 0.25, group: machine}}"
+    )
+    path = recipe_file(
+        ("[ItalyPowerDemand]", f"[{own}]"),
+        ("trials: 4, folds: 2", "trials: 2, folds: 2, fraction: 0.6"),
+        (
+            "  model.dropout: {float: [0.0, 0.5]}",
+            "  preprocessing.length: {choice: [keep, median]}\n  preprocessing.missing: {choice: [linear, none]}",
+        ),
+    )
+    plan = make_plan(load_recipe(path, ["evaluation.resamples=2"], BASELINES))
+    assert [unit.title for unit in plan.units] == ["pumps", "pumps resample 1"]
+    for unit in plan.units:
+        dataset = plan.load(unit)
+        assert dataset.train.groups is not None
+        assert dataset.test.groups is not None
+        assert not set(dataset.train.groups) & set(dataset.test.groups)
+    run = BenchmarkRun(plan, PlainDisplay(Console(file=StringIO(), width=200)))
+    assert run.carry_out() == []
+    results = read_results(plan.store, "tiny")
+    rows = [row for row in results.rows if row.classifier == "network"]
+    assert len(rows) == 2
+    assert min(row.metrics[names.test("accuracy")] for row in rows) > 0.9
