@@ -197,8 +197,8 @@ def describe_plan(plan: Plan) -> str:
     recipe = plan.loaded.recipe
     lines = [
         f"# {len(plan.units)} studies of {plan.trials} trials on {plan.workers} workers "
-        f"({', '.join(sorted(set(plan.devices))) or recipe.execution.launcher}), {recipe.search.folds} folds each",
-        f"# (one held-out part where there are more than {recipe.search.holdout_above} training cases);",
+        f"({', '.join(sorted(set(plan.devices))) or recipe.execution.launcher}), {recipe.search.folds} folds each;",
+        f"# one held-out part in their place where there are more than {recipe.search.holdout_above} training cases;",
         f"# then {recipe.evaluation.ensemble} networks of the best configuration and "
         f"{len(recipe.baselines)} baselines for each.",
     ]
