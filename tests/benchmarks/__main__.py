@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import data, orchestration, peers, startup, trainer
+from tests.benchmarks import comparing, data, orchestration, peers, startup, trainer
 from tests.benchmarks.table import Row, markdown
 from tsbench.tracking.provenance import versions
 
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "peers": peers.measure,
     "reading": data.measure_reading,
     "memory": data.measure_memory,
+    "comparing": comparing.measure,
     "orchestration": orchestration.measure_trials,
     "quickstart": orchestration.measure_quickstart,
 }

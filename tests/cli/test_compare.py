@@ -1,0 +1,226 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.compare.conftest import Log
+from tsbench.cli import app
+from tsbench.compare.figures import PICTURES
+from tsbench.tracking import names
+from tsbench.tracking.store import Store
+
+DATASETS = ("ArrowHead", "Beef", "Car", "GunPoint", "Ham", "Meat", "Plane")
+CHOSEN = "network,minirocket,dummy,HC2"
+
+
+def compare(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["compare", *(str(one) for one in arguments)])
+
+
+@pytest.fixture
+def store(store_uri: str) -> Store:
+    return Store(store_uri)
+
+
+@pytest.fixture
+def log(store: Store) -> Log:
+    """Seven data sets in `small`: the network a little better than MiniROCKET, and much better than dummy."""
+    log = Log(store)
+    for number, dataset in enumerate(DATASETS):
+        for classifier, lead in (("network", 0.02), ("minirocket", 0.01 + number / 1000), ("dummy", -0.3)):
+            log(dataset, classifier, 0.9 + lead, metrics={"fit_seconds": 1.0 + number})
+    return log
+
+
+def tree_of(result: Result) -> dict:  # type: ignore[type-arg]
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)  # type: ignore[no-any-return]
+
+
+def test_the_table_is_followed_by_standings_sentence_and_protocol(log: Log, store_uri: str) -> None:
+    result = compare("small", "--tracking-uri", store_uri)
+    assert result.exit_code == 0
+    text = result.output
+    assert "Test accuracy: small" in text
+    assert "Over 7 data sets, against network (Wilcoxon, Holm)" in text
+    assert "network is better than minirocket on 7 of 7 data sets (ties: 0), by 0.0070 on average" in text
+    assert text.rstrip().endswith("Accuracy on the archive's own split.")
+
+
+def test_published_figures_stand_beside_ours(log: Log, store_uri: str) -> None:
+    options = ("--reference", "published", "--classifiers", "network,hc2,MiniROCKET", "--format", "json")
+    tree = tree_of(compare("small", "--tracking-uri", store_uri, *options))
+    assert tree["classifiers"] == ["network", "HC2 (published)", "MiniROCKET (published)"]
+    assert tree["accuracy"]["ArrowHead"]["HC2 (published)"] == 0.868571
+    assert tree["published"]["HC2 (published)"].startswith("Middlehurst et al. 2024")
+    assert tree["statistics"]["datasets"] == list(DATASETS)
+
+
+def test_published_figures_alone_need_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ("--reference", "published", "--datasets", "ucr-112", "--resamples", "30", "--format", "json")
+    tree = tree_of(compare(*options))
+    ranks = tree["rank"]
+    assert sorted(ranks, key=ranks.__getitem__)[:3] == [
+        "HC2 (published)",
+        "MultiROCKET-Hydra (published)",
+        "MultiROCKET (published)",
+    ]
+    assert len(tree["statistics"]["pairs"]) == 190
+    assert tree["protocol"] == "mean accuracy over 30 resamples of each data set"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_others_is_read_whatever_the_case_of_its_data_sets(log: Log, store_uri: str, tmp_path: Path) -> None:
+    file = tmp_path / "others.csv"
+    file.write_text("dataset,Ours-2\narrowhead,0.5\nBEEF,0.6\n")
+    options = ("--reference", file, "--datasets", "arrowhead,beef", "--format", "json")
+    tree = tree_of(compare("small", "--tracking-uri", store_uri, *options))
+    assert tree["datasets"] == ["ArrowHead", "Beef"]
+    assert tree["accuracy"]["Beef"]["Ours-2 (others.csv)"] == 0.6
+
+
+def test_a_wrong_file_is_told_with_its_lines_and_exit_code_2(log: Log, store_uri: str, tmp_path: Path) -> None:
+    file = tmp_path / "others.csv"
+    file.write_text("dataset,classifier,accuracy\nA,X,0.5\nA,X,0.5\n")
+    result = compare("small", "--tracking-uri", store_uri, "--reference", file)
+    assert result.exit_code == 2
+    assert result.output == f"{file}:3: X on A has a figure in line 2 already\n"
+
+
+def test_several_experiments_are_compared_with_their_networks_apart(log: Log, store: Store, store_uri: str) -> None:
+    other = Log(store, "other")
+    for dataset in DATASETS:
+        other(dataset, "network", 0.95)
+        other(dataset, "minirocket", 0.5)  # the newest counts
+    both = tree_of(compare("small", "other", "--tracking-uri", store_uri, "--format", "json"))
+    assert both["classifiers"] == ["network@small", "network@other", "minirocket", "dummy"]
+    assert both["control"] == "network@other"
+    every = tree_of(compare("--all", "--tracking-uri", store_uri, "--format", "json"))
+    assert set(every["classifiers"]) == set(both["classifiers"])
+    unnamed = compare("--tracking-uri", store_uri)
+    assert unnamed.exit_code == 2
+    assert "which experiment? The store holds" in unnamed.output
+    assert "name one of them, or --all" in unnamed.output
+
+
+def test_the_report_and_the_pictures_are_written(log: Log, store_uri: str, tmp_path: Path) -> None:
+    page, folder = tmp_path / "new" / "report.html", tmp_path / "figures"
+    result = compare("small", "--tracking-uri", store_uri, "--report", page, "--figures", folder, "--nemenyi")
+    assert result.exit_code == 0, result.output
+    assert "network is better than minirocket on 7 of 7 data sets" in page.read_text(encoding="utf-8")
+    drawn = set(PICTURES) - {"resample_boxes"}
+    assert {file.name for file in folder.iterdir()} == {f"{name}.{form}" for name in drawn for form in ("png", "svg")}
+    assert f"Wrote {len(drawn) * 2} pictures into {folder}." in result.output
+
+
+def test_a_report_that_cannot_be_written_says_so(log: Log, store_uri: str, tmp_path: Path) -> None:
+    result = compare("small", "--tracking-uri", store_uri, "--report", tmp_path)
+    assert result.exit_code == 2
+    assert f"--report {tmp_path}: cannot be written: Is a directory" in result.output
+
+
+def test_log_puts_all_of_it_on_a_run_that_is_no_result(log: Log, store: Store, store_uri: str) -> None:
+    before = tree_of(compare("small", "--tracking-uri", store_uri, "--format", "json"))
+    result = compare("small", "--tracking-uri", store_uri, "--log", "--reference", "published", "--classifiers", CHOSEN)
+    assert result.exit_code == 0, result.output
+    (run,) = [one for one in store.runs("small") if one.tags.get(names.ROLE) == "comparison"]
+    assert run.status == "FINISHED"
+    assert run.metrics["average_rank/network"] < run.metrics["average_rank/dummy"]
+    assert 0 <= run.metrics["p_holm_against_control/HC2 published"] <= 1
+    assert run.params["protocol"] == "accuracy on the archive's own split"
+    files = {one.path for one in store.client.list_artifacts(run.run_id)}
+    assert files == {"accuracy.csv", "comparison.json", "comparison.md", "comparison.tex", "pictures", "report.html"}
+    assert json.loads(store.read_text(run.run_id, "comparison.json"))["control"] == "network"
+    assert tree_of(compare("small", "--tracking-uri", store_uri, "--format", "json")) == before
+
+
+def test_the_page_tells_the_versions_and_digests_of_the_searches(
+    log: Log, store: Store, store_uri: str, tmp_path: Path
+) -> None:
+    for digest in ("aa" * 32, "bb" * 32):
+        tags = {names.ROLE: "search", names.DATASET: "Beef", "tsbench.sha256.Beef_TRAIN.ts": digest}
+        run = store.begin(log.experiment, "Beef", {**tags, "mlflow.source.git.commit": "c0ffee"})
+        store.log_text(run, json.dumps({"tsbench": "9.9", "torch": "2.99"}), "versions.json")
+    compare("small", "--tracking-uri", store_uri, "--report", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for text in ("torch 2.99", "in 2 searches of 2", "aa" * 32, "bb" * 32, "differs between searches", "c0ffee"):
+        assert text in page
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (
+            ("minirocket",),
+            0,
+            "network is not worse than minirocket by more than 0: mean accuracy +0.0070 over 7 data sets.",
+        ),
+        (("dummy", "--control", "minirocket"), 0, "minirocket is not worse than dummy by more than 0"),
+        (("network", "--control", "dummy"), 1, "dummy is worse than network by more than 0: mean accuracy -0.3200"),
+        (("network", "--control", "minirocket"), 1, "minirocket is worse than network by more than 0"),
+        (("network", "--control", "minirocket", "--margin", "0.01"), 0, "minirocket is not worse than network"),
+        (("minirokcet",), 2, "classifier 'minirokcet' has no result here; did you mean 'minirocket'?"),
+    ],
+)
+def test_it_fails_where_the_control_is_worse_by_more_than_the_margin(
+    log: Log, store_uri: str, options: tuple[str, ...], code: int, sentence: str
+) -> None:
+    result = compare("small", "--tracking-uri", store_uri, "--fail-if-worse-than", *options)
+    assert result.exit_code == code
+    assert sentence in result.output
+
+
+def test_without_anything_to_compare_it_says_what_is_missing(store: Store, store_uri: str) -> None:
+    empty = compare("--tracking-uri", store_uri)
+    assert empty.exit_code == 2
+    assert "which experiment? The store holds no experiment yet" in empty.output
+    log = Log(store)
+    nothing = compare("small", "--tracking-uri", store_uri)
+    assert nothing.exit_code == 0
+    assert "small has no scored classifiers yet." in nothing.output
+    log("Beef", "network", state=None, status="RUNNING")
+    log("Car", "network", state="failed", status="FAILED", reason="no memory")
+    unfinished = compare("small", "--tracking-uri", store_uri)
+    assert unfinished.exit_code == 0
+    assert "Missing: network on Beef (running)" in unfinished.output
+    assert "Missing: network on Car (failed: no memory)" in unfinished.output
+    report = compare("small", "--tracking-uri", store_uri, "--format", "latex")
+    assert "\\begin{tabular}" in report.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--reference-only",), "--reference-only needs --reference published or --reference FILE.csv"),
+        (("--reference", "published", "--reference-only", "--log"), "--log needs an MLflow experiment"),
+        (
+            ("--reference", "publisched"),
+            "publisched: there is no such file; --reference takes a CSV file, or `published`",
+        ),
+        (
+            ("--reference", "published", "--classifiers", "HC9"),
+            "classifier 'HC9' has no result here; did you mean 'HC2'?",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    arguments: tuple[str, ...], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = compare(*arguments)
+    assert result.exit_code == 2
+    assert sentence in result.output
+
+
+def test_resamples_choose_the_protocol(log: Log, store_uri: str) -> None:
+    for dataset in DATASETS:
+        for resample in (1, 2):
+            log(dataset, "network", 0.5, resample=resample)
+    default = tree_of(compare("small", "--tracking-uri", store_uri, "--format", "json"))
+    assert default["resamples"] == [0, 1, 2]
+    assert default["accuracy"]["Beef"] == {"network": pytest.approx((0.92 + 1.0) / 3)}
+    archive = tree_of(compare("small", "--tracking-uri", store_uri, "--resamples", "1", "--format", "json"))
+    assert archive["protocol"] == "accuracy on the archive's own split"
+    assert archive["missing"] == []
