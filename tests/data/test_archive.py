@@ -429,6 +429,16 @@ def test_an_absent_set_is_explained_with_folder_files_and_close_names(tmp_path):
     assert "\n" not in text
 
 
+def test_all_that_is_missing_is_told_at_once_and_one_download_is_tried(tmp_path):
+    said = []
+    with pytest.raises(DataError) as caught:
+        Archive(tmp_path / "own").obtain_all(["GunPoint", "Far", "Further", "Furthest"], said.append)
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("data set 'Far' is not at hand and could not be downloaded (")
+    assert second == "Not at hand either, and not tried (2): Further, Furthest"
+    assert said == [f"downloading Far (1 of 3) into {tmp_path}/own"]
+
+
 def test_no_names_are_offered_where_none_is_close(tmp_path):
     with pytest.raises(DataError) as caught:
         Archive(tmp_path / "own").load("Qqqqqqqq")

@@ -259,6 +259,11 @@ def test_groups_are_never_parted_by_the_split(tmp_path, stratify, seed):
     assert 0.2 < len(loaded.test) / 60 < 0.4
 
 
+def test_digests_are_named_in_letters_that_mlflow_takes(tmp_path):
+    path = write_csv(tmp_path / "pumps (1) ü#.csv", make_cases())
+    assert list(load_own(own(file=str(path), **LONG)).files) == ["pumps _1_ ü_.csv"]
+
+
 def test_an_edited_file_is_read_anew(tmp_path):
     path = write_csv(tmp_path / "data.csv", make_cases(seed=1))
     before = load_own(own(file=str(path), **LONG))

@@ -430,6 +430,17 @@ def test_cases_are_held_out_by_class_and_each_class_keeps_one_at_least(share, se
         assert (targets[kept] == label).sum() >= 1
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_are_held_out_whole(seed):
+    random = np.random.default_rng(seed)
+    targets, groups = random.integers(3, size=120), random.integers(15, size=120)
+    kept, apart = _held_out(targets, 0.3, torch.Generator().manual_seed(seed), groups)
+    assert sorted([*kept.tolist(), *apart.tolist()]) == list(range(120))
+    assert not set(groups[kept]) & set(groups[apart])
+    assert 12 <= len(apart) <= 36
+    assert set(targets[kept]) == {0, 1, 2}
+
+
 def test_other_cases_are_held_out_for_another_seed():
     chosen = [frozenset(held_out(job(seed, cases=30)).tolist()) for seed in range(4)]
     assert len(set(chosen)) > 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,12 @@ def home_of(store: Store, name: str) -> Path:
     return (store.database.parent if store.database else Path.cwd()) / ".tsbench" / name
 
 
-def make_plan(loaded: LoadedRecipe) -> Plan:
+def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: None) -> Plan:
     """Checks the recipe against this machine: every data set is read once, so that nothing fails an hour later.
+
+    Args:
+        loaded: the recipe.
+        say: told of each data set before it is downloaded.
 
     Raises:
         DataError: with every data set that is not at hand or broken.
@@ -129,7 +133,7 @@ def make_plan(loaded: LoadedRecipe) -> Plan:
     store = Store(recipe.tracking.uri)
     return Plan(
         loaded,
-        tuple(_units(loaded, home_of(store, recipe.name))),
+        tuple(_units(loaded, home_of(store, recipe.name), say)),
         tuple(devices),
         workers,
         max(4, 2 * workers) if concurrency == "auto" else concurrency,
@@ -171,8 +175,9 @@ def _trials(loaded: LoadedRecipe) -> int:
     return min(search.trials, len(grid(loaded.space))) if search.sampler == "grid" else search.trials
 
 
-def _units(loaded: LoadedRecipe, home: Path) -> Iterator[Unit]:
+def _units(loaded: LoadedRecipe, home: Path, say: Callable[[str], None]) -> Iterator[Unit]:
     archive, names = archive_of(loaded.recipe), names_of(loaded.recipe)
+    archive.obtain_all(names, say)
     sizes: dict[str, int] = {}
     problems: list[str] = []
     for name in names:

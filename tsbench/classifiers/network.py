@@ -95,7 +95,7 @@ class NetworkEnsemble:
         targets = encode(cases.labels, ensemble.classes)
         seeds = list(seeds)
         for parts in (1, 2):
-            jobs = [Job(series, targets, len(ensemble.classes), seed) for seed in seeds]
+            jobs = [Job(series, targets, len(ensemble.classes), seed, cases.group_numbers()) for seed in seeds]
             try:
                 train(jobs, hyperparameters.model, hyperparameters.training, device, on_epoch, parts)
                 break

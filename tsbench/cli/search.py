@@ -38,7 +38,7 @@ def search(
     from tsbench.bench.run import BenchmarkRun
 
     loaded = load(recipe, set_)
-    plan = make_plan(loaded)
+    plan = make_plan(loaded, lambda text: typer.echo(text, err=True))
     if dry_run:
         typer.echo(describe_plan(plan), nl=False)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -119,6 +119,28 @@ class Archive:
                 f"Put {name}_TRAIN.ts and {name}_TEST.ts into {self.home / name}, or name another folder by "
                 f"`archive:` in the recipe or TSBENCH_ARCHIVE.{self._at_hand(name)}"
             ) from None
+
+    def obtain_all(self, names: Iterable[str], say: Callable[[str], None] = lambda text: None) -> None:
+        """Downloads those of the data sets that are not at hand.
+
+        Where a download fails the rest are not tried, which offline would each take a time-out.
+
+        Args:
+            names: of data sets.
+            say: told of each before it is downloaded.
+
+        Raises:
+            DataError: names all that are still missing.
+        """
+        absent = [name for name in names if name not in self._own and self.locate(name) is None]
+        for number, name in enumerate(absent, 1):
+            say(f"downloading {name} ({number} of {len(absent)}) into {self.home}")
+            try:
+                self.obtain(name)
+            except DataError as error:
+                rest = absent[number:]
+                more = f"\nNot at hand either, and not tried ({len(rest)}): {', '.join(rest)}" if rest else ""
+                raise DataError(f"{error}{more}") from None
 
     def _at_hand(self, name: str) -> str:
         """What there is in its place."""

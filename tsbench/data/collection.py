@@ -79,6 +79,13 @@ class Collection:
         groups = None if self.groups is None else self.groups[indices]
         return Collection(self.values[indices], self.lengths[indices], self.labels[indices], groups)
 
+    def group_numbers(self, indices: NDArray[np.integer] | None = None) -> NDArray[np.int64] | None:
+        """The groups of all cases, or of some, as numbers from 0; None where there are none."""
+        if self.groups is None:
+            return None
+        groups = self.groups if indices is None else self.groups[indices]
+        return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
     def parts(self) -> Iterator[slice]:
         """Slices of the cases that are small enough to be worked on at once."""
         return parts(len(self), self.channels * self.length)

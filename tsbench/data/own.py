@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ def load_own(config: OwnDataConfig) -> DataSet:
         check_set(train, test)
         cache.note_passed("own", one, other)
     # Two files may have one name, in folders `train` and `test` say.
-    files = {f"train {train.path.name}": one, f"test {test.path.name}": other}
+    files = {f"train {_plain(train.path)}": one, f"test {_plain(test.path)}": other}
     return DataSet(config.name, train.collection, test.collection, source=config.train, files=files)
 
 
@@ -48,7 +49,7 @@ def _load_one_file(config: OwnDataConfig, path: Path) -> DataSet:
     if not cache.passed("own", how, digest):
         check_set(train, test)
         cache.note_passed("own", how, digest)
-    return DataSet(config.name, train.collection, test.collection, source=str(path), files={path.name: digest})
+    return DataSet(config.name, train.collection, test.collection, source=str(path), files={_plain(path): digest})
 
 
 def _part(config: OwnDataConfig, part: str, path: Path) -> CaseFile:
@@ -86,6 +87,11 @@ def read_own(path: Path, config: OwnDataConfig) -> tuple[CaseFile, str]:
             f"{path}: has no groups; `group` names a column of a long table, or in an .npz file the array `groups`"
         )
     return file, digest
+
+
+def _plain(path: Path) -> str:
+    """The file's name in the letters that MLflow takes in the name of a tag."""
+    return re.sub(r"[^\w.\- ]", "_", path.name)
 
 
 def _how(path: Path, config: OwnDataConfig) -> str:

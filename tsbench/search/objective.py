@@ -69,7 +69,7 @@ class _FoldJob:
         labels, lengths = cases.labels[train_part], prepared.lengths(cases)
         classes = np.unique(labels)
         series = Series(prepared.series(cases, train_part), lengths[train_part])
-        job = Job(series, encode(labels, classes), len(classes), seed)
+        job = Job(series, encode(labels, classes), len(classes), seed, cases.group_numbers(train_part))
         validation = Series(prepared.series(cases, validation_part), lengths[validation_part])
         return cls(job, classes, validation, cases.labels[validation_part])
 

@@ -110,6 +110,8 @@ class Job:
         targets: shape (cases,), class numbers from 0.
         classes: number of classes.
         seed: of initial weights, order of cases and dropout.
+        groups: shape (cases,), numbers of the groups that cases come from, none of which is held out in part; None
+            where each case stands for itself.
         network: set by `train`.
         history: a record for each epoch, set by `train`.
     """
@@ -118,6 +120,7 @@ class Job:
     targets: NDArray[np.int64]
     classes: int
     seed: int
+    groups: NDArray[np.int64] | None = None
     network: Network | None = None
     history: list[EpochRecord] = field(default_factory=list)
 
@@ -224,7 +227,7 @@ class _Fit:
         self.held_out: Tensor | None = None
         self.cases = torch.arange(len(job.targets))
         if training.checkpoint == "validation_loss":
-            self.cases, held_out = _held_out(job.targets, training.validation_share, self.order)
+            self.cases, held_out = _held_out(job.targets, training.validation_share, self.order, job.groups)
             self.held_out = held_out.to(device) if len(held_out) else None
         taught = self.cases.to(device)
         shown = taught if isinstance(self.values, Tensor) else _some_of(taught, job.seed)
@@ -378,8 +381,16 @@ class _Fit:
         self.network.eval()
 
 
-def _held_out(targets: NDArray[np.int64], share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Numbers of the cases to train on, and of those held out: of each class `share`, rounded, but never the last."""
+def _held_out(
+    targets: NDArray[np.int64], share: float, generator: torch.Generator, groups: NDArray[np.int64] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Numbers of the cases to train on, and of those held out: of each class `share`, rounded, but never the last.
+
+    Of cases with groups, whole groups up to `share` of the cases, and none without which a class is not trained on.
+    """
+    if groups is not None:
+        apart = torch.from_numpy(_held_out_groups(targets, share, generator, groups))
+        return (~apart).nonzero().squeeze(1), apart.nonzero().squeeze(1)
     shuffled = torch.randperm(len(targets), generator=generator)
     held_out = []
     for label in range(int(targets.max()) + 1):
@@ -389,6 +400,19 @@ def _held_out(targets: NDArray[np.int64], share: float, generator: torch.Generat
     kept = torch.ones(len(targets), dtype=torch.bool)
     kept[apart] = False
     return kept.nonzero().squeeze(1), apart
+
+
+def _held_out_groups(
+    targets: NDArray[np.int64], share: float, generator: torch.Generator, groups: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which cases are held out."""
+    apart = np.zeros(len(targets), dtype=bool)
+    classes = len(np.unique(targets))
+    for group in torch.randperm(int(groups.max()) + 1, generator=generator).tolist():
+        wanted = apart | (groups == group)
+        if wanted.sum() <= share * len(targets) and len(np.unique(targets[~wanted])) == classes:
+            apart = wanted
+    return apart
 
 
 def _some_of(cases: Tensor, seed: int) -> Tensor:
