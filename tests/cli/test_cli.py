@@ -9,38 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
+from tests.cli.conftest import run, tsbench
 from tests.conftest import RECIPE
-from tsbench.cli import app
+from tsbench.cli.app import VERBS
 from tsbench.recipe.space import DEFAULT_SPACE
 
 Write = Callable[..., Path]
 
 
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(one) for one in arguments])
-
-
-def tsbench(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The installed command, in a process of its own."""
-    assert "MLFLOW_TRACKING_URI" not in os.environ
-    command = [str(Path(sys.executable).with_name("tsbench")), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
-
-
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The tiny recipe searched by the installed command, with the default store in its folder."""
-    folder = tmp_path_factory.mktemp("searched")
-    (folder / "tiny.yaml").write_text(RECIPE)
-    return folder, tsbench("search", "tiny.yaml", cwd=folder)
-
-
 def test_help_names_every_verb() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for verb in ("search", "compare", "validate", "schema", "init", "ui", "datasets"):
+    for verb in VERBS:
         assert f"\n  {verb} " in result.output
         assert run(verb, "--help").exit_code == 0
 

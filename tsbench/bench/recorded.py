@@ -127,9 +127,15 @@ def open_model(store: Store | None, reference: str) -> SavedModel:
                 run = model_run(store, reference)
                 uri = f"runs:/{run.run_id}/model"
             folder = fetch_model(store, uri, Path(scratch))
-        with np.load(folder / EXAMPLES, allow_pickle=False) as kept:
-            examples = Collection(kept["values"], kept["lengths"], kept["labels"])
-        return SavedModel(NetworkEnsemble.load(folder), examples, run)
+        return SavedModel(NetworkEnsemble.load(folder), _examples(folder / EXAMPLES), run)
+
+
+def _examples(path: Path) -> Collection:
+    """The training cases kept with a model; none where it was saved without."""
+    if not path.is_file():
+        return Collection(np.zeros((0, 1, 1)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype="<U1"))
+    with np.load(path, allow_pickle=False) as kept:
+        return Collection(kept["values"], kept["lengths"], kept["labels"])
 
 
 def _files_in(folder: Path) -> Path:

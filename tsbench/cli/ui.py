@@ -18,12 +18,11 @@ def ui(
 ) -> None:
     """Open MLflow's page on a store, on this machine only (127.0.0.1), until Ctrl-C."""
     from tsbench.tracking.store import redacted
-    from tsbench.tracking.ui import serve
+    from tsbench.tracking.ui import page, serve
 
     store, experiment, _ = store_and_name(name, tracking_uri)
-    address = f"http://127.0.0.1:{port}"
     if store.database is None:
         typer.echo(f"The store is an MLflow server already: {redacted(store.uri)}")
         return
-    typer.echo(f"MLflow on {store.database}: {address}" + (f" (experiment {experiment})" if experiment else ""))
+    typer.echo(f"MLflow on {store.database}: {page(store, f'http://127.0.0.1:{port}', experiment)}")
     raise typer.Exit(serve(store, port))

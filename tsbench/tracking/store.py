@@ -210,7 +210,7 @@ class Store:
 
         now = int(time.time() * 1000)
         points = [
-            Metric(name, float(value), now, step)
+            Metric(name, float(value), now - _age(name, curve, step), step)
             for name, curve in (curves or {}).items()
             for step, value in _thinned(curve)
         ]
@@ -349,13 +349,21 @@ class Store:
         Raises:
             TrackingError: there is no such experiment, or it was deleted.
         """
+        yield from self.runs_in(self.experiment_id(experiment), where)
+
+    def experiment_id(self, name: str) -> str:
+        """The id of an experiment that is there.
+
+        Raises:
+            TrackingError: there is no such experiment, or it was deleted.
+        """
         with self.explained():
-            found = self.client.get_experiment_by_name(experiment)
+            found = self.client.get_experiment_by_name(name)
         if found is None:
             known = ", ".join(self.experiments()) or "none"
-            raise TrackingError(f"{redacted(self.uri)} has no experiment {experiment!r}; experiments there: {known}")
+            raise TrackingError(f"{redacted(self.uri)} has no experiment {name!r}; experiments there: {known}")
         _refuse_deleted(found)
-        yield from self.runs_in(found.experiment_id, where)
+        return str(found.experiment_id)
 
     def runs_in(self, experiment: str, where: str = "") -> Iterator[RunRecord]:
         """As `runs`, of an experiment by its id."""
@@ -479,6 +487,11 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(before)
+
+
+def _age(name: str, curve: Curve, step: int) -> int:
+    """Milliseconds since a point was taken: MLflow draws system metrics, whose steps are seconds, over time."""
+    return 1000 * (curve[-1][0] - step) if name.startswith("system/") else 0
 
 
 def _thinned(curve: Curve) -> Curve:

@@ -10,7 +10,17 @@ import sys
 from tsbench.errors import TrackingError
 from tsbench.tracking.store import Store
 
-__all__ = ["serve"]
+__all__ = ["page", "serve"]
+
+
+def page(store: Store, server: str, experiment: str | None) -> str:
+    """The address of an experiment's runs on MLflow's page, or of all experiments, as one who trains models sees them.
+
+    Raises:
+        TrackingError: there is no such experiment.
+    """
+    place = "" if experiment is None else f"/{store.experiment_id(experiment)}/runs"
+    return f"{server}/#/experiments{place}?workflowType=machine_learning"
 
 
 def serve(store: Store, port: int) -> int:

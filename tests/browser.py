@@ -1,0 +1,95 @@
+"""A real browser on MLflow's page, for the test that a person can browse a search and for README's screenshots."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+__all__ = ["CHROMIUM", "chromium_page", "compare_address", "picture", "served_ui"]
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+"""The system's own Chromium (Debian's package `chromium`); None where there is none."""
+
+WITHOUT_ASSISTANT = """
+localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
+localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
+localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
+"""
+
+
+@contextmanager
+def served_ui(folder: Path, name: str) -> Iterator[str]:
+    """`tsbench ui NAME` in a folder, on a free port; gives the address that it prints."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("tsbench")), "ui", name, "--port", str(port)]
+    with (folder / "ui.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                    break
+            except OSError:
+                assert process.poll() is None, (folder / "ui.log").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.3)
+        first = (folder / "ui.log").read_text().splitlines()[0]
+        yield first.rpartition(" ")[2]
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def chromium_page(width: int = 1280, height: int = 800) -> Iterator[tuple[Page, list[str]]]:
+    """A page of headless Chromium, and the errors that its scripts throw."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": width, "height": height})
+        context.add_init_script(WITHOUT_ASSISTANT)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page, errors
+        browser.close()
+
+
+def compare_address(address: str, experiment: str, runs: list[str]) -> str:
+    """MLflow's own comparison of some runs."""
+    server = address.partition("#")[0]
+    return f"{server}#/compare-runs?runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
+
+
+def picture(page: Page, path: Path) -> None:
+    """A screenshot as a small PNG of 128 colours."""
+    from PIL import Image
+
+    page.wait_for_timeout(1000)  # for charts that draw themselves in
+    page.screenshot(path=path)
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(128)
+    small.save(path, optimize=True)

@@ -1,0 +1,136 @@
+"""The final model everywhere that it can be used: one process, another, a server, ONNX, the command line."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.tracking.conftest import Fitted
+from tests.tracking.test_models import logged, long_frame, nested
+from tsbench.bench.predict import predict_file
+from tsbench.classifiers.exporting import compare_onnx, export_onnx, onnx_probabilities
+from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.data.collection import Collection
+from tsbench.tracking.models import fetch_model
+from tsbench.tracking.store import Store, _current_uri
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def served(model_uri: str, store_uri: str) -> Iterator[str]:
+    """`mlflow models serve` on a free port; gives the address of its predictions."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model_uri, "--env-manager", "local"]
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": store_uri,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # it calls uvicorn
+        "OMP_NUM_THREADS": "1",
+    }
+    process = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
+                    break
+            except OSError:
+                assert process.poll() is None, "mlflow models serve ended"
+                assert time.monotonic() < deadline
+                time.sleep(0.3)
+        yield f"http://127.0.0.1:{port}/invocations"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def post(address: str, body: Any, kind: str = "application/json") -> tuple[int, Any]:
+    """Status and answer."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(address, data, {"Content-Type": kind})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+@pytest.mark.parametrize("name", ["vowels", "gun_point"])
+def test_the_same_labels_everywhere(name: str, store_uri: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    fitted: Fitted = request.getfixturevalue(name)
+    store, cases = Store(store_uri), fitted.some_test_cases
+    _, uri = logged(store, fitted, tmp_path / "saved")
+    expected = fitted.ensemble.predict_proba(cases)
+    labels = [str(one) for one in fitted.ensemble.predict(cases)]
+
+    with _current_uri(store_uri):
+        table = mlflow.pyfunc.load_model(uri).predict(long_frame(cases))
+    assert table["label"].tolist() == labels
+
+    loaded = NetworkEnsemble.load(fetch_model(store, uri, tmp_path / "fetched"))
+    long_frame(cases).to_csv(tmp_path / "cases.csv", index=False)
+    assert predict_file(loaded, tmp_path / "cases.csv", {}).table["label"].tolist() == labels
+
+    export_onnx(loaded, fitted.data.train.subset(np.arange(3)), tmp_path / "model.onnx", {})
+    assert compare_onnx(loaded, tmp_path / "model.onnx", cases) <= 1e-5
+    probabilities = onnx_probabilities(tmp_path / "model.onnx", cases)
+    assert [str(one) for one in loaded.classes[probabilities.argmax(axis=1)]] == labels
+
+    with served(uri, store_uri) as address:
+        status, answer = post(address, {"inputs": nested(cases)})
+        assert status == 200
+        found = pd.DataFrame(answer["predictions"])
+        assert found["label"].tolist() == labels
+        np.testing.assert_allclose(found.iloc[:, 1:].to_numpy(float), expected, rtol=0, atol=1e-6)
+        records = long_frame(cases).to_dict("records")
+        assert [row["label"] for row in post(address, {"inputs": records})[1]["predictions"]] == labels
+        long_frame(cases).to_parquet(tmp_path / "cases.parquet")
+        parquet = (tmp_path / "cases.parquet").read_bytes()
+        status, answer = post(address, parquet, "application/vnd.apache.parquet")
+        assert [row["label"] for row in answer["predictions"]] == labels
+        _refuses_in_sentences(address, fitted.data.test)
+
+
+def _refuses_in_sentences(address: str, cases: Collection) -> None:
+    first = nested(cases.subset(np.array([0])))[0]
+    short = [channel[:1] for channel in first]
+    absent = [[None, *channel[1:]] for channel in first]
+    for inputs, sentence in (
+        ([[*first, first[0]]], "has 2 channels" if len(first) == 1 else "has 13 channels"),
+        ([short], "has 1 time step, which is too short; the model was trained on"),
+        ([absent], "channel 0, time step 0: the value is missing (NaN)"),
+        ([first, "nonsense"], "case 1 (counted from 0) holds something that is not a number"),
+        ({"what": [1]}, "the table has no column 'case'"),
+        ([], "there are no cases to predict"),
+    ):
+        status, answer = post(address, {"inputs": inputs})
+        assert status == 400
+        assert set(answer) == {"error_code", "message"}
+        assert sentence in answer["message"]
+    for body, words in ((b"{", "valid JSON"), (b'{"cases": []}', "'inputs' key")):
+        status, answer = post(address, body)
+        assert status == 400
+        assert words in answer["message"]
