@@ -1,4 +1,4 @@
-"""`nox -s tests`, `slow`, `cuda`, `lint`, `types`, `bench`: each in a fresh environment of the pinned versions."""
+"""`nox -s tests`, `slow`, `cuda`, `lint`, `types`, `bench`, `screenshots`: each in its environment of pinned versions."""
 
 import nox
 
@@ -55,3 +55,10 @@ def bench(session: nox.Session) -> None:
     """Measures speed, and writes the table in docs/benchmarks.md; nothing else should run meanwhile."""
     install(session, "test")
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """README's pictures of MLflow's page, taken with the system's Chromium; look at each of them."""
+    install(session, "test")
+    session.run("python", "-m", "tests.screenshots")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsbench.errors import ModelError
-from tsbench.tracking.store import Store, _current_uri, _quiet, redacted
+from tsbench.patience import patiently
+from tsbench.tracking.store import Store, _current_uri, _passes, _quiet, redacted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,17 +66,22 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
         ),
     )
     signature._is_signature_from_type_hint = True  # kept in MLmodel: MLflow hands on what it was given
-    with store.explained(), _quiet(), _current_uri(store.uri), mlflow.start_run(run_id=run):
-        info = mlflow.pyfunc.log_model(
-            name="model",
-            loader_module=model.loader_module,
-            data_path=str(model.folder),
-            signature=signature,
-            input_example=model.example,
-            pip_requirements=list(model.requirements),
-            metadata=dict(model.metadata),
-        )
-    return str(info.model_uri)
+
+    def log() -> str:
+        with _quiet(), _current_uri(store.uri), mlflow.start_run(run_id=run):
+            info = mlflow.pyfunc.log_model(
+                name="model",
+                loader_module=model.loader_module,
+                data_path=str(model.folder),
+                signature=signature,
+                input_example=model.example,
+                pip_requirements=list(model.requirements),
+                metadata=dict(model.metadata),
+            )
+        return str(info.model_uri)
+
+    with store.explained():
+        return patiently(log, _passes)
 
 
 def register_model(
