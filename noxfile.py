@@ -1,4 +1,4 @@
-"""`nox -s tests`, `slow`, `cuda`, `lint`, `types`, `bench`, `screenshots`: each in its environment of pinned versions."""
+"""`nox -s tests`, `slow`, `cuda`, `lint`, `types`, `bench`, `screenshots`: in environments of pinned versions."""
 
 import nox
 

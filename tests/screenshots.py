@@ -1,4 +1,4 @@
-"""Takes README's pictures of MLflow's page: `nox -s screenshots`. Searches the quickstart first where it is not done."""
+"""Takes README's pictures of MLflow's page, of the quickstart, which it searches first where that is not done."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import pytest
 
 from tsbench.errors import TrackingError
 from tsbench.tracking import names
-from tsbench.tracking.store import DataInput, Store, redacted, resolve_uri
+from tsbench.tracking.store import DataInput, Store, resolve_uri
 
 
 def test_a_run_comes_back_with_everything_that_was_logged(store_uri: str) -> None:
@@ -117,9 +117,28 @@ def test_a_relative_sqlite_path_means_the_current_folder(tmp_path: Path, monkeyp
     assert Store("sqlite:///mlflow.db").database == tmp_path / "mlflow.db"
 
 
-def test_a_password_never_shows() -> None:
-    assert redacted("postgresql://me:secret@db:5432/x") == "postgresql://me:***@db:5432/x"
-    assert redacted("sqlite:///mlflow.db") == "sqlite:///mlflow.db"
+def test_a_locked_store_ends_in_a_sentence(store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sqlite3
+
+    monkeypatch.setenv("TSBENCH_PATIENCE", "0")
+    experiment = Store(store_uri).experiment("one")
+    with sqlite3.connect(tmp_path / "mlflow.db") as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TrackingError, match="is locked by another process that writes to it; end that process, or"):
+            Store(f"{store_uri}?timeout=0.1").begin(experiment, "run", {})
+        other.rollback()
+
+
+def test_what_sqlite_says_of_a_read_only_file_becomes_a_sentence(store_uri: str, tmp_path: Path) -> None:
+    import sqlite3
+
+    readable = sqlite3.connect(f"file:{tmp_path}/mlflow.db?mode=ro", uri=True)
+    with pytest.raises(sqlite3.OperationalError) as raised:
+        readable.execute("DELETE FROM runs")
+    readable.close()
+    expected = "is read-only: its file or folder cannot be written; change its permissions"
+    with pytest.raises(TrackingError, match=expected), Store(store_uri).explained():
+        raise OSError(f"(sqlite3.OperationalError) {raised.value} [SQL: INSERT INTO runs ...]")
 
 
 def test_a_store_that_cannot_be_written_ends_in_a_sentence(tmp_path: Path) -> None:

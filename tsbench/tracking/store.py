@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,6 +62,17 @@ PASSING = (
 )
 """Signs of a store that is away, locked or out of disk; MLflow gives most such errors one class and one code."""
 
+FAILURES = {
+    "database is locked": "is locked by another process that writes to it; end that process, or try again later",
+    "attempt to write a readonly database": "is read-only: its file or folder cannot be written; change its "
+    "permissions, or name another store",
+    "unable to open database file": "cannot be opened: its folder is not there or cannot be written",
+    "error 401": "refused: it wants credentials; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+    "MLFLOW_TRACKING_TOKEN, in the environment",
+    "error 403": "refused: the credentials in the environment do not allow this",
+}
+"""Signs of what went wrong in MLflow's errors, which are long, and the sentences that stand for them."""
+
 KIND = "mlflow.experimentKind"  # by it MLflow's page opens on training runs, not on traces of language models
 
 
@@ -101,22 +113,30 @@ class RunRecord:
 
 
 def redacted(uri: str) -> str:
-    """The URI without a password: what may be written to a log, a tag or a recipe's dump."""
+    """The URI without passwords and tokens: what may be written to a log, a tag or a recipe's dump."""
     parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+    if parts.password is not None:
+        host = parts.netloc.rpartition("@")[2]
+        parts = parts._replace(netloc=f"{parts.username}:***@{host}")
+    query = re.sub(r"(?i)((?:^|&)[^=&]*(?:token|password|secret|key)[^=&]*=)[^&]*", r"\1***", parts.query)
+    changed = parts._replace(query=query)
+    return uri if changed == urlsplit(uri) else urlunsplit(changed)  # `sqlite:///` would lose its slashes
 
 
 def resolve_uri(uri: str) -> str:
     """A relative SQLite path made absolute, so that every process means the same file.
 
     Raises:
-        TrackingError: a plain folder, which MLflow does not take as a store any more.
+        TrackingError: a plain folder, which MLflow does not take as a store any more; or a server's address with a
+            user's name or password in it, which belong into the environment.
     """
     if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
         return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).expanduser().absolute()}"
+    if urlsplit(uri).scheme in ("http", "https") and "@" in urlsplit(uri).netloc:
+        raise TrackingError(
+            f"tracking.uri {redacted(uri)!r} carries a user's name; leave it out, and set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the environment"
+        )
     if urlsplit(uri).scheme in ("", "file"):
         raise TrackingError(
             f"tracking.uri {uri!r} is a folder, which MLflow no longer accepts; "
@@ -392,8 +412,16 @@ class Store:
         try:
             yield
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            text = " ".join(str(error).split())
-            raise TrackingError(f"the MLflow store {redacted(self.uri)} failed: {text[:300]}") from error
+            raise TrackingError(f"the MLflow store {redacted(self.uri)} {_failure(str(error))}") from error
+
+
+def _failure(text: str) -> str:
+    """What went wrong with a store and what to do, from the text of its error."""
+    text = " ".join(text.split())
+    for sign, sentence in FAILURES.items():
+        if sign in text:
+            return sentence
+    return f"failed: {text[:300]}"
 
 
 @contextmanager
