@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -39,7 +40,8 @@ def served_ui(folder: Path, name: str) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [str(Path(sys.executable).with_name("tsbench")), "ui", name, "--port", str(port)]
-    with (folder / "ui.log").open("w") as log:
+    log_file = Path(tempfile.mkdtemp()) / "ui.log"
+    with log_file.open("w") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         deadline = time.monotonic() + 120
@@ -48,10 +50,10 @@ def served_ui(folder: Path, name: str) -> Iterator[str]:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
                     break
             except OSError:
-                assert process.poll() is None, (folder / "ui.log").read_text()
+                assert process.poll() is None, log_file.read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.3)
-        first = (folder / "ui.log").read_text().splitlines()[0]
+        first = log_file.read_text().splitlines()[0]
         yield first.rpartition(" ")[2]
     finally:
         os.killpg(process.pid, signal.SIGINT)

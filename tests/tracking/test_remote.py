@@ -106,7 +106,7 @@ def test_everything_goes_through_the_server_and_the_password_nowhere_else(
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(RECIPE.replace("trials: 4", "trials: 2") + f"tracking: {{uri: {address}, register: true}}\n")
     said = [tsbench("search", "tiny.yaml", cwd=tmp_path), tsbench("search", "tiny.yaml", "--dry-run", cwd=tmp_path)]
-    assert [one.returncode for one in said] == [0, 0], said
+    assert [one.returncode for one in said] == [0, 0], said[0].stdout[-3000:] + said[0].stderr[-3000:]
     store = Store(address)
     runs = {one.name.removeprefix("ItalyPowerDemand "): one for one in store.runs("tiny")}
     assert set(runs) == {"ItalyPowerDemand", "trial 0", "trial 1", "network", "dummy"}

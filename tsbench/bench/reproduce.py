@@ -163,7 +163,11 @@ def _network(
     device: str,
     report: Callable[[str], None],
 ) -> list[Figure]:
-    recorded = {k: v for k, v in _recorded(store, run).items() if not k.startswith("cv_")}  # those are its trial's
+    recorded = {
+        name: curve  # the others are its trial's
+        for name, curve in _recorded(store, run).items()
+        if name.startswith(("test_", "train_loss_"))
+    }
     seed = study_seed(unit.plan.loaded.recipe.search, unit.unit.resample)
     now: dict[str, Curve] = {}
     ensemble: NetworkEnsemble | None = None

@@ -113,7 +113,12 @@ def register_model(
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         version = store.client.create_model_version(
-            name, model_uri, run, tags={metric: repr(score)}, description=description
+            name,
+            model_uri,
+            run,
+            tags={metric: repr(score)},
+            description=description,
+            model_id=model_uri.removeprefix("models:/"),
         )
         try:
             best = store.client.get_model_version_by_alias(name, BEST)

@@ -42,6 +42,7 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",  # names of variables that hold credentials
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # `_PatientClient` waits
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 """Variables of the environment by which MLflow does without what nobody asked for, where the user has not set them."""
@@ -67,9 +68,9 @@ FAILURES = {
     "attempt to write a readonly database": "is read-only: its file or folder cannot be written; change its "
     "permissions, or name another store",
     "unable to open database file": "cannot be opened: its folder is not there or cannot be written",
-    "error 401": "refused: it wants credentials; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+    "error code 401": "refused: it wants credentials; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
     "MLFLOW_TRACKING_TOKEN, in the environment",
-    "error 403": "refused: the credentials in the environment do not allow this",
+    "error code 403": "refused: the credentials in the environment do not allow this",
 }
 """Signs of what went wrong in MLflow's errors, which are long, and the sentences that stand for them."""
 
