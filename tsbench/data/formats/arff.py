@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.data.formats.case_file import CaseFile, collect, read_text, trimmed
+from tsbench.data.formats.case_file import CaseFile, collect, read_lines, trimmed
 from tsbench.data.formats.numbers import MISSING, read_numbers
 from tsbench.errors import DataError
 
@@ -43,7 +43,7 @@ def read_arff(path: Path) -> CaseFile:
     Raises:
         DataError: names the file and, where there is one, the line and case at fault.
     """
-    lines = read_text(path).removesuffix("\n").split("\n")
+    lines = read_lines(path)
     header, first = _read_header(path, lines)
     cases: list[NDArray[np.float64]] = []
     labels: list[str] = []

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tsbench.data.collection import Collection
 from tsbench.errors import DataError
 
-__all__ = ["CaseFile", "as_texts", "collect", "read_text", "trimmed"]
+__all__ = ["CaseFile", "as_texts", "collect", "read_lines", "trimmed"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class CaseFile:
         return f"{self.path}:{line} case {case + 1}"
 
 
-def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, every line ended by a line feed.
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file in UTF-8, without their ends; `splitlines` would end a line at a form feed too.
 
     Raises:
         DataError: it cannot be read, or is empty.
@@ -52,9 +52,12 @@ def read_text(path: Path) -> str:
     text = content.removeprefix(BOM_UTF8).decode("utf-8", errors="replace")
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if not text.strip():
+    if not text or text.isspace():
         raise DataError(f"{path}: the file is empty; remove it, or fetch it again")
-    return text
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines
 
 
 def as_texts(names: NDArray[Any]) -> NDArray[np.str_]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.data.formats.case_file import CaseFile, collect, read_text
+from tsbench.data.formats.case_file import CaseFile, collect, read_lines
 from tsbench.data.formats.numbers import read_numbers
 from tsbench.errors import DataError
 
@@ -44,7 +44,7 @@ def read_ts(path: Path) -> CaseFile:
     Raises:
         DataError: names the file and, where there is one, the line and case at fault.
     """
-    lines = read_text(path).removesuffix("\n").split("\n")  # `splitlines` would end a line at a form feed too
+    lines = read_lines(path)
     header, first = _read_header(path, lines)
     cases: list[NDArray[np.float64]] = []
     labels: list[str] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.data.formats.case_file import CaseFile, collect, read_text, trimmed
+from tsbench.data.formats.case_file import CaseFile, collect, read_lines, trimmed
 from tsbench.data.formats.numbers import MISSING, read_numbers
 from tsbench.errors import DataError
 
@@ -25,7 +25,7 @@ def read_ucr(path: Path) -> CaseFile:
     Raises:
         DataError: names the file, line and case at fault.
     """
-    lines = read_text(path).removesuffix("\n").split("\n")
+    lines = read_lines(path)
     first = next(line for line in lines if line.strip())
     separator = next((one for one in ("\t", ",") if one in first), None)
     cases: list[NDArray[np.float64]] = []
