@@ -59,7 +59,8 @@ def measure_reading() -> list[Row]:
         archive.load(name)
         again = statistics.median(_seconds(lambda name=name: archive.load(name)) for _ in range(LOADS))
         rows.append(Row(f"{name}: second load, both splits", 1000 * again, "ms", 50, f"median of {LOADS}"))
-        rows.append(Row(f"{name}: second load beside sktime's reader", again / sktimes, "times", 0.333, "train alone"))
+        remark = "both splits, beside its training file"
+        rows.append(Row(f"{name}: second load beside sktime's reader", again / sktimes, "times", 0.333, remark))
     return rows
 
 
