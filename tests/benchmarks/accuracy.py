@@ -7,7 +7,7 @@ Each data set is one line in docs/accuracy.jsonl with the digest of the defaults
 while they stand; so an interrupted run goes on where it was. Seconds are of one core: each data set is trained in a
 process of one thread. Nothing is chosen by these figures: see docs/ablations.md for what the defaults were chosen by.
 
-The published figures (tests/benchmarks/published.csv) are accuracies on the same split, from the results that accompany
+The published figures (tsbench/compare/references) are accuracies on the same split, from the results that accompany
 Middlehurst et al. 2024 ("Bake off redux") and Ruiz et al. 2021; LSTM-FCN's from Karim et al. 2018; ConvTran's and
 LITEMVTime's from Ismail-Fawaz et al. 2024.
 """
@@ -15,7 +15,6 @@ LITEMVTime's from Ismail-Fawaz et al. 2024.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import multiprocessing
@@ -28,11 +27,12 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.parallel import archive, run_in_processes
+from tsbench.compare.published import load_reference
+from tsbench.compare.results import ARCHIVE_SPLIT
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = DOCS / "accuracy.jsonl"
 PAGE = DOCS / "accuracy.md"
-PUBLISHED = Path(__file__).with_name("published.csv")
 SEEDS = 5
 BAR = "InceptionTime"
 
@@ -152,8 +152,9 @@ def read() -> dict[str, dict[str, Any]]:
 
 def published() -> dict[tuple[str, str], float]:
     """Accuracy by data set and classifier."""
-    with PUBLISHED.open() as file:
-        return {(row["dataset"], row["classifier"]): float(row["accuracy"]) for row in csv.DictReader(file)}
+    reference = load_reference("published")
+    figures = {key: reference.figure(*key, ARCHIVE_SPLIT) for key in reference.cells}
+    return {key: figure for key, figure in figures.items() if figure is not None}
 
 
 def table(group: Group, records: dict[str, dict[str, Any]], known: dict[tuple[str, str], float]) -> str:

@@ -66,9 +66,10 @@ def _new(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), facecolor="white")
 
 
-def _footnote(comparison: Comparison, figure: Figure, text: str = "") -> None:
-    """What every picture must say of itself, below it."""
-    dagger = f" {DAGGER} published, not run here." if comparison.published else ""
+def _footnote(comparison: Comparison, figure: Figure, text: str = "", dagger: str = "") -> None:
+    """What every picture must say of itself, below it; `dagger` in place of what a dagger means."""
+    if comparison.published:
+        dagger = f" {dagger or f'{DAGGER} published, not run here.'}"
     protocol = comparison.protocol()
     count = comparison.pairs.count
     sets = f"{count} data set{'' if count == 1 else 's'}"
@@ -131,6 +132,8 @@ def critical_difference(comparison: Comparison) -> Figure:
         ends = [place(ranks[clique[0]]) + 0.05, place(ranks[clique[-1]]) - 0.05]
         axes.plot(ends, [y, y], color=INK, lw=4.5, solid_capstyle="round")
     test = f"Joined: no two differ at {comparison.alpha:g} (Wilcoxon signed-rank, Holm)."
+    if comparison.cautions():
+        test += " With so few data sets no difference could be significant."
     _footnote(comparison, figure, test)
     return figure
 
@@ -278,7 +281,7 @@ def accuracy_against_time(comparison: Comparison) -> Figure:
     axes.set_xlabel("seconds to fit (geometric mean over data sets, one core)", fontsize=9)
     axes.set_ylabel("mean accuracy", fontsize=9)
     _labels_at_the_side(axes, comparison, known, means, seconds, height)
-    _footnote(comparison, figure)
+    _footnote(comparison, figure, dagger="Published classifiers are left out: their fit times are of other machines.")
     return figure
 
 
