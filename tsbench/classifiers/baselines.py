@@ -223,7 +223,9 @@ def _series(baseline: Baseline, cases: Collection) -> Any:
     if cases.equal_length:
         return cases.values
     if not baseline.path.startswith("sktime."):
-        return cases.cases()
+        import numpy as np
+
+        return [np.ascontiguousarray(case) for case in cases.cases()]  # numba takes no list of several memory layouts
     import pandas as pd
 
     return [pd.DataFrame(case.T) for case in cases.cases()]
