@@ -1,0 +1,351 @@
+"""What must hold when something breaks: each fault is really brought about, on a search in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from tests.servers import mlflow_server
+from tsbench.search.outcome import COMPLETE, FAILED, PRUNED
+from tsbench.search.study import Study
+from tsbench.search.worker import run_trial
+from tsbench.tracking.store import RunRecord, Store
+
+Write = Callable[..., Path]
+TSBENCH = [sys.executable, "-c", "from tsbench.cli import app; app()"]
+
+
+def start(recipe: Path, *overrides: str, patience: float = 90) -> subprocess.Popen[str]:
+    """A search in a process group of its own, which hears Ctrl-C even where the tests run in a shell's background."""
+    return subprocess.Popen(
+        [*TSBENCH, "search", recipe.name, *(part for one in overrides for part in ("--set", one))],
+        cwd=recipe.parent,
+        env={**os.environ, "TSBENCH_PATIENCE": str(patience)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def finish(process: subprocess.Popen[str], seconds: float = 240) -> tuple[int, str, str]:
+    output, errors = process.communicate(timeout=seconds)
+    return process.returncode, output, errors
+
+
+def wait_for(
+    condition: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 120
+) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process is None or process.poll() is None, finish(process)
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def folder_of(recipe: Path) -> Path:
+    return recipe.parent / ".tsbench" / "tiny" / "ItalyPowerDemand"
+
+
+def running(recipe: Path) -> list[int]:
+    folder = folder_of(recipe)
+    return Study.open(folder).running() if Study.stored_meaning(folder) is not None else []
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    try:
+        children = psutil.Process(process.pid).children()
+        return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def check_that_all_is_told(recipe: Path, trials: int) -> list[RunRecord]:
+    """Exactly so many trials, each told once, the same in Optuna and in MLflow; nothing runs any more."""
+    study = Study.open(folder_of(recipe))
+    counts = study.counts()
+    assert counts["complete"] + counts["pruned"] + counts["fail"] == trials
+    assert counts["running"] == counts["waiting"] == 0
+    store = Store(f"sqlite:///{recipe.parent}/mlflow.db")
+    runs = list(store.runs("tiny"))
+    assert not [run for run in runs if run.status == "RUNNING"]
+    for trial in study.trials():
+        records = [run for run in runs if run.run_id == trial.user_attrs.get("run")]
+        if trial.state is TrialState.COMPLETE:
+            assert [run.status for run in records] == ["FINISHED"]
+            assert records[0].metrics["cv_accuracy"] == trial.value
+        else:
+            assert [run.status for run in records] in ([], ["FAILED"], ["KILLED"])
+    finished = [run for run in runs if run.tags["tsbench.role"] == "trial" and run.status == "FINISHED"]
+    assert len(finished) == counts["complete"]
+    return runs
+
+
+@pytest.mark.slow
+def test_when_the_search_is_killed_its_workers_end_and_the_next_one_goes_on(recipe_file: Write) -> None:
+    recipe = recipe_file(("epochs: 4", "epochs: 60"))
+    process = start(recipe, "execution.workers=2")
+    wait_for(lambda: running(recipe) and len(workers_of(process)) == 2, process)
+    workers = workers_of(process)
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
+    # The workers tell what they were at, and close the search's own run.
+    assert running(recipe) == []
+    store = Store(f"sqlite:///{recipe.parent}/mlflow.db")
+    assert not [run for run in store.runs("tiny") if run.status == "RUNNING"]
+    code, _, errors = finish(start(recipe, "execution.workers=2"))
+    assert code == 0, errors
+    check_that_all_is_told(recipe, 4)
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_running(recipe_file: Write) -> None:
+    recipe = recipe_file(("epochs: 4", "epochs: 3000"))
+    process = start(recipe)
+    wait_for(lambda: running(recipe), process)
+    (worker,) = workers_of(process)
+    worker.suspend()  # a worker that does not react, so that only a second Ctrl-C can end the search soon
+    os.kill(process.pid, signal.SIGINT)
+    time.sleep(1.0)
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGINT)
+    worker.resume()
+    code, _, errors = finish(process, 40)
+    assert code == 130
+    assert "Interrupted. The same command continues where it stopped." in errors
+    assert "Traceback" not in errors
+    assert running(recipe) == []
+    store = Store(f"sqlite:///{recipe.parent}/mlflow.db")
+    assert not [run for run in store.runs("tiny") if run.status == "RUNNING"]
+
+
+@pytest.mark.slow
+def test_random_kills_of_workers_and_of_the_search_lose_no_trial(recipe_file: Write) -> None:
+    recipe = recipe_file(("trials: 4", "trials: 12"), ("epochs: 4", "epochs: 12"))
+    kills, chance = 0, random.Random(0)
+    deadline = time.monotonic() + 200
+    while True:
+        process = start(recipe, "execution.workers=2")
+        killed = False
+        while process.poll() is None:
+            if kills < 8 and len(workers_of(process)) == 2 and running(recipe):
+                time.sleep(chance.uniform(0.0, 1.0))
+                victim = process if chance.random() < 0.3 else chance.choice(workers_of(process) or [process])
+                victim.kill()
+                kills += 1
+                killed = killed or victim is process
+            time.sleep(0.1)
+            assert time.monotonic() < deadline
+        _, errors = process.communicate()
+        if not killed:
+            break
+    assert process.returncode == 0, errors
+    assert kills == 8
+    check_that_all_is_told(recipe, 12)
+
+
+def small_disk(folder: Path, kilobytes: int) -> None:
+    """A file system of its own for a folder, which a test can fill."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a small disk")
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"no small disk can be made here: {done.stderr.decode().strip()}")
+
+
+def fill(file: Path) -> None:
+    """Writes until nothing more can be written."""
+    with file.open("wb", buffering=0) as stream, suppress(OSError):
+        while True:
+            stream.write(bytes(4096))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_full_disk_is_waited_for_and_loses_nothing(recipe_file: Write, tmp_path: Path, comes_back: bool) -> None:
+    original = recipe_file(("epochs: 4", "epochs: 30"))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    small_disk(disk, 24 * 1024)
+    try:
+        recipe = disk / "tiny.yaml"
+        recipe.write_text(original.read_text().replace(str(tmp_path / "mlflow.db"), str(disk / "mlflow.db")))
+        process = start(recipe, patience=60 if comes_back else 4)
+        wait_for(lambda: running(recipe), process)
+        filler = disk / "filler"
+        fill(filler)
+        if comes_back:
+            time.sleep(10)
+            filler.unlink()
+        code, _, errors = finish(process)
+        if not comes_back:
+            assert code == 1
+            assert "Traceback" not in errors
+            assert "no space is left on the disk" in errors or "database or disk is full" in errors
+            filler.unlink()
+            code, _, errors = finish(start(recipe))
+        assert code == 0, errors
+        check_that_all_is_told(recipe, 4)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_an_mlflow_server_that_is_away_is_waited_for_and_loses_nothing(
+    recipe_file: Write, tmp_path: Path, comes_back: bool
+) -> None:
+    recipe = recipe_file(("epochs: 4", "epochs: 60"))
+    with mlflow_server(tmp_path / "server") as server:
+        where = f"tracking.uri={server.uri}"
+        process = start(recipe, where, patience=90 if comes_back else 5)
+        wait_for(lambda: running(recipe), process)
+        server.stop()
+        if comes_back:
+            time.sleep(30)
+            server.start()
+        code, output, errors = finish(process)
+        if not comes_back:
+            assert code == 1
+            assert "Traceback" not in errors + output
+            assert f"the MLflow store {server.uri} failed" in errors
+            assert running(recipe) == []
+            server.start()
+            code, _, errors = finish(start(recipe, where))
+        assert code == 0, errors
+        runs = list(Store(server.uri).runs("tiny"))
+        assert not [run for run in runs if run.status == "RUNNING"]
+        study = Study.open(folder_of(recipe))
+        assert study.counts()["complete"] == 4
+        finished = [run for run in runs if run.tags["tsbench.role"] == "trial" and run.status == "FINISHED"]
+        assert len(finished) == 4
+        assert [run.status for run in runs if run.tags["tsbench.role"] == "model"] == ["FINISHED"]
+
+
+@pytest.mark.slow
+def test_eight_workers_at_once_begin_on_a_fresh_store(recipe_file: Write, tmp_path: Path) -> None:
+    recipe = recipe_file(("trials: 4", "trials: 16"), ("epochs: 4", "epochs: 1"))
+    (tmp_path / "mlflow.db").unlink()
+    code, _, errors = finish(start(recipe, "execution.workers=8"))
+    assert code == 0, errors
+    check_that_all_is_told(recipe, 16)
+
+
+@pytest.fixture
+def one_trial(recipe_file: Write) -> Callable[..., Path]:
+    """Makes a study with one waiting trial, and returns its folder."""
+    from tsbench.bench.begin import open_study
+    from tsbench.bench.plan import make_plan
+    from tsbench.classifiers.baselines import BASELINES
+    from tsbench.recipe.loading import load_recipe
+
+    def make(*overrides: str) -> Path:
+        plan = make_plan(load_recipe(recipe_file(), overrides, BASELINES))
+        plan.store.prepare()
+        study = open_study(plan, plan.units[0], plan.load(plan.units[0]))
+        study.refill()
+        return study.folder
+
+    return make
+
+
+def out_of_memory_above(cases: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device with memory for so many cases of a mini-batch."""
+    from tsbench.nn.network import Network
+
+    branches = Network.branches
+
+    def limited(self: Network, x: torch.Tensor, *rest: object) -> torch.Tensor:
+        if len(x) > cases and self.training:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return branches(self, x, *rest)
+
+    monkeypatch.setattr(Network, "branches", limited)
+
+
+def test_out_of_memory_is_tried_once_more_with_half_of_each_mini_batch(
+    one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out_of_memory_above(17, monkeypatch)  # a last case alone joins the mini-batch before it
+    outcome = run_trial(one_trial("training.batch_size=32"), 0, "cpu")
+    assert outcome is not None
+    assert (outcome.state, outcome.reason) == (COMPLETE, "")
+
+
+def test_out_of_memory_with_half_a_mini_batch_too_fails_the_trial_with_the_reason(
+    one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out_of_memory_above(4, monkeypatch)
+    folder = one_trial("training.batch_size=32")
+    outcome = run_trial(folder, 0, "cpu")
+    assert outcome is not None
+    assert outcome.state == FAILED
+    assert "CUDA out of memory" in outcome.reason
+    assert Study.open(folder).counts()["fail"] == 1
+
+
+def test_a_training_that_diverges_is_pruned_with_the_reason(one_trial: Callable[..., Path]) -> None:
+    folder = one_trial("training.learning_rate=1e30", "training.max_gradient_norm=null", "model.features.blocks=[]")
+    outcome = run_trial(folder, 0, "cpu")
+    assert outcome is not None
+    assert outcome.state == PRUNED
+    assert "not finite" in outcome.reason or "became nan" in outcome.reason
+    assert Study.open(folder).counts()["pruned"] == 1
+
+
+@pytest.mark.cuda
+def test_a_gpu_that_is_too_small_fails_the_trial_with_the_reason(one_trial: Callable[..., Path]) -> None:
+    folder = one_trial("training.batch_size=64", "model.convolution.channels=64")
+    torch.cuda.set_per_process_memory_fraction(1e-4)
+    try:
+        outcome = run_trial(folder, 0, "cuda:0")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert outcome is not None
+    assert outcome.state == FAILED
+    assert "out of memory" in outcome.reason
+
+
+def test_a_trial_that_was_given_up_is_not_told_twice(
+    one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that was taken for dead, and lives, must not overwrite what the supervisor has told."""
+    folder = one_trial()
+    study = Study.open(folder)
+
+    def give_up(progress: object) -> None:
+        study.fail_lost(0, "worker 1 on node-7 is gone")
+
+    assert run_trial(folder, 0, "cpu", report=give_up) is None
+    trial = Study.open(folder).trials()[0]
+    assert trial.state is TrialState.FAIL
+    assert trial.user_attrs["result"]["reason"] == "worker 1 on node-7 is gone"
+
+
+def test_half_a_line_of_a_killed_process_does_not_spoil_the_journal(one_trial: Callable[..., Path]) -> None:
+    folder = one_trial()
+    journal = folder / "journal.log"
+    with journal.open("ab") as file:
+        file.write(b'{"op_code":4,"worker_id":"half a li')
+    outcome = run_trial(folder, 0, "cpu")
+    assert outcome is not None
+    assert outcome.state == COMPLETE
+    assert Study.open(folder).counts()["complete"] == 1
+    assert all(line.endswith(b"}\n") for line in journal.read_bytes().splitlines(keepends=True))

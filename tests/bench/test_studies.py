@@ -1,0 +1,157 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from typer.testing import CliRunner
+
+from tests.bench.test_run import carry_out, plan_of, runs_by_role
+from tsbench.bench.studies import find_invitation, list_studies
+from tsbench.cli import app
+from tsbench.errors import RecipeError, SearchError
+from tsbench.recipe.loading import load_recipe
+from tsbench.search.study import Study
+
+Write = Callable[..., Path]
+
+
+def test_studies_are_listed_with_how_far_they_are(recipe_file: Write, tmp_path: Path) -> None:
+    plan = plan_of(recipe_file())
+    carry_out(plan)
+    (one,) = list_studies(tmp_path / ".tsbench")
+    best = Study.open(plan.units[0].folder).best()
+    assert best is not None
+    assert (one.recipe, one.dataset, one.state, one.trials, one.budget) == (
+        "tiny",
+        "ItalyPowerDemand",
+        "complete",
+        4,
+        4,
+    )
+    assert (one.metric, one.best) == ("accuracy", best.value)
+    Study.open(plan.units[0].folder).budget = 6
+    assert next(list_studies(tmp_path / ".tsbench", "tiny")).state == "interrupted"
+    with FileLock(plan.home / "lock"):
+        assert next(list_studies(tmp_path / ".tsbench", "tiny")).state == "running"
+    shown = CliRunner().invoke(app, ["studies", str(tmp_path / "tiny.yaml")])
+    assert shown.exit_code == 0, shown.output
+    for text in ("tiny", "ItalyPowerDemand", "interrupted", "4/6", f"accuracy {best.value:.4f}"):
+        assert text in shown.output
+
+
+def test_no_studies_are_a_sentence_that_names_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match=r"holds no studies; `tsbench search RECIPE` begins one"):
+        list(list_studies(tmp_path / ".tsbench"))
+    folder = tmp_path / ".tsbench" / "tiny" / "GunPoint"
+    folder.mkdir(parents=True)
+    (folder / "study.json").touch()
+    with pytest.raises(SearchError, match=r"holds no studies of 'other'; there are studies of: tiny"):
+        list(list_studies(tmp_path / ".tsbench", "other"))
+
+
+def test_a_worker_without_a_search_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SearchError, match=r"no search of 'tiny' is under way .* for a search on another machine give"):
+        find_invitation("tiny", tmp_path, None)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["worker", "tiny"])
+    assert done.exit_code == 1
+    assert "no search of 'tiny' is under way" in done.output
+
+
+def test_several_metrics_lead_to_a_front_that_is_recorded(recipe_file: Write) -> None:
+    plan = plan_of(
+        recipe_file(
+            ("channels: 4, blocks: 1", "blocks: 1"),
+            ("model.dropout: {float: [0.0, 0.5]}", "model.convolution.channels: {choice: [4, 8, 16]}"),
+        ),
+        "search.trade_off=[parameters]",
+        "search.sampler=nsga2",
+        "search.trials=6",
+    )
+    assert plan.loaded.recipe.search.pruner == "none"
+    assert carry_out(plan)[0] == []
+    study = Study.open(plan.units[0].folder)
+    trials = study.trials()
+    assert all(len(one.values) == 2 for one in trials)
+    front = {one.number for one in study.pareto_front()}
+
+    def surpassed(one: int) -> bool:
+        accuracy, size = trials[one].values
+        return any(
+            (a >= accuracy and s <= size) and (a > accuracy or s < size) for a, s in (other.values for other in trials)
+        )
+
+    assert front == {one.number for one in trials if not surpassed(one.number)}
+    marked = {
+        int(r.tags["tsbench.trial"]) for r in runs_by_role(plan, "trial") if r.tags.get("tsbench.pareto") == "true"
+    }
+    assert marked == front
+    best = study.best()
+    assert best is not None
+    assert best.value == max(one.values[0] for one in trials)
+    (parent,) = runs_by_role(plan, "search")
+    files = [one.path for one in plan.store.client.list_artifacts(parent.run_id)]
+    assert "pareto_front.csv" in files
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["search.trade_off=[accuracy]"], "already search.metric"),
+        (["search.trade_off=[parameters]", "search.pruner=median"], "a trial with several goals cannot be pruned"),
+        (
+            ["search.trade_off=[parameters]", "search.sampler=cmaes", "search.pruner=none"],
+            "the cmaes sampler has one goal",
+        ),
+        (["search.pruner=wilcoxon"], "search.folds: the wilcoxon pruner needs at least 5"),
+        (["search.sampler=grid"], "space.model.dropout: a grid needs a finite number of values"),
+        (["search.enqueue=[{model.dropuot: 0.1}]"], "is not searched; did you mean 'model.dropout'?"),
+        (["search.enqueue=[{model.dropout: 0.9}]"], "the space does not offer 0.9"),
+    ],
+)
+def test_search_settings_that_do_not_fit_are_refused(recipe_file: Write, overrides: list[str], sentence: str) -> None:
+    text = (
+        recipe_file(("pruner: none, ", ""))
+        if "pruner" in overrides[0] or "trade_off" in overrides[0]
+        else recipe_file()
+    )
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(text, overrides)
+    assert sentence in str(caught.value)
+
+
+def test_a_grid_ends_when_every_combination_was_tried(recipe_file: Write) -> None:
+    plan = plan_of(
+        recipe_file(
+            ("  model.dropout: {float: [0.0, 0.5]}\n", "  model.dropout: {choice: [0.0, 0.5]}\n"),
+            ("training.learning_rate: {float: [1e-3, 1e-1], log: true}", "model.skip: {choice: [true, false]}"),
+        ),
+        "search.sampler=grid",
+        "search.trials=50",
+    )
+    assert plan.trials == 4
+    assert carry_out(plan)[0] == []
+    params = [tuple(sorted(one.params.items())) for one in Study.open(plan.units[0].folder).trials()]
+    assert len(params) == len(set(params)) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pruner", ["successive_halving", "hyperband", "median"])
+def test_pruners_end_trials_and_give_the_same_whatever_the_number_of_workers(recipe_file: Write, pruner: str) -> None:
+    def outcome(workers: int) -> list[tuple[str, object]]:
+        plan = plan_of(
+            recipe_file(("epochs: 4", "epochs: 10"), file=f"{workers}.yaml"),
+            f"name=tiny-{workers}",
+            f"execution.workers={workers}",
+            f"search.pruner={pruner}",
+            "search.trials=12",
+            "search.concurrency=2",
+            "model.features.blocks=[]",
+            "evaluation.ensemble=1",
+        )
+        assert carry_out(plan)[0] == []
+        return [(one.state.name, one.values) for one in Study.open(plan.units[0].folder).trials()]
+
+    once, twice = outcome(1), outcome(2)
+    assert once == twice
+    assert {state for state, _ in once} == {"COMPLETE", "PRUNED"}
