@@ -6,12 +6,15 @@ Nothing else should run meanwhile. `python -m tests.benchmarks startup trainer` 
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from tests.benchmarks import comparing, data, orchestration, peers, startup, trainer
+from tests.benchmarks import comparing, data, orchestration, peers, scaling, searches, startup, trainer
 from tests.benchmarks.table import Row, markdown
 from tsbench.tracking.provenance import versions
 
@@ -23,37 +26,51 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "memory": data.measure_memory,
     "comparing": comparing.measure,
     "orchestration": orchestration.measure_trials,
+    "search": searches.measure,
+    "scaling": scaling.measure,
     "quickstart": orchestration.measure_quickstart,
 }
-PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, RECORDS = DOCS / "benchmarks.md", DOCS / "benchmarks.json"
 
 
 def main(names: list[str]) -> int:
-    """Runs the named parts, or all of them and writes the page; 1 where a bound is missed."""
+    """Runs the named parts, or all of them, and writes what they gave into the page; 1 where a bound is missed."""
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         print(f"unknown part: {', '.join(unknown)}; known: {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    rows: list[Row] = []
+    held = True
     for name in names or PARTS:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
-        rows += PARTS[name]()
-    table = markdown(rows)
-    print(table)
-    if not names:
-        PAGE.write_text(_page(table), encoding="utf-8")
-    return 0 if all(row.held for row in rows) else 1
+        rows = PARTS[name]()
+        print(markdown(rows))
+        held = held and all(row.held for row in rows)
+        records = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.exists() else {}
+        records[name] = {"machine": _machine(), "rows": [asdict(row) for row in rows]}
+        RECORDS.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(_page(records), encoding="utf-8")
+    return 0 if held else 1
 
 
-def _page(table: str) -> str:
+def _page(records: dict[str, Any]) -> str:
+    parts = [
+        "# Benchmarks\n\n"
+        "Written by `nox -s bench` (or `nox -s bench -- startup trainer` for some of the parts); the measuring code is "
+        "in `tests/benchmarks/`. Ratios are taken within one run; absolute times are of one machine and say little "
+        "about another.\n"
+    ]
+    for name in PARTS:
+        if name in records:
+            table = markdown([Row(**row) for row in records[name]["rows"]])
+            parts.append(f"## {name.capitalize()}\n\n{table}\n{records[name]['machine']}\n")
+    return "\n".join(parts)
+
+
+def _machine() -> str:
     found = versions()
     packages = ", ".join(f"{name} {found[name]}" for name in ("python", "torch", "optuna", "mlflow", "sktime", "aeon"))
-    return (
-        "# Benchmarks\n\n"
-        "Written by `nox -s bench`; the measuring code is in `tests/benchmarks/`. Ratios are taken within one run; "
-        "absolute times are of one machine and say little about another.\n\n"
-        f"Measured on: {_processor()}, {_cores()} cores, {platform.system()}; {packages}.\n\n{table}"
-    )
+    return f"Measured on {_processor()}, {_cores()} cores, {platform.system()}; {packages}."
 
 
 def _processor() -> str:

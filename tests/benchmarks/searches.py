@@ -1,0 +1,237 @@
+"""A search beside what one would write instead: Optuna's `study.optimize` around a plain torch loop.
+
+The same network, space, folds, sampler and number of trials; the peer runs one trial after another with torch's own
+number of threads and without pruning, tsbench two processes of one thread.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from tests.benchmarks.table import Row
+from tsbench.bench.plan import make_plan
+from tsbench.bench.progress import PlainDisplay
+from tsbench.bench.run import BenchmarkRun
+from tsbench.classifiers.network import encode
+from tsbench.data.archive import Archive
+from tsbench.data.preprocessing import Preprocessing
+from tsbench.evaluation.resampling import stratified_folds
+from tsbench.nn.network import build_network
+from tsbench.recipe.loading import load_recipe
+from tsbench.recipe.schema import ModelConfig, PreprocessingConfig
+from tsbench.recipe.space import label
+from tsbench.tracking import names
+
+TRIALS = 24
+FOLDS = 3
+SEEDS = 5
+EPOCHS = {"GunPoint": 90, "OSULeaf": 15}  # so that a trial takes a few seconds on both
+KERNELS = [[3, 5, 7], [5, 11, 23], [9, 19, 39]]
+RECIPE = """\
+name: search
+datasets: [{dataset}]
+model: {{convolution: {{channels: 8, blocks: 2}}, features: {{blocks: []}}}}
+training:
+  epochs: {epochs}
+  batch_size: 16
+  label_smoothing: 0.0
+  augmentation: {{scaling: 0.0, window_warping: 0.0}}
+space:
+  model.convolution.kernels: {{choice: [[3, 5, 7], [5, 11, 23], [9, 19, 39]]}}
+  model.dropout: {{float: [0.0, 0.5]}}
+  training.learning_rate: {{float: [1e-4, 1e-2], log: true}}
+search: {{trials: {trials}, folds: {folds}, seed: {seed}, pruner: {pruner}}}
+evaluation: {{ensemble: 1}}
+baselines: []
+tracking: {{uri: "sqlite:///{folder}/mlflow.db"}}
+execution: {{workers: {workers}, device: cpu}}
+"""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a search went: its seconds in all, and the best CV accuracy so far after so many of them."""
+
+    seconds: float
+    curve: tuple[tuple[float, float], ...]
+
+    @property
+    def best(self) -> float:
+        """The best CV accuracy."""
+        return self.curve[-1][1]
+
+    def seconds_to(self, score: float) -> float | None:
+        """When the score was reached; None where it never was."""
+        return next((seconds for seconds, best in self.curve if best >= score), None)
+
+
+def measure() -> list[Row]:
+    """Rows of both data sets."""
+    return [row for dataset in EPOCHS for row in _rows(dataset)]
+
+
+def _rows(dataset: str) -> list[Row]:
+    peers, pruned = [], []
+    for seed in range(SEEDS):
+        peers.append(_in_process(_peer, dataset, seed))
+        pruned.append(_in_process(_tsbench, dataset, seed, "median", 2))
+    plain, single = (_in_process(_tsbench, dataset, 0, "none", workers) for workers in (2, 1))
+    ratios = []
+    for peer, ours in zip(peers, pruned, strict=True):
+        reached, by_peer = ours.seconds_to(peer.best), peer.seconds_to(peer.best)
+        assert by_peer is not None
+        ratios.append(by_peer / reached if reached is not None else 0.0)
+    missed = sum(ratio == 0.0 for ratio in ratios)
+    what = f"{TRIALS} trials of {FOLDS} folds"
+    return [
+        Row(
+            f"search against Optuna around a torch loop, {dataset}, no pruning",
+            peers[0].seconds / plain.seconds,
+            "times as fast",
+            1.3,
+            f"{what}; {plain.seconds:.0f} s with start, refit and MLflow against {peers[0].seconds:.0f} s",
+            at_least=True,
+        ),
+        Row(
+            f"to the peer's best CV score, {dataset}, median pruner",
+            statistics.median(ratios),
+            "times as fast",
+            4,
+            f"median of {SEEDS} seeds ({', '.join(f'{one:.2f}' for one in ratios)}); 0: not reached, {missed} times",
+            at_least=True,
+        ),
+        Row(
+            f"whole search with the median pruner, {dataset}",
+            statistics.median(peer.seconds / ours.seconds for peer, ours in zip(peers, pruned, strict=True)),
+            "times as fast",
+            None,
+            f"as the peer's, median of {SEEDS} seeds",
+        ),
+        Row(
+            f"two workers against one, {dataset}",
+            _rate(plain) / _rate(single),
+            "times the trials per hour",
+            1.8,
+            "from the end of the first trial to that of the last",
+            at_least=True,
+        ),
+    ]
+
+
+def _rate(search: Search) -> float:
+    return (len(search.curve) - 1) / (search.curve[-1][0] - search.curve[0][0])
+
+
+def _in_process(function: Callable[..., Search], *arguments: object) -> Search:
+    """In a process of its own, as a person would: nothing is imported or warm."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # may have children, unlike a Pool's
+        return pool.submit(function, *arguments).result()
+
+
+def _tsbench(dataset: str, seed: int, pruner: str, workers: int) -> Search:
+    from tsbench.classifiers.baselines import BASELINES
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recipe.yaml"
+        path.write_text(
+            RECIPE.format(
+                dataset=dataset,
+                epochs=EPOCHS[dataset],
+                trials=TRIALS,
+                folds=FOLDS,
+                seed=seed,
+                pruner=pruner,
+                folder=folder,
+                workers=workers,
+            )
+        )
+        began_at, began = time.time(), time.perf_counter()
+        plan = make_plan(load_recipe(path, (), BASELINES))
+        failures = BenchmarkRun(plan, PlainDisplay(Console(file=StringIO()))).carry_out()
+        seconds = time.perf_counter() - began
+        assert not failures, failures
+        runs = [run for run in plan.store.runs("search") if run.tags[names.ROLE] == "trial"]
+    ended = sorted(
+        (
+            (run.finished or 0.0) - began_at,
+            run.metrics["cv_accuracy"] if run.tags[names.STATE] == "complete" else 0.0,
+        )
+        for run in runs
+    )
+    return Search(seconds, _best_so_far(ended))
+
+
+def _best_so_far(scores: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    best, curve = 0.0, []
+    for seconds, score in scores:
+        best = max(best, score)
+        curve.append((seconds, best))
+    return tuple(curve)
+
+
+def _peer(dataset: str, seed: int) -> Search:
+    """What a user would write: sequential, torch's default threads, no pruning, no records."""
+    import optuna
+    from torch import nn
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    torch.set_num_threads(multiprocessing.cpu_count())
+    scores: list[tuple[float, float]] = []
+    began = time.perf_counter()
+    cases = Archive().load(dataset).train
+    folds = stratified_folds(cases.labels, FOLDS, seed)
+
+    def objective(trial: optuna.Trial) -> float:
+        kernels = trial.suggest_categorical("kernels", [label(one) for one in KERNELS])
+        dropout = trial.suggest_float("dropout", 0.0, 0.5)
+        rate = trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
+        model = ModelConfig.model_validate(
+            {
+                "convolution": {"channels": 8, "blocks": 2, "kernels": next(k for k in KERNELS if label(k) == kernels)},
+                "features": {"blocks": []},
+                "dropout": dropout,
+            }
+        )
+        results = []
+        for number, (training, validation) in enumerate(folds):
+            prepared = Preprocessing.fit(cases.subset(training), PreprocessingConfig())
+            x = torch.from_numpy(prepared.apply(cases.subset(training)))
+            y = torch.from_numpy(encode(cases.labels[training], cases.classes))
+            network = build_network(model, x.shape[1], len(cases.classes), x.shape[2], seed=number).train()
+            optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
+            steps = EPOCHS[dataset] * -(-len(x) // 16)
+            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+            loss_function = nn.CrossEntropyLoss()
+            for _ in range(EPOCHS[dataset]):
+                for batch in torch.randperm(len(x)).split(16):
+                    if len(batch) < 2:
+                        continue
+                    loss = loss_function(network(x[batch]), y[batch])
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    scheduler.step()
+            network.eval()
+            with torch.no_grad():
+                predicted = network(torch.from_numpy(prepared.apply(cases.subset(validation)))).argmax(1).numpy()
+            results.append(float((cases.classes[predicted] == cases.labels[validation]).mean()))
+        score = float(np.mean(results))
+        scores.append((time.perf_counter() - began, score))
+        return score
+
+    optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed)).optimize(
+        objective, n_trials=TRIALS
+    )
+    return Search(time.perf_counter() - began, _best_so_far(scores))
