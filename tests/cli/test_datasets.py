@@ -125,9 +125,9 @@ def test_no_name_leads_out_of_the_archive(name: str, tmp_path: Path) -> None:
 def test_sound_files_are_recorded_and_verified(tmp_path: Path) -> None:
     put(tmp_path / "own")
     first = run("verify", "Pumps", "--archive", tmp_path / "own")
-    assert first.output == "1 data sets read, 0 with problems; 2 files recorded as they are now\n"
+    assert first.output == "1 data set read, 0 with problems; 2 files recorded as they are now\n"
     again = run("verify", "Pumps", "--archive", tmp_path / "own")
-    assert again.output == "1 data sets read, 0 with problems; 0 files recorded as they are now\n"
+    assert again.output == "1 data set read, 0 with problems; 0 files recorded as they are now\n"
 
 
 def test_a_change_is_found_though_size_and_time_are_the_same_and_may_be_accepted(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_check_tells_what_a_file_holds(tmp_path: Path) -> None:
     result = run("check", tmp_path / "train.csv", tmp_path / "test.csv", *columns, "--plot", tmp_path / "x.png")
     assert result.exit_code == 0
     assert "leakage: 1 case of the test split is in the training split too" in result.output
-    assert "1 missing values of the train split (0.28%); see preprocessing.missing" in result.output
+    assert "1 missing value of the train split (0.28%); see preprocessing.missing" in result.output
     assert (tmp_path / "x.png").stat().st_size > 2000
     one = run("check", tmp_path / "test.csv", *columns)
     assert "Nothing that makes trouble was found." in one.output

@@ -66,7 +66,7 @@ def test_missing_infinite_and_constant_values_are_counted():
     assert (facts.missing, facts.infinite, facts.constant_channels, facts.constant_cases) == (2, 1, (2,), 1)
     assert facts.missing_share == 2 / 120
     assert found.findings == (
-        "1 infinite values; they are refused",
+        "1 infinite value, refused when the data set is loaded",
         "2 missing values (1.67%); see preprocessing.missing",
         "channels that never vary: 2",
         "1 case with no change at all over time",

@@ -339,7 +339,9 @@ def verify(
         broken += bool(verdict.problems)
         for problem in verdict.problems:
             typer.echo(problem, err=True)
-    typer.echo(f"{len(wanted)} data sets read, {broken} with problems; {recorded} files recorded as they are now")
+    read = "1 data set" if len(wanted) == 1 else f"{len(wanted)} data sets"
+    files = "1 file" if recorded == 1 else f"{recorded} files"
+    typer.echo(f"{read} read, {broken} with problems; {files} recorded as they are now")
     if broken:
         raise typer.Exit(1)
 

@@ -141,14 +141,15 @@ def _findings(facts: Mapping[str, PartFacts], leaked: int, parts: Mapping[str, C
     for name, one in facts.items():
         of = "" if name == "all" else f" of the {name} split"
         if one.infinite:
-            found.append(f"{one.infinite} infinite values{of}; they are refused")
+            found.append(f"{_count(one.infinite, 'infinite value')}{of}, refused when the data set is loaded")
         if one.contradictions:
             found.append(f"{_cases(one.contradictions)}{of} {_is(one.contradictions)} there again with another label")
         if one.duplicates > one.contradictions:
             again = one.duplicates - one.contradictions
             found.append(f"{_cases(again)}{of} {_is(again)} there more than once")
         if one.missing:
-            found.append(f"{one.missing} missing values{of} ({one.missing_share:.2%}); see preprocessing.missing")
+            missing = _count(one.missing, "missing value")
+            found.append(f"{missing}{of} ({one.missing_share:.2%}); see preprocessing.missing")
         if one.constant_channels:
             found.append(f"channels{of} that never vary: {_listed(list(map(str, one.constant_channels)))}")
         if one.constant_cases:
@@ -169,8 +170,12 @@ def _shared_groups(parts: Mapping[str, Collection]) -> list[str]:
     return [] if one is None or other is None else sorted(map(str, np.intersect1d(one, other)))
 
 
+def _count(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
+
+
 def _cases(count: int) -> str:
-    return "1 case" if count == 1 else f"{count} cases"
+    return _count(count, "case")
 
 
 def _is(count: int) -> str:

@@ -98,7 +98,8 @@ def draw_inspection(parts: Mapping[str, Collection], title: str, path: Path) -> 
     first = next(iter(parts.values()))
     for label in list(map(str, first.classes))[:10]:
         axes[2].plot(mean_of_class(first, label), linewidth=1.2, label=label)
-    axes[2].legend(fontsize=7, frameon=False)
+    axes[2].legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes[2].set_xlabel("time step", fontsize=8)
     if len(parts) > 1:
         axes[0].legend(fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=11)
