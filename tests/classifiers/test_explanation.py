@@ -198,3 +198,23 @@ def test_n22_drawing_needs_no_display_and_opens_no_window(tmp_path):
     collection = cases()
     draw(explain(ensemble_of(collection, seeds=[1]), collection), collection, 0, tmp_path / "picture.png")
     assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("length", [7, 15, 40])
+def test_what_resampled_cases_show_is_told_on_their_own_steps(length, tmp_path):
+    collection = cases()
+    settings = ensemble_of(collection).hyperparameters
+    preprocessing = settings.preprocessing.model_copy(update={"length": length})
+    settings = settings.model_copy(update={"preprocessing": preprocessing})
+    ensemble = NetworkEnsemble.fit(collection, settings, (1, 2))
+    assert ensemble.preprocessing.steps(collection) == length
+    found = explain(ensemble, collection)
+    for shares in (found.attention, found.saliency):
+        assert shares.shape == (5, 15)
+        np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+        assert not shares[np.arange(15) >= collection.lengths[:, None]].any()
+    assert (found.max_positions < collection.lengths[:, None]).all()
+    assert found.max_positions.max() == 14 or length == 7
+    ensemble.save(tmp_path)
+    loaded = NetworkEnsemble.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict_proba(collection), ensemble.predict_proba(collection))
