@@ -15,6 +15,7 @@ from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -84,8 +85,7 @@ def _seconds(call: Callable[[], Any], clock: Callable[[], float] = time.perf_cou
 
 def measure_memory() -> list[Row]:
     """Four workers that each carry out a trial on the large set: peak of their memory together."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["TSBENCH_CACHE"] = f"{folder}/cache"
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, TSBENCH_CACHE=f"{folder}/cache"):
         config = _make_up(Path(folder))
         first = _seconds(lambda: load_own(config))
         second = statistics.median(_seconds(lambda: load_own(config)) for _ in range(LOADS))
