@@ -6,12 +6,13 @@ import gc
 import logging
 import os
 import re
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -178,7 +179,10 @@ class Store:
         with self.explained():
             if self.database is not None:
                 self.database.parent.mkdir(parents=True, exist_ok=True)
+                _write_ahead(self.database)
             self.client.search_experiments(max_results=1)
+            if self.database is not None:
+                _write_ahead(self.database)  # now what was logged ahead stands in the file itself
 
     def exists(self) -> bool:
         """Whether there is a store: a SQLite file that is there, or any other address."""
@@ -449,10 +453,36 @@ def _open_client(uri: str) -> MlflowClient:
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
+    _spare_syncs()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)  # it prints errors that it raises too
     return cast("MlflowClient", _PatientClient(MlflowClient(tracking_uri=uri)))
+
+
+def _write_ahead(database: Path) -> None:
+    """Lets SQLite log ahead of its file: a commit then waits for no disk, and readers for no writer.
+
+    Where the file system or the file does not allow it, all is as before.
+    """
+    with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=20)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@lru_cache(maxsize=1)
+def _spare_syncs() -> None:
+    """A log ahead needs no sync at each commit; only a power cut could lose the last commits, and it breaks nothing."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    def on_connect(connection: Any, _: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+            if mode == "wal":
+                connection.execute("PRAGMA synchronous = NORMAL")
+
+    event.listen(Engine, "connect", on_connect)
 
 
 class _PatientClient:
