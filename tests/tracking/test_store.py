@@ -117,12 +117,26 @@ def test_a_relative_sqlite_path_means_the_current_folder(tmp_path: Path, monkeyp
     assert Store("sqlite:///mlflow.db").database == tmp_path / "mlflow.db"
 
 
+def test_a_prepared_store_logs_ahead_and_its_file_is_whole(tmp_path: Path) -> None:
+    import shutil
+    import sqlite3
+
+    Store(f"sqlite:///{tmp_path}/mlflow.db").prepare()
+    shutil.copy(tmp_path / "mlflow.db", tmp_path / "copy.db")  # without what was logged ahead
+    with sqlite3.connect(tmp_path / "copy.db") as copy:
+        assert copy.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert copy.execute("SELECT count(*) FROM experiments").fetchone() == (1,)
+    assert Store(f"sqlite:///{tmp_path}/copy.db").experiment("one") == "1"
+
+
 def test_a_locked_store_ends_in_a_sentence(store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sqlite3
 
     monkeypatch.setenv("TSBENCH_PATIENCE", "0")
+    other = sqlite3.connect(tmp_path / "mlflow.db")
+    other.execute("PRAGMA journal_mode = DELETE")  # without a log ahead, readers are locked out at once
     experiment = Store(store_uri).experiment("one")
-    with sqlite3.connect(tmp_path / "mlflow.db") as other:
+    with other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(TrackingError, match="is locked by another process that writes to it; end that process, or"):
             Store(f"{store_uri}?timeout=0.1").begin(experiment, "run", {})

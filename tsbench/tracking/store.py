@@ -478,9 +478,10 @@ def _spare_syncs() -> None:
 
     def on_connect(connection: Any, _: Any) -> None:
         if isinstance(connection, sqlite3.Connection):
-            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-            if mode == "wal":
-                connection.execute("PRAGMA synchronous = NORMAL")
+            with suppress(sqlite3.Error):  # a file that is no database is for MLflow to tell
+                (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+                if mode == "wal":
+                    connection.execute("PRAGMA synchronous = NORMAL")
 
     event.listen(Engine, "connect", on_connect)
 
