@@ -147,6 +147,8 @@ def test_the_page_tells_the_versions_and_digests_of_the_searches(
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for text in ("torch 2.99", "in 2 searches of 2", "aa" * 32, "bb" * 32, "differs between searches", "c0ffee"):
         assert text in page
+    assert "<code>mlflow.db</code>" in page
+    assert str(tmp_path) not in page  # the page is for others
 
 
 @pytest.mark.parametrize(

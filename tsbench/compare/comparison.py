@@ -418,10 +418,8 @@ class Comparison:
         low, high = sorted((sign * standing.interval[0], sign * standing.interval[1]))
         adjusted = f"Wilcoxon-Holm over {pairs} pairs" if pairs > 1 else "Wilcoxon"
         count = f"{better} of {self.pairs.count} data set{'' if self.pairs.count == 1 else 's'} (ties: {ties})"
-        figures = (
-            f"{abs(standing.difference):.4f} on average (95 % bootstrap interval {low:.4f} to {high:.4f}), "
-            f"{adjusted} p {spell_p(standing.p)}."
-        )
+        interval = f" (95 % bootstrap interval {low:.4f} to {high:.4f})" if self.pairs.count > 1 else ""
+        figures = f"{abs(standing.difference):.4f} on average{interval}, {adjusted} p {spell_p(standing.p)}."
         if standing.p <= self.alpha:
             return f"{first} is better than {second} on {count}, by {figures}"
         return f"{first} and {second} do not differ significantly: {first} wins on {count} and leads by {figures}"

@@ -25,7 +25,7 @@ class Provenance:
     """What the figures were made with.
 
     Attributes:
-        store: where they were read from, without credentials; empty where nothing was.
+        store: where they were read from, without credentials or the folder; empty where nothing was.
         searches: number of searches found.
         versions: each set of package versions found, with the number of searches that have it.
         digests: for each data set and file, its SHA-256; several where the file changed between searches.
@@ -56,7 +56,7 @@ def read_provenance(store: Store, experiments: Sequence[str], datasets: Collecti
     newest = sorted(runs, key=lambda run: run.started)[-MOST_READ:]
     counted = Counter(_versions(store, run) for run in newest)
     return Provenance(
-        redacted(store.uri),
+        store.database.name if store.database else redacted(store.uri),  # the page is shown to others
         len(runs),
         [(dict(versions), count) for versions, count in counted.most_common() if versions],
         {

@@ -259,7 +259,7 @@ def standings(comparison: Comparison) -> Table:
     header, *body = standing_rows(comparison)
     table = Table(title=escape(f"{_over(comparison)} (Wilcoxon, Holm)"))
     for number, name in enumerate(header):
-        table.add_column(escape(name), justify="left" if number == 0 else "right")
+        table.add_column(escape(name), justify="left" if number == 0 else "right", overflow="fold")
     for row in body:
         table.add_row(*map(escape, row))
     return table
