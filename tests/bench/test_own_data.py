@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -56,3 +57,24 @@ def test_a_recipe_of_ones_own_data_runs_to_the_end(recipe_file: Callable[..., Pa
     rows = [row for row in results.rows if row.classifier == "network"]
     assert len(rows) == 2
     assert min(row.metrics[names.test("accuracy")] for row in rows) > 0.9
+
+
+def test_a_study_of_ones_own_data_means_how_they_are_read_and_split(
+    recipe_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    long_table(_pumps()).to_csv(tmp_path / "pumps.csv", index=False)
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "pumps.csv").write_bytes((tmp_path / "pumps.csv").read_bytes())
+
+    def meaning(file: str = "pumps.csv", time: str = "t", **split: object) -> object:
+        own = {"name": "pumps", "file": str(tmp_path / file), "case": "id", "time": time, "label": "y"}
+        own |= {"channels": ["x0", "x1"], "split": split}
+        plan = make_plan(load_recipe(recipe_file(("[ItalyPowerDemand]", f"[{json.dumps(own)}]")), (), BASELINES))
+        return plan.meaning(plan.units[0], plan.load(plan.units[0]).files)
+
+    first = meaning(seed=1)
+    assert meaning(seed=1) == first
+    assert meaning("moved/pumps.csv", seed=1) == first
+    assert meaning(seed=2) != first
+    assert meaning(seed=1, test_size=0.4) != first
+    assert meaning(seed=1, group="machine") != first

@@ -160,7 +160,7 @@ def test_float32_stays_float32_in_parquet(tmp_path):
         ("x.csv", "id,t,x,y\n", "x.csv: there are no rows below the column names; is the file cut short?"),
         ("x.csv", "id,t,x\n1,0,2\n", "x.csv: there is no column 'y' (label); there are: id, t, x"),
         ("x.csv", "id,t,y\n1,0,2\n", "x.csv: there is no column of values beside id, y, t"),
-        ("x.csv", "id,t,x,y\n1,0,2,a\n1,1,oops,a\n", "x.csv:3: 'oops' in column 'x' is not a number"),
+        ("x.csv", "id,t,x,y\n1,0,2,a\n1,1,oops,a\n", "x.csv:3: 'oops' in column 'x' is not a number; where that is no"),
         ("x.csv", "id,t,x,y\n1,0,2,a\n\n1,1,oops,a\n", "x.csv:4: 'oops' in column 'x' is not a number"),
         ("x.csv", "id,t,x,y\n1,0,2,a\n,1,3,a\n", "x.csv:3: there is nothing in column 'id'"),
         (

@@ -13,7 +13,7 @@ from tsbench.data.selection import archive_of, names_of
 from tsbench.errors import DataError, RecipeError
 from tsbench.evaluation.resampling import resample
 from tsbench.recipe.loading import LoadedRecipe
-from tsbench.recipe.schema import Recipe
+from tsbench.recipe.schema import OwnDataConfig, Recipe
 from tsbench.recipe.space import grid
 from tsbench.search.launchers.local import find_devices
 from tsbench.tracking.store import Store, redacted
@@ -102,6 +102,9 @@ class Plan:
         tree = self.loaded.resolved()
         search = {key: value for key, value in tree["search"].items() if key not in BUDGETS_AND_PLACES}
         kept = {key: tree[key] for key in ("model", "training", "preprocessing", "space")}
+        for entry in self.loaded.recipe.datasets:
+            if isinstance(entry, OwnDataConfig) and entry.name == unit.dataset:  # how its files are read and split
+                kept["data"] = entry.model_dump(mode="json", exclude={"train", "test", "file"})
         return {**kept, "search": search, "resample": unit.resample, "files": files}
 
 

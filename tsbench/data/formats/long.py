@@ -189,7 +189,8 @@ def _numbers(where: str, table: pd.DataFrame, column: str) -> NDArray[np.floatin
     wrong = [row for row in odd if texts[row] == texts[row] and str(texts[row]).strip() not in MISSING]
     if wrong:
         raise DataError(
-            f"{where}{table.index[wrong[0]]}: {str(texts[wrong[0]])[:30]!r} in column {column!r} is not a number"
+            f"{where}{table.index[wrong[0]]}: {str(texts[wrong[0]])[:30]!r} in column {column!r} is not a number; "
+            "where that is no column of values, name those that are by `channels`"
         )
     return read
 
