@@ -358,6 +358,7 @@ def check(
     time: Annotated[str | None, typer.Option(help="long: column that orders a case's rows.")] = None,
     label: Annotated[str, typer.Option(help="long: column of the class.")] = "label",
     group: Annotated[str | None, typer.Option(help="Column of groups that must not be parted.")] = None,
+    channels: Annotated[list[str] | None, typer.Option(help="long: column of values; may be given again.")] = None,
     plot: Plot = None,
     archive: ArchiveFolder = None,
 ) -> None:
@@ -375,7 +376,9 @@ def check(
         loaded = place.load(file)
         parts = {"train": loaded.train, "test": loaded.test}
     else:
-        config = _own_config(path, test, format_, case, time, label, group)
+        config = _own_config(
+            path, test, format=format_, case=case, time=time, label=label, group=group, channels=channels
+        )
         files = {"all": path} if test is None else {"train": path, "test": test}
         parts = {name: read_own(one, config)[0].collection for name, one in files.items()}
     console = Console()
@@ -385,9 +388,7 @@ def check(
             draw_inspection(parts, Path(file).name, plot)
 
 
-def _own_config(
-    path: Path, test: Path | None, how: str, case: str, time: str | None, label: str, group: str | None
-) -> Any:
+def _own_config(path: Path, test: Path | None, **options: Any) -> Any:
     from pydantic import ValidationError
 
     from tsbench.errors import DataError
@@ -395,9 +396,8 @@ def _own_config(
     from tsbench.recipe.sentences import sentence
 
     files = {"file": str(path)} if test is None else {"train": str(path), "test": str(test)}
-    columns = {"case": case, "time": time, "label": label, "group": group, "format": how}
     try:
-        return OwnDataConfig.model_validate({"name": "own", **files, **columns})
+        return OwnDataConfig.model_validate({"name": "own", **files, **options})
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(f"--{first['loc'][-1]}: {sentence(first)}") from None
