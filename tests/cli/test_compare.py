@@ -1,4 +1,7 @@
 import json
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,14 +26,26 @@ def store(store_uri: str) -> Store:
     return Store(store_uri)
 
 
-@pytest.fixture
-def log(store: Store) -> Log:
-    """Seven data sets in `small`: the network a little better than MiniROCKET, and much better than dummy."""
-    log = Log(store)
+@pytest.fixture(scope="module")
+def filled(migrated_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with seven data sets in `small`: the network a little better than MiniROCKET, and much than dummy."""
+    path = tmp_path_factory.mktemp("filled") / "mlflow.db"
+    shutil.copy(migrated_database, path)
+    log = Log(Store(f"sqlite:///{path}"))
     for number, dataset in enumerate(DATASETS):
         for classifier, lead in (("network", 0.02), ("minirocket", 0.01 + number / 1000), ("dummy", -0.3)):
             log(dataset, classifier, 0.9 + lead, metrics={"fit_seconds": 1.0 + number})
-    return log
+    return path
+
+
+@pytest.fixture
+def log(filled: Path, store_uri: str) -> Log:
+    """The test's own copy of that store, and what writes more into it."""
+    with closing(sqlite3.connect(filled)) as source, closing(sqlite3.connect(store_uri[len("sqlite:///") :])) as copy:
+        source.backup(copy)  # a file's copy would lack what is in its log yet
+    more = Log(Store(store_uri))
+    more.begun += 1000
+    return more
 
 
 def tree_of(result: Result) -> dict:  # type: ignore[type-arg]
