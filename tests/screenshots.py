@@ -12,18 +12,32 @@ from tsbench.tracking.store import Store
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
-NAME, DATASET = "quickstart", "ItalyPowerDemand"
+WITHOUT_PATH = """
+for (const one of document.querySelectorAll("*"))
+  if (!one.children.length && one.textContent.includes("file:///")) one.style.visibility = "hidden";
+for (const one of document.querySelectorAll("*"))
+  if (one.textContent.startsWith("Path:") && one.textContent.length < 400) one.style.visibility = "hidden";
+"""
+"""Hides where on this machine the artifact lies."""
 
 
-def main() -> int:
-    """Writes the pictures into docs/images; 1 where there is no Chromium."""
+def main(folder: Path, name: str, dataset: str) -> int:
+    """Writes the pictures into docs/images; 1 where there is no Chromium.
+
+    Args:
+        folder: with the store, where the search was or is to be carried out.
+        name: of the recipe, `recipes/<name>.yaml` where it is to be searched first.
+        dataset: whose search is shown.
+    """
     if CHROMIUM is None:
         print("no Chromium here; on Debian: apt-get install chromium", file=sys.stderr)
         return 1
-    command = [str(Path(sys.executable).with_name("tsbench")), "search", f"recipes/{NAME}.yaml"]
-    subprocess.run(command, cwd=ROOT, check=True)
+    store = Store(f"sqlite:///{folder}/mlflow.db")
+    if folder == ROOT:
+        command = [str(Path(sys.executable).with_name("tsbench")), "search", f"recipes/{name}.yaml"]
+        subprocess.run(command, cwd=ROOT, check=True)
     IMAGES.mkdir(parents=True, exist_ok=True)
-    runs = [run for run in Store(f"sqlite:///{ROOT}/mlflow.db").runs(NAME) if run.tags.get(names.DATASET) == DATASET]
+    runs = [run for run in store.runs(name) if run.tags.get(names.DATASET) == dataset]
     parent = [run for run in runs if run.tags[names.ROLE] == "search"][-1]
     trials = [
         run.run_id
@@ -32,16 +46,14 @@ def main() -> int:
         and run.tags[names.ROLE] == "trial"
         and run.tags.get(names.STATE) == "complete"
     ]
-    with served_ui(ROOT, f"recipes/{NAME}.yaml") as address, chromium_page(1180, 640) as (page, _):
+    with served_ui(folder, name) as address, chromium_page(1180, 640) as (page, _):
         page.goto(address)
-        page.get_by_role("link", name=DATASET, exact=True).first.wait_for()
-        for expander in page.locator("[data-testid='expander-icon'], .ag-row button").all()[:1]:
-            expander.click()
-        picture(page, IMAGES / "runs.png")
+        page.get_by_role("link", name=dataset, exact=True).first.wait_for()
         server = address.partition("#")[0]
         page.goto(f"{server}#/experiments/{parent.experiment}/runs/{parent.run_id}/artifacts")
         page.get_by_text("misclassified_cases.png").click()
         page.wait_for_function("[...document.images].some(one => one.src.startsWith('blob:') && one.naturalWidth > 99)")
+        page.evaluate(WITHOUT_PATH)
         picture(page, IMAGES / "misclassified_cases.png")
         page.goto(compare_address(address, parent.experiment, trials))
         page.locator(".js-plotly-plot .parcoords").first.wait_for(state="attached")
@@ -52,4 +64,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    where, *which = sys.argv[1:] or (str(ROOT), "quickstart", "ItalyPowerDemand")
+    raise SystemExit(main(Path(where), *which))
