@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -17,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 from tsbench.errors import SearchError
 from tsbench.patience import patiently
 
-__all__ = ["open_database", "open_journal"]
+__all__ = ["open_database", "open_journal", "together"]
 
 HEARTBEAT = 30
 """Seconds between two signs of life of a running trial in a database; after four without one it counts as dead."""
@@ -43,8 +45,23 @@ class _Journal(JournalFileBackend):
     def __init__(self, file: Path) -> None:
         super().__init__(str(file), lock_obj=_NoLock())  # type: ignore[arg-type]
         self._own_lock = FileLock(file.with_name(f"{file.name}.lock"), poll_interval=0.002)
+        self._held: list[dict[str, Any]] | None = None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is noted herein is written at its end, with one wait for the disk."""
+        self._held = []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            if held:
+                self.append_logs(held)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if self._held is not None:
+            self._held += logs
+            return
         try:
             patiently(lambda: self._append(logs), _is_full_disk)
         except OSError as error:
@@ -84,6 +101,12 @@ def open_journal(file: Path) -> JournalStorage:
     """The storage in a file of this machine."""
     with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
         return JournalStorage(_Journal(file))
+
+
+def together(storage: BaseStorage) -> AbstractContextManager[None]:
+    """Attributes, parameters and scores of a trial that are noted herein reach a journal in one write."""
+    backend = storage._backend if isinstance(storage, JournalStorage) else None
+    return backend.together() if isinstance(backend, _Journal) else nullcontext()
 
 
 def open_database(uri: str) -> BaseStorage:

@@ -18,6 +18,7 @@ from tsbench.search.objective import CrossValidation, Rung
 from tsbench.search.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutcome, TrialProgress
 from tsbench.search.pruning import TrialPruner
 from tsbench.search.sampling import hyperparameters
+from tsbench.search.storage import together
 from tsbench.search.study import FOLDS, RESULT, RUN, Study
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
@@ -79,13 +80,15 @@ class _TrialRun:
         self.report, self.stop_reason = report, stop_reason
         self.latest: float | None = None
         self.epochs = 0
+        self.reported: list[Rung] = []
         self.began = time.perf_counter()
         self.monitor = Monitor(device)
 
     def carry_out(self) -> TrialOutcome | None:
         spec = self.study.spec
-        settings = hyperparameters(self.trial, spec.space, spec.base)
-        self.trial.set_user_attr("hyperparameters", settings.model_dump(mode="json"))
+        with together(self.study.storage):
+            settings = hyperparameters(self.trial, spec.space, spec.base)
+            self.trial.set_user_attr("hyperparameters", settings.model_dump(mode="json"))
         self.epochs = settings.training.epochs
         run = self._begin_run(settings)
         with get_heartbeat_thread(self.trial._trial_id, self.study.storage):
@@ -93,7 +96,13 @@ class _TrialRun:
         if self._is_given_up():
             return None
         self._record(run, validation, outcome)
-        self._tell(validation, outcome)
+        try:
+            self._tell(validation, outcome)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            # Given up in this very moment; the record follows what was told.
+            self.store.log(run, tags={names.STATE: "failed", names.REASON: "the search took its worker for dead"})
+            self.store.end(run, "FAILED")
+            return None
         return outcome
 
     def _is_given_up(self) -> bool:
@@ -129,6 +138,7 @@ class _TrialRun:
             # Once more with half of each mini-batch at a time; what the first attempt held is given back before.
             free_memory(self.device)
             self.__dict__.pop("pruner", None)  # which has heard of the first attempt
+            self.reported.clear()
         return validation, TrialOutcome(self.trial.number, state, self.latest, time.perf_counter() - self.began, reason)
 
     def _run(self, validation: CrossValidation) -> tuple[str, str, bool]:
@@ -164,11 +174,8 @@ class _TrialRun:
         self.latest = rung.mean
         if self.pruner is None:
             return
-        self.trial.report(rung.score, rung.step)
-        verdict = self.pruner.verdict(rung.step, rung.score)
-        for name, note in self.pruner.notes().items():
-            self.study.storage.set_trial_system_attr(self.trial._trial_id, name, note)
-        if verdict:
+        self.reported.append(rung)
+        if verdict := self.pruner.verdict(rung.step, rung.score):
             raise optuna.TrialPruned(f"cv {self.study.spec.search.metric} {rung.score:.4f} {rung.when} {verdict}")
 
     def _record(self, run: str, validation: CrossValidation, outcome: TrialOutcome) -> None:
@@ -186,10 +193,17 @@ class _TrialRun:
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
         if outcome.state == STOPPED:
             result["lost"] = True  # through no fault of its own: it does not count, and is tried again
-        self.trial.set_user_attr(RESULT, result)
+        with together(self.study.storage):
+            # Other trials look at this one when it has ended, so its rungs need not be told one by one.
+            for rung in self.reported:
+                self.trial.report(rung.score, rung.step)
+            for name, note in (self.pruner.notes() if self.reported and self.pruner else {}).items():
+                self.study.storage.set_trial_system_attr(self.trial._trial_id, name, note)
+            self.trial.set_user_attr(RESULT, result)
+            if outcome.state == COMPLETE:
+                folds = zip(validation.fold_losses, validation.fold_scores, strict=True)
+                self.trial.set_user_attr(FOLDS, [[_shortened(losses), _shortened(scores)] for losses, scores in folds])
         if outcome.state == COMPLETE:
-            folds = zip(validation.fold_losses, validation.fold_scores, strict=True)
-            self.trial.set_user_attr(FOLDS, [[_shortened(losses), _shortened(scores)] for losses, scores in folds])
             self.study.optuna.tell(self.trial, [validation.scores[metric] for metric in self.study.spec.metrics])
         else:
             state = TrialState.PRUNED if outcome.state == PRUNED else TrialState.FAIL
