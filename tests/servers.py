@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,22 +28,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """A PostgreSQL server of Debian's packages; gives its address. Skips the test where it is not installed."""
     found = shutil.which("initdb") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
     if found is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    tools, data, port = Path(found).resolve().parent, folder / "postgresql", free_port()
-    user: str | None = None
+    tools, port = Path(found).resolve().parent, free_port()
+    # A folder that the server's own user can reach, unlike pytest's.
+    data = Path(tempfile.mkdtemp(prefix="tsbench-postgresql-"))
+    run: list[str] = []
     if os.geteuid() == 0:  # the server refuses to run as root
-        user = "postgres"
-        data.mkdir(parents=True)
-        owner = pwd.getpwnam(user)
+        owner = pwd.getpwnam("postgres")
         os.chown(data, owner.pw_uid, owner.pw_gid)
-        for parent in (data, *data.parents):
-            if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
-    run = ["runuser", "-u", user, "--"] if user else []
+        run = ["runuser", "-u", "postgres", "--"]
     _call([*run, str(tools / "initdb"), "-D", str(data), "-U", "tsbench", "-A", "trust", "--no-sync"])
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
     _call([*run, str(tools / "pg_ctl"), "-D", str(data), "-o", options, "-w", "-l", str(data / "log"), "start"])
@@ -50,6 +48,7 @@ def postgresql(folder: Path) -> Iterator[str]:
         yield f"postgresql://tsbench@127.0.0.1:{port}/postgres"
     finally:
         _call([*run, str(tools / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"])
+        shutil.rmtree(data)
 
 
 def _call(command: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ def measure() -> list[Row]:
         folder = Path(text)
         rows += _study_rows("journal file", folder / "journal", None)
         try:
-            with postgresql(folder) as database:
+            with postgresql() as database:
                 rows += _study_rows("PostgreSQL", folder / "database", database)
         except Skipped as reason:
             print(reason)

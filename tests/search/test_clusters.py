@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from io import StringIO
@@ -29,7 +31,7 @@ Write = Callable[..., Path]
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Addresses of a PostgreSQL database and an MLflow server."""
     folder = tmp_path_factory.mktemp("servers")
-    with postgresql(folder) as database, mlflow_server(folder / "mlflow") as server:
+    with postgresql() as database, mlflow_server(folder / "mlflow") as server:
         yield database, server.uri
 
 
@@ -97,6 +99,36 @@ def test_local_workers_share_a_database_and_give_the_same_figures(
     assert carry_out(alone)[0] == []
     values = [[one.values for one in Study.open(plan.units[0].folder).trials()] for plan in (shared, alone)]
     assert values[0] == values[1]
+
+
+@pytest.mark.slow
+def test_a_worker_of_another_machine_finds_the_search_by_its_database(
+    recipe_file: Write, stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    database, _ = stores
+    monkeypatch.chdir(tmp_path)
+    plan = remote(recipe_file(("name: tiny", "name: far"), ("epochs: 4", "epochs: 60")), stores)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = [sys.executable, "-c", "from tsbench.cli import app; app()", "worker", "far", "--storage", database]
+    told: list[subprocess.CompletedProcess[str]] = []
+
+    def help_out() -> None:
+        told.append(subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=200, check=False))
+
+    def under_way() -> bool:
+        folder = plan.units[0].folder
+        return Study.stored_meaning(folder) is not None and bool(Study.open(folder).running())
+
+    helper = Thread(target=when, args=(under_way, help_out))
+    helper.start()
+    failures, output = carry_out(plan)
+    helper.join()
+    assert failures == []
+    assert "joined from" in output
+    assert told[0].returncode == 0, told[0].stderr
+    assert told[0].stdout.splitlines()[-1] == "Done."
+    check_that_all_ended_once(plan)
 
 
 @pytest.mark.slow
