@@ -30,10 +30,12 @@ def main(kills: int, trials: int) -> int:
             begun += 1
             while process.poll() is None:
                 if done < kills and running(recipe) and (workers := workers_of(process)):
-                    time.sleep(chance.uniform(0.0, 0.5))
+                    time.sleep(chance.uniform(0.0, 2.0))
                     killed = chance.random() < SHARE_OF_SEARCH
                     (process if killed else chance.choice(workers)).kill()
                     done, of_search = done + 1, of_search + killed
+                    if done % 20 == 0:
+                        print(f"{done} kills, {Study.open(folder_of(recipe)).counts()}", file=sys.stderr, flush=True)
                     if killed:
                         break
                 time.sleep(0.05)
