@@ -16,6 +16,7 @@ os.environ["TSBENCH_CACHE"] = tempfile.mkdtemp(prefix="tsbench-cache-")  # no te
 atexit.register(shutil.rmtree, os.environ["TSBENCH_CACHE"], ignore_errors=True)
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["COLUMNS"] = "120"
 
 RECIPE = """\
@@ -42,6 +43,14 @@ def _one_torch_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_downloads() -> None:
+    """Nobody listens where data sets would be downloaded from; tests of downloads name a server of their own."""
+    from sktime.datasets import _data_io
+
+    _data_io.CLASSIF_URLS = ["http://127.0.0.1:9"]
 
 
 @pytest.fixture(scope="session")

@@ -348,12 +348,13 @@ def test_a_killed_worker_loses_its_trial_which_is_run_again(recipe_file: Write) 
 
     plan = plan_of(recipe_file(("epochs: 4", "epochs: 30")))
     folder = plan.units[0].folder
+    before = {one.pid for one in psutil.Process().children()}  # of earlier tests, which may be about to end
 
     def worker_at_a_trial() -> int | None:
         if Study.stored_meaning(folder) is None or not Study.open(folder).running():
             return None
-        children = [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
-        return children[0].pid if children else None
+        children = [one for one in psutil.Process().children() if one.pid not in before]
+        return next((one.pid for one in children if "spawn_main" in " ".join(one.cmdline())), None)
 
     thread = kill_first(plan, worker_at_a_trial)
     failures, output = carry_out(plan)

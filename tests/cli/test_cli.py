@@ -125,7 +125,8 @@ def test_a_data_set_that_is_not_there_is_told_before_anything_runs(recipe_file: 
         f"Put ItalyPowerDemandd_TRAIN.ts and ItalyPowerDemandd_TEST.ts into {tmp_path}/a/ItalyPowerDemandd"
         in result.output
     )
-    assert "Names close to it, at hand: GunPoint." in result.output
+    assert "Names close to it, at hand: ItalyPowerDemand." in result.output
+    assert "Not at hand either, and not tried (1): GunPint" in result.output
     assert not (tmp_path / ".tsbench").exists()
 
 

@@ -121,9 +121,11 @@ class IsolatedProcess:
         if self._process is None or self._process.poll() is not None:
             self.end()
             self._answers = queue.Queue()
-            # -P: modules of the current folder must not take the place of installed ones.
+            # -P: modules of the current folder must not take the place of installed ones; all are found as here.
             command = [sys.executable, "-P", "-m", "tsbench.bench.isolated"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            places = os.pathsep.join(place for place in sys.path if place)
+            environment = {**os.environ, "PYTHONPATH": places}
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
             threading.Thread(target=_listen, args=(self._process, self._answers), daemon=True).start()
             answer = self._answers.get()  # it says that it is there
             if answer is None:
