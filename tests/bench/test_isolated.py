@@ -107,7 +107,8 @@ def test_it_ends_itself_when_its_caller_is_gone():
         "sys.stdin.readline()\n"
         "os._exit(1)\n"
     )
-    caller = psutil.Popen([sys.executable, "-c", script], stdin=-1, stdout=-1, text=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    caller = psutil.Popen([sys.executable, "-c", script], stdin=-1, stdout=-1, text=True, env=environment)
     helper = psutil.Process(int(caller.stdout.readline()))
     caller.stdin.write("\n")
     caller.stdin.flush()
