@@ -37,7 +37,7 @@ from tsbench.tracking import names
 TRIALS = 24
 FOLDS = 3
 SEEDS = 5
-EPOCHS = {"GunPoint": 90, "OSULeaf": 15}  # so that a trial takes a few seconds on both
+EPOCHS = {"GunPoint": 60, "OSULeaf": 10}  # so that a trial takes a second or two on both
 KERNELS = [[3, 5, 7], [5, 11, 23], [9, 19, 39]]
 RECIPE = """\
 name: search
