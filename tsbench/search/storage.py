@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -109,8 +110,11 @@ def together(storage: BaseStorage) -> AbstractContextManager[None]:
     return backend.together() if isinstance(backend, _Journal) else nullcontext()
 
 
+@lru_cache(maxsize=8)
 def open_database(uri: str) -> BaseStorage:
-    """The storage in a PostgreSQL database; a password that the address lacks is taken from PGPASSWORD.
+    """The storage in a PostgreSQL database; one in a process, as each holds connections.
+
+    A password that the address lacks is taken from PGPASSWORD.
 
     Raises:
         SearchError: it cannot be reached, or a driver is missing.
