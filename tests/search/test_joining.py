@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import socket
 import stat
 import time
 from collections.abc import Iterator
@@ -108,6 +109,16 @@ def test_nobody_joins_without_the_key(pool: WorkerPool) -> None:
     wait_for(pool, "joined")
     pool.__exit__()
     process.join(20)
+
+
+def test_who_calls_and_says_nothing_keeps_nobody_out(pool: WorkerPool) -> None:
+    assert pool.door is not None
+    invitation = pool.door.invitation
+    with socket.create_connection((invitation.host, invitation.port)):
+        process = worker(invitation)
+        wait_for(pool, "joined")
+        pool.__exit__()
+        process.join(20)
 
 
 def test_another_version_is_refused_with_both_named(pool: WorkerPool) -> None:

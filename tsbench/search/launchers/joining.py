@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError, Pipe
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,12 @@ class Door:
     def __init__(self, preload: Sequence[str], host: str = LOCAL) -> None:
         self._preload = tuple(preload)
         key = secrets.token_hex(32)
-        self._listener = Listener((LOCAL if host == LOCAL else "", 0), backlog=128, authkey=bytes.fromhex(key))
+        self._key = bytes.fromhex(key)
+        self._listener = Listener((LOCAL if host == LOCAL else "", 0), backlog=128)
         self.invitation = Invitation(host, self._listener.address[1], key)
         self.bell, self._rope = Pipe(duplex=False)
         self._arrivals: deque[Arrival] = deque()
+        self._one_at_a_time = threading.Lock()
         self._open = True
         threading.Thread(target=self._receive, name="tsbench-door", daemon=True).start()
 
@@ -100,20 +102,28 @@ class Door:
 
     def _receive(self) -> None:
         while self._open:
-            with suppress(OSError, EOFError, AuthenticationError):  # somebody without the key, or who went away
-                self._greet(self._listener.accept())
+            with suppress(OSError):  # who went away at once
+                # A thread each, as somebody who calls and says nothing must not keep the others out.
+                caller = self._listener.accept()
+                threading.Thread(target=self._greet, args=(caller,), name="tsbench-greeting", daemon=True).start()
         self._listener.close()
 
     def _greet(self, connection: Connection) -> None:
-        _keep_alive(connection)
-        hello = connection.recv()
+        with suppress(OSError, EOFError, AuthenticationError):  # somebody without the key, or who went away
+            _keep_alive(connection)
+            deliver_challenge(connection, self._key)
+            answer_challenge(connection, self._key)
+            self._let_in(connection, connection.recv())
+
+    def _let_in(self, connection: Connection, hello: dict[str, str]) -> None:
         if hello["version"] != __version__:
             connection.send(("refused", f"the search runs tsbench {__version__}, this worker {hello['version']}"))
             connection.close()
             return
         connection.send(("welcome", self._preload))
-        self._arrivals.append(Arrival(connection, hello["device"], hello["host"]))
-        self._rope.send_bytes(b"!")
+        with self._one_at_a_time:
+            self._arrivals.append(Arrival(connection, hello["device"], hello["host"]))
+            self._rope.send_bytes(b"!")
 
 
 def own_address(towards: str) -> str:
