@@ -7,14 +7,24 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from tsbench.errors import TsbenchError
+
 __all__ = ["patience", "patiently"]
 
 R = TypeVar("R")
 
 
 def patience() -> float:
-    """Seconds that such a thing is waited for: what TSBENCH_PATIENCE says, else 90."""
-    return float(os.environ.get("TSBENCH_PATIENCE", "90"))
+    """Seconds that such a thing is waited for: what TSBENCH_PATIENCE says, else 90.
+
+    Raises:
+        TsbenchError: it says something that is no number of seconds.
+    """
+    text = os.environ.get("TSBENCH_PATIENCE", "90")
+    try:
+        return float(text)
+    except ValueError:
+        raise TsbenchError(f"TSBENCH_PATIENCE is {text!r}; expected a number of seconds, such as 90") from None
 
 
 def patiently(call: Callable[[], R], passes: Callable[[Exception], bool]) -> R:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
+
+from tsbench.quiet import quiet
 
 __all__ = ["export_graph"]
 
@@ -44,7 +42,7 @@ def export_graph(module: nn.Module, x: Tensor, lengths: Tensor | None, output: s
     with (
         register_lstm_while_loop_decomposition(),
         register_gru_while_loop_decomposition(),
-        _quiet(),
+        quiet("torch.onnx"),  # such as that torchvision is not installed
     ):
         program = torch.onnx.export(
             module,
@@ -57,16 +55,3 @@ def export_graph(module: nn.Module, x: Tensor, lengths: Tensor | None, output: s
         )
     assert program is not None
     return program.model_proto
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's advice, such as that torchvision is not installed."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        logger.setLevel(before)

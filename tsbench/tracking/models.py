@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tsbench.errors import ModelError
 from tsbench.patience import patiently
-from tsbench.tracking.store import Store, _current_uri, _passes, _quiet, redacted
+from tsbench.quiet import quiet
+from tsbench.tracking.store import Store, _current_uri, _passes, redacted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +69,7 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
     signature._is_signature_from_type_hint = True  # kept in MLmodel: MLflow hands on what it was given
 
     def log() -> str:
-        with _quiet(), _current_uri(store.uri), mlflow.start_run(run_id=run):
+        with quiet("mlflow"), _current_uri(store.uri), mlflow.start_run(run_id=run):
             info = mlflow.pyfunc.log_model(
                 name="model",
                 loader_module=model.loader_module,
@@ -106,7 +107,7 @@ def register_model(
     """
     from mlflow.exceptions import MlflowException
 
-    with store.explained(), _quiet(), _current_uri(store.uri):
+    with store.explained(), quiet("mlflow"), _current_uri(store.uri):
         try:
             store.client.create_registered_model(name, description=f"Networks that tsbench tuned for {name}")
         except MlflowException as error:
@@ -149,7 +150,7 @@ def fetch_model(store: Store, uri: str, target: Path) -> Path:
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model
 
-    with store.explained(), _quiet(), _current_uri(store.uri):
+    with store.explained(), quiet("mlflow"), _current_uri(store.uri):
         try:
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(target)))
             flavor = Model.load(folder).flavors.get("python_function", {})

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tsbench.errors import TrackingError
 from tsbench.patience import patiently
+from tsbench.quiet import quiet
 from tsbench.tracking import names
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ class Store:
         from mlflow.entities import DatasetInput, InputTag
 
         entries = []
-        with self.explained(), _quiet():
+        with self.explained(), quiet("mlflow"):
             for one in inputs:
                 digest, tag = one.digest[:DIGEST_LENGTH], InputTag("mlflow.data.context", one.context)
                 dataset = from_numpy(one.values, one.source or "unknown", one.labels, one.name, digest)
@@ -270,7 +271,7 @@ class Store:
 
     def log_files(self, run: str, folder: Path) -> None:
         """Copies everything in a folder to a run's artifacts, over what is there of the same name."""
-        with self.explained(), _quiet():
+        with self.explained(), quiet("mlflow"):
             self.client.log_artifacts(run, str(folder))
 
     def read_text(self, run: str, file: str) -> str:
@@ -279,12 +280,12 @@ class Store:
         Raises:
             TrackingError: there is none of this name.
         """
-        with self.explained(), _quiet(), tempfile.TemporaryDirectory() as folder:
+        with self.explained(), quiet("mlflow"), tempfile.TemporaryDirectory() as folder:
             return Path(self.client.download_artifacts(run, file, folder)).read_text(encoding="utf-8")
 
     def files(self, run: str) -> list[str]:
         """Names of a run's artifacts, without those in folders."""
-        with self.explained(), _quiet():
+        with self.explained(), quiet("mlflow"):
             return [one.path for one in self.client.list_artifacts(run) if not one.is_dir]
 
     def end(self, run: str, status: str = "FINISHED") -> None:
@@ -324,13 +325,18 @@ class Store:
         """
         import mlflow
 
-        with self.explained(), _quiet(), _current_uri(self.uri):
+        with self.explained(), quiet("mlflow"), _current_uri(self.uri):
             return str(mlflow.artifacts.load_text(f"runs:/{run}/{file}"))
 
     def history(self, run: str, metric: str) -> list[tuple[int, float]]:
         """A metric's values by step."""
         with self.explained():
             return [(point.step, point.value) for point in self.client.get_metric_history(run, metric)]
+
+    def fail(self, run: str, reason: str) -> None:
+        """Ends a run as failed, whatever it said of itself before."""
+        self.log(run, tags={names.STATE: "failed", names.REASON: reason})
+        self.end(run, "FAILED")
 
     def resume(self, run: str) -> bool:
         """Marks an ended run as running again; False where there is no such run."""
@@ -495,6 +501,8 @@ class _PatientClient:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)
+        if not callable(method):
+            return method
 
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -533,21 +541,6 @@ def _current_uri(uri: str) -> Iterator[None]:
             os.environ["MLFLOW_TRACKING_URI"] = variable
         else:
             os.environ.pop("MLFLOW_TRACKING_URI", None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without MLflow's warnings and advice."""
-    import warnings
-
-    logger = logging.getLogger("mlflow")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        logger.setLevel(before)
 
 
 def _age(name: str, curve: Curve, step: int) -> int:
