@@ -94,7 +94,7 @@ def test_the_model_and_the_baselines_carry_every_metric(finished: Plan) -> None:
 def test_the_parent_run_shows_all_that_a_person_browses_for(finished: Plan) -> None:
     (parent,) = runs_by_role(finished, "search")
     files = finished.store.files(parent.run_id)
-    assert set(files) == set(FILES)
+    assert set(files) == set(FILES) - {"pareto_front.csv"}  # which a search by one metric has none of
     text = parent.tags[names.DESCRIPTION]
     assert "4 trials completed, 0 pruned, 0 failed" in text
     assert "| network | " in text

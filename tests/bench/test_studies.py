@@ -1,3 +1,4 @@
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,10 @@ def test_several_metrics_lead_to_a_front_that_is_recorded(recipe_file: Write) ->
         recipe_file(
             ("channels: 4, blocks: 1", "blocks: 1"),
             ("model.dropout: {float: [0.0, 0.5]}", "model.convolution.channels: {choice: [4, 8, 16]}"),
+            (
+                "training.learning_rate: {float: [1e-3, 1e-1], log: true}",
+                "model.convolution.kernels: {choice: [[3, 5, 7], [3, 5]]}",
+            ),
         ),
         "search.trade_off=[parameters]",
         "search.sampler=nsga2",
@@ -90,8 +95,13 @@ def test_several_metrics_lead_to_a_front_that_is_recorded(recipe_file: Write) ->
     assert best is not None
     assert best.value == max(one.values[0] for one in trials)
     (parent,) = runs_by_role(plan, "search")
-    files = [one.path for one in plan.store.client.list_artifacts(parent.run_id)]
-    assert "pareto_front.csv" in files
+    table = Path(plan.store.client.download_artifacts(parent.run_id, "pareto_front.csv"))
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    assert {int(row["trial"]) for row in rows} == front
+    assert {row["model.convolution.kernels"] for row in rows} <= {"[3, 5, 7]", "[3, 5]"}
+    for row in rows:
+        assert [float(row["cv_accuracy"]), float(row["parameters"])] == trials[int(row["trial"])].values
 
 
 @pytest.mark.parametrize(

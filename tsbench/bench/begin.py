@@ -63,8 +63,7 @@ def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> Study:
             for number in study.running():  # left behind by a supervisor that was killed
                 reason = "the search was killed"
                 if run := study.fail_lost(number, reason):
-                    plan.store.log(run, tags={names.STATE: "failed", names.REASON: reason})
-                    plan.store.end(run, "FAILED")
+                    plan.store.fail(run, reason)
             return study
     Study.set_aside(unit.folder)
     spec = _with_budget(_new_spec(plan, unit, dataset), plan)

@@ -108,9 +108,14 @@ class Plan:
         return {**kept, "search": search, "resample": unit.resample, "files": files}
 
 
+def studies_folder(store: Store) -> Path:
+    """Where the studies of all recipes lie: beside a SQLite store, else in the current folder."""
+    return (store.database.parent if store.database else Path.cwd()) / ".tsbench"
+
+
 def home_of(store: Store, name: str) -> Path:
-    """The folder of a recipe's studies: beside a SQLite store, else in the current folder."""
-    return (store.database.parent if store.database else Path.cwd()) / ".tsbench" / name
+    """The folder of a recipe's studies."""
+    return studies_folder(store) / name
 
 
 def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: None) -> Plan:
@@ -143,11 +148,6 @@ def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: No
         _trials(loaded),
         store,
     )
-
-
-def studies_folder(store: Store) -> Path:
-    """Where the studies lie: beside a SQLite store, else in the current folder."""
-    return (store.database.parent if store.database else Path.cwd()) / ".tsbench"
 
 
 def check_reach(recipe: Recipe) -> None:

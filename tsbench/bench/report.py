@@ -11,8 +11,9 @@ from pathlib import Path
 from tsbench.bench.begin import to_yaml
 from tsbench.bench.records import Records
 from tsbench.evaluation import figures
+from tsbench.recipe.space import label, leaves
 from tsbench.search.figures import draw_study
-from tsbench.search.study import Study
+from tsbench.search.study import BestTrial, Study
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
 
@@ -31,6 +32,7 @@ FILES = {
     "leaderboard.csv": "every classifier with its figures",
     "best_configuration.yaml": "the settings of the best trial, as a recipe has them",
     "recipe.yaml": "the recipe, with every value that was used",
+    "pareto_front.csv": "the trials that no other one surpasses in all metrics, with their settings",
     "accuracy.png": "test accuracy of the network and the baselines",
     "optimisation_history.png": "score by trial",
     "hyperparameter_importances.png": "which settings the score depended on",
@@ -58,6 +60,10 @@ def write_report(records: Records, folder: Path) -> None:
         target = Path(scratch)
         (target / "leaderboard.csv").write_text(_csv(_leaderboard(classifiers, metric)), encoding="utf-8")
         draw_study(study, target)
+        if front := study.pareto_front():
+            (target / "pareto_front.csv").write_text(_csv(_front(study, front)), encoding="utf-8")
+            for one in front:
+                store.log(study.run_of(one.number), tags={names.PARETO: "true"})
         best = study.best()
         if best is not None:
             settings = best.hyperparameters.model_dump(mode="json")
@@ -92,6 +98,21 @@ def _leaderboard(classifiers: Sequence[RunRecord], metric: str) -> list[list[str
     for run in classifiers:
         values = [run.metrics.get(name.format(metric=metric)) for name in COLUMNS.values()]
         rows.append([run.tags[names.CLASSIFIER], *("" if value is None else f"{value:.4f}" for value in values)])
+    return rows
+
+
+def _front(study: Study, front: Sequence[BestTrial]) -> list[list[str]]:
+    metrics = [names.cv(metric) for metric in study.spec.metrics]
+    rows = [["trial", *metrics, *study.spec.space]]
+    for one in front:
+        settings = dict(leaves(one.hyperparameters))
+        rows.append(
+            [
+                str(one.number),
+                *(str(one.scores[metric]) for metric in metrics),
+                *(str(label(settings[name])) for name in study.spec.space),
+            ]
+        )
     return rows
 
 

@@ -123,10 +123,11 @@ def _usage(members: Sequence[FittedMember]) -> dict[str, Curve]:
     return dict(curves)
 
 
-def write_report(context: WorkerContext, records: Records, folder: Path) -> None:
+def write_report(context: WorkerContext, records: Records, study: SharedFolder) -> None:
     """The parent run's tables and pictures, when all that they tell of is recorded."""
     context.report(TaskProgress("report"))
-    report.write_report(records, folder)
+    _guard(context, records.uri, records.parent)
+    report.write_report(records, study.path)
 
 
 def run_baseline(

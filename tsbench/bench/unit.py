@@ -17,10 +17,9 @@ from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
 from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored
 from tsbench.recipe.schema import BaselineConfig
-from tsbench.recipe.space import label, leaves
 from tsbench.search.launchers.protocol import Message, Task
 from tsbench.search.outcome import TrialOutcome
-from tsbench.search.study import RUN, BestTrial, derive_seed, folds_of, study_seed
+from tsbench.search.study import BestTrial, derive_seed, folds_of, study_seed
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
 
@@ -117,7 +116,7 @@ class UnitRun:
             return self._baseline_task(self.baselines.popleft())
         if self.scored and not (self.searching or self.pending or self.reported):
             self.reported = True
-            return self._task("write_report", "report", (self.records, self.unit.folder))
+            return self._task("write_report", "report", (self.records, self.study.files))
         return None
 
     def _next_trial(self) -> Task | None:
@@ -283,11 +282,7 @@ class UnitRun:
     def _lose(self, number: int, reason: str) -> None:
         """Fails a trial that its worker left running, in Optuna and in MLflow."""
         if run := self.study.fail_lost(number, reason):
-            self._end_lost(run, reason)
-
-    def _end_lost(self, run: str, reason: str) -> None:
-        self.plan.store.log(run, tags={names.STATE: "failed", names.REASON: reason})
-        self.plan.store.end(run, "FAILED")
+            self.plan.store.fail(run, reason)
 
     def _update(self) -> None:
         counts, best = self.study.counts(), self.study.best()
@@ -324,7 +319,7 @@ class UnitRun:
             if run.run_id != self.spec.parent_run:
                 store.end(run.run_id, "KILLED")
         best = self.study.best()
-        self._record_front()
+        self.front = self.study.pareto_front()
         metrics: dict[str, float] = {"trials": self.state.ended, "pruned_trials": self.state.pruned}
         if best is not None:
             metrics |= best.scores
@@ -332,29 +327,12 @@ class UnitRun:
         store.log(self.spec.parent_run, metrics, tags=tags)
         store.end(self.spec.parent_run, "FAILED" if self.failures else status)
 
-    def _record_front(self) -> None:
-        """Marks the trials of the Pareto front, and leaves the front as a table."""
-        self.front = self.study.pareto_front()
-        if not self.front:
-            return
-        trials = self.study.trials()
-        for one in self.front:
-            self.plan.store.log(trials[one.number].user_attrs[RUN], tags={names.PARETO: "true"})
-        searched = list(self.spec.space)
-        columns = [names.cv(metric) for metric in self.spec.metrics]
-        lines = [",".join(["trial", *columns, *searched])]
-        for one in self.front:
-            values = dict(leaves(one.hyperparameters))
-            cells = [one.number, *(one.scores[name] for name in columns), *(label(values[name]) for name in searched)]
-            lines.append(",".join(f'"{cell}"' if "," in str(cell) else str(cell) for cell in cells))
-        self.plan.store.log_text(self.spec.parent_run, "\n".join(lines) + "\n", "pareto_front.csv")
-
     def interrupt(self) -> None:
         """Leaves nothing running: what was under way is told failed, its runs are ended."""
         reason = "the search was interrupted"
         runs = [self.study.fail_lost(number, reason) for number in self.study.running()]
         for run in filter(None, runs):
-            self._end_lost(run, reason)
+            self.plan.store.fail(run, reason)
         self.close("KILLED")
 
 

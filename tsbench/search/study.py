@@ -345,6 +345,10 @@ class Study:
             return []
         return [_as_best(trial) for trial in self.optuna.best_trials]
 
+    def run_of(self, number: int) -> str:
+        """The MLflow run of a trial that was begun."""
+        return str(self.trials()[number].user_attrs[RUN])
+
     def best(self) -> BestTrial | None:
         """The best complete trial: by the metric, then by lower CV log loss, then the earlier; None without any."""
         complete = [trial for trial in self.trials() if trial.state is TrialState.COMPLETE]

@@ -100,8 +100,7 @@ class _TrialRun:
             self._tell(validation, outcome)
         except optuna.exceptions.UpdateFinishedTrialError:
             # Given up in this very moment; the record follows what was told.
-            self.store.log(run, tags={names.STATE: "failed", names.REASON: "the search took its worker for dead"})
-            self.store.end(run, "FAILED")
+            self.store.fail(run, "the search took its worker for dead")
             return None
         return outcome
 
