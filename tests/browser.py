@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from tests.processes import TSBENCH, free_port, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -36,31 +30,9 @@ localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
 @contextmanager
 def served_ui(folder: Path, name: str) -> Iterator[str]:
     """`tsbench ui NAME` in a folder, on a free port; gives the address that it prints."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("tsbench")), "ui", name, "--port", str(port)]
-    log_file = Path(tempfile.mkdtemp()) / "ui.log"
-    with log_file.open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                    break
-            except OSError:
-                assert process.poll() is None, log_file.read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.3)
-        first = log_file.read_text().splitlines()[0]
-        yield first.rpartition(" ")[2]
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+    port = free_port()
+    with served([TSBENCH, "ui", name, "--port", str(port)], f"http://127.0.0.1:{port}/health", folder) as server:
+        yield server.log.read_text().splitlines()[0].rpartition(" ")[2]
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,17 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+from tests.processes import answers, free_port
 
 
 @contextmanager
@@ -73,11 +65,9 @@ class MlflowServer:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True)
         deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
-            try:
-                with urlopen(f"{self.uri}/health", timeout=5):
-                    return
-            except (URLError, OSError):
-                time.sleep(0.2)
+            if answers(f"{self.uri}/health"):
+                return
+            time.sleep(0.2)
         raise AssertionError((self.folder / "server.log").read_text())
 
     def stop(self) -> None:

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from tests.processes import TSBENCH, finish, start, wait_for, workers_of
 from tests.servers import mlflow_server
 from tsbench.search.outcome import COMPLETE, FAILED, PRUNED
 from tsbench.search.study import Study
@@ -24,36 +24,11 @@ from tsbench.search.worker import run_trial
 from tsbench.tracking.store import RunRecord, Store
 
 Write = Callable[..., Path]
-TSBENCH = [sys.executable, "-c", "from tsbench.cli import app; app()"]
 
 
-def start(recipe: Path, *overrides: str, patience: float = 90) -> subprocess.Popen[str]:
-    """A search in a process group of its own, which hears Ctrl-C even where the tests run in a shell's background."""
-    return subprocess.Popen(
-        [*TSBENCH, "search", recipe.name, *(part for one in overrides for part in ("--set", one))],
-        cwd=recipe.parent,
-        env={**os.environ, "TSBENCH_PATIENCE": str(patience)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-def finish(process: subprocess.Popen[str], seconds: float = 240) -> tuple[int, str, str]:
-    output, errors = process.communicate(timeout=seconds)
-    return process.returncode, output, errors
-
-
-def wait_for(
-    condition: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 120
-) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process is None or process.poll() is None, finish(process)
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
+def search(recipe: Path, *overrides: str, patience: float = 90) -> subprocess.Popen[str]:
+    settings = [part for one in overrides for part in ("--set", one)]
+    return start([TSBENCH, "search", recipe.name, *settings], recipe.parent, {"TSBENCH_PATIENCE": str(patience)})
 
 
 def folder_of(recipe: Path) -> Path:
@@ -63,14 +38,6 @@ def folder_of(recipe: Path) -> Path:
 def running(recipe: Path) -> list[int]:
     folder = folder_of(recipe)
     return Study.open(folder).running() if Study.stored_meaning(folder) is not None else []
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    try:
-        children = psutil.Process(process.pid).children()
-        return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
-    except psutil.NoSuchProcess:
-        return []
 
 
 def check_that_all_is_told(recipe: Path, trials: int) -> list[RunRecord]:
@@ -97,9 +64,9 @@ def check_that_all_is_told(recipe: Path, trials: int) -> list[RunRecord]:
 @pytest.mark.slow
 def test_when_the_search_is_killed_its_workers_end_and_the_next_one_goes_on(recipe_file: Write) -> None:
     recipe = recipe_file(("epochs: 4", "epochs: 60"))
-    process = start(recipe, "execution.workers=2")
-    wait_for(lambda: running(recipe) and len(workers_of(process)) == 2, process)
-    workers = workers_of(process)
+    process = search(recipe, "execution.workers=2")
+    wait_for(lambda: running(recipe) and len(workers_of(process.pid)) == 2, process)
+    workers = workers_of(process.pid)
     process.kill()
     process.communicate()
     _, alive = psutil.wait_procs(workers, timeout=30)
@@ -108,7 +75,7 @@ def test_when_the_search_is_killed_its_workers_end_and_the_next_one_goes_on(reci
     assert running(recipe) == []
     store = Store(f"sqlite:///{recipe.parent}/mlflow.db")
     assert not [run for run in store.runs("tiny") if run.status == "RUNNING"]
-    code, _, errors = finish(start(recipe, "execution.workers=2"))
+    code, _, errors = finish(search(recipe, "execution.workers=2"))
     assert code == 0, errors
     check_that_all_is_told(recipe, 4)
 
@@ -116,9 +83,9 @@ def test_when_the_search_is_killed_its_workers_end_and_the_next_one_goes_on(reci
 @pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_running(recipe_file: Write) -> None:
     recipe = recipe_file(("epochs: 4", "epochs: 3000"))
-    process = start(recipe)
+    process = search(recipe)
     wait_for(lambda: running(recipe), process)
-    (worker,) = workers_of(process)
+    (worker,) = workers_of(process.pid)
     worker.suspend()  # a worker that does not react, so that only a second Ctrl-C can end the search soon
     os.kill(process.pid, signal.SIGINT)
     time.sleep(1.0)
@@ -140,12 +107,12 @@ def test_random_kills_of_workers_and_of_the_search_lose_no_trial(recipe_file: Wr
     kills, chance = 0, random.Random(0)
     deadline = time.monotonic() + 200
     while True:
-        process = start(recipe, "execution.workers=2")
+        process = search(recipe, "execution.workers=2")
         killed = False
         while process.poll() is None:
-            if kills < 8 and len(workers_of(process)) == 2 and running(recipe):
+            if kills < 8 and len(workers_of(process.pid)) == 2 and running(recipe):
                 time.sleep(chance.uniform(0.0, 1.0))
-                victim = process if chance.random() < 0.3 else chance.choice(workers_of(process) or [process])
+                victim = process if chance.random() < 0.3 else chance.choice(workers_of(process.pid) or [process])
                 victim.kill()
                 kills += 1
                 killed = killed or victim is process
@@ -187,7 +154,7 @@ def test_a_full_disk_is_waited_for_and_loses_nothing(recipe_file: Write, tmp_pat
     try:
         recipe = disk / "tiny.yaml"
         recipe.write_text(original.read_text().replace(str(tmp_path / "mlflow.db"), str(disk / "mlflow.db")))
-        process = start(recipe, patience=60 if comes_back else 4)
+        process = search(recipe, patience=60 if comes_back else 4)
         wait_for(lambda: running(recipe), process)
         filler = disk / "filler"
         fill(filler)
@@ -200,7 +167,7 @@ def test_a_full_disk_is_waited_for_and_loses_nothing(recipe_file: Write, tmp_pat
             assert "Traceback" not in errors
             assert "no space is left on the disk" in errors or "database or disk is full" in errors
             filler.unlink()
-            code, _, errors = finish(start(recipe))
+            code, _, errors = finish(search(recipe))
         assert code == 0, errors
         check_that_all_is_told(recipe, 4)
     finally:
@@ -215,7 +182,7 @@ def test_an_mlflow_server_that_is_away_is_waited_for_and_loses_nothing(
     recipe = recipe_file(("epochs: 4", "epochs: 60"))
     with mlflow_server(tmp_path / "server") as server:
         where = f"tracking.uri={server.uri}"
-        process = start(recipe, where, patience=90 if comes_back else 5)
+        process = search(recipe, where, patience=90 if comes_back else 5)
         wait_for(lambda: running(recipe), process)
         server.stop()
         if comes_back:
@@ -228,7 +195,7 @@ def test_an_mlflow_server_that_is_away_is_waited_for_and_loses_nothing(
             assert f"the MLflow store {server.uri} failed" in errors
             assert running(recipe) == []
             server.start()
-            code, _, errors = finish(start(recipe, where))
+            code, _, errors = finish(search(recipe, where))
         assert code == 0, errors
         runs = list(Store(server.uri).runs("tiny"))
         assert not [run for run in runs if run.status == "RUNNING"]
@@ -243,7 +210,7 @@ def test_an_mlflow_server_that_is_away_is_waited_for_and_loses_nothing(
 def test_eight_workers_at_once_begin_on_a_fresh_store(recipe_file: Write, tmp_path: Path) -> None:
     recipe = recipe_file(("trials: 4", "trials: 16"), ("epochs: 4", "epochs: 1"))
     (tmp_path / "mlflow.db").unlink()
-    code, _, errors = finish(start(recipe, "execution.workers=8"))
+    code, _, errors = finish(search(recipe, "execution.workers=8"))
     assert code == 0, errors
     check_that_all_is_told(recipe, 16)
 

@@ -13,6 +13,7 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
+from tests.processes import workers_of
 from tsbench.bench.begin import check_meanings
 from tsbench.bench.plan import Plan, describe_plan, make_plan
 from tsbench.bench.progress import PlainDisplay
@@ -344,17 +345,14 @@ def kill_first(plan: Plan, find: Callable[[], int | None]) -> Thread:
 
 
 def test_a_killed_worker_loses_its_trial_which_is_run_again(recipe_file: Write) -> None:
-    import psutil
-
     plan = plan_of(recipe_file(("epochs: 4", "epochs: 30")))
     folder = plan.units[0].folder
-    before = {one.pid for one in psutil.Process().children()}  # of earlier tests, which may be about to end
+    before = workers_of(os.getpid())  # of earlier tests, which may be about to end
 
     def worker_at_a_trial() -> int | None:
         if Study.stored_meaning(folder) is None or not Study.open(folder).running():
             return None
-        children = [one for one in psutil.Process().children() if one.pid not in before]
-        return next((one.pid for one in children if "spawn_main" in " ".join(one.cmdline())), None)
+        return next((one.pid for one in workers_of(os.getpid()) if one not in before), None)
 
     thread = kill_first(plan, worker_at_a_trial)
     failures, output = carry_out(plan)

@@ -12,8 +12,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.bench.test_faults import check_that_all_is_told, folder_of, running, start, workers_of
+from tests.bench.test_faults import check_that_all_is_told, folder_of, running, search
 from tests.conftest import RECIPE
+from tests.processes import workers_of
 from tsbench.search.study import Study
 
 SHARE_OF_SEARCH = 0.2  # of the kills; the others are of workers
@@ -26,10 +27,10 @@ def main(kills: int, trials: int) -> int:
         recipe = Path(folder) / "tiny.yaml"
         recipe.write_text(RECIPE.replace("trials: 4", f"trials: {trials}").replace("epochs: 4", "epochs: 10"))
         while True:
-            process, killed = start(recipe, "execution.workers=2"), False
+            process, killed = search(recipe, "execution.workers=2"), False
             begun += 1
             while process.poll() is None:
-                if done < kills and running(recipe) and (workers := workers_of(process)):
+                if done < kills and running(recipe) and (workers := workers_of(process.pid)):
                     time.sleep(chance.uniform(0.0, 2.0))
                     killed = chance.random() < SHARE_OF_SEARCH
                     (process if killed else chance.choice(workers)).kill()

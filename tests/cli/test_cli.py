@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import run, tsbench
 from tests.conftest import RECIPE
+from tests.processes import TSBENCH, finish, free_port, served, start, wait_for
 from tsbench.cli.app import VERBS
 from tsbench.recipe.space import DEFAULT_SPACE
 
@@ -138,35 +138,17 @@ def test_a_failed_unit_ends_with_exit_code_1(recipe_file: Write) -> None:
     assert "dummy" in result.output
 
 
-def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
-    """A command in a process group of its own that hears Ctrl-C even where the tests run in a shell's background."""
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
 @pytest.mark.slow
 def test_ctrl_c_ends_the_search_with_130_and_it_can_be_continued(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(RECIPE.replace("epochs: 4", "epochs: 300").replace("trials: 4", "trials: 1"))
-    command = [str(Path(sys.executable).with_name("tsbench")), "search", "tiny.yaml"]
-    process = start(command, tmp_path)
+    process = start([TSBENCH, "search", "tiny.yaml"], tmp_path)
     from tsbench.search.study import Study
 
     folder = tmp_path / ".tsbench" / "tiny" / "ItalyPowerDemand"
-    deadline = time.monotonic() + 90
-    while Study.stored_meaning(folder) is None or not Study.open(folder).running():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: Study.stored_meaning(folder) is not None and Study.open(folder).running(), process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    code, _, errors = finish(process, 60)
+    assert code == 130
     assert "Interrupted. The same command continues where it stopped." in errors
     assert "Traceback" not in errors
     study = Study.open(folder)
@@ -235,42 +217,19 @@ def test_datasets_lists_what_is_at_hand(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_ui_serves_mlflow_on_this_machine_only(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    import socket
-
     folder, _ = searched
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("tsbench")), "ui", "tiny.yaml", "--port", str(port)]
-    process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-    try:
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-                    assert answer.status == 200
-                    break
-            except OSError:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.3)
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with served([TSBENCH, "ui", "tiny.yaml", "--port", str(port)], f"{address}/health", folder) as server:
         body = json.dumps({"max_results": 10}).encode()
-        url = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search"
+        url = f"{address}/api/2.0/mlflow/experiments/search"
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert "tiny" in [one["name"] for one in json.load(answer)["experiments"]]
         taken = tsbench("ui", "tiny.yaml", "--port", str(port), cwd=folder)
         assert taken.returncode == 1
         assert f"port {port} on 127.0.0.1 cannot be used" in taken.stderr
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0
+    assert server.process.returncode == 0
 
 
 def imported_by(*arguments: str) -> set[str]:

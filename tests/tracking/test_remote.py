@@ -2,13 +2,6 @@
 
 import base64
 import http.client
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,16 +11,11 @@ import pytest
 
 from tests.cli.conftest import run, tsbench
 from tests.conftest import RECIPE
+from tests.servers import mlflow_server
 from tsbench.errors import TrackingError
 from tsbench.tracking.store import Store, redacted, resolve_uri
 
 USER, PASSWORD = "someone", "sesame-opens-4711"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Gate(BaseHTTPRequestHandler):
@@ -67,33 +55,13 @@ class Gate(BaseHTTPRequestHandler):
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The address of the gate, and the folder that MLflow keeps everything in."""
     folder = tmp_path_factory.mktemp("server")
-    behind = free_port()
-    store = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "files")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *store, "--host", "127.0.0.1", "--port", str(behind)],
-        cwd=folder,
-        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    gate = ThreadingHTTPServer(("127.0.0.1", 0), type("ThisGate", (Gate,), {"behind": behind}))
-    Thread(target=gate.serve_forever, daemon=True).start()
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{behind}/health", timeout=5):
-                    break
-            except OSError:
-                assert process.poll() is None, "mlflow server ended"
-                assert time.monotonic() < deadline
-                time.sleep(0.3)
-        yield f"http://127.0.0.1:{gate.server_address[1]}", folder
-    finally:
-        gate.shutdown()
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+    with mlflow_server(folder) as mlflow:
+        gate = ThreadingHTTPServer(("127.0.0.1", 0), type("ThisGate", (Gate,), {"behind": mlflow.port}))
+        Thread(target=gate.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{gate.server_address[1]}", folder
+        finally:
+            gate.shutdown()
 
 
 @pytest.mark.slow

@@ -2,11 +2,7 @@
 
 import json
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.processes import free_port, served
 from tests.tracking.conftest import Fitted
 from tests.tracking.test_models import logged, long_frame, nested
 from tsbench.bench.predict import predict_file
@@ -32,39 +29,19 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def served(model_uri: str, store_uri: str) -> Iterator[str]:
+def served_model(model_uri: str, store_uri: str) -> Iterator[str]:
     """`mlflow models serve` on a free port; gives the address of its predictions."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model_uri, "--env-manager", "local"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     environment = {
-        **os.environ,
         "MLFLOW_TRACKING_URI": store_uri,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # it calls uvicorn
         "OMP_NUM_THREADS": "1",
     }
-    process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
-                    break
-            except OSError:
-                assert process.poll() is None, "mlflow models serve ended"
-                assert time.monotonic() < deadline
-                time.sleep(0.3)
-        yield f"http://127.0.0.1:{port}/invocations"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+    address = f"http://127.0.0.1:{port}"
+    with served(command, f"{address}/ping", Path.cwd(), environment):
+        yield f"{address}/invocations"
 
 
 def post(address: str, body: Any, kind: str = "application/json") -> tuple[int, Any]:
@@ -99,7 +76,7 @@ def test_the_same_labels_everywhere(name: str, store_uri: str, tmp_path: Path, r
     probabilities = onnx_probabilities(tmp_path / "model.onnx", cases)
     assert [str(one) for one in loaded.classes[probabilities.argmax(axis=1)]] == labels
 
-    with served(uri, store_uri) as address:
+    with served_model(uri, store_uri) as address:
         status, answer = post(address, {"inputs": nested(cases)})
         assert status == 200
         found = pd.DataFrame(answer["predictions"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tsbench.errors import TsbenchError
@@ -17,18 +19,42 @@ from tsbench.search.launchers.protocol import carry_out_tasks
 __all__ = ["find_devices", "one_thread", "start_process"]
 
 
-def start_process(name: str, device: str, preload: Sequence[str]) -> tuple[SpawnProcess, Connection]:
-    """Starts a worker process and returns it with the connection to it."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_live, args=(theirs, device, tuple(preload)), name=name, daemon=True)
+def start_process(name: str, device: str, preload: Sequence[str]) -> tuple[BaseProcess, Connection]:
+    """Starts a worker process and returns it with the connection to it.
+
+    On Linux it is forked from a server process that has imported torch and the modules of the first call's `preload`
+    once: so a worker is there in a moment, and all share the memory of what was imported. The server starts no thread
+    and touches no GPU, which a fork would not survive. Elsewhere each worker imports for itself, as what macOS's own
+    libraries do does not survive a fork either.
+    """
     with one_thread():
+        environment = dict(os.environ)
+        context: SpawnContext | ForkServerContext
+        if sys.platform == "linux":
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["torch", *preload])
+            with _own_modules():
+                forkserver.ensure_running()
+        else:
+            context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        arguments = (theirs, device, tuple(preload), environment)
+        process = context.Process(target=_live, args=arguments, name=name, daemon=True)
         process.start()
     theirs.close()
     return process, ours
 
 
-def _live(connection: Connection, device: str, preload: Sequence[str]) -> None:
+@contextmanager
+def _own_modules() -> Iterator[None]:
+    """A Python started herein finds modules where this one does: the current folder's do not take others' place."""
+    with _environment(PYTHONSAFEPATH="1", PYTHONPATH=os.pathsep.join(place for place in sys.path if place)):
+        yield
+
+
+def _live(connection: Connection, device: str, preload: Sequence[str], environment: Mapping[str, str]) -> None:
+    os.environ.clear()  # the server's may be of an earlier time
+    os.environ.update(environment)
     try:
         carry_out_tasks(connection, device, preload)
     finally:
@@ -80,8 +106,14 @@ def _count_gpus() -> int:
 def one_thread() -> Iterator[None]:
     """One thread for each numerical library of a process started herein: one process a core beats many threads."""
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    with _environment(**dict.fromkeys(variables, "1")):
+        yield
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(dict.fromkeys(variables, "1"))
+    os.environ.update(variables)
     try:
         yield
     finally:

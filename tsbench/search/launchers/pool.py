@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class _Worker:
 
     device: str
     host: str = ""
-    process: SpawnProcess | None = None
+    process: BaseProcess | None = None
     connection: Connection | None = None
     task: Task | None = None
     sent: set[Path] = field(default_factory=set)  # folders that it has
@@ -170,7 +170,7 @@ class WorkerPool:
             del self._workers[number]
             yield Message(number, "died", f"worker {number + 1} on {worker.host} is gone", worker.task)
 
-    def _replace(self, number: int, process: SpawnProcess) -> Message:
+    def _replace(self, number: int, process: BaseProcess) -> Message:
         worker = self._workers[number]
         process.join()
         code = process.exitcode or 0
@@ -194,7 +194,7 @@ class WorkerPool:
         worker.process, worker.connection = start_process(f"tsbench-worker-{number + 1}", worker.device, self.preload)
 
 
-def _end(process: SpawnProcess, deadline: float) -> None:
+def _end(process: BaseProcess, deadline: float) -> None:
     process.join(max(0.0, deadline - time.monotonic()))
     if process.is_alive():
         process.terminate()
