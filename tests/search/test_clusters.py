@@ -18,11 +18,12 @@ from rich.console import Console
 from tests.servers import mlflow_server, postgresql
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.progress import PlainDisplay
+from tsbench.bench.removal import plan_removal, remove
 from tsbench.bench.run import BenchmarkRun
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import RecipeError, TsbenchError
 from tsbench.recipe.loading import load_recipe
-from tsbench.search.study import Study
+from tsbench.search.study import Study, invitations_in
 
 Write = Callable[..., Path]
 
@@ -99,6 +100,14 @@ def test_local_workers_share_a_database_and_give_the_same_figures(
     assert carry_out(alone)[0] == []
     values = [[one.values for one in Study.open(plan.units[0].folder).trials()] for plan in (shared, alone)]
     assert values[0] == values[1]
+    database, _ = stores
+    assert invitations_in(database, "shared")
+    removal = plan_removal(shared.store, "shared")
+    assert removal.described() == f"1 parent run, 4 trials, 1 final network, 1 baseline, studies in {removal.folder}"
+    remove(shared.store, removal)
+    assert not invitations_in(database, "shared")
+    assert list(shared.store.runs("shared")) == []
+    assert not shared.units[0].folder.exists()
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from tsbench.bench.plan import home_of
 from tsbench.errors import SearchError
+from tsbench.search.study import Study
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
 
@@ -64,11 +65,11 @@ def plan_removal(store: Store, name: str) -> Removal:
 
 
 def remove(store: Store, removal: Removal) -> None:
-    """Removes the children, then the parents, the registered models and the studies.
+    """Removes the studies, then the runs, children before parents, and the registered models.
 
     Raises:
         SearchError: the search is under way.
-        TrackingError: the store failed.
+        TrackingError: the store failed; the same call removes what is left.
     """
     lock = FileLock(removal.folder / "lock", timeout=0) if removal.folder is not None else None
     try:
@@ -77,6 +78,9 @@ def remove(store: Store, removal: Removal) -> None:
     except Timeout:
         raise SearchError(f"a search of {removal.name!r} is under way; end it first") from None
     try:
+        if removal.folder is not None:
+            for file in removal.folder.glob("*/study.json"):
+                Study.open(file.parent).delete()
         for run in sorted(removal.runs, key=lambda one: one.tags[names.ROLE] == "search"):
             store.delete(run.run_id)
         for name in removal.models:

@@ -13,6 +13,7 @@ import logging
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -235,6 +236,17 @@ class Study:
         if folder.exists():
             stamp = time.strftime("%Y%m%d-%H%M%S")
             shutil.move(folder, folder.with_name(f"{folder.name}.{stamp}-{uuid.uuid4().hex[:4]}"))
+
+    def delete(self) -> None:
+        """Removes it for good, from a database too.
+
+        Raises:
+            SearchError: the database cannot be opened.
+        """
+        if self.spec.search.storage is not None:
+            with suppress(KeyError):  # somebody was faster
+                optuna.delete_study(study_name=self.spec.optuna_name, storage=self.storage)
+        shutil.rmtree(self.folder)
 
     @cached_property
     def storage(self) -> BaseStorage:
