@@ -39,6 +39,9 @@ PARAMS_PER_CALL = 100
 PAGE = 1000
 DIGEST_LENGTH = 36
 
+POINTS = 64
+"""Of a curve, at most: a hundred cost a trial a quarter more of the time of all its records, and look the same."""
+
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -549,8 +552,8 @@ def _age(name: str, curve: Curve, step: int) -> int:
 
 
 def _thinned(curve: Curve) -> Curve:
-    """At most 200 points of a long curve, the last among them: more cost time and show nothing."""
-    keep = -(-len(curve) // 200)
+    """Every n-th point of a curve of more than 64, the last among them: all of them cost time and show no more."""
+    keep = -(-len(curve) // POINTS)
     return [point for index, point in enumerate(curve) if (len(curve) - 1 - index) % keep == 0]
 
 
