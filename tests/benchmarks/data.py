@@ -6,40 +6,46 @@ large set is made up, in a temporary folder: 1,000,000 cases of 256 steps in flo
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
+import psutil
 
 from tests.benchmarks.table import Row
+from tsbench.bench.run import PRELOAD
 from tsbench.data.archive import Archive
+from tsbench.data.collection import Collection, TrainingSet
 from tsbench.data.formats import read_ts
 from tsbench.data.own import load_own
 from tsbench.errors import DataError
 from tsbench.recipe.schema import HyperparameterConfig, OwnDataConfig, SearchConfig
+from tsbench.search.launchers.pool import WorkerPool
+from tsbench.search.launchers.protocol import Task, WorkerContext
+from tsbench.search.objective import CrossValidation
 
 PAIRS = 5
 LOADS = 9
 WORKERS = 4
 CASES, STEPS = 1_000_000, 256
 GIGABYTE = 1e9
-MODEL = {
-    "model": {
-        "convolution": {"channels": 2, "blocks": 1},
-        "features": {"blocks": []},
-        "head": {"hidden_sizes": [8]},
-        "stem": {"type": "average", "stride": 8},
-    },
-    "training": {"epochs": 1, "batch_size": 512, "augmentation": {"window_warping": 0.0}},
-}
+SETTINGS = HyperparameterConfig.model_validate(
+    {
+        "model": {
+            "convolution": {"channels": 2, "blocks": 1},
+            "features": {"blocks": []},
+            "head": {"hidden_sizes": [8]},
+            "stem": {"type": "average", "stride": 8},
+        },
+        "training": {"epochs": 1, "batch_size": 512, "augmentation": {"window_warping": 0.0}},
+    }
+)
 
 
 def measure_reading() -> list[Row]:
@@ -108,7 +114,7 @@ def measure_memory() -> list[Row]:
             idle,
             "GB",
             None,
-            f"{WORKERS} processes that have had a trial on a small set",
+            f"{WORKERS} processes that have had a trial on a small set, and the one they are forked from",
         ),
     ]
 
@@ -126,22 +132,28 @@ def _make_up(folder: Path) -> OwnDataConfig:
 
 
 def _peak_of_workers(config: OwnDataConfig) -> tuple[float, float]:
-    """Gigabytes of all workers together: when they have imported what they need, and at most."""
-    context = multiprocessing.get_context("spawn")
-    ready, begin = context.Barrier(WORKERS + 1), context.Barrier(WORKERS + 1)
-    workers = [context.Process(target=_trial, args=(config, seed, ready, begin)) for seed in range(WORKERS)]
-    for worker in workers:
-        worker.start()
-    ready.wait()
-    pids = [worker.pid or 0 for worker in workers]
-    idle = peak = _proportional(pids)
-    begin.wait()
-    while any(worker.is_alive() for worker in workers):
-        peak = max(peak, _proportional(pids))
-        time.sleep(0.1)
-    codes = [worker.exitcode for worker in workers]
-    assert codes == [0] * WORKERS, codes
-    return idle / GIGABYTE, peak / GIGABYTE
+    """Gigabytes of all workers together: when they have had a trial on a small set, and at most."""
+    with WorkerPool(["cpu"] * WORKERS, PRELOAD) as pool:
+        _let_all(pool, "_trial_on_little", ())
+        children = [
+            one.pid for one in psutil.Process().children(recursive=True)
+        ]  # the process they are forked from too
+        idle = _proportional(children)
+        peak = _let_all(pool, "_trial", (config,), lambda: _proportional(children))
+    return idle / GIGABYTE, max(idle, peak) / GIGABYTE
+
+
+def _let_all(pool: WorkerPool, function: str, arguments: tuple[Any, ...], look: Callable[[], float] = float) -> float:
+    """Every worker carries it out; gives the most that was seen meanwhile."""
+    most, results = 0.0, 0
+    for number in range(WORKERS):
+        pool.submit(number, Task(f"{__name__}:{function}", (number, *arguments), None))
+    while results < WORKERS:
+        for news in pool.wait(0.1):
+            assert news.kind == "result", news
+            results += 1
+        most = max(most, look())
+    return most
 
 
 def _proportional(pids: list[int]) -> float:
@@ -156,20 +168,15 @@ def _proportional(pids: list[int]) -> float:
     return 1024.0 * total
 
 
-def _trial(config: OwnDataConfig, seed: int, ready: Barrier, begin: Barrier) -> None:
-    """What a worker does: the set by its place, a held-out fold, preprocessing fitted, an epoch, validation."""
-    import torch
-
-    from tsbench.data.collection import Collection, TrainingSet
-    from tsbench.search.objective import CrossValidation
-
-    torch.set_num_threads(1)
-    settings = HyperparameterConfig.model_validate(MODEL)
+def _trial_on_little(context: WorkerContext, seed: int) -> None:
+    """What makes the libraries load what they load late."""
     values = np.random.default_rng(0).standard_normal((1000, 1, STEPS), dtype=np.float32)
     small = Collection(values, np.full(1000, STEPS), np.array(["0", "1"] * 500))
-    CrossValidation(TrainingSet("small", small), settings, SearchConfig(), seed).run()  # libraries load parts late
-    ready.wait()
-    begin.wait()
-    validation = CrossValidation(load_own(config).training_set(), settings, SearchConfig(), seed)
+    CrossValidation(TrainingSet("small", small), SETTINGS, SearchConfig(), seed).run()
+
+
+def _trial(context: WorkerContext, seed: int, config: OwnDataConfig) -> None:
+    """What a worker does: the set by its place, a held-out fold, preprocessing fitted, an epoch, validation."""
+    validation = CrossValidation(load_own(config).training_set(), SETTINGS, SearchConfig(), seed)
     validation.run()
     assert validation.scores["accuracy"] > 0.9, validation.scores

@@ -30,7 +30,8 @@ from tsbench.search.study import BestTrial, Study
 
 __all__ = ["BenchmarkRun"]
 
-PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection")  # what every worker needs at its first task
+# What every worker needs at its first task; torch imports the last one when it makes the first optimizer.
+PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection", "torch._dynamo")
 WAIT = 0.25  # seconds between two looks at the workers
 LOOK_AFTER = 2.0  # seconds between two looks at what a launcher has started
 

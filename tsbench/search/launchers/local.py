@@ -32,7 +32,7 @@ def start_process(name: str, device: str, preload: Sequence[str]) -> tuple[BaseP
         context: SpawnContext | ForkServerContext
         if sys.platform == "linux":
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["torch", *preload])
+            context.set_forkserver_preload(["torch", *preload, "tsbench.search.launchers.frozen"])
             with _own_modules():
                 forkserver.ensure_running()
         else:
