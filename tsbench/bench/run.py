@@ -32,6 +32,7 @@ __all__ = ["BenchmarkRun"]
 
 # What every worker needs at its first task; torch imports the last one when it makes the first optimizer.
 PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection", "torch._dynamo")
+PRELOAD_FOR_SQLITE = ("mlflow.store.tracking.sqlalchemy_store",)
 WAIT = 0.25  # seconds between two looks at the workers
 LOOK_AFTER = 2.0  # seconds between two looks at what a launcher has started
 
@@ -106,11 +107,12 @@ class BenchmarkRun:
         """The workers of this machine, a door for others, and what starts those."""
         recipe = self.plan.loaded.recipe
         launcher = make_launcher(recipe.execution, self.plan.home)
-        door = Door(PRELOAD, launcher.host if launcher else self._address())
+        preload = PRELOAD + (PRELOAD_FOR_SQLITE if self.plan.store.database else ())
+        door = Door(preload, launcher.host if launcher else self._address())
         self.invitation = door.invitation
         door.invitation.write(self.plan.home / INVITATION)
         try:
-            with WorkerPool(self.plan.devices, PRELOAD, door) as pool:
+            with WorkerPool(self.plan.devices, preload, door) as pool:
                 if launcher is not None:
                     launcher.start(door.invitation)
                     self.launcher = launcher

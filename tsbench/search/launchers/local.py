@@ -16,29 +16,37 @@ from pathlib import Path
 from tsbench.errors import TsbenchError
 from tsbench.search.launchers.protocol import carry_out_tasks
 
-__all__ = ["find_devices", "one_thread", "start_process"]
+__all__ = ["begin_imports", "find_devices", "one_thread", "start_process"]
+
+
+FORKS = sys.platform == "linux"
+"""Whether workers are forked from a server process that has imported torch and the first pool's `preload` once.
+
+So a worker is there in a moment, and all share the memory of what was imported. The server starts no thread of Python's
+and touches no GPU, which a fork would not survive. What macOS's own libraries do does not survive it either, so there
+each worker imports for itself.
+"""
+
+
+def begin_imports(preload: Sequence[str]) -> bool:
+    """Starts the server, if there is to be one, without waiting for its imports; gives whether there is."""
+    if FORKS:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["torch", *preload, "tsbench.search.launchers.frozen"])
+        with one_thread(), _own_modules():
+            forkserver.ensure_running()
+    return FORKS
 
 
 def start_process(name: str, device: str, preload: Sequence[str]) -> tuple[BaseProcess, Connection]:
-    """Starts a worker process and returns it with the connection to it.
-
-    On Linux it is forked from a server process that has imported torch and the modules of the first call's `preload`
-    once: so a worker is there in a moment, and all share the memory of what was imported. The server starts no thread
-    and touches no GPU, which a fork would not survive. Elsewhere each worker imports for itself, as what macOS's own
-    libraries do does not survive a fork either.
-    """
+    """Starts a worker process and returns it with the connection to it."""
+    begin_imports(preload)
     with one_thread():
-        environment = dict(os.environ)
-        context: SpawnContext | ForkServerContext
-        if sys.platform == "linux":
-            context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload(["torch", *preload, "tsbench.search.launchers.frozen"])
-            with _own_modules():
-                forkserver.ensure_running()
-        else:
-            context = multiprocessing.get_context("spawn")
+        context: SpawnContext | ForkServerContext = (
+            multiprocessing.get_context("forkserver") if FORKS else multiprocessing.get_context("spawn")
+        )
         ours, theirs = context.Pipe()
-        arguments = (theirs, device, tuple(preload), environment)
+        arguments = (theirs, device, tuple(preload), dict(os.environ))
         process = context.Process(target=_live, args=arguments, name=name, daemon=True)
         process.start()
     theirs.close()

@@ -17,7 +17,7 @@ from typing import Any
 
 from tsbench.errors import SearchError
 from tsbench.search.launchers.joining import Arrival, Door
-from tsbench.search.launchers.local import start_process
+from tsbench.search.launchers.local import begin_imports, start_process
 from tsbench.search.launchers.protocol import END, STOP, Message, SharedFolder, Task
 
 __all__ = ["WorkerPool"]
@@ -76,7 +76,9 @@ class WorkerPool:
                 worker.connection.close()
 
     def start(self) -> None:
-        """Starts all processes now, so that their imports run while the supervisor prepares."""
+        """Begins what processes need to import, so that it runs while the supervisor prepares."""
+        if begin_imports(self.preload):
+            return
         for number, worker in self._workers.items():
             if worker.connection is None:
                 self._start(number)
