@@ -1,10 +1,13 @@
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.processes import finish, start
 from tsbench.errors import SearchError, TsbenchError
 from tsbench.search.launchers.local import find_devices
 from tsbench.search.launchers.pool import WorkerPool
@@ -118,14 +121,47 @@ def modules(context: WorkerContext) -> bool:
     return "wave" in sys.modules
 
 
-def test_workers_started_ahead_have_imported_what_they_will_need() -> None:
+def test_workers_have_imported_what_they_will_need() -> None:
     with WorkerPool(["cpu"], preload=["wave"]) as pool:
         pool.start()
-        process = pool._workers[0].process
         pool.submit(0, Task(path(modules), (), None))
         (result,) = collect(pool, 1)
         assert result.payload is True
-        assert pool._workers[0].process is process
+
+
+def environment(context: WorkerContext) -> str:
+    return os.environ["TSBENCH_TEST"]
+
+
+def test_a_worker_has_the_environment_of_the_moment_it_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("one", "two"):
+        monkeypatch.setenv("TSBENCH_TEST", value)
+        with WorkerPool(["cpu"]) as pool:
+            pool.submit(0, Task(path(environment), (), None))
+            (result,) = collect(pool, 1)
+            assert result.payload == value
+
+
+SCRIPT = """
+import sys
+from tsbench.search.launchers.pool import WorkerPool
+from tsbench.search.launchers.protocol import Task
+
+with WorkerPool(["cpu"], preload=["wave"]) as pool:
+    pool.submit(0, Task("tests.search.test_local:modules", (), None))
+    while not any(one.kind == "result" for one in pool.wait(1)):
+        pass
+"""
+
+
+def test_modules_of_the_current_folder_do_not_take_the_place_of_installed_ones(tmp_path: Path) -> None:
+    for name in ("wave", "torch", "numpy"):
+        (tmp_path / f"{name}.py").write_text(f"open({name!r} + '.imported', 'w')\n")
+    here = str(Path(__file__).parents[2])
+    process = start([sys.executable, "-P", "-c", SCRIPT], tmp_path, {"PYTHONPATH": here})
+    code, _, errors = finish(process, 120)
+    assert code == 0, errors
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["numpy.py", "torch.py", "wave.py"]
 
 
 def test_a_task_that_is_not_there_is_an_error_and_not_the_workers_end() -> None:
