@@ -143,25 +143,28 @@ def test_a_worker_has_the_environment_of_the_moment_it_is_started(monkeypatch: p
 
 
 SCRIPT = """
-import sys
 from tsbench.search.launchers.pool import WorkerPool
 from tsbench.search.launchers.protocol import Task
 
-with WorkerPool(["cpu"], preload=["wave"]) as pool:
-    pool.submit(0, Task("tests.search.test_local:modules", (), None))
-    while not any(one.kind == "result" for one in pool.wait(1)):
-        pass
+if __name__ == "__main__":
+    with WorkerPool(["cpu"], preload=["wave"]) as pool:
+        pool.submit(0, Task("tests.search.test_local:modules", (), None))
+        while not any(one.kind == "result" for one in pool.wait(1)):
+            pass
 """
 
 
 def test_modules_of_the_current_folder_do_not_take_the_place_of_installed_ones(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    for place in (folder, elsewhere):
+        place.mkdir()
     for name in ("wave", "torch", "numpy"):
-        (tmp_path / f"{name}.py").write_text(f"open({name!r} + '.imported', 'w')\n")
+        (folder / f"{name}.py").write_text(f"open({name!r} + '.imported', 'w')\n")
+    (elsewhere / "script.py").write_text(SCRIPT)
     here = str(Path(__file__).parents[2])
-    process = start([sys.executable, "-P", "-c", SCRIPT], tmp_path, {"PYTHONPATH": here})
-    code, _, errors = finish(process, 120)
+    code, _, errors = finish(start([sys.executable, "../elsewhere/script.py"], folder, {"PYTHONPATH": here}), 120)
     assert code == 0, errors
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["numpy.py", "torch.py", "wave.py"]
+    assert sorted(one.name for one in folder.iterdir()) == ["numpy.py", "torch.py", "wave.py"]
 
 
 def test_a_task_that_is_not_there_is_an_error_and_not_the_workers_end() -> None:
