@@ -145,6 +145,8 @@ class BenchmarkRun:
                     break
                 self.state.workers[worker].text = _describe(task.key)
                 pool.submit(worker, task)
+            for under_way in self.open:
+                under_way.look_ahead()
             self._close_finished()
             self.display.update(self.state)
             if not (self.open or self.unopened):

@@ -122,13 +122,21 @@ class UnitRun:
     def _next_trial(self) -> Task | None:
         if self._must_stop():
             return None
-        for number in self.study.refill():
-            if number not in self.assigned:
-                self.assigned.add(number)
-                deadline = self._deadline()
-                seconds = None if deadline is None else deadline - time.time()
-                return self._task("run_trial", "trial", (self.study.files, number, seconds), number=number)
-        return None
+        number = self._unassigned(self.study.waiting())
+        if number is None and (number := self._unassigned(self.study.refill())) is None:
+            return None
+        self.assigned.add(number)
+        deadline = self._deadline()
+        seconds = None if deadline is None else deadline - time.time()
+        return self._task("run_trial", "trial", (self.study.files, number, seconds), number=number)
+
+    def _unassigned(self, numbers: list[int]) -> int | None:
+        return next((number for number in numbers if number not in self.assigned), None)
+
+    def look_ahead(self) -> None:
+        """Chooses trials to come while the workers are busy, so that none waits for it."""
+        if self.searching and not self._must_stop():
+            self.study.refill()
 
     def _must_stop(self) -> bool:
         deadline = self._deadline()

@@ -278,6 +278,10 @@ class Study:
 
     # What the supervisor does
 
+    def waiting(self) -> list[int]:
+        """Numbers of the trials in the queue."""
+        return [trial.number for trial in self.trials() if trial.state is TrialState.WAITING]
+
     def refill(self) -> list[int]:
         """Puts new trials into the queue, as many as may be in flight, and returns the numbers of all that wait."""
         while True:
