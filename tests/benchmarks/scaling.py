@@ -16,6 +16,7 @@ from tests.servers import mlflow_server, postgresql
 from tsbench.data.archive import Archive
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import parse_space
+from tsbench.search.storage import together
 from tsbench.search.study import RESULT, RUN, Study, StudySpec
 from tsbench.search.worker import mlflow_params
 from tsbench.tracking.store import Store
@@ -45,7 +46,7 @@ def measure() -> list[Row]:
 
 
 def _study_rows(what: str, folder: Path, storage: str | None) -> Iterator[Row]:
-    """Choosing, claiming, reporting and telling trials."""
+    """Choosing, claiming, reporting and telling trials, in as many writes as a worker makes."""
     space, _ = parse_space({"model.dropout": {"float": [0.0, 0.5]}, "training.batch_size": {"choice": [8, 16]}}, set())
     for clients in (1, 2):
         search = SearchConfig(trials=10_000, sampler="random", storage=storage)
@@ -88,13 +89,15 @@ def _run_trials(folder: Path, numbers: list[int]) -> float:
             began = time.perf_counter()  # the first one opens everything
         trial = study.claim(number)
         assert trial is not None
-        trial.suggest_float("model.dropout", 0.0, 0.5)
-        trial.suggest_categorical("training.batch_size", [8, 16])
-        trial.set_user_attr("hyperparameters", settings)
+        with together(study.storage):
+            trial.suggest_float("model.dropout", 0.0, 0.5)
+            trial.suggest_categorical("training.batch_size", [8, 16])
+            trial.set_user_attr("hyperparameters", settings)
         trial.set_user_attr(RUN, "run")
-        for rung in range(RUNGS):
-            trial.report(0.5, rung)
-        trial.set_user_attr(RESULT, {"cv_accuracy": 0.5, "seconds": 1.0, "reason": ""})
+        with together(study.storage):
+            for rung in range(RUNGS):
+                trial.report(0.5, rung)
+            trial.set_user_attr(RESULT, {"cv_accuracy": 0.5, "seconds": 1.0, "reason": ""})
         study.optuna.tell(trial, 0.5)
     return time.perf_counter() - began
 
