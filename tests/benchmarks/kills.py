@@ -31,7 +31,7 @@ def main(kills: int, trials: int) -> int:
             begun += 1
             while process.poll() is None:
                 if done < kills and running(recipe) and (workers := workers_of(process.pid)):
-                    time.sleep(chance.uniform(0.0, 1.0))
+                    time.sleep(chance.uniform(0.0, 0.6))
                     killed = chance.random() < SHARE_OF_SEARCH
                     (process if killed else chance.choice(workers)).kill()
                     done, of_search = done + 1, of_search + killed
