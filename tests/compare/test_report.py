@@ -280,6 +280,16 @@ def test_a_leaderboard_shows_cv_and_test_scores_and_seconds(log, store):
     ]
 
 
+def test_a_leaderboard_keeps_names_whole_in_80_columns(log, store):
+    log("ItalyPowerDemand", "network", 0.9, metrics={"fit_seconds": 123.45})
+    log("ItalyPowerDemand", "minirocket", 0.95)
+    lines = plain_at(leaderboard(read_results(store, "small"), "accuracy"), 80)
+    assert max(map(len, lines)) <= 80
+    assert all(line[-1] in "┓┃┩│┤┘" for line in lines[1:])  # nothing is cut off
+    assert sum("minirocket" in line for line in lines) == 1
+    assert sum("classifier" in line for line in lines) == 1
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_names_every_data_set_and_classifier(form, comparison):
     text = FORMATS[form](comparison)

@@ -274,7 +274,8 @@ def leaderboard(results: Results, metric: str) -> Table:
     """The table that ends a search: each classifier's CV score, test scores and fit seconds, by data set."""
     table = Table(title=f"Results: {escape(results.name)}")
     table.add_column("data set", no_wrap=True)
-    table.add_column("classifier", overflow="fold")
+    longest = max(map(len, ("classifier", *results.classifiers)))
+    table.add_column("classifier", overflow="fold", no_wrap=longest <= 20)  # the figures' titles wrap instead
     for title in (f"cv {metric}", "test accuracy", "balanced accuracy", "fit seconds"):
         table.add_column(title, justify="right", min_width=8)
     columns = [names.cv(metric), names.test("accuracy"), names.test("balanced_accuracy"), "fit_seconds"]
