@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import psutil
@@ -76,12 +75,10 @@ def free_port() -> int:
 
 
 def answers(address: str) -> bool:
-    """Whether a server is up, whatever it says."""
+    """Whether a server is up and well."""
     try:
         with urlopen(address, timeout=5):
             return True
-    except HTTPError:
-        return True
     except OSError:
         return False
 

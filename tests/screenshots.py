@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.browser import CHROMIUM, chromium_page, compare_address, picture, served_ui
+from tests.processes import TSBENCH
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 
@@ -34,7 +35,7 @@ def main(folder: Path, name: str, dataset: str) -> int:
         return 1
     store = Store(f"sqlite:///{folder}/mlflow.db")
     if folder == ROOT:
-        command = [str(Path(sys.executable).with_name("tsbench")), "search", f"recipes/{name}.yaml"]
+        command = [TSBENCH, "search", f"recipes/{name}.yaml"]
         subprocess.run(command, cwd=ROOT, check=True)
     IMAGES.mkdir(parents=True, exist_ok=True)
     runs = [run for run in store.runs(name) if run.tags.get(names.DATASET) == dataset]

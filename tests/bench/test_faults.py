@@ -103,7 +103,7 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_running(recipe_file: Wr
 
 @pytest.mark.slow
 def test_random_kills_of_workers_and_of_the_search_lose_no_trial(recipe_file: Write) -> None:
-    recipe = recipe_file(("trials: 4", "trials: 12"), ("epochs: 4", "epochs: 12"))
+    recipe = recipe_file(("trials: 4", "trials: 12"), ("epochs: 4", "epochs: 60"))
     kills, chance = 0, random.Random(0)
     deadline = time.monotonic() + 200
     while True:

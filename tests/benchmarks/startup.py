@@ -5,10 +5,10 @@ from __future__ import annotations
 import resource
 import statistics
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.benchmarks.table import Row
+from tests.processes import TSBENCH
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "quickstart.yaml"
 RUNS = 7
@@ -16,12 +16,11 @@ RUNS = 7
 
 def measure() -> list[Row]:
     """`tsbench --help` and `tsbench validate`."""
-    command = str(Path(sys.executable).with_name("tsbench"))
     return [
-        Row("`tsbench --help`, CPU time", _cpu_seconds([command, "--help"]), "s", 0.3, f"median of {RUNS}"),
+        Row("`tsbench --help`, CPU time", _cpu_seconds([TSBENCH, "--help"]), "s", 0.3, f"median of {RUNS}"),
         Row(
             "`tsbench validate recipes/quickstart.yaml`, CPU time",
-            _cpu_seconds([command, "validate", str(RECIPE)]),
+            _cpu_seconds([TSBENCH, "validate", str(RECIPE)]),
             "s",
             0.3,
             f"median of {RUNS}",

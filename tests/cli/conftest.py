@@ -1,12 +1,12 @@
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from tests.conftest import RECIPE
+from tests.processes import TSBENCH
 from tsbench.cli import app
 
 
@@ -17,7 +17,7 @@ def run(*arguments: str | Path) -> Result:
 def tsbench(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The installed command, in a process of its own."""
     assert "MLFLOW_TRACKING_URI" not in os.environ
-    command = [str(Path(sys.executable).with_name("tsbench")), *map(str, arguments)]
+    command = [TSBENCH, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
 
 

@@ -3,10 +3,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cli.conftest import run, tsbench
@@ -161,6 +163,23 @@ def test_ctrl_c_ends_the_search_with_130_and_it_can_be_continued(tmp_path: Path)
     done = tsbench("search", "tiny.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert study.counts()["complete"] == 1
+
+
+def server_of_workers(pid: int) -> bool:
+    """Whether a search has started what its workers are forked from, which imports for seconds."""
+    return any("forkserver" in " ".join(one.cmdline()) for one in psutil.Process(pid).children())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are workers forked from a server")
+def test_ctrl_c_while_the_search_starts_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(RECIPE.replace("epochs: 4", "epochs: 300"))
+    process = start([TSBENCH, "search", "tiny.yaml"], tmp_path)
+    wait_for(lambda: server_of_workers(process.pid), process)
+    time.sleep(1)  # so that it is at its imports
+    os.killpg(process.pid, signal.SIGINT)
+    code, _, errors = finish(process, 60)
+    assert code == 130
+    assert errors.splitlines() == ["Interrupted. The same command continues where it stopped."]
 
 
 def test_init_writes_a_recipe_that_validates_and_searches_the_default_space(

@@ -15,6 +15,7 @@ import pytest
 import sktime
 from sktime.datasets import _data_io
 
+from tests.processes import free_port
 from tsbench.data.archive import Archive, Description
 from tsbench.errors import DataError
 
@@ -32,10 +33,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.delenv("TSBENCH_ARCHIVE", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("no_proxy", "*")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setattr(_data_io, "CLASSIF_URLS", [address])
+    monkeypatch.setattr(_data_io, "CLASSIF_URLS", [f"http://127.0.0.1:{free_port()}"])
     return tmp_path
 
 

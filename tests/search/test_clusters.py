@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
+from tests.processes import TSBENCH, wait_for
 from tests.servers import mlflow_server, postgresql
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.progress import PlainDisplay
@@ -119,7 +118,7 @@ def test_a_worker_of_another_machine_finds_the_search_by_its_database(
     plan = remote(recipe_file(("name: tiny", "name: far"), ("epochs: 4", "epochs: 60")), stores)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    command = [sys.executable, "-c", "from tsbench.cli import app; app()", "worker", "far", "--storage", database]
+    command = [TSBENCH, "worker", "far", "--storage", database]
     told: list[subprocess.CompletedProcess[str]] = []
 
     def help_out() -> None:
@@ -177,12 +176,8 @@ def test_a_ray_cluster_that_loses_a_node_ends_every_trial_exactly_once(
 
 
 def when(condition: Callable[[], bool], action: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if condition():
-            action()
-            return
-        time.sleep(0.05)
+    wait_for(condition)
+    action()
 
 
 @pytest.mark.slow

@@ -20,6 +20,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
+from tsbench.search.launchers.local import own_modules
+
 __all__ = ["CrashedError", "FailedError", "IsolatedProcess", "OverranError", "StoppedError"]
 
 LOOK = 0.1  # seconds between two looks at whether to stop
@@ -121,10 +123,8 @@ class IsolatedProcess:
         if self._process is None or self._process.poll() is not None:
             self.end()
             self._answers = queue.Queue()
-            # -P: modules of the current folder must not take the place of installed ones; all are found as here.
-            command = [sys.executable, "-P", "-m", "tsbench.bench.isolated"]
-            places = os.pathsep.join(place for place in sys.path if place)
-            environment = {**os.environ, "PYTHONPATH": places}
+            command = [sys.executable, "-m", "tsbench.bench.isolated"]
+            environment = {**os.environ, **own_modules()}
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
             threading.Thread(target=_listen, args=(self._process, self._answers), daemon=True).start()
             answer = self._answers.get()  # it says that it is there

@@ -68,7 +68,7 @@ def remove(store: Store, removal: Removal) -> None:
     """Removes the studies, then the runs, children before parents, and the registered models.
 
     Raises:
-        SearchError: the search is under way.
+        SearchError: the search is under way, or its studies' database cannot be opened.
         TrackingError: the store failed; the same call removes what is left.
     """
     lock = FileLock(removal.folder / "lock", timeout=0) if removal.folder is not None else None

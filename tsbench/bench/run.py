@@ -139,14 +139,9 @@ class BenchmarkRun:
     def _loop(self, pool: WorkerPool) -> None:
         looked = time.monotonic()
         while True:
-            for worker in list(pool.idle()):
-                task = self._next_task()
-                if task is None:
-                    break
-                self.state.workers[worker].text = _describe(task.key)
-                pool.submit(worker, task)
-            for under_way in self.open:
-                under_way.look_ahead()
+            if self._hand_out(pool):
+                for under_way in self.open:
+                    under_way.look_ahead()
             self._close_finished()
             self.display.update(self.state)
             if not (self.open or self.unopened):
@@ -157,6 +152,18 @@ class BenchmarkRun:
                 looked = time.monotonic()
                 for line in self.launcher.look_after():
                     self.display.say(line)
+
+    def _hand_out(self, pool: WorkerPool) -> bool:
+        """Gives idle workers what there is to do; whether there was anything."""
+        handed = False
+        for worker in list(pool.idle()):
+            task = self._next_task()
+            if task is None:
+                break
+            self.state.workers[worker].text = _describe(task.key)
+            pool.submit(worker, task)
+            handed = True
+        return handed
 
     def _next_task(self) -> Task | None:
         for unit in self.open:

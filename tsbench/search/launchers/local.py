@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -16,7 +17,7 @@ from pathlib import Path
 from tsbench.errors import TsbenchError
 from tsbench.search.launchers.protocol import carry_out_tasks
 
-__all__ = ["begin_imports", "find_devices", "one_thread", "start_process"]
+__all__ = ["begin_imports", "find_devices", "one_thread", "own_modules", "start_process"]
 
 
 FORKS = sys.platform == "linux"
@@ -33,7 +34,7 @@ def begin_imports(preload: Sequence[str]) -> bool:
     if FORKS:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["torch", *preload, "tsbench.search.launchers.frozen"])
-        with one_thread(), _own_modules():
+        with one_thread(), _environment(**own_modules()), _deaf_to_interrupts():
             forkserver.ensure_running()
     return FORKS
 
@@ -41,7 +42,7 @@ def begin_imports(preload: Sequence[str]) -> bool:
 def start_process(name: str, device: str, preload: Sequence[str]) -> tuple[BaseProcess, Connection]:
     """Starts a worker process and returns it with the connection to it."""
     begin_imports(preload)
-    with one_thread():
+    with one_thread(), _deaf_to_interrupts():
         context: SpawnContext | ForkServerContext = (
             multiprocessing.get_context("forkserver") if FORKS else multiprocessing.get_context("spawn")
         )
@@ -53,11 +54,23 @@ def start_process(name: str, device: str, preload: Sequence[str]) -> tuple[BaseP
     return process, ours
 
 
+def own_modules() -> dict[str, str]:
+    """Variables with which a Python finds modules where this one does: the current folder's do not take their place."""
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
+
+
 @contextmanager
-def _own_modules() -> Iterator[None]:
-    """A Python started herein finds modules where this one does: the current folder's do not take others' place."""
-    with _environment(PYTHONSAFEPATH="1", PYTHONPATH=os.pathsep.join(place for place in sys.path if place)):
+def _deaf_to_interrupts() -> Iterator[None]:
+    """A process started herein does not hear a terminal's Ctrl-C, not even before it can ignore it; this one later."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
+        return
+    resource_tracker.ensure_running()  # would be started by a process's start, which it ends with hearing again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _live(connection: Connection, device: str, preload: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -178,7 +178,7 @@ def carry_out_tasks(
     context = WorkerContext(device, connection)
     if may_leave:
         signal.signal(signal.SIGINT, lambda *_: context.leave())
-    with tempfile.TemporaryDirectory(prefix="tsbench-worker-") as scratch:
+    with ExitStack() as scratch:
         folders: dict[Path, SharedFolder] = {}
         while not (context.abandoned or context.dismissed):
             try:
@@ -189,7 +189,8 @@ def carry_out_tasks(
             if word in (STOP, END):
                 context.hear(word)
             elif word[0] == "folder":
-                folders[word[1]] = _put_down(Path(scratch) / str(len(folders)), word[2])
+                folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="tsbench-worker-"))
+                folders[word[1]] = _put_down(Path(folder), word[2])
             else:
                 context.busy = True
                 _carry_out(context, word[1], [_at_hand(one, folders) for one in word[2]])
@@ -200,7 +201,6 @@ def carry_out_tasks(
 
 
 def _put_down(folder: Path, contents: dict[str, bytes]) -> SharedFolder:
-    folder.mkdir(mode=0o700)  # a study's description may hold a password
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return SharedFolder(folder, tuple(contents))
