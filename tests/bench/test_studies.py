@@ -38,6 +38,7 @@ def test_studies_are_listed_with_how_far_they_are(recipe_file: Write, tmp_path: 
     assert shown.exit_code == 0, shown.output
     for text in ("tiny", "ItalyPowerDemand", "interrupted", "4/6", f"accuracy {best.value:.4f}"):
         assert text in shown.output
+    assert "lost" not in shown.output  # no column for what happened nowhere
 
 
 def test_no_studies_are_a_sentence_that_names_what_there_is(tmp_path: Path) -> None:

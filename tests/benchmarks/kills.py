@@ -25,7 +25,7 @@ def main(kills: int, trials: int) -> int:
     chance, done, of_search, begun = random.Random(0), 0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
         recipe = Path(folder) / "tiny.yaml"
-        recipe.write_text(RECIPE.replace("trials: 4", f"trials: {trials}").replace("epochs: 4", "epochs: 10"))
+        recipe.write_text(RECIPE.replace("trials: 4", f"trials: {trials}").replace("epochs: 4", "epochs: 40"))
         while True:
             process, killed = search(recipe, "execution.workers=2"), False
             begun += 1

@@ -31,11 +31,16 @@ def studies(
         typer.echo(json.dumps(plain, indent=2))
         return
     table = Table()
-    for title in ("recipe", "data set", "state", "trials", "pruned", "failed", "lost", "best cv score"):
-        table.add_column(title, justify="left" if title in ("recipe", "data set", "state") else "right")
+    for title in ("recipe", "data set", "state"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("trials", justify="right")
+    # Room is short in a terminal of 80 columns: what happened nowhere has no column.
+    happened = [kind for kind in ("pruned", "failed", "lost") if any(getattr(one, kind) for one in found)]
+    for title in (*happened, "best cv score"):
+        table.add_column(title, justify="right")
     for one in found:
         title = one.dataset if one.resample == 0 else f"{one.dataset} resample {one.resample}"
         best = "" if one.best is None else f"{one.metric} {one.best:.4f}"
-        counts = (str(count or "") for count in (one.pruned, one.failed, one.lost))
+        counts = (str(getattr(one, kind) or "") for kind in happened)
         table.add_row(one.recipe, title, one.state, f"{one.trials}/{one.budget}", *counts, best)
     Console().print(table)

@@ -156,7 +156,9 @@ def join(invitation: Invitation, device: str, may_leave: bool = False) -> bool:
     except AuthenticationError:
         raise SearchError(f"the search at {where} is another one than this worker was invited to") from None
     except (OSError, EOFError) as error:
-        raise SearchError(f"no search can be reached at {where} ({error or 'it went away'})") from None
+        raise SearchError(
+            f"no search can be reached at {where} ({error or 'it went away'}); begin it with `tsbench search` first"
+        ) from None
     if answer == "refused":
         raise SearchError(details)
     return not carry_out_tasks(connection, device, details, may_leave).abandoned
