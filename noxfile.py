@@ -20,11 +20,10 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def slow(session: nox.Session) -> None:
-    """The tests marked slow, two at a time, as many of them wait."""
-    install(session, "test")
-    session.run("pytest", "-m", "slow", "-n", "2", "--durations=15", *session.posargs)
+    """The tests marked slow, two at a time, as many of them wait; in the environment of `tests`."""
+    session.notify("tests", ["-m", "slow", "-n", "2", "--durations=15", *session.posargs])
 
 
 @nox.session
