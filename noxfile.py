@@ -15,15 +15,15 @@ def install(session: nox.Session, *extras: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The default suite; arguments go to pytest."""
+    """The default suite, two tests at a time; arguments go to pytest."""
     install(session, "test")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def slow(session: nox.Session) -> None:
-    """The tests marked slow, two at a time, as many of them wait; in the environment of `tests`."""
-    session.notify("tests", ["-m", "slow", "-n", "2", "--durations=15", *session.posargs])
+    """The tests marked slow, in the environment of `tests`."""
+    session.notify("tests", ["-m", "slow", "--durations=15", *session.posargs])
 
 
 @nox.session
