@@ -189,6 +189,7 @@ def carry_out_tasks(
             if word in (STOP, END):
                 context.hear(word)
             elif word[0] == "folder":
+                # Readable by its owner alone: a study's description may hold a password.
                 folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="tsbench-worker-"))
                 folders[word[1]] = _put_down(Path(folder), word[2])
             else:
