@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -166,7 +165,7 @@ def _steps_per_second(dataset: str, processes: int, threads: int) -> float:
 def _step(dataset: str, threads: int, begin: float) -> float:
     torch.set_num_threads(threads)
     cases = Archive().load(dataset).train
-    network, x, y = _network_of(cases, KERNELS[1], 0.1, np.arange(len(cases)), 0)
+    network, x, y = _network_of(cases, Preprocessing.fit(cases, PreprocessingConfig()), KERNELS[1], 0.1, 0)
     steps, optimizer = 0, torch.optim.AdamW(network.parameters())
     assert time.time() < begin
     time.sleep(begin - time.time())
@@ -248,8 +247,9 @@ def _peer(dataset: str, seed: int) -> Search:
         chosen = next(one for one in KERNELS if label(one) == kernels)
         results = []
         for number, (training, validation) in enumerate(folds):
-            prepared = Preprocessing.fit(cases.subset(training), PreprocessingConfig())
-            network, x, y = _network_of(cases, chosen, dropout, training, number)
+            taught = cases.subset(training)
+            prepared = Preprocessing.fit(taught, PreprocessingConfig())
+            network, x, y = _network_of(taught, prepared, chosen, dropout, number)
             optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
             steps = EPOCHS[dataset] * -(-len(x) // 16)
             scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -274,14 +274,13 @@ def _peer(dataset: str, seed: int) -> Search:
 
 
 def _network_of(
-    cases: Collection, kernels: list[int], dropout: float, training: NDArray[np.int64], seed: int
+    cases: Collection, prepared: Preprocessing, kernels: list[int], dropout: float, seed: int
 ) -> tuple[Network, Tensor, Tensor]:
     """An untrained network, and the cases and classes that it is to be trained on."""
     convolution = {"channels": 8, "blocks": 2, "kernels": kernels}
     model = ModelConfig.model_validate({"convolution": convolution, "features": {"blocks": []}, "dropout": dropout})
-    chosen = cases.subset(training)
-    x = torch.from_numpy(Preprocessing.fit(chosen, PreprocessingConfig()).apply(chosen))
-    y = torch.from_numpy(encode(chosen.labels, cases.classes))
+    x = torch.from_numpy(prepared.apply(cases))
+    y = torch.from_numpy(encode(cases.labels, cases.classes))
     return build_network(model, x.shape[1], len(cases.classes), x.shape[2], seed=seed).train(), x, y
 
 
