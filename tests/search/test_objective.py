@@ -78,6 +78,21 @@ def test_rungs_count_to_ten_whatever_the_epochs() -> None:
     assert rungs(1) == {1: 10}
 
 
+def test_folds_are_scored_less_often_where_nobody_prunes() -> None:
+    assert rungs(100, 4) == rungs(100)
+    assert rungs(20, 4) == {4: 2, 8: 4, 12: 6, 16: 8, 20: 10}
+    assert rungs(4, 4) == {2: 5, 4: 10}
+    assert rungs(1, 4) == {1: 10}
+    scores = []
+    for pruner in ("median", "none"):
+        validation = CrossValidation(training_set(), SETTINGS, SearchConfig(folds=2, pruner=pruner), seed=0)
+        validation.run()
+        scores.append(validation.curves["cv_accuracy"])
+    often, seldom = scores
+    assert [epoch for epoch, _ in seldom] == [4, 8, 12]
+    assert seldom == [point for point in often if point[0] in (4, 8, 12)]
+
+
 def test_for_wilcoxons_pruner_the_folds_are_trained_one_after_another() -> None:
     data, reported = training_set(), []
     in_turn = CrossValidation(data, SETTINGS, SearchConfig(folds=5, pruner="wilcoxon"), seed=0)

@@ -98,11 +98,12 @@ def test_resume_finds_only_runs_that_are_there(store_uri: str) -> None:
     store = Store(store_uri)
     run = store.begin(store.experiment("again"), "run", {})
     store.end(run)
-    assert store.resume(run)
+    assert store.resume(run) == "FINISHED"
     assert store.client.get_run(run).info.status == "RUNNING"
-    assert not store.resume("0" * 32)
+    assert store.resume(run) == "RUNNING"
+    assert store.resume("0" * 32) is None
     store.client.delete_run(run)
-    assert not store.resume(run)
+    assert store.resume(run) is None
 
 
 def test_a_folder_is_refused_as_a_store() -> None:

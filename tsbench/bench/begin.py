@@ -53,21 +53,25 @@ def unit_tags(plan: Plan, unit: Unit, identity: str) -> dict[str, Any]:
     }
 
 
-def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> Study:
-    """Continues the unit's study where there is one of the same meaning whose runs are still in MLflow."""
+def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> tuple[Study, bool]:
+    """Continues the unit's study where there is one of the same meaning whose runs are still in MLflow.
+
+    Returns:
+        The study, and whether an earlier call did all that it was to do, to the last record.
+    """
     meaning = _meaning(plan, unit, dataset)
     if Study.stored_meaning(unit.folder) == meaning:
         study = Study.open(unit.folder)
-        if plan.store.resume(study.spec.parent_run):
+        if (status := plan.store.resume(study.spec.parent_run)) is not None:
             study.spec = _with_budget(study.spec, plan)
             for number in study.running():  # left behind by a supervisor that was killed
                 reason = "the search was killed"
                 if run := study.fail_lost(number, reason):
                     plan.store.fail(run, reason)
-            return study
+            return study, status == "FINISHED"
     Study.set_aside(unit.folder)
     spec = _with_budget(_new_spec(plan, unit, dataset), plan)
-    return Study.create(unit.folder, spec, dataset.training_set(), meaning)
+    return Study.create(unit.folder, spec, dataset.training_set(), meaning), False
 
 
 def _new_spec(plan: Plan, unit: Unit, dataset: DataSet) -> StudySpec:

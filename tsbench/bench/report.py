@@ -1,4 +1,7 @@
-"""What a person finds who opens a search in MLflow: the parent run's description, tables and pictures."""
+"""What a person finds who opens a search in MLflow: the parent run's description, tables and pictures.
+
+What tells of the search alone is written when it has ended, while the final network is trained; the rest at last.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from tsbench.search.study import BestTrial, Study
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_search_report"]
 
 COLUMNS = {
     "cross-validated {metric}": "cv_{metric}",
@@ -46,19 +49,16 @@ FILES = {
 """What lies among the parent run's artifacts."""
 
 
-def write_report(records: Records, folder: Path) -> None:
-    """Adds leaderboard, best configuration, pictures and a description to a unit's parent run.
+def write_search_report(records: Records, folder: Path) -> None:
+    """Adds the best configuration and the search's pictures to a unit's parent run.
 
     Args:
         records: where the unit's runs are.
         folder: of its study.
     """
     store, study = Store(records.uri), Study.open(folder)
-    metric = study.spec.search.metric
-    classifiers = _scored(store, records)
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch)
-        (target / "leaderboard.csv").write_text(_csv(_leaderboard(classifiers, metric)), encoding="utf-8")
         draw_study(study, target)
         if front := study.pareto_front():
             (target / "pareto_front.csv").write_text(_csv(_front(study, front)), encoding="utf-8")
@@ -72,7 +72,24 @@ def write_report(records: Records, folder: Path) -> None:
             curves = study.fold_curves(best.number)
             if curves:
                 folds = [figures.FoldCurves(*one) for one in curves]
-                figures.learning_curves(folds, metric, title).savefig(target / "learning_curves.png")
+                drawn = figures.learning_curves(folds, study.spec.search.metric, title)
+                drawn.savefig(target / "learning_curves.png")
+        store.log_files(records.parent, target)
+
+
+def write_report(records: Records, folder: Path) -> None:
+    """Adds leaderboard, the accuracies' picture and a description of all to a unit's parent run.
+
+    Args:
+        records: where the unit's runs are.
+        folder: of its study.
+    """
+    store, study = Store(records.uri), Study.open(folder)
+    classifiers = _scored(store, records)
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch)
+        leaderboard = _csv(_leaderboard(classifiers, study.spec.search.metric))
+        (target / "leaderboard.csv").write_text(leaderboard, encoding="utf-8")
         test = {run.tags[names.CLASSIFIER]: run.metrics.get(names.test("accuracy")) for run in classifiers}
         drawn = {name: value for name, value in test.items() if value is not None}
         if drawn:

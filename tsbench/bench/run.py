@@ -157,7 +157,7 @@ class BenchmarkRun:
         """Gives idle workers what there is to do; whether there was anything."""
         handed = False
         for worker in list(pool.idle()):
-            task = self._next_task()
+            task = self._next_task() or self._early_task()
             if task is None:
                 break
             self.state.workers[worker].text = _describe(task.key)
@@ -174,6 +174,9 @@ class BenchmarkRun:
             if opened is not None and (task := opened.next_task()):
                 return task
         return None
+
+    def _early_task(self) -> Task | None:
+        return next((task for unit in self.open if (task := unit.early_task())), None)
 
     def _open(self, unit: Unit, state: UnitState) -> UnitRun | None:
         """Begins a unit; None where its data do not let it be begun, which must not end the others."""
@@ -243,6 +246,7 @@ def _describe(key: TaskKey, progress: Any = None) -> str:
         "trial": f"trial {key.number}",
         "member": f"final network {key.number + 1}",
         "score": "final network",
+        "pictures": "pictures of the search",
         "report": "report",
     }
     text = f"{unit}: {key.name or what[key.kind]}"

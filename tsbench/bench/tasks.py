@@ -26,7 +26,7 @@ from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.store import Curve, Store
 
-__all__ = ["fit_member", "run_baseline", "run_trial", "score_network", "write_report"]
+__all__ = ["fit_member", "run_baseline", "run_trial", "score_network", "write_report", "write_search_report"]
 
 
 def run_trial(context: WorkerContext, study: SharedFolder, number: int, seconds: float | None) -> TrialOutcome | None:
@@ -123,8 +123,15 @@ def _usage(members: Sequence[FittedMember]) -> dict[str, Curve]:
     return dict(curves)
 
 
+def write_search_report(context: WorkerContext, records: Records, study: SharedFolder) -> None:
+    """The parent run's pictures of the search, when it has ended."""
+    context.report(TaskProgress("pictures"))
+    _guard(context, records.uri, records.parent)
+    report.write_search_report(records, study.path)
+
+
 def write_report(context: WorkerContext, records: Records, study: SharedFolder) -> None:
-    """The parent run's tables and pictures, when all that they tell of is recorded."""
+    """The parent run's tables and description, when all that they tell of is recorded."""
     context.report(TaskProgress("report"))
     _guard(context, records.uri, records.parent)
     report.write_report(records, study.path)

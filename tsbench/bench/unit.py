@@ -35,9 +35,10 @@ class TaskKey:
     """How the supervisor knows a task."""
 
     unit: UnitRun
-    kind: str  # trial, member, score, baseline or report
+    kind: str  # trial, member, score, baseline, pictures or report
     name: str = ""  # of a baseline
     number: int = 0  # of a trial or member
+    trial: int = 0  # whose configuration a member has
 
 
 class UnitRun:
@@ -53,7 +54,7 @@ class UnitRun:
             seed = study_seed(self.recipe.search, unit.resample)
             self.folds = folds_of(self.dataset.training_set(), self.recipe.search, seed)
         self.warnings = [f"{unit.title}: {one.message}" for one in caught]
-        self.study = open_study(plan, unit, self.dataset)
+        self.study, ended = open_study(plan, unit, self.dataset)
         self.spec = spec = self.study.spec
         self.study.budget = spec.search.trials
         self.front: list[BestTrial] = []  # where several metrics are searched: the best compromises
@@ -64,12 +65,16 @@ class UnitRun:
         self.assigned: set[int] = set()  # trials that workers were told to run
         self.stopped = ""  # why the search ended before its trials were run
         self.best: BestTrial | None = None  # set when the search has ended
-        self.members: dict[int, FittedMember] = {}
-        self.members_begun = 0.0
-        self.to_fit: deque[int] = deque(range(self.recipe.evaluation.ensemble))
+        self.search_ended = 0.0
+        # By trial and number: those of another trial than the best were begun before the search had ended.
+        self.fitting: set[tuple[int, int]] = set()
+        self.fitted: dict[tuple[int, int], FittedMember] = {}
+        self.fitting_begun: dict[int, float] = {}  # by trial
         self.scored = self._network_is_current(done.get(names.NETWORK))
         self.searching = not self.scored
-        self.reported = self.scored and not self.baselines  # where nothing is to be done, the report is there
+        # Where an earlier call came to its end, and nothing is to be done, the report is there.
+        self.drawn = self.scored and ended
+        self.reported = self.drawn and not self.baselines
         self.failures: list[str] = []
         self.pending = 0  # tasks that workers are at
         self.retries: dict[str, int] = {}
@@ -107,17 +112,28 @@ class UnitRun:
                 return task
             self._end_search()
         if not self.searching and not self.scored:
-            if self.to_fit:
-                return self._member_task(self.to_fit.popleft())
+            assert self.best is not None
+            if task := self._next_member(self.best):
+                return task
             if len(self.members) == self.recipe.evaluation.ensemble:
                 self.scored = True
                 return self._score_task()
         if self.baselines:
             return self._baseline_task(self.baselines.popleft())
+        if not (self.searching or self.drawn):
+            self.drawn = True
+            return self._task("write_search_report", "pictures", (self.records, self.study.files))
         if self.scored and not (self.searching or self.pending or self.reported):
             self.reported = True
             return self._task("write_report", "report", (self.records, self.study.files))
         return None
+
+    def early_task(self) -> Task | None:
+        """A member of the final network by the best trial so far, for a worker that else idles while the last run."""
+        if not self.assigned or self._must_stop() or not self.study.is_filled():
+            return None
+        best = self.study.best()
+        return None if best is None else self._next_member(best)
 
     def _next_trial(self) -> Task | None:
         if self._must_stop():
@@ -160,6 +176,7 @@ class UnitRun:
         if self.assigned or not (self.stopped or self.study.is_complete()):
             return
         self.searching = False
+        self.search_ended = time.time()
         self.study.timed_out = self.recipe.search.timeout if self.stopped else None
         self.best = self.study.best()
         if self.best is None:
@@ -171,25 +188,33 @@ class UnitRun:
     def _fail(self, reason: str) -> None:
         self.failures.append(f"{self.unit.title}: {reason}")
         self.searching, self.scored = False, True
-        self.to_fit.clear()
 
-    def _member_task(self, number: int) -> Task:
-        assert self.best is not None
-        self.members_begun = self.members_begun or time.time()
-        arguments = (self.dataset.train, self.best.hyperparameters, derive_seed(self.spec.seed, 2, number))
-        return self._task("fit_member", "member", arguments, number=number)
+    @property
+    def members(self) -> list[FittedMember]:
+        """Those of the final network that are fitted, by number."""
+        return [self.fitted[key] for key in sorted(self.fitted) if self.best and key[0] == self.best.number]
+
+    def _next_member(self, best: BestTrial) -> Task | None:
+        for number in range(self.recipe.evaluation.ensemble):
+            key = (best.number, number)
+            if key not in self.fitting and key not in self.fitted:
+                self.fitting.add(key)
+                self.fitting_begun.setdefault(best.number, time.time())
+                arguments = (self.dataset.train, best.hyperparameters, derive_seed(self.spec.seed, 2, number))
+                return self._task("fit_member", "member", arguments, number=number, trial=best.number)
+        return None
 
     def _score_task(self) -> Task:
         assert self.best is not None
         final = FinalNetwork(
-            members=[self.members[number] for number in sorted(self.members)],
+            members=self.members,
             example=self.dataset.train.subset(_first_of_each_class(self.dataset.train.labels)),
             test=self.dataset.test,
             cases=len(self.dataset.train),
             metric=self.recipe.search.metric,
-            metrics={**self.best.scores, "search_seconds": self.members_begun - self.began},
+            metrics={**self.best.scores, "search_seconds": self.search_ended - self.began},
             tags={names.TRIAL: self.best.number, ENSEMBLE: self.recipe.evaluation.ensemble},
-            started=self.members_begun,
+            started=self.fitting_begun[self.best.number],
             register=self.recipe.tracking.register,
         )
         return self._task("score_network", "score", (self.records, final))
@@ -208,9 +233,10 @@ class UnitRun:
         arguments: tuple[Any, ...],
         name: str = "",
         number: int = 0,
+        trial: int = 0,
     ) -> Task:
         self.pending += 1
-        return Task(f"tsbench.bench.tasks:{function}", arguments, TaskKey(self, kind, name, number))
+        return Task(f"tsbench.bench.tasks:{function}", arguments, TaskKey(self, kind, name, number, trial))
 
     # What has come in
 
@@ -221,15 +247,15 @@ class UnitRun:
         self.pending -= 1
         if key.kind == "trial":
             self.assigned.discard(key.number)
+        if key.kind == "member":
+            self.fitting.discard((key.trial, key.number))
         match message.kind, key.kind:
             case "result", "trial":
                 yield from self._trial_ended(message.payload)
             case "result", "member":
-                if message.payload is None:
-                    self.to_fit.appendleft(key.number)  # its worker left, or the run is interrupted
-                else:
-                    self.members[key.number] = message.payload
-            case "result", "report":
+                if message.payload is not None:  # else its worker left, or the run is interrupted
+                    self.fitted[key.trial, key.number] = message.payload
+            case "result", "pictures" | "report":
                 pass
             case "result", _:
                 yield from self._classifier_scored(message.payload)
@@ -277,14 +303,15 @@ class UnitRun:
             self._fail(f"{what}: {sentence}, three times")
             yield self.failures[-1]
             return
-        if key.kind == "member":
-            self.to_fit.appendleft(key.number)
-        elif key.kind == "baseline":
-            self.baselines.extendleft(one for one in self.recipe.baselines if one.name == key.name)
-        elif key.kind == "report":
-            self.reported = False
-        else:
-            self.scored = False
+        match key.kind:
+            case "baseline":
+                self.baselines.extendleft(one for one in self.recipe.baselines if one.name == key.name)
+            case "pictures":
+                self.drawn = False
+            case "report":
+                self.reported = False
+            case "score":
+                self.scored = False
         yield f"{self.unit.title}: {sentence}; {what} is done again"
 
     def _lose(self, number: int, reason: str) -> None:

@@ -25,9 +25,18 @@ from tsbench.training.trainer import Job, Series, fixed_features, predict_probab
 __all__ = ["CrossValidation", "Rung", "rungs"]
 
 
-def rungs(epochs: int) -> dict[int, int]:
-    """The epochs after which the folds are scored, evenly spread, the last among them, with their rungs of ten."""
-    count = min(RUNGS, epochs)
+UNPRUNED = 4
+"""Epochs between two scores where nobody prunes by them: each costs a forward pass of all validation parts."""
+
+
+def rungs(epochs: int, apart: int = 1) -> dict[int, int]:
+    """The epochs after which the folds are scored, evenly spread, the last among them, with their rungs of ten.
+
+    Args:
+        epochs: of a trial.
+        apart: epochs between two scores; fewer where else there would be one score alone.
+    """
+    count = min(RUNGS, epochs, max(2, epochs // apart))
     return {round(epochs * (one + 1) / count): round(RUNGS * (one + 1) / count) for one in range(count)}
 
 
@@ -151,7 +160,7 @@ class CrossValidation:
         self, jobs: list[_FoldJob], on_rung: Callable[[Rung], None] | None, on_epoch: Callable[[int], None] | None
     ) -> None:
         epochs = self.hyperparameters.training.epochs
-        scored = rungs(epochs)
+        scored = rungs(epochs, UNPRUNED if self.search.pruner == "none" else 1)
         curve = self.curves.setdefault(f"cv_{self.search.metric}", [])
 
         def after_epoch(epoch: int) -> None:

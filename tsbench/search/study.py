@@ -294,6 +294,10 @@ class Study:
                 return waiting
             self._enqueue([_with_fixed_parameters(trial) for trial in trials])
 
+    def is_filled(self) -> bool:
+        """Whether there are as many trials as the recipe asks for, ended or not, so that only lost ones may follow."""
+        return sum(not _is_lost(trial) for trial in self.trials()) >= self.spec.search.trials
+
     @property
     def suggester(self) -> Suggester:
         """Chooses the parameters of new trials."""

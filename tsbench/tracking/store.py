@@ -341,19 +341,20 @@ class Store:
         self.log(run, tags={names.STATE: "failed", names.REASON: reason})
         self.end(run, "FAILED")
 
-    def resume(self, run: str) -> bool:
-        """Marks an ended run as running again; False where there is no such run."""
+    def resume(self, run: str) -> str | None:
+        """Marks a run as running again and returns what it was before; None where there is no such run."""
         from mlflow.exceptions import MlflowException
 
         try:
-            if self.client.get_run(run).info.lifecycle_stage != "active":
-                return False
+            before = self.client.get_run(run).info
+            if before.lifecycle_stage != "active":
+                return None
             self.client.update_run(run, status="RUNNING")
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise TrackingError(f"the MLflow store {redacted(self.uri)} failed: {error}") from error
-            return False
-        return True
+            return None
+        return str(before.status)
 
     def delete(self, run: str) -> None:
         """Deletes a run with the models that it logged; MLflow can restore it until `mlflow gc`."""

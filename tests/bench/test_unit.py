@@ -1,0 +1,122 @@
+"""What a unit gives its workers to do, and when; the tasks are carried out in this process."""
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from multiprocessing import Pipe
+from pathlib import Path
+
+import pytest
+
+from tsbench.bench.plan import Plan, make_plan
+from tsbench.bench.progress import UnitState
+from tsbench.bench.unit import UnitRun
+from tsbench.classifiers.baselines import BASELINES
+from tsbench.recipe.loading import load_recipe
+from tsbench.search.launchers.protocol import Message, Task, WorkerContext
+
+Write = Callable[..., Path]
+
+
+def make(path: Path, *overrides: str) -> tuple[Plan, UnitRun]:
+    plan = make_plan(load_recipe(path, overrides, BASELINES))
+    plan.store.prepare()
+    (unit,) = plan.units
+    return plan, UnitRun(plan, unit, UnitState(unit.title, unit.size, plan.trials, steps_left=2))
+
+
+@pytest.fixture
+def carry_out() -> Iterator[Callable[[UnitRun, Task], None]]:
+    """Does a task as a worker would, and tells the unit of its end."""
+    ours, theirs = Pipe()
+    context = WorkerContext("cpu", theirs)
+
+    def carry_out(unit: UnitRun, task: Task) -> None:
+        module, _, name = task.function.partition(":")
+        result = getattr(import_module(module), name)(context, *task.arguments)
+        assert list(unit.receive(Message(0, "result", result, task))) == []
+
+    with ours, theirs:
+        yield carry_out
+
+
+def next_task(unit: UnitRun) -> Task:
+    task = unit.next_task()
+    assert task is not None
+    return task
+
+
+@pytest.mark.parametrize("first_is_better", [True, False])
+def test_while_the_last_trial_runs_idle_workers_begin_the_final_network(
+    recipe_file: Write, carry_out: Callable[[UnitRun, Task], None], first_is_better: bool
+) -> None:
+    # By a rate of a billionth nothing is learned.
+    rates = (0.01, 1e-9) if first_is_better else (1e-9, 0.01)
+    path = recipe_file(
+        ("training.learning_rate: {float: [1e-3, 1e-1], log: true}", "training.learning_rate: {choice: [0.01, 1e-9]}"),
+        (
+            "search: {trials: 4",
+            f"search: {{enqueue: [{{training.learning_rate: {rates[0]}}}, "
+            f"{{training.learning_rate: {rates[1]}}}], trials: 2",
+        ),
+        ("[dummy]", "[]"),
+    )
+    _, unit = make(path)
+    first, second = next_task(unit), next_task(unit)
+    assert [(one.key.kind, one.key.number) for one in (first, second)] == [("trial", 0), ("trial", 1)]
+    assert unit.next_task() is None
+    assert unit.early_task() is None  # nothing is known yet
+
+    carry_out(unit, first)
+    assert unit.next_task() is None
+    early = unit.early_task()
+    assert early is not None
+    assert (early.key.kind, early.key.trial, early.key.number) == ("member", 0, 0)
+    carry_out(unit, early)
+    carry_out(unit, second)
+
+    best = 0 if first_is_better else 1
+    rest = [next_task(unit) for _ in range(1 if first_is_better else 2)]
+    assert [(one.key.trial, one.key.number) for one in rest] == [(best, n) for n in range(2)][2 - len(rest) :]
+    pictures = next_task(unit)  # which need not wait for the network
+    assert pictures.key.kind == "pictures"
+    assert unit.next_task() is None
+    for task in [*rest, pictures]:
+        carry_out(unit, task)
+    score = next_task(unit)
+    assert score.key.kind == "score"
+    assert [member.train_loss for member in score.arguments[1].members] == [
+        unit.fitted[best, number].train_loss for number in range(2)
+    ]
+    carry_out(unit, score)
+    report = next_task(unit)
+    assert report.key.kind == "report"
+    assert not unit.finished
+    carry_out(unit, report)
+    assert unit.finished
+    unit.close()
+
+
+def test_a_search_that_was_killed_before_its_report_writes_it_when_it_is_continued(
+    recipe_file: Write, carry_out: Callable[[UnitRun, Task], None]
+) -> None:
+    path = recipe_file(("trials: 4", "trials: 1"), ("ensemble: 2", "ensemble: 1"))
+    plan, unit = make(path)
+    while (task := next_task(unit)).key.kind != "report":
+        carry_out(unit, task)
+    files = plan.store.files(unit.spec.parent_run)
+    assert "learning_curves.png" in files
+    assert "leaderboard.csv" not in files
+
+    _, again = make(path)
+    kinds = []
+    while (task := again.next_task()) is not None:
+        kinds.append(task.key.kind)
+        carry_out(again, task)
+    assert kinds == ["pictures", "report"]
+    again.close()
+    assert "leaderboard.csv" in plan.store.files(unit.spec.parent_run)
+
+    _, once_more = make(path)
+    assert once_more.next_task() is None
+    assert once_more.finished
+    once_more.close()
