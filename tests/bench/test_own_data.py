@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from tests.data.made import long_table
 from tsbench.bench.plan import make_plan
 from tsbench.bench.progress import PlainDisplay
 from tsbench.bench.run import BenchmarkRun
 from tsbench.classifiers.baselines import BASELINES
+from tsbench.cli import app
 from tsbench.compare.results import read_results
 from tsbench.data.collection import Collection
 from tsbench.recipe.loading import load_recipe
@@ -27,6 +29,23 @@ def _pumps() -> Collection:
     values[np.broadcast_to(np.arange(20) >= lengths[:, None, None], values.shape)] = 0
     values[4, 0, 3:6] = np.nan
     return Collection(values, lengths, labels, np.array([f"m{number % 12}" for number in range(96)]))
+
+
+def test_a_search_of_which_nothing_can_be_begun_says_why_and_nothing_else(
+    recipe_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    long_table(_pumps()).to_parquet(tmp_path / "pumps.parquet", index=False)
+    own = f"{{name: pumps, file: {tmp_path}/pumps.parquet, case: id, time: t, label: y, group: machine, "
+    path = recipe_file(
+        ("[ItalyPowerDemand]", f"[{own}split: {{test_size: 0.25}}}}]"),
+        ("folds: 2", "folds: 9, metric: roc_auc"),  # a machine each, whose cases are all of one class
+    )
+    result = CliRunner().invoke(app, ["search", str(path)])
+    assert result.exit_code == 1
+    failure = "pumps: search.metric roc_auc is not defined on fold 0, whose validation cases are all of class '"
+    assert failure in result.stderr.partition("What failed:")[2]
+    assert "experiment" not in result.output
+    assert "Browse" not in result.output
 
 
 @pytest.mark.slow

@@ -5,12 +5,14 @@ from importlib import import_module
 from multiprocessing import Pipe
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.progress import UnitState
-from tsbench.bench.unit import UnitRun
+from tsbench.bench.unit import UnitRun, _check_metrics
 from tsbench.classifiers.baselines import BASELINES
+from tsbench.errors import DataError
 from tsbench.recipe.loading import load_recipe
 from tsbench.search.launchers.protocol import Message, Task, WorkerContext
 
@@ -120,3 +122,15 @@ def test_a_search_that_was_killed_before_its_report_writes_it_when_it_is_continu
     assert once_more.next_task() is None
     assert once_more.finished
     once_more.close()
+
+
+def test_a_metric_that_a_fold_cannot_be_scored_by_is_refused_before_any_trial() -> None:
+    labels = np.array(["a", "a", "b", "b", "c"])
+    cases = [np.array(one) for one in ([0, 2, 4], [1, 3], [0, 1], [2, 3], [4])]
+    sound = [(cases[0], cases[1])]
+    _check_metrics(("roc_auc",), labels, sound)
+    _check_metrics(("accuracy", "parameters"), labels, [*sound, (cases[3], cases[2])])
+    with pytest.raises(DataError, match=r"roc_auc is not defined on fold 1, whose .* all of class 'a'; search by ano"):
+        _check_metrics(("roc_auc",), labels, [*sound, (cases[3], cases[2])])
+    with pytest.raises(DataError, match="fold 0, whose validation cases are all of class 'a' or 'b'"):
+        _check_metrics(("accuracy", "roc_auc"), labels, [(cases[4], np.array([0, 2]))])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from tsbench.data.archive import Archive
@@ -11,6 +12,7 @@ from tsbench.data.collection import Collection, TrainingSet
 from tsbench.errors import SearchError
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import parse_space
+from tsbench.search.storage import together
 from tsbench.search.study import RESULT, Study, StudySpec, derive_seed, folds_of, meaning_of
 
 SPACE, _ = parse_space({"model.dropout": {"float": [0.0, 0.5]}}, set())
@@ -252,3 +254,23 @@ def test_groups_are_on_one_side_of_every_fold(search: dict[str, float]) -> None:
     for train, validation in folds_of(training, SearchConfig.model_validate(search), seed=1):
         assert len(train) > len(validation) > 0
         assert not set(groups[train]) & set(groups[validation])
+
+
+def test_notes_of_a_trial_that_had_ended_meanwhile_change_nothing_and_disturb_no_other_trial(tmp_path: Path) -> None:
+    study = make(tmp_path / "s")
+    study.refill()
+    trial = study.claim(0)
+    assert trial is not None
+    Study.open(tmp_path / "s").fail_lost(0, "its worker was taken for dead")
+
+    def tell() -> None:
+        with together(study.storage):
+            for name in ("one", "two"):
+                study.storage.set_trial_user_attr(trial._trial_id, name, 1)
+            study.storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5])
+
+    with pytest.raises(UpdateFinishedTrialError):
+        tell()
+    assert study.claim(1) is not None
+    assert study.trials()[0].state is TrialState.FAIL
+    assert set(study.trials()[0].user_attrs) == {RESULT}

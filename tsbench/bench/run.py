@@ -61,6 +61,7 @@ class BenchmarkRun:
         self.open: list[UnitRun] = []
         self.unopened = deque(zip(plan.units, self.state.units, strict=True))
         self.failures: list[str] = []
+        self.begun = False  # whether there is anything in MLflow
         self.launcher: Launcher | None = None
         self.fronts: dict[str, list[BestTrial]] = {}  # by unit, where several metrics are searched
 
@@ -187,6 +188,7 @@ class BenchmarkRun:
             self.failures.append(f"{unit.title}: {error}")
             self.display.say(self.failures[-1])
             return None
+        self.begun = True
         opened.study.invitation = self.invitation.to_json()
         self.open.append(opened)
         for line in opened.warnings:

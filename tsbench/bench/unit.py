@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from tsbench.bench.begin import open_study, unit_tags
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
 from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored
+from tsbench.errors import DataError
+from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.search.launchers.protocol import Message, Task
 from tsbench.search.outcome import TrialOutcome
@@ -54,6 +56,8 @@ class UnitRun:
             seed = study_seed(self.recipe.search, unit.resample)
             self.folds = folds_of(self.dataset.training_set(), self.recipe.search, seed)
         self.warnings = [f"{unit.title}: {one.message}" for one in caught]
+        search = self.recipe.search
+        _check_metrics((search.metric, *search.trade_off), self.dataset.train.labels, self.folds)
         self.study, ended = open_study(plan, unit, self.dataset)
         self.spec = spec = self.study.spec
         self.study.budget = spec.search.trials
@@ -369,6 +373,21 @@ class UnitRun:
         for run in filter(None, runs):
             self.plan.store.fail(run, reason)
         self.close("KILLED")
+
+
+def _check_metrics(metrics: Sequence[str], labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
+    """Refuses what a fold cannot be scored by.
+
+    Raises:
+        DataError: roc_auc, where the validation cases are of one class, or of classes that are not trained on.
+    """
+    for number, (training, validation) in enumerate(folds):
+        occurring = np.unique(labels[validation])
+        if "roc_auc" in metrics and (len(occurring) < 2 or not np.isin(occurring, labels[training]).any()):
+            raise DataError(
+                f"search.metric roc_auc is not defined on fold {number}, whose validation cases are all of class "
+                f"{' or '.join(repr(str(one)) for one in occurring)}; search by another metric, or with fewer folds"
+            )
 
 
 def _first_of_each_class(labels: NDArray[np.str_]) -> NDArray[np.int64]:

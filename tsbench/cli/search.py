@@ -51,11 +51,12 @@ def search(
     except KeyboardInterrupt:
         typer.echo("Interrupted. The same command continues where it stopped.", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    _print_results(console, plan)
-    for unit, front in run.fronts.items():
-        _print_front(console, unit, front, plan)
-    console.print(f"Took {spell(run.state.elapsed)}.", highlight=False)
-    console.print(f"Browse it in MLflow: tsbench ui {recipe}", highlight=False, soft_wrap=True)
+    if run.begun:
+        _print_results(console, plan)
+        for unit, front in run.fronts.items():
+            _print_front(console, unit, front, plan)
+        console.print(f"Took {spell(run.state.elapsed)}.", highlight=False)
+        console.print(f"Browse it in MLflow: tsbench ui {recipe}", highlight=False, soft_wrap=True)
     if failures:
         typer.echo("\n".join(["What failed:", *(f"  {failure}" for failure in failures)]), err=True)
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ import errno
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -104,10 +104,28 @@ def open_journal(file: Path) -> JournalStorage:
         return JournalStorage(_Journal(file))
 
 
-def together(storage: BaseStorage) -> AbstractContextManager[None]:
-    """Attributes, parameters and scores of a trial that are noted herein reach a journal in one write."""
+@contextmanager
+def together(storage: BaseStorage) -> Iterator[None]:
+    """What is noted herein of a trial reaches a journal in one write.
+
+    Raises:
+        optuna.exceptions.UpdateFinishedTrialError: the trial had ended before; nothing of it was changed.
+    """
     backend = storage._backend if isinstance(storage, JournalStorage) else None
-    return backend.together() if isinstance(backend, _Journal) else nullcontext()
+    if not isinstance(backend, _Journal):
+        yield
+        return
+    with backend.together():
+        yield
+    late: Exception | None = None
+    while True:
+        try:
+            storage.get_all_studies()  # reads what was written, and stumbles over each note that came too late
+            break
+        except optuna.exceptions.UpdateFinishedTrialError as error:
+            late = error
+    if late is not None:
+        raise late
 
 
 @lru_cache(maxsize=8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from functools import cached_property, lru_cache
@@ -89,8 +90,10 @@ class _TrialRun:
         with together(self.study.storage):
             settings = hyperparameters(self.trial, spec.space, spec.base)
             self.trial.set_user_attr("hyperparameters", settings.model_dump(mode="json"))
+            run = self._begin_run()
+            self.trial.set_user_attr(RUN, run)
+        self.store.log(run, params=mlflow_params(settings))
         self.epochs = settings.training.epochs
-        run = self._begin_run(settings)
         with get_heartbeat_thread(self.trial._trial_id, self.study.storage):
             validation, outcome = self._validate(settings)
         if self._is_given_up():
@@ -108,7 +111,7 @@ class _TrialRun:
         """Whether a supervisor took this worker for dead and had the trial begun again elsewhere."""
         return self.study.storage.get_trial(self.trial._trial_id).state.is_finished()
 
-    def _begin_run(self, settings: HyperparameterConfig) -> str:
+    def _begin_run(self) -> str:
         spec, number = self.study.spec, self.trial.number
         tags = {
             names.ROLE: "trial",
@@ -122,10 +125,7 @@ class _TrialRun:
             names.DESCRIPTION: f"One configuration of the network, cross-validated on {spec.search.folds} folds of the "
             f"training cases of {spec.dataset}. Curves are means over the folds.",
         }
-        run = self.store.begin(spec.experiment, f"{spec.dataset} trial {number}", tags, spec.parent_run)
-        self.trial.set_user_attr(RUN, run)
-        self.store.log(run, params=mlflow_params(settings))
-        return run
+        return self.store.begin(spec.experiment, f"{spec.dataset} trial {number}", tags, spec.parent_run)
 
     def _validate(self, settings: HyperparameterConfig) -> tuple[CrossValidation, TrialOutcome]:
         spec = self.study.spec
@@ -192,21 +192,27 @@ class _TrialRun:
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
         if outcome.state == STOPPED:
             result["lost"] = True  # through no fault of its own: it does not count, and is tried again
-        with together(self.study.storage):
+        storage, trial_id = self.study.storage, self.trial._trial_id
+        with together(storage):
             # Other trials look at this one when it has ended, so its rungs need not be told one by one.
             for rung in self.reported:
                 self.trial.report(rung.score, rung.step)
             for name, note in (self.pruner.notes() if self.reported and self.pruner else {}).items():
-                self.study.storage.set_trial_system_attr(self.trial._trial_id, name, note)
+                storage.set_trial_system_attr(trial_id, name, note)
             self.trial.set_user_attr(RESULT, result)
             if outcome.state == COMPLETE:
                 folds = zip(validation.fold_losses, validation.fold_scores, strict=True)
                 self.trial.set_user_attr(FOLDS, [[_shortened(losses), _shortened(scores)] for losses, scores in folds])
+            # As Optuna's `tell` does, which would wait for the disk by itself, and copy the trial.
+            storage.set_trial_state_values(trial_id, *self._end(validation, outcome))
+
+    def _end(self, validation: CrossValidation, outcome: TrialOutcome) -> tuple[TrialState, list[float] | None]:
+        """A trial's end in Optuna's terms; one that was pruned has the last score that a pruner heard."""
         if outcome.state == COMPLETE:
-            self.study.optuna.tell(self.trial, [validation.scores[metric] for metric in self.study.spec.metrics])
-        else:
-            state = TrialState.PRUNED if outcome.state == PRUNED else TrialState.FAIL
-            self.study.optuna.tell(self.trial, state=state)
+            return TrialState.COMPLETE, [validation.scores[metric] for metric in self.study.spec.metrics]
+        if outcome.state == PRUNED:
+            return TrialState.PRUNED, [one.score for one in self.reported[-1:] if math.isfinite(one.score)] or None
+        return TrialState.FAIL, None
 
 
 def _shortened(curve: list[tuple[int, float]]) -> list[tuple[int, float]]:
