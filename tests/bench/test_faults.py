@@ -40,6 +40,10 @@ def running(recipe: Path) -> list[int]:
     return Study.open(folder).running() if Study.stored_meaning(folder) is not None else []
 
 
+def role_of(run: RunRecord) -> str:
+    return run.tags["tsbench.role"]
+
+
 def check_that_all_is_told(recipe: Path, trials: int) -> list[RunRecord]:
     """Exactly so many trials, each told once, the same in Optuna and in MLflow; nothing runs any more."""
     study = Study.open(folder_of(recipe))
@@ -49,15 +53,16 @@ def check_that_all_is_told(recipe: Path, trials: int) -> list[RunRecord]:
     store = Store(f"sqlite:///{recipe.parent}/mlflow.db")
     runs = list(store.runs("tiny"))
     assert not [run for run in runs if run.status == "RUNNING"]
+    of_trials = [run for run in runs if role_of(run) == "trial"]
     for trial in study.trials():
-        records = [run for run in runs if run.run_id == trial.user_attrs.get("run")]
+        records = [run for run in of_trials if run.tags["tsbench.trial"] == str(trial.number)]
         if trial.state is TrialState.COMPLETE:
+            assert [run.run_id for run in records] == [trial.user_attrs["run"]]
             assert [run.status for run in records] == ["FINISHED"]
             assert records[0].metrics["cv_accuracy"] == trial.value
         else:
             assert [run.status for run in records] in ([], ["FAILED"], ["KILLED"])
-    finished = [run for run in runs if run.tags["tsbench.role"] == "trial" and run.status == "FINISHED"]
-    assert len(finished) == counts["complete"]
+    assert len([run for run in of_trials if run.status == "FINISHED"]) == counts["complete"]
     return runs
 
 
@@ -201,7 +206,7 @@ def test_an_mlflow_server_that_is_away_is_waited_for_and_loses_nothing(
         assert not [run for run in runs if run.status == "RUNNING"]
         study = Study.open(folder_of(recipe))
         assert study.counts()["complete"] == 4
-        finished = [run for run in runs if run.tags["tsbench.role"] == "trial" and run.status == "FINISHED"]
+        finished = [run for run in runs if role_of(run) == "trial" and run.status == "FINISHED"]
         assert len(finished) == 4
         assert [run.status for run in runs if run.tags["tsbench.role"] == "model"] == ["FINISHED"]
 

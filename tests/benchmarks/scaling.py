@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from _pytest.outcomes import Skipped
+from optuna.trial import TrialState
 
 from tests.benchmarks.table import Row
 from tests.servers import mlflow_server, postgresql
@@ -89,16 +90,16 @@ def _run_trials(folder: Path, numbers: list[int]) -> float:
             began = time.perf_counter()  # the first one opens everything
         trial = study.claim(number)
         assert trial is not None
+        study.parameters_of(number)
         with together(study.storage):
             trial.suggest_float("model.dropout", 0.0, 0.5)
             trial.suggest_categorical("training.batch_size", [8, 16])
             trial.set_user_attr("hyperparameters", settings)
-        trial.set_user_attr(RUN, "run")
-        with together(study.storage):
+            trial.set_user_attr(RUN, "run")
             for rung in range(RUNGS):
                 trial.report(0.5, rung)
             trial.set_user_attr(RESULT, {"cv_accuracy": 0.5, "seconds": 1.0, "reason": ""})
-        study.optuna.tell(trial, 0.5)
+            study.storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5])
     return time.perf_counter() - began
 
 

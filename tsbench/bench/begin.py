@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,9 @@ from tsbench.data.collection import Collection, DataSet
 from tsbench.errors import RecipeError
 from tsbench.search.study import Study, StudySpec, meaning_of
 from tsbench.tracking import names, provenance
-from tsbench.tracking.store import DataInput
+from tsbench.tracking.store import DataInput, Store
 
-__all__ = ["check_meanings", "open_study", "to_yaml", "unit_tags"]
+__all__ = ["check_meanings", "give_up", "open_study", "to_yaml", "unit_tags"]
 
 
 def check_meanings(plan: Plan) -> None:
@@ -64,14 +65,22 @@ def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> tuple[Study, bool]:
         study = Study.open(unit.folder)
         if (status := plan.store.resume(study.spec.parent_run)) is not None:
             study.spec = _with_budget(study.spec, plan)
-            for number in study.running():  # left behind by a supervisor that was killed
-                reason = "the search was killed"
-                if run := study.fail_lost(number, reason):
-                    plan.store.fail(run, reason)
+            give_up(study, plan.store, study.running(), "the search was killed")
             return study, status == "FINISHED"
     Study.set_aside(unit.folder)
     spec = _with_budget(_new_spec(plan, unit, dataset), plan)
     return Study.create(unit.folder, spec, dataset.training_set(), meaning), False
+
+
+def give_up(study: Study, store: Store, numbers: Iterable[int], reason: str) -> None:
+    """Tells trials failed that nobody runs any more, first in Optuna, then in MLflow."""
+    lost = {str(number) for number in numbers if study.fail_lost(number, reason)}
+    if not lost:
+        return
+    mine = f"tags.`{names.STUDY}` = '{study.spec.identity}' and tags.`{names.ROLE}` = 'trial'"
+    for run in list(store.runs_in(study.spec.experiment, f"{mine} and attributes.status = 'RUNNING'")):
+        if run.tags[names.TRIAL] in lost:
+            store.fail(run.run_id, reason)
 
 
 def _new_spec(plan: Plan, unit: Unit, dataset: DataSet) -> StudySpec:

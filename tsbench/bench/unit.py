@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.bench.begin import open_study, unit_tags
+from tsbench.bench.begin import give_up, open_study, unit_tags
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
 from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored
@@ -320,8 +320,7 @@ class UnitRun:
 
     def _lose(self, number: int, reason: str) -> None:
         """Fails a trial that its worker left running, in Optuna and in MLflow."""
-        if run := self.study.fail_lost(number, reason):
-            self.plan.store.fail(run, reason)
+        give_up(self.study, self.plan.store, [number], reason)
 
     def _update(self) -> None:
         counts, best = self.study.counts(), self.study.best()
@@ -368,10 +367,7 @@ class UnitRun:
 
     def interrupt(self) -> None:
         """Leaves nothing running: what was under way is told failed, its runs are ended."""
-        reason = "the search was interrupted"
-        runs = [self.study.fail_lost(number, reason) for number in self.study.running()]
-        for run in filter(None, runs):
-            self.plan.store.fail(run, reason)
+        give_up(self.study, self.plan.store, self.study.running(), "the search was interrupted")
         self.close("KILLED")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Choice, IntRange, Range, Space, assign, grid, label, leaves, offers
@@ -17,7 +17,7 @@ from tsbench.search.pruning import Direction
 __all__ = ["Suggester", "default_parameters", "first_parameters", "hyperparameters", "make_sampler"]
 
 
-def hyperparameters(trial: Trial, space: Space, base: HyperparameterConfig) -> HyperparameterConfig:
+def hyperparameters(trial: BaseTrial, space: Space, base: HyperparameterConfig) -> HyperparameterConfig:
     """Suggests a value for every range whose condition holds; all else stays as the recipe has it."""
     values: dict[str, Any] = {name: label(value) for name, value in leaves(base)}
     chosen: dict[str, Any] = {}
@@ -160,7 +160,7 @@ class Suggester:
         self._mirror.tell(asked, state=trial.state)
 
 
-def _suggest(trial: Trial, name: str, entry: Range) -> Any:
+def _suggest(trial: BaseTrial, name: str, entry: Range) -> Any:
     if isinstance(entry, Choice):
         return entry.labels[trial.suggest_categorical(name, list(entry.labels))]
     if isinstance(entry, IntRange):

@@ -317,22 +317,17 @@ class Study:
     def _deserves_retry(trial: FrozenTrial) -> bool:
         return _is_lost(trial) and _retries(trial) < MOST_RETRIES
 
-    def fail_lost(self, number: int, reason: str) -> str | None:
-        """Tells a trial failed whose worker died, so that it is tried again.
-
-        Returns:
-            Its MLflow run; None where it had none yet, or was told its end before.
-        """
+    def fail_lost(self, number: int, reason: str) -> bool:
+        """Tells a trial failed whose worker died, so that it is tried again; False where it was told its end before."""
         trial = self.trials()[number]
         if trial.state is not TrialState.RUNNING:
-            return None
+            return False
         try:
             self.storage.set_trial_user_attr(trial._trial_id, RESULT, {"reason": reason, "lost": True})
             self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
         except optuna.exceptions.UpdateFinishedTrialError:
-            return None  # its worker lived, and told it in this moment
-        run = trial.user_attrs.get(RUN)
-        return str(run) if run else None
+            return False  # its worker lived, and told it in this moment
+        return True
 
     def is_complete(self) -> bool:
         """Whether as many trials have ended as the recipe asks for."""
@@ -366,7 +361,7 @@ class Study:
         return [_as_best(trial) for trial in self.optuna.best_trials]
 
     def run_of(self, number: int) -> str:
-        """The MLflow run of a trial that was begun."""
+        """The MLflow run of a trial that was told its end by its worker."""
         return str(self.trials()[number].user_attrs[RUN])
 
     def best(self) -> BestTrial | None:
@@ -426,6 +421,10 @@ class Study:
             pass  # somebody else has even finished it
         return None
 
+    def parameters_of(self, number: int) -> dict[str, Any]:
+        """What a trial in the queue, or one that runs, is to run with."""
+        return dict(self.trials()[number].system_attrs.get("fixed_params", {}))
+
     def visible_to(self, number: int) -> list[FrozenTrial]:
         """The trials that trial `number` may be compared with: those that its parameters were chosen by."""
         return self.trials()[: max(0, number + 1 - self.spec.concurrency)]
@@ -462,7 +461,7 @@ def _retries(trial: FrozenTrial) -> int:
 
 
 def _with_fixed_parameters(trial: FrozenTrial) -> FrozenTrial:
-    """A trial that waits, or whose worker died early, has its parameters noted, not set; they count the same."""
+    """Until its worker tells its end, a trial has its parameters noted, not set; they count the same."""
     fixed = dict(trial.system_attrs.get("fixed_params", {}))
     if trial.state is TrialState.WAITING or fixed.keys() - trial.params.keys():
         trial = optuna.trial.FrozenTrial(

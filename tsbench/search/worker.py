@@ -11,7 +11,7 @@ from typing import Any
 
 import optuna
 from optuna.storages._heartbeat import get_heartbeat_thread
-from optuna.trial import Trial, TrialState
+from optuna.trial import FixedTrial, Trial, TrialState
 
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import label, leaves
@@ -87,25 +87,21 @@ class _TrialRun:
 
     def carry_out(self) -> TrialOutcome | None:
         spec = self.study.spec
-        with together(self.study.storage):
-            settings = hyperparameters(self.trial, spec.space, spec.base)
-            self.trial.set_user_attr("hyperparameters", settings.model_dump(mode="json"))
-            run = self._begin_run()
-            self.trial.set_user_attr(RUN, run)
-        self.store.log(run, params=mlflow_params(settings))
+        settings = hyperparameters(FixedTrial(self.study.parameters_of(self.trial.number)), spec.space, spec.base)
         self.epochs = settings.training.epochs
+        run = self._begin_run()
+        self.store.log(run, params=mlflow_params(settings))
         with get_heartbeat_thread(self.trial._trial_id, self.study.storage):
             validation, outcome = self._validate(settings)
-        if self._is_given_up():
-            return None
-        self._record(run, validation, outcome)
-        try:
-            self._tell(validation, outcome)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            # Given up in this very moment; the record follows what was told.
-            self.store.fail(run, "the search took its worker for dead")
-            return None
-        return outcome
+        if not self._is_given_up():
+            self._record(run, validation, outcome)
+            try:
+                self._tell(run, settings, validation, outcome)
+                return outcome
+            except optuna.exceptions.UpdateFinishedTrialError:
+                pass  # given up in this very moment; the record follows what was told
+        self.store.fail(run, "the search took its worker for dead")
+        return None
 
     def _is_given_up(self) -> bool:
         """Whether a supervisor took this worker for dead and had the trial begun again elsewhere."""
@@ -187,14 +183,19 @@ class _TrialRun:
         status = {FAILED: "FAILED", STOPPED: "KILLED"}.get(outcome.state, "FINISHED")
         self.store.end(run, status)
 
-    def _tell(self, validation: CrossValidation, outcome: TrialOutcome) -> None:
+    def _tell(
+        self, run: str, settings: HyperparameterConfig, validation: CrossValidation, outcome: TrialOutcome
+    ) -> None:
+        """All that Optuna is told of the trial, in one write, as nobody needs to know any of it before its end."""
         scores = {names.cv(metric): value for metric, value in validation.scores.items()}
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
         if outcome.state == STOPPED:
             result["lost"] = True  # through no fault of its own: it does not count, and is tried again
         storage, trial_id = self.study.storage, self.trial._trial_id
         with together(storage):
-            # Other trials look at this one when it has ended, so its rungs need not be told one by one.
+            hyperparameters(self.trial, self.study.spec.space, self.study.spec.base)
+            self.trial.set_user_attr("hyperparameters", settings.model_dump(mode="json"))
+            self.trial.set_user_attr(RUN, run)
             for rung in self.reported:
                 self.trial.report(rung.score, rung.step)
             for name, note in (self.pruner.notes() if self.reported and self.pruner else {}).items():
