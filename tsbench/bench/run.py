@@ -140,9 +140,11 @@ class BenchmarkRun:
     def _loop(self, pool: WorkerPool) -> None:
         looked = time.monotonic()
         while True:
-            if self._hand_out(pool):
-                for under_way in self.open:
+            handed_out = self._hand_out(pool)
+            for under_way in self.open:
+                if handed_out:
                     under_way.look_ahead()
+                under_way.update()
             self._close_finished()
             self.display.update(self.state)
             if not (self.open or self.unopened):

@@ -82,7 +82,8 @@ class UnitRun:
         self.failures: list[str] = []
         self.pending = 0  # tasks that workers are at
         self.retries: dict[str, int] = {}
-        self._update()
+        self.changed = True  # since `update`
+        self.update()
 
     # Beginning
 
@@ -249,6 +250,7 @@ class UnitRun:
         assert message.task is not None
         key: TaskKey = message.task.key
         self.pending -= 1
+        self.changed = True
         if key.kind == "trial":
             self.assigned.discard(key.number)
         if key.kind == "member":
@@ -267,7 +269,6 @@ class UnitRun:
                 yield from self._worker_died(key, message.payload)
             case _:
                 yield from self._task_raised(key, message)
-        self._update()
 
     def _trial_ended(self, outcome: TrialOutcome | None) -> Iterator[str]:
         if outcome is None:
@@ -322,7 +323,11 @@ class UnitRun:
         """Fails a trial that its worker left running, in Optuna and in MLflow."""
         give_up(self.study, self.plan.store, [number], reason)
 
-    def _update(self) -> None:
+    def update(self) -> None:
+        """Notes for the display how far it is, where something has come in."""
+        if not self.changed:
+            return
+        self.changed = False
         counts, best = self.study.counts(), self.study.best()
         state = self.state
         state.ended = counts["complete"] + counts["pruned"] + counts["fail"]
@@ -356,6 +361,7 @@ class UnitRun:
         for run in list(store.runs(self.recipe.name, where)):
             if run.run_id != self.spec.parent_run:
                 store.end(run.run_id, "KILLED")
+        self.update()
         best = self.study.best()
         self.front = self.study.pareto_front()
         metrics: dict[str, float] = {"trials": self.state.ended, "pruned_trials": self.state.pruned}
