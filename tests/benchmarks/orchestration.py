@@ -2,100 +2,103 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import pytest
 from rich.console import Console
 
 from tests.benchmarks.table import Row
+from tsbench.bench import tasks
 from tsbench.bench.plan import make_plan
 from tsbench.bench.progress import PlainDisplay
 from tsbench.bench.run import BenchmarkRun
+from tsbench.bench.unit import UnitRun
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.recipe.loading import load_recipe
-from tsbench.recipe.schema import HyperparameterConfig
-from tsbench.search.worker import mlflow_params
+from tsbench.search.launchers.protocol import Task, WorkerContext
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
 
 ROOT = Path(__file__).parents[2]
 TRIALS = 80
+TIMES = "TSBENCH_BENCHMARK_TIMES"  # environment variable: the folder where workers note their times
+GIVEN_TASK = UnitRun._task
 
 
 def measure_trials() -> list[Row]:
-    """What a trial costs besides its training: MLflow's part of it, and that of Optuna and processes.
-
-    A run's end is dated when MLflow is told of it, so what MLflow then does falls between two runs; it is measured by
-    itself and counted as MLflow's.
-    """
-    runs, _ = _carry_out(
-        f"search.trials={TRIALS}",
-        "search.timeout=null",
-        "search.pruner=none",
-        "datasets=[ItalyPowerDemand]",
-        "training.epochs=20",
-        "baselines=[]",
-        "evaluation.ensemble=1",
-        "execution.workers=2",
-        "execution.device=cpu",
-    )
-    trials = _of(runs, "trial")
-    steady = sorted(trials, key=lambda run: run.started)[4:]  # the first ones wait for the workers' imports
-    seconds = statistics.mean(run.metrics["fit_seconds"] for run in steady)
-    recording = 1000 * statistics.mean((run.finished or 0) - run.started - run.metrics["fit_seconds"] for run in steady)
-    between = 1000 * statistics.mean(_gaps(steady))
-    ending = 1000 * _seconds_to_end_a_run()
-    what = f"{len(steady)} trials of {seconds:.2f} s, two workers"
+    """What a trial costs besides its training, from the end of a worker's trial to that of its next one."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(UnitRun, "_task", _timed_task)
+        patch.setenv(TIMES, folder)
+        runs, _ = _carry_out(
+            f"search.trials={TRIALS}",
+            "search.timeout=null",
+            "search.pruner=none",
+            "datasets=[ItalyPowerDemand]",
+            "training.epochs=20",
+            "baselines=[]",
+            "evaluation.ensemble=1",
+            "execution.workers=2",
+            "execution.device=cpu",
+        )
+        workers = [_read(path) for path in Path(folder).iterdir()]
+    training = {run.tags[names.TRIAL]: run.metrics["fit_seconds"] for run in _of(runs, "trial")}
+    recording, rest, trained = [], [], []
+    for trials in workers:
+        for (_, before, _), (number, ended, in_mlflow) in pairwise(trials[1:]):  # the first one imports
+            trained.append(training[number])
+            recording.append(in_mlflow)
+            rest.append(ended - before - in_mlflow - training[number])
+    mlflow, others = 1000 * statistics.mean(recording), 1000 * statistics.mean(rest)
+    what = f"{len(rest)} trials of {statistics.mean(trained):.2f} s, two workers"
     return [
-        Row("orchestration of a trial", recording + between, "ms", 50, f"all that is not training; {what}"),
-        Row(
-            "of which MLflow",
-            recording + ending,
-            "ms",
-            None,
-            f"the run's duration less the training, and {ending:.1f} ms to end it, measured by itself",
-        ),
-        Row(
-            "of which Optuna and processes",
-            between - ending,
-            "ms",
-            10,
-            f"between two runs of a worker, idle waiting among it ({between:.1f} ms), less that end",
-        ),
+        Row("orchestration of a trial", mlflow + others, "ms", 50, f"all that is not training; {what}"),
+        Row("of which MLflow", mlflow, "ms", None, "in SQLite: a run begun, logged to twice, and ended"),
+        Row("of which Optuna and processes", others, "ms", 10, "all the rest, idle waiting among it"),
     ]
 
 
-def _seconds_to_end_a_run() -> float:
-    """What MLflow does after it took the time for a run's end; median of 40, with as much logged as of a trial."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(f"sqlite:///{folder}/mlflow.db")
-        store.prepare()
-        experiment, seconds = store.experiment("ends"), []
-        for number in range(40):
-            run = store.begin(experiment, f"run {number}", {f"tsbench.tag{one}": one for one in range(8)})
-            store.log(run, params=mlflow_params(HyperparameterConfig()))
-            curves = {name: [(epoch, 0.5) for epoch in range(1, 21)] for name in ("train_loss", "learning_rate")}
-            store.log(run, {f"cv_metric{one}": 0.5 for one in range(8)}, curves=curves)
-            began = time.perf_counter()
-            store.end(run)
+def _timed_task(self: UnitRun, function: str, kind: str, *arguments: Any, **options: Any) -> Task:
+    task = GIVEN_TASK(self, function, kind, *arguments, **options)
+    return replace(task, function=f"{__name__}:timed_trial") if kind == "trial" else task
+
+
+def timed_trial(context: WorkerContext, *arguments: Any) -> Any:
+    """What a worker does with a trial; the time it spends in MLflow, and when it is done, are noted in a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        seconds: list[float] = []
+        for name in ("begin", "log", "end"):
+            patch.setattr(Store, name, _timed(getattr(Store, name), seconds))
+        outcome = tasks.run_trial(context, *arguments)
+    with (Path(os.environ[TIMES]) / str(os.getpid())).open("a") as file:
+        file.write(f"{outcome.trial} {time.time():.6f} {sum(seconds):.6f}\n")
+    return outcome
+
+
+def _timed(method: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
+    def timed(*arguments: Any, **options: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return method(*arguments, **options)
+        finally:
             seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+
+    return timed
 
 
-def _gaps(trials: list[RunRecord]) -> list[float]:
-    """Seconds from the end of a trial to the start of the next; the worker that is free the longest goes on first."""
-    gaps: list[float] = []
-    free: list[float] = []
-    events = [(run.started, 1) for run in trials] + [(run.finished or 0.0, 0) for run in trials]
-    for moment, begins in sorted(events):
-        if not begins:
-            free.append(moment)
-        elif free:
-            gaps.append(moment - free.pop(0))
-    return gaps
+def _read(path: Path) -> list[tuple[str, float, float]]:
+    """A worker's trials: number, when it ended, seconds in MLflow."""
+    rows = [line.split() for line in path.read_text().splitlines()]
+    return [(number, float(ended), float(seconds)) for number, ended, seconds in rows]
 
 
 def measure_quickstart() -> list[Row]:
