@@ -309,6 +309,35 @@ def test_a_trial_that_was_given_up_is_not_told_twice(
     trial = Study.open(folder).trials()[0]
     assert trial.state is TrialState.FAIL
     assert trial.user_attrs["result"]["reason"] == "worker 1 on node-7 is gone"
+    (run,) = runs_of_trials(study)
+    assert (run.status, run.tags["tsbench.reason"]) == ("FAILED", "worker 1 on node-7 is gone")
+
+
+def runs_of_trials(study: Study) -> list[RunRecord]:
+    store = Store(study.spec.tracking_uri)
+    return [run for run in store.runs_in(study.spec.experiment) if role_of(run) == "trial"]
+
+
+def test_a_trial_whose_worker_died_before_it_told_optuna_is_failed_in_mlflow_too(
+    one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tsbench.bench.begin import give_up
+    from tsbench.search import worker
+
+    def die(*arguments: object) -> None:
+        raise ConnectionError("the database is away")
+
+    monkeypatch.setattr(worker._TrialRun, "_tell", die)
+    folder = one_trial()
+    with pytest.raises(ConnectionError):
+        run_trial(folder, 0, "cpu")
+    study = Study.open(folder)
+    assert study.running() == [0]
+    assert [run.status for run in runs_of_trials(study)] == ["FINISHED"]
+    give_up(study, Store(study.spec.tracking_uri), study.running(), "worker 1 is gone")
+    assert study.counts()["lost"] == 1
+    (run,) = runs_of_trials(study)
+    assert (run.status, run.tags["tsbench.reason"]) == ("FAILED", "worker 1 is gone")
 
 
 def test_half_a_line_of_a_killed_process_does_not_spoil_the_journal(one_trial: Callable[..., Path]) -> None:

@@ -42,7 +42,7 @@ def test_a_search_of_which_nothing_can_be_begun_says_why_and_nothing_else(
     )
     result = CliRunner().invoke(app, ["search", str(path)])
     assert result.exit_code == 1
-    failure = "pumps: search.metric roc_auc is not defined on fold 0, whose validation cases are all of class '"
+    failure = "pumps: the recipe searches by roc_auc, which is not defined on fold 0: its validation cases are all of"
     assert failure in result.stderr.partition("What failed:")[2]
     assert "experiment" not in result.output
     assert "Browse" not in result.output

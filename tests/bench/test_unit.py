@@ -98,6 +98,84 @@ def test_while_the_last_trial_runs_idle_workers_begin_the_final_network(
     unit.close()
 
 
+def raised(unit: UnitRun, task: Task) -> list[str]:
+    return list(unit.receive(Message(0, "error", "it does not work", task)))
+
+
+def died(unit: UnitRun, task: Task) -> list[str]:
+    return list(unit.receive(Message(0, "died", "worker 1 was ended by signal SIGKILL", task)))
+
+
+@pytest.fixture
+def early(recipe_file: Write, carry_out: Callable[[UnitRun, Task], None]) -> tuple[UnitRun, Task, Task]:
+    """A unit whose last trial runs, that trial's task, and an early member's by the first trial."""
+    _, unit = make(recipe_file(("trials: 4", "trials: 2"), ("[dummy]", "[]")))
+    first, last = next_task(unit), next_task(unit)
+    carry_out(unit, first)
+    assert unit.next_task() is None
+    member = unit.early_task()
+    assert member is not None
+    return unit, last, member
+
+
+def test_an_early_member_that_fails_is_begun_again_only_where_it_is_needed(
+    early: tuple[UnitRun, Task, Task], carry_out: Callable[[UnitRun, Task], None]
+) -> None:
+    unit, last, member = early
+    assert raised(unit, member) == []
+    other = unit.early_task()
+    assert other is not None
+    assert other.key.number == 1
+    for _ in range(3):
+        died(unit, other)
+        if (again := unit.early_task()) is not None:
+            assert again.key == other.key
+    assert unit.early_task() is None
+    assert unit.failures == []
+    carry_out(unit, last)
+    needed = next_task(unit)
+    assert needed.key.kind == "member"
+    (line,) = raised(unit, needed)
+    assert line == "ItalyPowerDemand: final network 1: it does not work"
+    assert unit.failures == [line]
+    assert unit.early_task() is None
+
+
+def test_an_early_member_is_dropped_where_its_trial_is_not_the_best(early: tuple[UnitRun, Task, Task]) -> None:
+    unit, last, member = early
+    assert not unit.is_dropped(member.key)
+    raised(unit, last)  # which fails the whole unit
+    assert unit.is_dropped(member.key)
+    assert unit.early_task() is None
+    assert not unit.finished
+    list(unit.receive(Message(0, "result", None, member)))
+    assert [task.key.kind for task in iter(unit.next_task, None)] == ["pictures"]
+
+
+def test_pictures_that_cannot_be_drawn_cost_nothing_else(
+    recipe_file: Write, carry_out: Callable[[UnitRun, Task], None]
+) -> None:
+    _, unit = make(recipe_file(("trials: 4", "trials: 1"), ("ensemble: 2", "ensemble: 1"), ("[dummy]", "[]")))
+    carry_out(unit, next_task(unit))
+    member, pictures = next_task(unit), next_task(unit)
+    (line,) = raised(unit, pictures)
+    assert line == "ItalyPowerDemand: pictures of the search: it does not work"
+    carry_out(unit, member)
+    carry_out(unit, next_task(unit))
+    report = next_task(unit)
+    for _ in range(2):
+        (line,) = died(unit, report)
+        assert line.endswith("report is done again")
+        report = next_task(unit)
+    died(unit, report)
+    assert unit.finished
+    assert unit.state.test is not None
+    assert [failure.partition(": ")[2] for failure in unit.failures] == [
+        "pictures of the search: it does not work",
+        "report: worker 1 was ended by signal SIGKILL, three times",
+    ]
+
+
 def test_a_search_that_was_killed_before_its_report_writes_it_when_it_is_continued(
     recipe_file: Write, carry_out: Callable[[UnitRun, Task], None]
 ) -> None:
@@ -130,7 +208,7 @@ def test_a_metric_that_a_fold_cannot_be_scored_by_is_refused_before_any_trial() 
     sound = [(cases[0], cases[1])]
     _check_metrics(("roc_auc",), labels, sound)
     _check_metrics(("accuracy", "parameters"), labels, [*sound, (cases[3], cases[2])])
-    with pytest.raises(DataError, match=r"roc_auc is not defined on fold 1, whose .* all of class 'a'; search by ano"):
+    with pytest.raises(DataError, match=r"roc_auc, which is not defined on fold 1: .* all of class 'a'; take"):
         _check_metrics(("roc_auc",), labels, [*sound, (cases[3], cases[2])])
-    with pytest.raises(DataError, match="fold 0, whose validation cases are all of class 'a' or 'b'"):
+    with pytest.raises(DataError, match="fold 0: its validation cases are all of class 'a' or 'b'; take"):
         _check_metrics(("accuracy", "roc_auc"), labels, [(cases[4], np.array([0, 2]))])

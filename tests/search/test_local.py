@@ -95,6 +95,20 @@ def test_workers_hear_the_request_to_stop_and_report_until_then() -> None:
     assert 0 < result.payload < 1000
 
 
+def test_a_worker_that_is_told_to_stop_a_useless_task_goes_on_with_others() -> None:
+    with WorkerPool(["cpu"]) as pool:
+        for key in ("useless", "useful"):
+            pool.submit(0, Task(path(count), (), key))
+            assert collect(pool, 2, ("progress",))[1].payload > 0
+            pool.stop_where(lambda task: task.key == "useless")
+            pool.stop_where(lambda task: task.key == "useless")  # said once
+            if key == "useless":
+                (result,) = collect(pool, 1)
+                assert 0 < result.payload < 1000
+        assert collect(pool, 2, ("progress",))[1].payload > 0  # it still counts
+        pool.stop()
+
+
 def test_leaving_the_pool_ends_its_processes() -> None:
     with WorkerPool(["cpu"]) as pool:
         pool.submit(0, Task(path(describe), (1,), None))

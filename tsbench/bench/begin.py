@@ -74,13 +74,11 @@ def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> tuple[Study, bool]:
 
 def give_up(study: Study, store: Store, numbers: Iterable[int], reason: str) -> None:
     """Tells trials failed that nobody runs any more, first in Optuna, then in MLflow."""
-    lost = {str(number) for number in numbers if study.fail_lost(number, reason)}
-    if not lost:
-        return
-    mine = f"tags.`{names.STUDY}` = '{study.spec.identity}' and tags.`{names.ROLE}` = 'trial'"
-    for run in list(store.runs_in(study.spec.experiment, f"{mine} and attributes.status = 'RUNNING'")):
-        if run.tags[names.TRIAL] in lost:
-            store.fail(run.run_id, reason)
+    for number in [one for one in numbers if study.fail_lost(one, reason)]:
+        tags = {names.STUDY: study.spec.identity, names.ROLE: "trial", names.TRIAL: number}
+        where = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        for run in list(store.runs_in(study.spec.experiment, where)):
+            store.fail(run.run_id, reason)  # also where the worker had ended it, and died before it told Optuna
 
 
 def _new_spec(plan: Plan, unit: Unit, dataset: DataSet) -> StudySpec:

@@ -141,6 +141,7 @@ class BenchmarkRun:
         looked = time.monotonic()
         while True:
             handed_out = self._hand_out(pool)
+            pool.stop_where(lambda task: task.key.unit.is_dropped(task.key))
             for under_way in self.open:
                 if handed_out:
                     under_way.look_ahead()
@@ -246,12 +247,5 @@ def _describe(key: TaskKey, progress: Any = None) -> str:
     if isinstance(progress, TrialProgress):
         score = "" if progress.score is None else f", cv {progress.score:.4f}"
         return f"{unit}: trial {progress.trial}, epoch {progress.epoch}/{progress.epochs}{score}"
-    what = {
-        "trial": f"trial {key.number}",
-        "member": f"final network {key.number + 1}",
-        "score": "final network",
-        "pictures": "pictures of the search",
-        "report": "report",
-    }
-    text = f"{unit}: {key.name or what[key.kind]}"
+    text = f"{unit}: {key.title}"
     return f"{text}, {progress.text}" if isinstance(progress, TaskProgress) else text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,20 @@ class TaskKey:
     number: int = 0  # of a trial or member
     trial: int = 0  # whose configuration a member has
 
+    @property
+    def title(self) -> str:
+        """In words."""
+        match self.kind:
+            case "trial":
+                return f"trial {self.number}"
+            case "member":
+                return f"final network {self.number + 1}"
+            case "score":
+                return "final network"
+            case "pictures":
+                return "pictures of the search"
+        return self.name or self.kind
+
 
 class UnitRun:
     """One unit under way: what it still needs, and what has come in."""
@@ -73,6 +87,7 @@ class UnitRun:
         # By trial and number: those of another trial than the best were begun before the search had ended.
         self.fitting: set[tuple[int, int]] = set()
         self.fitted: dict[tuple[int, int], FittedMember] = {}
+        self.failed_early: set[tuple[int, int]] = set()
         self.fitting_begun: dict[int, float] = {}  # by trial
         self.scored = self._network_is_current(done.get(names.NETWORK))
         self.searching = not self.scored
@@ -80,8 +95,8 @@ class UnitRun:
         self.drawn = self.scored and ended
         self.reported = self.drawn and not self.baselines
         self.failures: list[str] = []
-        self.pending = 0  # tasks that workers are at
-        self.retries: dict[str, int] = {}
+        self.pending: Counter[str] = Counter()  # tasks that workers are at, by kind
+        self.retries: Counter[tuple[str, str, int, int]] = Counter()
         self.changed = True  # since `update`
         self.update()
 
@@ -128,17 +143,24 @@ class UnitRun:
         if not (self.searching or self.drawn):
             self.drawn = True
             return self._task("write_search_report", "pictures", (self.records, self.study.files))
-        if self.scored and not (self.searching or self.pending or self.reported):
+        if self.scored and not (self.searching or self.pending.total() or self.reported):
             self.reported = True
             return self._task("write_report", "report", (self.records, self.study.files))
         return None
 
     def early_task(self) -> Task | None:
         """A member of the final network by the best trial so far, for a worker that else idles while the last run."""
-        if not self.assigned or self._must_stop() or not self.study.is_filled():
+        if not (self.searching and self.assigned) or self._must_stop() or not self.study.is_filled():
             return None
         best = self.study.best()
-        return None if best is None else self._next_member(best)
+        return None if best is None else self._next_member(best, self.failed_early)
+
+    def is_dropped(self, key: TaskKey) -> bool:
+        """Whether a task that a worker is at has become useless: a member of the final network by another trial."""
+        return key.kind == "member" and not self.searching and not self._is_of_best(key)
+
+    def _is_of_best(self, key: TaskKey) -> bool:
+        return self.best is not None and key.trial == self.best.number
 
     def _next_trial(self) -> Task | None:
         if self._must_stop():
@@ -189,6 +211,8 @@ class UnitRun:
             why = self.stopped or "every trial failed or was pruned"
             hint = "; give search.timeout more time" if self.stopped else ""
             self._fail(f"no trial was completed: {why}{f' ({last})' if last else ''}{hint}")
+            return
+        self.fitted = {key: member for key, member in self.fitted.items() if key[0] == self.best.number}
 
     def _fail(self, reason: str) -> None:
         self.failures.append(f"{self.unit.title}: {reason}")
@@ -196,13 +220,13 @@ class UnitRun:
 
     @property
     def members(self) -> list[FittedMember]:
-        """Those of the final network that are fitted, by number."""
-        return [self.fitted[key] for key in sorted(self.fitted) if self.best and key[0] == self.best.number]
+        """Those of the final network that are fitted, by number, when the search has ended."""
+        return [] if self.searching else [self.fitted[key] for key in sorted(self.fitted)]
 
-    def _next_member(self, best: BestTrial) -> Task | None:
+    def _next_member(self, best: BestTrial, but: Set[tuple[int, int]] = frozenset()) -> Task | None:
         for number in range(self.recipe.evaluation.ensemble):
             key = (best.number, number)
-            if key not in self.fitting and key not in self.fitted:
+            if key not in self.fitting and key not in self.fitted and key not in but:
                 self.fitting.add(key)
                 self.fitting_begun.setdefault(best.number, time.time())
                 arguments = (self.dataset.train, best.hyperparameters, derive_seed(self.spec.seed, 2, number))
@@ -240,7 +264,7 @@ class UnitRun:
         number: int = 0,
         trial: int = 0,
     ) -> Task:
-        self.pending += 1
+        self.pending[kind] += 1
         return Task(f"tsbench.bench.tasks:{function}", arguments, TaskKey(self, kind, name, number, trial))
 
     # What has come in
@@ -249,7 +273,7 @@ class UnitRun:
         """Takes the end of one of its tasks; gives lines worth saying."""
         assert message.task is not None
         key: TaskKey = message.task.key
-        self.pending -= 1
+        self.pending[key.kind] -= 1
         self.changed = True
         if key.kind == "trial":
             self.assigned.discard(key.number)
@@ -259,7 +283,8 @@ class UnitRun:
             case "result", "trial":
                 yield from self._trial_ended(message.payload)
             case "result", "member":
-                if message.payload is not None:  # else its worker left, or the run is interrupted
+                # None where its worker left, the run is interrupted, or another trial was better.
+                if message.payload is not None and (self.searching or self._is_of_best(key)):
                     self.fitted[key.trial, key.number] = message.payload
             case "result", "pictures" | "report":
                 pass
@@ -281,11 +306,19 @@ class UnitRun:
     def _task_raised(self, key: TaskKey, message: Message) -> Iterator[str]:
         if key.kind == "trial":
             self._lose(key.number, message.payload)
-        if key.kind == "baseline":
-            self.failures.append(f"{self.unit.title}: {key.name}: {message.payload}")
+        if self._cannot_be_done(key, message.payload):
+            yield self.failures[-1] + (f"\n{message.details}" if message.details else "")
+
+    def _cannot_be_done(self, key: TaskKey, reason: str) -> bool:
+        """Notes the failure of a task for good; False where it need not be done, as far as is known."""
+        if key.kind == "member" and not self._is_of_best(key):
+            self.failed_early.add((key.trial, key.number))
+            return False
+        if key.kind in ("baseline", "pictures", "report"):
+            self.failures.append(f"{self.unit.title}: {key.title}: {reason}")
         else:
-            self._fail(f"{key.kind} {key.number}: {message.payload}")
-        yield self.failures[-1] + (f"\n{message.details}" if message.details else "")
+            self._fail(f"{key.title}: {reason}")
+        return True
 
     def _classifier_scored(self, scored: Scored) -> Iterator[str]:
         if scored.classifier == names.NETWORK:
@@ -302,11 +335,11 @@ class UnitRun:
             self._lose(key.number, sentence)
             yield f"{self.unit.title}: {sentence}; trial {key.number} is tried again"
             return
-        what = f"{key.kind} {key.name or key.number}"
-        self.retries[what] = self.retries.get(what, 0) + 1
+        what = (key.kind, key.name, key.trial, key.number)
+        self.retries[what] += 1
         if self.retries[what] > MOST_RETRIES:
-            self._fail(f"{what}: {sentence}, three times")
-            yield self.failures[-1]
+            if self._cannot_be_done(key, f"{sentence}, three times"):
+                yield self.failures[-1]
             return
         match key.kind:
             case "baseline":
@@ -317,7 +350,8 @@ class UnitRun:
                 self.reported = False
             case "score":
                 self.scored = False
-        yield f"{self.unit.title}: {sentence}; {what} is done again"
+        if not self.is_dropped(key):
+            yield f"{self.unit.title}: {sentence}; {key.title} is done again"
 
     def _lose(self, number: int, reason: str) -> None:
         """Fails a trial that its worker left running, in Optuna and in MLflow."""
@@ -345,14 +379,14 @@ class UnitRun:
             return "searching"
         if not self.scored:
             return "refitting"
-        if self.reported:
-            return "reporting"
-        return "baselines" if self.baselines or self.pending else "scoring"
+        if self.pending["score"]:
+            return "scoring"
+        return "baselines" if self.baselines or self.pending["baseline"] else "reporting"
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return not (self.searching or self.pending or self.baselines) and self.scored and self.reported
+        return not (self.searching or self.pending.total() or self.baselines) and self.scored and self.reported
 
     def close(self, status: str = "FINISHED") -> None:
         """Ends the unit's runs, whichever still run, with their parent."""
@@ -387,8 +421,8 @@ def _check_metrics(metrics: Sequence[str], labels: NDArray[np.str_], folds: Sequ
         occurring = np.unique(labels[validation])
         if "roc_auc" in metrics and (len(occurring) < 2 or not np.isin(occurring, labels[training]).any()):
             raise DataError(
-                f"search.metric roc_auc is not defined on fold {number}, whose validation cases are all of class "
-                f"{' or '.join(repr(str(one)) for one in occurring)}; search by another metric, or with fewer folds"
+                f"the recipe searches by roc_auc, which is not defined on fold {number}: its validation cases are all "
+                f"of class {' or '.join(repr(str(one)) for one in occurring)}; take another metric, or fewer folds"
             )
 
 

@@ -26,7 +26,8 @@ __all__ = ["CrossValidation", "Rung", "rungs"]
 
 
 UNPRUNED = 4
-"""Epochs between two scores where nobody prunes by them: each costs a forward pass of all validation parts."""
+"""Epochs between two scores where nobody prunes by them, and there are enough: each score is a forward pass of all
+validation parts."""
 
 
 def rungs(epochs: int, apart: int = 1) -> dict[int, int]:

@@ -113,7 +113,7 @@ def together(storage: BaseStorage) -> Iterator[None]:
     """What is noted herein of a trial reaches a journal in one write.
 
     Raises:
-        optuna.exceptions.UpdateFinishedTrialError: the trial had ended before; nothing of it was changed.
+        optuna.exceptions.UpdateFinishedTrialError: the trial had ended before; in a journal nothing of it was changed.
     """
     backend = storage._backend if isinstance(storage, JournalStorage) else None
     if not isinstance(backend, _Journal):

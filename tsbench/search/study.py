@@ -42,7 +42,7 @@ __all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "folds_of", "invita
 OPTUNA_NAME = "study"
 RESULT = "result"  # user attribute: a trial's scores, seconds and reason
 FOLDS = "folds"  # user attribute: for each fold its training loss and its score by epoch, thinned
-RUN = "run"  # user attribute: a trial's MLflow run
+RUN = "run"  # user attribute: a trial's MLflow run, where its worker told its end
 RETRY_OF = "retry_of"  # user attribute: number of the lost trial whose parameters are tried again
 MOST_RETRIES = 2
 
@@ -351,8 +351,7 @@ class Study:
 
     def last_reason(self) -> str:
         """Why the last trial that was not complete ended; empty where there is none."""
-        reasons = (str(trial.user_attrs.get(RESULT, {}).get("reason", "")) for trial in reversed(self.trials()))
-        return next(filter(None, reasons), "")
+        return next(filter(None, map(_reason, reversed(self.trials()))), "")
 
     def pareto_front(self) -> list[BestTrial]:
         """The complete trials that no other one surpasses in all metrics, by number; none where there is one metric."""
@@ -421,6 +420,10 @@ class Study:
             pass  # somebody else has even finished it
         return None
 
+    def reason_of(self, number: int) -> str:
+        """Why a trial ended that was not complete; empty for others."""
+        return _reason(self.trials()[number])
+
     def parameters_of(self, number: int) -> dict[str, Any]:
         """What a trial in the queue, or one that runs, is to run with."""
         return dict(self.trials()[number].system_attrs.get("fixed_params", {}))
@@ -454,6 +457,10 @@ def _as_best(trial: FrozenTrial) -> BestTrial:
 
 def _is_lost(trial: FrozenTrial) -> bool:
     return trial.state is TrialState.FAIL and bool(trial.user_attrs.get(RESULT, {}).get("lost"))
+
+
+def _reason(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs.get(RESULT, {}).get("reason", ""))
 
 
 def _retries(trial: FrozenTrial) -> int:

@@ -100,7 +100,7 @@ class _TrialRun:
                 return outcome
             except optuna.exceptions.UpdateFinishedTrialError:
                 pass  # given up in this very moment; the record follows what was told
-        self.store.fail(run, "the search took its worker for dead")
+        self.store.fail(run, self.study.reason_of(self.trial.number))
         return None
 
     def _is_given_up(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -34,6 +34,7 @@ class _Worker:
     process: BaseProcess | None = None
     connection: Connection | None = None
     task: Task | None = None
+    stopped: bool = False  # whether it was told to end this task
     sent: set[Path] = field(default_factory=set)  # folders that it has
     early_deaths: int = 0  # of processes that ended before any word
 
@@ -103,7 +104,7 @@ class WorkerPool:
         assert worker.task is None
         if worker.connection is None:
             self._start(number)
-        worker.task = task
+        worker.task, worker.stopped = task, False
         if worker.joined:
             self._send_folders(worker, task)
         self._say(worker, ("task", task.function, task.arguments))
@@ -125,6 +126,13 @@ class WorkerPool:
         self._stopping = True
         for worker in self._workers.values():
             if worker.task is not None:
+                self._say(worker, STOP)
+
+    def stop_where(self, useless: Callable[[Task], bool]) -> None:
+        """Asks the workers that are at such a task to end it soon; they go on with others."""
+        for worker in self._workers.values():
+            if worker.task is not None and not worker.stopped and useless(worker.task):
+                worker.stopped = True
                 self._say(worker, STOP)
 
     def wait(self, seconds: float) -> list[Message]:

@@ -27,7 +27,7 @@ REPORT_EVERY = 0.2
 """Seconds between two progress reports of a worker, at least."""
 
 STOP, END = "stop", "end"
-"""The supervisor's words besides tasks and folders: end the task soon; end yourself when it is done."""
+"""The supervisor's words besides tasks and folders: end this task soon; end yourself when it is done."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,11 @@ class WorkerContext:
                 self.abandon()
         return self._stopping
 
+    def begin(self) -> None:
+        """Begins a task; a word to stop was for the one before."""
+        self.busy = True
+        self._stopping = self.dismissed or self.abandoned
+
     def hear(self, word: Any) -> None:
         """Takes a word that is no task."""
         self._stopping = True
@@ -193,7 +198,7 @@ def carry_out_tasks(
                 folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="tsbench-worker-"))
                 folders[word[1]] = _put_down(Path(folder), word[2])
             else:
-                context.busy = True
+                context.begin()
                 _carry_out(context, word[1], [_at_hand(one, folders) for one in word[2]])
                 context.busy = False
     if context.abandoned:
