@@ -43,7 +43,10 @@ def test_search_ends_with_the_table_and_the_line_that_opens_mlflow(
         assert title in done.stdout
     assert "Browse it in MLflow: tsbench ui tiny.yaml\n" in done.stdout
     assert "Accuracy on the archive's own split." in done.stdout
-    assert "ItalyPowerDemand: searching, 4/4 trials, best cv accuracy" in done.stdout
+    assert "ItalyPowerDemand: searching, 1/4 trials, best cv accuracy" in done.stdout
+    last = [line for line in done.stdout.splitlines() if "4/4 trials, best cv accuracy" in line][-1]
+    assert "ItalyPowerDemand: done, 4/4 trials" in last
+    assert "left" not in last
     assert "Traceback" not in done.stderr
 
 

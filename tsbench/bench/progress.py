@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+ENDED = ("done", "failed")
+FEW = 5  # seconds
+
+
 def spell(seconds: float) -> str:
     """A duration for people: `48 s`, `3 min 5 s`, `2 h 10 min`."""
     whole = round(seconds)
@@ -156,7 +160,7 @@ class PlainDisplay:
 
     def update(self, state: RunState) -> None:
         """Prints a line for each unit whose trials, best score or stage changed."""
-        left = state.seconds_left()
+        left = state.seconds_left() if any(unit.stage not in ENDED for unit in state.units) else None
         for unit in state.units:
             now = (unit.ended, unit.stage, unit.test)
             if now == self._shown.get(unit.title, (0, "waiting", None)):
@@ -168,7 +172,7 @@ class PlainDisplay:
             if unit.test is not None:
                 parts.append(f"test accuracy {unit.test:.4f}")
             if left is not None:
-                parts.append(f"about {spell(left)} left")
+                parts.append(_left(left))
             self.say(f"{unit.title}: {', '.join(parts)}")
 
     def say(self, text: str) -> None:
@@ -176,6 +180,11 @@ class PlainDisplay:
         self._console.print(
             f"[{time.monotonic() - self._began:7.1f} s] {text}", markup=False, highlight=False, soft_wrap=True
         )
+
+
+def _left(seconds: float) -> str:
+    """The estimate knows nothing of scoring, pictures and records, so it does not go down to nothing."""
+    return f"about {spell(seconds)} left" if seconds >= FEW else "a few seconds left"
 
 
 def render(state: RunState, most: int = 12) -> RenderableType:
@@ -197,12 +206,12 @@ def render(state: RunState, most: int = 12) -> RenderableType:
             "" if unit.test is None else f"{unit.test:.4f}",
             style=style,
         )
-    done = sum(unit.stage in ("done", "failed") for unit in state.units)
+    done = sum(unit.stage in ENDED for unit in state.units)
     foot = f"{done} of {len(state.units)} done, {spell(state.elapsed)} so far"
     if done == len(state.units):
         return Group(f"[bold]{escape(state.name)}[/bold]", table, foot)
     left = state.seconds_left()
-    foot += ", time left is known after the first trial" if left is None else f", about {spell(left)} left"
+    foot += ", time left is known after the first trial" if left is None else f", {_left(left)}"
     workers = Table.grid(padding=(0, 2))
     for number, worker in state.workers.items():
         workers.add_row(f"worker {number + 1}", worker.device, escape(worker.text))

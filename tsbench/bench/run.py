@@ -30,7 +30,7 @@ from tsbench.search.study import BestTrial, Study
 
 __all__ = ["BenchmarkRun"]
 
-# What every worker needs at its first task; torch imports the last one when it makes the first optimizer.
+# What every worker needs at its first task; torch imports the last one at an optimizer's first step.
 PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection", "torch._dynamo")
 PRELOAD_FOR_SQLITE = ("mlflow.store.tracking.sqlalchemy_store",)
 WAIT = 0.25  # seconds between two looks at the workers
@@ -192,10 +192,10 @@ class BenchmarkRun:
             self.display.say(self.failures[-1])
             return None
         self.begun = True
-        opened.study.invitation = self.invitation.to_json()
-        self.open.append(opened)
         for line in opened.warnings:
             self.display.say(line)
+        opened.study.invitation = self.invitation.to_json()
+        self.open.append(opened)
         return opened
 
     def _receive(self, message: Message) -> None:

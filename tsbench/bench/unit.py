@@ -7,6 +7,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,13 +66,11 @@ class UnitRun:
         self.recipe = plan.loaded.recipe
         self.began = time.time()
         self.dataset = plan.load(unit)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            seed = study_seed(self.recipe.search, unit.resample)
-            self.folds = folds_of(self.dataset.training_set(), self.recipe.search, seed)
-        self.warnings = [f"{unit.title}: {one.message}" for one in caught]
-        search = self.recipe.search
-        _check_metrics((search.metric, *search.trade_off), self.dataset.train.labels, self.folds)
+        self.warnings: list[str] = []
+        if not self._is_easily_divided():
+            assert self.folds
+        if "roc_auc" in (self.recipe.search.metric, *self.recipe.search.trade_off):
+            _check_roc_auc(self.dataset.train.labels, self.folds)
         self.study, ended = open_study(plan, unit, self.dataset)
         self.spec = spec = self.study.spec
         self.study.budget = spec.search.trials
@@ -101,6 +100,31 @@ class UnitRun:
         self.update()
 
     # Beginning
+
+    def _is_easily_divided(self) -> bool:
+        """Whether there can be no word about the folds, so that the first trials need not wait for scikit-learn."""
+        train, search = self.dataset.train, self.recipe.search
+        smallest = np.unique(train.labels, return_counts=True)[1].min()
+        return (
+            train.groups is None
+            and search.fraction == 1
+            and len(train) <= search.holdout_above
+            and search.folds <= smallest
+        )
+
+    @cached_property
+    def folds(self) -> list[Fold]:
+        """Of the training cases.
+
+        Raises:
+            DataError: they cannot be divided.
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            seed = study_seed(self.recipe.search, self.unit.resample)
+            folds = folds_of(self.dataset.training_set(), self.recipe.search, seed)
+        self.warnings += [f"{self.unit.title}: {one.message}" for one in caught]
+        return folds
 
     def _recorded(self) -> dict[str, RunRecord]:
         """The finished network and baselines of this study, by classifier."""
@@ -193,9 +217,11 @@ class UnitRun:
         if timeout is None:
             return None
         seconds = self.study.complete_seconds()
+        if not seconds:
+            return self.began + timeout
         # A trial trains on each fold's training cases, a member on all cases; members are spread over the workers.
         trained = sum(len(training) for training, _ in self.folds)
-        member = max(seconds, default=0.0) * len(self.dataset.train) / trained
+        member = max(seconds) * len(self.dataset.train) / trained
         rounds = -(-self.recipe.evaluation.ensemble // self.plan.workers)
         return self.began + timeout - min(member * rounds, timeout / 2)
 
@@ -411,15 +437,15 @@ class UnitRun:
         self.close("KILLED")
 
 
-def _check_metrics(metrics: Sequence[str], labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
-    """Refuses what a fold cannot be scored by.
+def _check_roc_auc(labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
+    """Refuses folds that have no area under the curve.
 
     Raises:
-        DataError: roc_auc, where the validation cases are of one class, or of classes that are not trained on.
+        DataError: a fold's validation cases are of one class, or of classes that are not trained on.
     """
     for number, (training, validation) in enumerate(folds):
         occurring = np.unique(labels[validation])
-        if "roc_auc" in metrics and (len(occurring) < 2 or not np.isin(occurring, labels[training]).any()):
+        if len(occurring) < 2 or not np.isin(occurring, labels[training]).any():
             raise DataError(
                 f"the recipe searches by roc_auc, which is not defined on fold {number}: its validation cases are all "
                 f"of class {' or '.join(repr(str(one)) for one in occurring)}; take another metric, or fewer folds"
