@@ -308,7 +308,7 @@ def test_a_trial_that_was_given_up_is_not_told_twice(
     assert run_trial(folder, 0, "cpu", report=give_up) is None
     trial = Study.open(folder).trials()[0]
     assert trial.state is TrialState.FAIL
-    assert trial.user_attrs["result"]["reason"] == "worker 1 on node-7 is gone"
+    assert study.reason_of(0) == "worker 1 on node-7 is gone"
     (run,) = runs_of_trials(study)
     assert (run.status, run.tags["tsbench.reason"]) == ("FAILED", "worker 1 on node-7 is gone")
 

@@ -47,13 +47,11 @@ def next_task(unit: UnitRun) -> Task:
     return task
 
 
-@pytest.mark.parametrize("first_is_better", [True, False])
-def test_while_the_last_trial_runs_idle_workers_begin_the_final_network(
-    recipe_file: Write, carry_out: Callable[[UnitRun, Task], None], first_is_better: bool
-) -> None:
+def two_trials(recipe_file: Write, first_is_better: bool) -> Path:
+    """A recipe of two trials, of which one learns nothing."""
     # By a rate of a billionth nothing is learned.
     rates = (0.01, 1e-9) if first_is_better else (1e-9, 0.01)
-    path = recipe_file(
+    return recipe_file(
         ("training.learning_rate: {float: [1e-3, 1e-1], log: true}", "training.learning_rate: {choice: [0.01, 1e-9]}"),
         (
             "search: {trials: 4",
@@ -62,7 +60,13 @@ def test_while_the_last_trial_runs_idle_workers_begin_the_final_network(
         ),
         ("[dummy]", "[]"),
     )
-    _, unit = make(path)
+
+
+@pytest.mark.parametrize("first_is_better", [True, False])
+def test_while_the_last_trial_runs_idle_workers_begin_the_final_network(
+    recipe_file: Write, carry_out: Callable[[UnitRun, Task], None], first_is_better: bool
+) -> None:
+    _, unit = make(two_trials(recipe_file, first_is_better))
     first, second = next_task(unit), next_task(unit)
     assert [(one.key.kind, one.key.number) for one in (first, second)] == [("trial", 0), ("trial", 1)]
     assert unit.next_task() is None
@@ -107,44 +111,86 @@ def died(unit: UnitRun, task: Task) -> list[str]:
 
 
 @pytest.fixture
-def early(recipe_file: Write, carry_out: Callable[[UnitRun, Task], None]) -> tuple[UnitRun, Task, Task]:
-    """A unit whose last trial runs, that trial's task, and an early member's by the first trial."""
-    _, unit = make(recipe_file(("trials: 4", "trials: 2"), ("[dummy]", "[]")))
-    first, last = next_task(unit), next_task(unit)
-    carry_out(unit, first)
-    assert unit.next_task() is None
-    member = unit.early_task()
-    assert member is not None
-    return unit, last, member
+def early(
+    recipe_file: Write, carry_out: Callable[[UnitRun, Task], None]
+) -> Callable[[bool], tuple[UnitRun, Task, Task]]:
+    """Makes a unit whose last trial runs, that trial's task, and an early member's by the first trial."""
+
+    def make_early(first_is_better: bool) -> tuple[UnitRun, Task, Task]:
+        _, unit = make(two_trials(recipe_file, first_is_better))
+        first, last = next_task(unit), next_task(unit)
+        carry_out(unit, first)
+        assert unit.next_task() is None
+        member = unit.early_task()
+        assert member is not None
+        assert (member.key.kind, member.key.trial, member.key.number) == ("member", 0, 0)
+        return unit, last, member
+
+    return make_early
 
 
-def test_an_early_member_that_fails_is_begun_again_only_where_it_is_needed(
-    early: tuple[UnitRun, Task, Task], carry_out: Callable[[UnitRun, Task], None]
+Early = Callable[[bool], tuple[UnitRun, Task, Task]]
+
+
+def test_an_early_member_that_fails_is_begun_again_when_it_is_needed(
+    early: Early, carry_out: Callable[[UnitRun, Task], None]
 ) -> None:
-    unit, last, member = early
+    unit, last, member = early(True)
     assert raised(unit, member) == []
-    other = unit.early_task()
-    assert other is not None
-    assert other.key.number == 1
-    for _ in range(3):
-        died(unit, other)
-        if (again := unit.early_task()) is not None:
-            assert again.key == other.key
     assert unit.early_task() is None
     assert unit.failures == []
     carry_out(unit, last)
     needed = next_task(unit)
-    assert needed.key.kind == "member"
-    (line,) = raised(unit, needed)
-    assert line == "ItalyPowerDemand: final network 1: it does not work"
-    assert unit.failures == [line]
+    assert needed.key == member.key
+    assert raised(unit, needed) == ["ItalyPowerDemand: final network 1: it does not work"]
+    assert len(unit.failures) == 1
     assert unit.early_task() is None
 
 
-def test_an_early_member_is_dropped_where_its_trial_is_not_the_best(early: tuple[UnitRun, Task, Task]) -> None:
-    unit, last, member = early
+def test_an_early_member_whose_worker_dies_three_times_waits_until_it_is_needed(
+    early: Early, carry_out: Callable[[UnitRun, Task], None]
+) -> None:
+    unit, last, member = early(True)
+    for _ in range(2):
+        (line,) = died(unit, member)
+        assert line.endswith("signal SIGKILL; final network 1 is done again")
+        again = unit.early_task()
+        assert again is not None
+        assert again.key == member.key
+    assert died(unit, member) == []
+    assert unit.early_task() is None
+    carry_out(unit, last)
+    for deaths in range(3):
+        assert unit.failures == [], deaths
+        died(unit, next_task(unit))
+    assert unit.failures == ["ItalyPowerDemand: final network 1: worker 1 was ended by signal SIGKILL, three times"]
+
+
+def test_an_early_member_of_a_trial_that_is_surpassed_is_stopped_and_never_used(
+    early: Early, carry_out: Callable[[UnitRun, Task], None]
+) -> None:
+    unit, last, member = early(False)
+    other = unit.early_task()
+    assert other is not None
     assert not unit.is_dropped(member.key)
-    raised(unit, last)  # which fails the whole unit
+    carry_out(unit, last)
+    needed = [next_task(unit), next_task(unit)]
+    assert [task.key.trial for task in needed] == [1, 1]
+    assert unit.is_dropped(member.key)
+    assert not any(unit.is_dropped(task.key) for task in needed)
+    carry_out(unit, member)  # which had ended before it heard
+    list(unit.receive(Message(0, "result", None, other)))
+    assert unit.members == []
+    assert next_task(unit).key.kind == "pictures"
+    assert unit.next_task() is None
+    for task in needed:
+        carry_out(unit, task)
+    assert next_task(unit).key.kind == "score"
+
+
+def test_members_of_a_unit_that_failed_are_stopped(early: Early) -> None:
+    unit, last, member = early(True)
+    raised(unit, last)
     assert unit.is_dropped(member.key)
     assert unit.early_task() is None
     assert not unit.finished

@@ -13,7 +13,7 @@ from tsbench.errors import SearchError
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import parse_space
 from tsbench.search.storage import together
-from tsbench.search.study import RESULT, Study, StudySpec, derive_seed, folds_of, meaning_of
+from tsbench.search.study import LOST, RESULT, Study, StudySpec, derive_seed, folds_of, meaning_of
 
 SPACE, _ = parse_space({"model.dropout": {"float": [0.0, 0.5]}}, set())
 
@@ -273,4 +273,4 @@ def test_notes_of_a_trial_that_had_ended_meanwhile_change_nothing_and_disturb_no
         tell()
     assert study.claim(1) is not None
     assert study.trials()[0].state is TrialState.FAIL
-    assert set(study.trials()[0].user_attrs) == {RESULT}
+    assert set(study.trials()[0].user_attrs) == {LOST}

@@ -183,7 +183,7 @@ class PlainDisplay:
 
 
 def _left(seconds: float) -> str:
-    """The estimate knows nothing of scoring, pictures and records, so it does not go down to nothing."""
+    """The estimate knows nothing of scoring, pictures and records, so it does not go down to 0."""
     return f"about {spell(seconds)} left" if seconds >= FEW else "a few seconds left"
 
 

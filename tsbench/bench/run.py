@@ -51,7 +51,7 @@ class BenchmarkRun:
         self.display = display
         self.fresh = fresh
         recipe = plan.loaded.recipe
-        steps = recipe.evaluation.ensemble
+        steps = recipe.evaluation.ensemble + len(recipe.baselines)
         self.state = RunState(
             recipe.name,
             recipe.search.metric,
@@ -191,11 +191,11 @@ class BenchmarkRun:
             self.failures.append(f"{unit.title}: {error}")
             self.display.say(self.failures[-1])
             return None
+        self.open.append(opened)
         self.begun = True
+        opened.study.invitation = self.invitation.to_json()
         for line in opened.warnings:
             self.display.say(line)
-        opened.study.invitation = self.invitation.to_json()
-        self.open.append(opened)
         return opened
 
     def _receive(self, message: Message) -> None:

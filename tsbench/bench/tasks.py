@@ -53,12 +53,12 @@ def _guard(context: WorkerContext, uri: str, parent: str) -> None:
 def fit_member(
     context: WorkerContext, cases: Collection, hyperparameters: HyperparameterConfig, seed: int
 ) -> FittedMember | None:
-    """Trains one member of the final ensemble on all training cases; None where the run was interrupted."""
+    """Trains one member of the final ensemble on all training cases; None where it is not needed any more."""
     epochs = hyperparameters.training.epochs
 
     def on_epoch(epoch: int) -> None:
         if context.stopping:
-            raise StoppedError("the run was interrupted")
+            raise StoppedError("it is not needed any more, or the run was interrupted")
         monitor.sample()
         context.report(TaskProgress(f"epoch {epoch}/{epochs}"))
 

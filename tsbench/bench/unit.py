@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -44,6 +44,11 @@ class TaskKey:
     trial: int = 0  # whose configuration a member has
 
     @property
+    def identity(self) -> tuple[str, str, int, int]:
+        """What it is to do."""
+        return self.kind, self.name, self.number, self.trial
+
+    @property
     def title(self) -> str:
         """In words."""
         match self.kind:
@@ -68,7 +73,7 @@ class UnitRun:
         self.dataset = plan.load(unit)
         self.warnings: list[str] = []
         if not self._is_easily_divided():
-            assert self.folds
+            _ = self.folds  # so that what there is to be said of them is said now
         if "roc_auc" in (self.recipe.search.metric, *self.recipe.search.trade_off):
             _check_roc_auc(self.dataset.train.labels, self.folds)
         self.study, ended = open_study(plan, unit, self.dataset)
@@ -86,7 +91,7 @@ class UnitRun:
         # By trial and number: those of another trial than the best were begun before the search had ended.
         self.fitting: set[tuple[int, int]] = set()
         self.fitted: dict[tuple[int, int], FittedMember] = {}
-        self.failed_early: set[tuple[int, int]] = set()
+        self.failed_early: set[int] = set()  # trials whose members could not be fitted before the search had ended
         self.fitting_begun: dict[int, float] = {}  # by trial
         self.scored = self._network_is_current(done.get(names.NETWORK))
         self.searching = not self.scored
@@ -177,11 +182,11 @@ class UnitRun:
         if not (self.searching and self.assigned) or self._must_stop() or not self.study.is_filled():
             return None
         best = self.study.best()
-        return None if best is None else self._next_member(best, self.failed_early)
+        return None if best is None or best.number in self.failed_early else self._next_member(best)
 
     def is_dropped(self, key: TaskKey) -> bool:
-        """Whether a task that a worker is at has become useless: a member of the final network by another trial."""
-        return key.kind == "member" and not self.searching and not self._is_of_best(key)
+        """Whether a task that a worker is at has become useless: a member by another trial than the best."""
+        return key.kind == "member" and not self.searching and (self.scored or not self._is_of_best(key))
 
     def _is_of_best(self, key: TaskKey) -> bool:
         return self.best is not None and key.trial == self.best.number
@@ -249,10 +254,10 @@ class UnitRun:
         """Those of the final network that are fitted, by number, when the search has ended."""
         return [] if self.searching else [self.fitted[key] for key in sorted(self.fitted)]
 
-    def _next_member(self, best: BestTrial, but: Set[tuple[int, int]] = frozenset()) -> Task | None:
+    def _next_member(self, best: BestTrial) -> Task | None:
         for number in range(self.recipe.evaluation.ensemble):
             key = (best.number, number)
-            if key not in self.fitting and key not in self.fitted and key not in but:
+            if key not in self.fitting and key not in self.fitted:
                 self.fitting.add(key)
                 self.fitting_begun.setdefault(best.number, time.time())
                 arguments = (self.dataset.train, best.hyperparameters, derive_seed(self.spec.seed, 2, number))
@@ -338,7 +343,8 @@ class UnitRun:
     def _cannot_be_done(self, key: TaskKey, reason: str) -> bool:
         """Notes the failure of a task for good; False where it need not be done, as far as is known."""
         if key.kind == "member" and not self._is_of_best(key):
-            self.failed_early.add((key.trial, key.number))
+            self.failed_early.add(key.trial)
+            del self.retries[key.identity]
             return False
         if key.kind in ("baseline", "pictures", "report"):
             self.failures.append(f"{self.unit.title}: {key.title}: {reason}")
@@ -361,9 +367,8 @@ class UnitRun:
             self._lose(key.number, sentence)
             yield f"{self.unit.title}: {sentence}; trial {key.number} is tried again"
             return
-        what = (key.kind, key.name, key.trial, key.number)
-        self.retries[what] += 1
-        if self.retries[what] > MOST_RETRIES:
+        self.retries[key.identity] += 1
+        if self.retries[key.identity] > MOST_RETRIES:
             if self._cannot_be_done(key, f"{sentence}, three times"):
                 yield self.failures[-1]
             return
@@ -393,7 +398,8 @@ class UnitRun:
         state.ended = counts["complete"] + counts["pruned"] + counts["fail"]
         state.pruned = counts["pruned"]
         state.best = best.value if best else None
-        state.steps_left = 0 if self.scored else self.recipe.evaluation.ensemble - len(self.members)
+        members = 0 if self.scored else self.recipe.evaluation.ensemble - len(self.members)
+        state.steps_left = members + len(self.baselines) + self.pending["baseline"]
         if self.stopped:
             state.trials = state.ended
         state.stage = self._stage()

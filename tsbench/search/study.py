@@ -40,7 +40,8 @@ from tsbench.tracking.names import COSTS
 __all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "folds_of", "invitations_in", "meaning_of", "study_seed"]
 
 OPTUNA_NAME = "study"
-RESULT = "result"  # user attribute: a trial's scores, seconds and reason
+RESULT = "result"  # user attribute: a trial's scores, seconds and reason, as its worker told them
+LOST = "lost"  # user attribute: why a trial ended through no fault of its own; it does not count, and is tried again
 FOLDS = "folds"  # user attribute: for each fold its training loss and its score by epoch, thinned
 RUN = "run"  # user attribute: a trial's MLflow run, where its worker told its end
 RETRY_OF = "retry_of"  # user attribute: number of the lost trial whose parameters are tried again
@@ -323,7 +324,7 @@ class Study:
         if trial.state is not TrialState.RUNNING:
             return False
         try:
-            self.storage.set_trial_user_attr(trial._trial_id, RESULT, {"reason": reason, "lost": True})
+            self.storage.set_trial_user_attr(trial._trial_id, LOST, reason)
             self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
         except optuna.exceptions.UpdateFinishedTrialError:
             return False  # its worker lived, and told it in this moment
@@ -456,11 +457,11 @@ def _as_best(trial: FrozenTrial) -> BestTrial:
 
 
 def _is_lost(trial: FrozenTrial) -> bool:
-    return trial.state is TrialState.FAIL and bool(trial.user_attrs.get(RESULT, {}).get("lost"))
+    return trial.state is TrialState.FAIL and LOST in trial.user_attrs
 
 
 def _reason(trial: FrozenTrial) -> str:
-    return str(trial.user_attrs.get(RESULT, {}).get("reason", ""))
+    return str(trial.user_attrs.get(LOST) or trial.user_attrs.get(RESULT, {}).get("reason", ""))
 
 
 def _retries(trial: FrozenTrial) -> int:

@@ -20,7 +20,7 @@ from tsbench.search.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutco
 from tsbench.search.pruning import TrialPruner
 from tsbench.search.sampling import hyperparameters
 from tsbench.search.storage import together
-from tsbench.search.study import FOLDS, RESULT, RUN, Study
+from tsbench.search.study import FOLDS, LOST, RESULT, RUN, Study
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.store import Store
@@ -189,8 +189,6 @@ class _TrialRun:
         """All that Optuna is told of the trial, in one write, as nobody needs to know any of it before its end."""
         scores = {names.cv(metric): value for metric, value in validation.scores.items()}
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
-        if outcome.state == STOPPED:
-            result["lost"] = True  # through no fault of its own: it does not count, and is tried again
         storage, trial_id = self.study.storage, self.trial._trial_id
         with together(storage):
             hyperparameters(self.trial, self.study.spec.space, self.study.spec.base)
@@ -201,6 +199,8 @@ class _TrialRun:
             for name, note in (self.pruner.notes() if self.reported and self.pruner else {}).items():
                 storage.set_trial_system_attr(trial_id, name, note)
             self.trial.set_user_attr(RESULT, result)
+            if outcome.state == STOPPED:
+                self.trial.set_user_attr(LOST, outcome.reason)
             if outcome.state == COMPLETE:
                 folds = zip(validation.fold_losses, validation.fold_scores, strict=True)
                 self.trial.set_user_attr(FOLDS, [[_shortened(losses), _shortened(scores)] for losses, scores in folds])

@@ -114,8 +114,8 @@ class WorkerContext:
 
     def begin(self) -> None:
         """Begins a task; a word to stop was for the one before."""
+        self._stopping = False
         self.busy = True
-        self._stopping = self.dismissed or self.abandoned
 
     def hear(self, word: Any) -> None:
         """Takes a word that is no task."""

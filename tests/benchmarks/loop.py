@@ -1,0 +1,95 @@
+"""What one would write instead of a recipe: Optuna's `study.optimize` around a plain torch loop.
+
+One trial after another, with torch's own number of threads, without pruning and without records; the network, space,
+folds and number of trials of the recipe in `searches.py`. `python -m tests.benchmarks.loop GunPoint 0` prints when each
+trial ended, and its score.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import time
+
+import numpy as np
+import optuna
+import torch
+from torch import Tensor, nn
+
+from tsbench.classifiers.network import encode
+from tsbench.data.archive import Archive
+from tsbench.data.collection import Collection, TrainingSet
+from tsbench.data.preprocessing import Preprocessing
+from tsbench.nn.network import Network, build_network
+from tsbench.recipe.schema import ModelConfig, PreprocessingConfig, SearchConfig
+from tsbench.recipe.space import label
+from tsbench.search.study import folds_of, study_seed
+
+TRIALS = 24
+FOLDS = 3
+EPOCHS = {"GunPoint": 120, "OSULeaf": 20}  # so that a trial takes four to eight seconds on both
+KERNELS = [[3, 5, 7], [5, 11, 23], [9, 19, 39]]
+
+
+def search(dataset: str, seed: int) -> list[tuple[float, float]]:
+    """When each trial ended, in seconds since the epoch, and its score."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    torch.set_num_threads(multiprocessing.cpu_count())
+    scores: list[tuple[float, float]] = []
+    cases = Archive().load(dataset).train
+    settings = SearchConfig(folds=FOLDS, seed=seed)
+    folds = folds_of(TrainingSet(dataset, cases), settings, study_seed(settings, 0))
+
+    def objective(trial: optuna.Trial) -> float:
+        kernels = trial.suggest_categorical("kernels", [label(one) for one in KERNELS])
+        dropout = trial.suggest_float("dropout", 0.0, 0.5)
+        rate = trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
+        chosen = next(one for one in KERNELS if label(one) == kernels)
+        results = []
+        for number, (training, validation) in enumerate(folds):
+            taught = cases.subset(training)
+            prepared = Preprocessing.fit(taught, PreprocessingConfig())
+            network, x, y = network_of(taught, prepared, chosen, dropout, number)
+            optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
+            steps = EPOCHS[dataset] * -(-len(x) // 16)
+            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+            for _ in range(EPOCHS[dataset]):
+                for batch in torch.randperm(len(x)).split(16):
+                    if len(batch) < 2:
+                        continue
+                    descend(network, optimizer, x[batch], y[batch])
+                    scheduler.step()
+            network.eval()
+            with torch.no_grad():
+                predicted = network(torch.from_numpy(prepared.apply(cases.subset(validation)))).argmax(1).numpy()
+            results.append(float((cases.classes[predicted] == cases.labels[validation]).mean()))
+        score = float(np.mean(results))
+        scores.append((time.time(), score))
+        return score
+
+    sampler = optuna.samplers.TPESampler(seed=seed)
+    optuna.create_study(direction="maximize", sampler=sampler).optimize(objective, n_trials=TRIALS)
+    return scores
+
+
+def network_of(
+    cases: Collection, prepared: Preprocessing, kernels: list[int], dropout: float, seed: int
+) -> tuple[Network, Tensor, Tensor]:
+    """An untrained network, and the cases and classes that it is to be trained on."""
+    convolution = {"channels": 8, "blocks": 2, "kernels": kernels}
+    model = ModelConfig.model_validate({"convolution": convolution, "features": {"blocks": []}, "dropout": dropout})
+    x = torch.from_numpy(prepared.apply(cases))
+    y = torch.from_numpy(encode(cases.labels, cases.classes))
+    return build_network(model, x.shape[1], len(cases.classes), x.shape[2], seed=seed).train(), x, y
+
+
+def descend(network: Network, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:
+    loss = nn.functional.cross_entropy(network(x), y)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+if __name__ == "__main__":
+    print(json.dumps(search(sys.argv[1], int(sys.argv[2]))))
