@@ -208,7 +208,7 @@ def test_an_mlflow_server_that_is_away_is_waited_for_and_loses_nothing(
         assert study.counts()["complete"] == 4
         finished = [run for run in runs if role_of(run) == "trial" and run.status == "FINISHED"]
         assert len(finished) == 4
-        assert [run.status for run in runs if run.tags["tsbench.role"] == "model"] == ["FINISHED"]
+        assert [run.status for run in runs if role_of(run) == "model"] == ["FINISHED"]
 
 
 @pytest.mark.slow

@@ -427,7 +427,7 @@ class Study:
 
     def parameters_of(self, number: int) -> dict[str, Any]:
         """What a trial in the queue, or one that runs, is to run with."""
-        return dict(self.trials()[number].system_attrs.get("fixed_params", {}))
+        return _fixed_parameters(self.trials()[number])
 
     def visible_to(self, number: int) -> list[FrozenTrial]:
         """The trials that trial `number` may be compared with: those that its parameters were chosen by."""
@@ -468,9 +468,13 @@ def _retries(trial: FrozenTrial) -> int:
     return int(trial.user_attrs.get("retries", 0))
 
 
+def _fixed_parameters(trial: FrozenTrial) -> dict[str, Any]:
+    return dict(trial.system_attrs.get("fixed_params", {}))
+
+
 def _with_fixed_parameters(trial: FrozenTrial) -> FrozenTrial:
     """Until its worker tells its end, a trial has its parameters noted, not set; they count the same."""
-    fixed = dict(trial.system_attrs.get("fixed_params", {}))
+    fixed = _fixed_parameters(trial)
     if trial.state is TrialState.WAITING or fixed.keys() - trial.params.keys():
         trial = optuna.trial.FrozenTrial(
             number=trial.number,
