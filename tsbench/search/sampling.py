@@ -14,18 +14,23 @@ from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Choice, IntRange, Range, Space, assign, grid, label, leaves, offers
 from tsbench.search.pruning import Direction
 
-__all__ = ["Suggester", "default_parameters", "first_parameters", "hyperparameters", "make_sampler"]
+__all__ = ["Suggester", "default_parameters", "first_parameters", "hyperparameters", "make_sampler", "suggest"]
 
 
 def hyperparameters(trial: BaseTrial, space: Space, base: HyperparameterConfig) -> HyperparameterConfig:
     """Suggests a value for every range whose condition holds; all else stays as the recipe has it."""
+    return assign(base, suggest(trial, space, base))
+
+
+def suggest(trial: BaseTrial, space: Space, base: HyperparameterConfig) -> dict[str, Any]:
+    """A value for every range whose condition holds, by dotted name."""
     values: dict[str, Any] = {name: label(value) for name, value in leaves(base)}
     chosen: dict[str, Any] = {}
     for name, entry in space.items():
         if all(values[key] in wanted for key, wanted in entry.when.items()):
             chosen[name] = _suggest(trial, name, entry)
             values[name] = label(chosen[name])
-    return assign(base, chosen)
+    return chosen
 
 
 def default_parameters(space: Space, base: HyperparameterConfig) -> dict[str, Any]:
@@ -142,7 +147,7 @@ class Suggester:
         if parameters is not None:
             self._mirror.enqueue_trial(dict(parameters))
         trial = self._mirror.ask()
-        hyperparameters(trial, self._space, self._base)
+        suggest(trial, self._space, self._base)
         self._asked.append(trial)
         return trial
 

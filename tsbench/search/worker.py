@@ -18,7 +18,7 @@ from tsbench.recipe.space import label, leaves
 from tsbench.search.objective import CrossValidation, Rung
 from tsbench.search.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutcome, TrialProgress
 from tsbench.search.pruning import TrialPruner
-from tsbench.search.sampling import hyperparameters
+from tsbench.search.sampling import hyperparameters, suggest
 from tsbench.search.storage import together
 from tsbench.search.study import FOLDS, LOST, RESULT, RUN, Study
 from tsbench.tracking import names
@@ -191,7 +191,7 @@ class _TrialRun:
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
         storage, trial_id = self.study.storage, self.trial._trial_id
         with together(storage):
-            hyperparameters(self.trial, self.study.spec.space, self.study.spec.base)
+            suggest(self.trial, self.study.spec.space, self.study.spec.base)
             self.trial.set_user_attr("hyperparameters", settings.model_dump(mode="json"))
             self.trial.set_user_attr(RUN, run)
             for rung in self.reported:
