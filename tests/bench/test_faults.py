@@ -340,6 +340,31 @@ def test_a_trial_whose_worker_died_before_it_told_optuna_is_failed_in_mlflow_too
     assert (run.status, run.tags["tsbench.reason"]) == ("FAILED", "worker 1 is gone")
 
 
+def test_a_search_that_was_killed_between_optuna_and_mlflow_brings_them_into_agreement(
+    one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker had ended the run and died; the search had told Optuna so, and was killed before it told MLflow."""
+    from tsbench.search import worker
+
+    def die(*arguments: object) -> None:
+        raise ConnectionError("the worker dies here")
+
+    folder = one_trial()
+    with monkeypatch.context() as patch:
+        patch.setattr(worker._TrialRun, "_tell", die)
+        with pytest.raises(ConnectionError):
+            run_trial(folder, 0, "cpu")
+    assert Study.open(folder).fail_lost(0, "worker 1 is gone")
+    assert one_trial() == folder  # which continues the study
+    outcome = run_trial(folder, 1, "cpu")
+    assert outcome is not None
+    study = Study.open(folder)
+    told = {run.tags["tsbench.trial"]: (run.status, run.tags.get("tsbench.reason")) for run in runs_of_trials(study)}
+    assert told == {"0": ("FAILED", "worker 1 is gone"), "1": ("FINISHED", None)}
+    one_trial()
+    assert [run.status for run in runs_of_trials(study)] == ["FAILED", "FINISHED"]
+
+
 def test_half_a_line_of_a_killed_process_does_not_spoil_the_journal(one_trial: Callable[..., Path]) -> None:
     folder = one_trial()
     journal = folder / "journal.log"

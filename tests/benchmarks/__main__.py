@@ -14,7 +14,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import comparing, data, orchestration, peers, scaling, searches, startup, tracking, trainer
+from tests.benchmarks import (
+    comparing,
+    data,
+    orchestration,
+    peers,
+    pruners,
+    scaling,
+    searches,
+    startup,
+    tracking,
+    trainer,
+)
 from tests.benchmarks.table import Row, markdown
 from tsbench.tracking.provenance import versions
 
@@ -28,6 +39,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "orchestration": orchestration.measure_trials,
     "search": searches.measure_speed,
     "best": searches.measure_best,
+    "pruners": pruners.measure,
     "scaling": scaling.measure,
     "tracking": tracking.measure,
     "quickstart": orchestration.measure_quickstart,

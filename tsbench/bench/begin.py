@@ -66,6 +66,7 @@ def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> tuple[Study, bool]:
         if (status := plan.store.resume(study.spec.parent_run)) is not None:
             study.spec = _with_budget(study.spec, plan)
             give_up(study, plan.store, study.running(), "the search was killed")
+            _fail_runs_of_lost(study, plan.store)
             return study, status == "FINISHED"
     Study.set_aside(unit.folder)
     spec = _with_budget(_new_spec(plan, unit, dataset), plan)
@@ -76,9 +77,27 @@ def give_up(study: Study, store: Store, numbers: Iterable[int], reason: str) -> 
     """Tells trials failed that nobody runs any more, first in Optuna, then in MLflow."""
     for number in [one for one in numbers if study.fail_lost(one, reason)]:
         tags = {names.STUDY: study.spec.identity, names.ROLE: "trial", names.TRIAL: number}
-        where = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-        for run in list(store.runs_in(study.spec.experiment, where)):
+        for run in list(store.runs_in(study.spec.experiment, _where(tags))):
             store.fail(run.run_id, reason)  # also where the worker had ended it, and died before it told Optuna
+
+
+def _fail_runs_of_lost(study: Study, store: Store) -> None:
+    """Does what is left of `give_up` where the earlier call was killed between Optuna and MLflow.
+
+    That is seldom, and where nothing was lost there is nothing to look for.
+    """
+    lost = study.lost()
+    if not lost:
+        return
+    tags = {names.STUDY: study.spec.identity, names.ROLE: "trial"}
+    where = _where(tags) + " and attributes.status = 'FINISHED'"
+    for run in list(store.runs_in(study.spec.experiment, where)):
+        if (number := int(run.tags[names.TRIAL])) in lost:
+            store.fail(run.run_id, lost[number])
+
+
+def _where(tags: dict[str, Any]) -> str:
+    return " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
 
 
 def _new_spec(plan: Plan, unit: Unit, dataset: DataSet) -> StudySpec:

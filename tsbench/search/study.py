@@ -346,6 +346,10 @@ class Study:
         """Numbers of the trials that are told to be running."""
         return [trial.number for trial in self.trials() if trial.state is TrialState.RUNNING]
 
+    def lost(self) -> dict[int, str]:
+        """Why each trial was lost that was; such are told failed, and their parameters are tried again."""
+        return {trial.number: _reason(trial) for trial in self.trials() if _is_lost(trial)}
+
     def complete_seconds(self) -> list[float]:
         """What each complete trial took."""
         return [trial.user_attrs[RESULT]["seconds"] for trial in self.trials() if trial.state is TrialState.COMPLETE]
