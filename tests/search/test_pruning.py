@@ -25,7 +25,7 @@ def verdicts(
 
 
 EARLIER = [
-    complete(curve(last), completed_rung_0=last / 10, completed_rung_1=last * 0.3)
+    complete(curve(last), completed_rung_0=last * 0.2, completed_rung_1=last * 0.6)
     for last in (0.6, 0.7, 0.8, 0.9, 0.95)
 ]
 
@@ -37,23 +37,24 @@ def test_the_median_of_the_earlier_trials_ends_what_is_behind_it() -> None:
 
 
 def test_successive_halving_ends_what_is_not_in_the_best_third() -> None:
-    assert verdicts("successive_halving", EARLIER, curve(0.8))[0] == 1
+    assert verdicts("successive_halving", EARLIER, curve(0.8))[0] == 2  # as with the median
     assert verdicts("successive_halving", EARLIER, curve(0.99)) == []
     assert verdicts("successive_halving", [], curve(0.1)) == []
 
 
 def test_what_halving_noted_with_a_trial_is_handed_on() -> None:
     pruner = TrialPruner(SearchConfig(trials=20, pruner="successive_halving"), "maximize", [], 0)
-    assert pruner.verdict(1, 0.4) is None
-    assert pruner.verdict(3, 0.6) is None
+    assert pruner.verdict(1, 0.3) is None
+    assert pruner.verdict(2, 0.4) is None
+    assert pruner.verdict(6, 0.6) is None
     assert pruner.notes() == {"completed_rung_0": 0.4, "completed_rung_1": 0.6}
 
 
 def test_hyperband_compares_within_a_bracket_drawn_by_the_trials_number() -> None:
-    notes = {f"completed_rung_{number}": 0.9 for number in range(3)}
+    notes = {f"completed_rung_{number}": 0.9 for number in range(2)}
     earlier = [complete(curve(0.9), **notes)] * 12
     ended = {number: verdicts("hyperband", earlier, curve(0.1), number) for number in range(12, 30)}
-    assert {rungs[0] for rungs in ended.values() if rungs} == {1, 3, 9}  # its three brackets begin at these
+    assert {rungs[0] for rungs in ended.values() if rungs} == {2, 6}  # its two brackets begin at these
     assert all(ended.values())
 
 
@@ -72,7 +73,7 @@ def test_the_view_gives_trials_their_own_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("pruner", "trials", "fits"),
-    [("median", 12, True), ("median", 5, False), ("hyperband", 6, False), ("hyperband", 7, True), ("none", 1, True)],
+    [("median", 12, True), ("median", 5, False), ("hyperband", 5, False), ("hyperband", 6, True), ("none", 1, True)],
 )
 def test_a_pruner_that_can_do_nothing_with_so_few_trials_is_told(pruner: str, trials: int, fits: bool) -> None:
     note = pruning_note(SearchConfig(trials=trials, pruner=pruner), trials, 4)

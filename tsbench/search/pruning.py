@@ -21,6 +21,7 @@ __all__ = ["RUNGS", "Direction", "TrialPruner", "make_pruner", "pruning_note"]
 Direction = Literal["minimize", "maximize"]
 RUNGS = 10
 REDUCTION = 3  # of successive halving and Hyperband: at each of their rungs a third goes on
+FIRST_RUNG = 2  # of both: the first score is that of a network that has learned next to nothing (docs/search.md)
 WILCOXON_P = 0.1
 
 
@@ -31,9 +32,9 @@ def make_pruner(search: SearchConfig) -> optuna.pruners.BasePruner:
             case "median":
                 return optuna.pruners.MedianPruner(_startup(search), n_warmup_steps=RUNGS // 4)
             case "successive_halving":
-                return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION)
+                return optuna.pruners.SuccessiveHalvingPruner(FIRST_RUNG, REDUCTION)
             case "hyperband":
-                return optuna.pruners.HyperbandPruner(1, RUNGS, REDUCTION)
+                return optuna.pruners.HyperbandPruner(FIRST_RUNG, RUNGS, REDUCTION)
             case "wilcoxon":
                 return optuna.pruners.WilcoxonPruner(p_threshold=WILCOXON_P)
         return optuna.pruners.NopPruner()
@@ -48,7 +49,7 @@ def pruning_note(search: SearchConfig, trials: int, concurrency: int) -> str | N
 
     A trial is compared with those at least `concurrency` before it.
     """
-    brackets = math.floor(math.log(RUNGS, REDUCTION)) + 1
+    brackets = math.floor(math.log(RUNGS / FIRST_RUNG, REDUCTION)) + 1
     fewest = {
         "median": _startup(search),
         "successive_halving": 1,
