@@ -68,8 +68,8 @@ class Search:
         return self.curve[-1][1]
 
     def seconds_to(self, score: float) -> float | None:
-        """When the score was reached; None where it never was."""
-        return next((seconds for seconds, best in self.curve if best >= score), None)
+        """When the score was reached, but for rounding in its mean over the folds; None where it never was."""
+        return next((seconds for seconds, best in self.curve if best >= score - 1e-9), None)
 
 
 def measure_speed() -> list[Row]:
