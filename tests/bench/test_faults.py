@@ -318,19 +318,26 @@ def runs_of_trials(study: Study) -> list[RunRecord]:
     return [run for run in store.runs_in(study.spec.experiment) if role_of(run) == "trial"]
 
 
-def test_a_trial_whose_worker_died_before_it_told_optuna_is_failed_in_mlflow_too(
-    one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tsbench.bench.begin import give_up
+def die_before_telling(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs trial 0 by a worker that ends its MLflow run, and dies before it tells Optuna."""
     from tsbench.search import worker
 
     def die(*arguments: object) -> None:
         raise ConnectionError("the database is away")
 
-    monkeypatch.setattr(worker._TrialRun, "_tell", die)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker._TrialRun, "_tell", die)
+        with pytest.raises(ConnectionError):
+            run_trial(folder, 0, "cpu")
+
+
+def test_a_trial_whose_worker_died_before_it_told_optuna_is_failed_in_mlflow_too(
+    one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tsbench.bench.begin import give_up
+
     folder = one_trial()
-    with pytest.raises(ConnectionError):
-        run_trial(folder, 0, "cpu")
+    die_before_telling(folder, monkeypatch)
     study = Study.open(folder)
     assert study.running() == [0]
     assert [run.status for run in runs_of_trials(study)] == ["FINISHED"]
@@ -344,16 +351,8 @@ def test_a_search_that_was_killed_between_optuna_and_mlflow_brings_them_into_agr
     one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker had ended the run and died; the search had told Optuna so, and was killed before it told MLflow."""
-    from tsbench.search import worker
-
-    def die(*arguments: object) -> None:
-        raise ConnectionError("the worker dies here")
-
     folder = one_trial()
-    with monkeypatch.context() as patch:
-        patch.setattr(worker._TrialRun, "_tell", die)
-        with pytest.raises(ConnectionError):
-            run_trial(folder, 0, "cpu")
+    die_before_telling(folder, monkeypatch)
     assert Study.open(folder).fail_lost(0, "worker 1 is gone")
     assert one_trial() == folder  # which continues the study
     outcome = run_trial(folder, 1, "cpu")

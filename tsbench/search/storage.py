@@ -29,26 +29,17 @@ HEARTBEAT = 30
 """Seconds between two signs of life of a running trial in a database; after four without one it counts as dead."""
 
 
-class _NoLock:
-    """In the place of Optuna's lock, which a killed process would hold for 30 s."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
 class _Journal(JournalFileBackend):
     """Optuna's journal, for processes that may be killed at any moment.
 
-    Its lock is one that the system takes back from the dead, and half a line, of a killed process or on a full disk, is
+    Its lock is one that the system takes back from the dead (Optuna's own, which a killed process would hold for 30 s,
+    is never taken), and half a line, of a killed process or on a full disk, is
     taken away. Only a trial's end, with all that was noted before it, is waited for until it is on the disk: after a
     power cut the rest is done again.
     """
 
     def __init__(self, file: Path) -> None:
-        super().__init__(str(file), lock_obj=_NoLock())  # type: ignore[arg-type]
+        super().__init__(str(file))
         self._own_lock = FileLock(file.with_name(f"{file.name}.lock"), poll_interval=0.002)
         self._held: list[dict[str, Any]] | None = None
 
