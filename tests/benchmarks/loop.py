@@ -2,7 +2,7 @@
 
 One trial after another, with torch's own number of threads, without pruning and without records; the network, space,
 folds and number of trials of the recipe in `searches.py`. `python -m tests.benchmarks.loop GunPoint 0` prints when each
-trial ended, and its score.
+trial ended, its score, and its parameters.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import optuna
@@ -32,11 +33,11 @@ EPOCHS = {"GunPoint": 120, "OSULeaf": 20}  # so that a trial takes four to eight
 KERNELS = [[3, 5, 7], [5, 11, 23], [9, 19, 39]]
 
 
-def search(dataset: str, seed: int) -> list[tuple[float, float]]:
-    """When each trial ended, in seconds since the epoch, and its score."""
+def search(dataset: str, seed: int) -> list[tuple[float, float, dict[str, Any]]]:
+    """When each trial ended, in seconds since the epoch, its score, and its parameters by the recipe's names."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(multiprocessing.cpu_count())
-    scores: list[tuple[float, float]] = []
+    trials: list[tuple[float, float, dict[str, Any]]] = []
     cases = Archive().load(dataset).train
     settings = SearchConfig(folds=FOLDS, seed=seed)
     folds = folds_of(TrainingSet(dataset, cases), settings, study_seed(settings, 0))
@@ -65,12 +66,17 @@ def search(dataset: str, seed: int) -> list[tuple[float, float]]:
                 predicted = network(torch.from_numpy(prepared.apply(cases.subset(validation)))).argmax(1).numpy()
             results.append(float((cases.classes[predicted] == cases.labels[validation]).mean()))
         score = float(np.mean(results))
-        scores.append((time.time(), score))
+        parameters = {
+            "model.convolution.kernels": chosen,
+            "model.dropout": dropout,
+            "training.learning_rate": rate,
+        }
+        trials.append((time.time(), score, parameters))
         return score
 
     sampler = optuna.samplers.TPESampler(seed=seed)
     optuna.create_study(direction="maximize", sampler=sampler).optimize(objective, n_trials=TRIALS)
-    return scores
+    return trials
 
 
 def network_of(
