@@ -8,10 +8,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from rich.console import Console
@@ -81,14 +82,20 @@ def _timed_task(self: UnitRun, function: str, kind: str, *arguments: Any, **opti
 
 def timed_trial(context: WorkerContext, *arguments: Any) -> Any:
     """What a worker does with a trial; the time it spends in MLflow, and when it is done, are noted in a file."""
-    with pytest.MonkeyPatch.context() as patch:
-        seconds: list[float] = []
-        for name in ("begin", "log", "end"):
-            patch.setattr(Store, name, _timed(getattr(Store, name), seconds))
-        outcome = tasks.run_trial(context, *arguments)
-    with (Path(os.environ[TIMES]) / str(os.getpid())).open("a") as file:
-        file.write(f"{outcome.trial} {time.time():.6f} {sum(seconds):.6f}\n")
+    seconds, file = _timekeeping()
+    seconds.clear()
+    outcome = tasks.run_trial(context, *arguments)
+    file.write(f"{outcome.trial} {time.time():.6f} {sum(seconds):.6f}\n")
     return outcome
+
+
+@cache
+def _timekeeping() -> tuple[list[float], TextIO]:
+    """The seconds of each call of the store in this process from now on, and where its trials' times are noted."""
+    seconds: list[float] = []
+    for name in ("begin", "log", "end"):
+        setattr(Store, name, _timed(getattr(Store, name), seconds))
+    return seconds, (Path(os.environ[TIMES]) / str(os.getpid())).open("a", buffering=1)
 
 
 def _timed(method: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:

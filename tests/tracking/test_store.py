@@ -59,6 +59,23 @@ def test_runs_are_read_past_the_first_page(store_uri: str, monkeypatch: pytest.M
     assert [record.run_id for record in store.runs("pages")] == made
 
 
+def test_runs_are_found_by_their_tags_and_status(store_uri: str) -> None:
+    store = Store(store_uri)
+    experiment = store.experiment("found")
+    trial, model = (store.begin(experiment, role, {names.ROLE: role, names.STUDY: "s"}) for role in ("trial", "model"))
+    store.end(model)
+    store.begin(experiment, "neither", {names.STUDY: "another"})
+
+    def found(where: str) -> list[str]:
+        return [run.run_id for run in store.runs("found", where)]
+
+    assert found(names.where({names.STUDY: "s"})) == [trial, model]
+    assert found(names.where({names.STUDY: "s", names.ROLE: "trial"})) == [trial]
+    assert found(names.where({}, unlike={names.ROLE: "trial"})) == [model]
+    assert found(names.where({names.STUDY: "s"}, unlike={names.ROLE: "model"}, status="RUNNING")) == [trial]
+    assert found(names.where({}, status="FINISHED")) == [model]
+
+
 def test_artifacts_of_a_sqlite_store_lie_beside_it(store_uri: str, tmp_path: Path) -> None:
     store = Store(store_uri)
     run = store.begin(store.experiment("files"), "run", {})

@@ -77,7 +77,7 @@ def give_up(study: Study, store: Store, numbers: Iterable[int], reason: str) -> 
     """Tells trials failed that nobody runs any more, first in Optuna, then in MLflow."""
     for number in [one for one in numbers if study.fail_lost(one, reason)]:
         tags = {names.STUDY: study.spec.identity, names.ROLE: "trial", names.TRIAL: number}
-        for run in list(store.runs_in(study.spec.experiment, _where(tags))):
+        for run in list(store.runs_in(study.spec.experiment, names.where(tags))):
             store.fail(run.run_id, reason)  # also where the worker had ended it, and died before it told Optuna
 
 
@@ -90,14 +90,9 @@ def _fail_runs_of_lost(study: Study, store: Store) -> None:
     if not lost:
         return
     tags = {names.STUDY: study.spec.identity, names.ROLE: "trial"}
-    where = _where(tags) + " and attributes.status = 'FINISHED'"
-    for run in list(store.runs_in(study.spec.experiment, where)):
+    for run in list(store.runs_in(study.spec.experiment, names.where(tags, status="FINISHED"))):
         if (number := int(run.tags[names.TRIAL])) in lost:
             store.fail(run.run_id, lost[number])
-
-
-def _where(tags: dict[str, Any]) -> str:
-    return " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
 
 
 def _new_spec(plan: Plan, unit: Unit, dataset: DataSet) -> StudySpec:

@@ -155,11 +155,8 @@ def model_run(store: Store, run_id: str) -> RunRecord:
     role = run.tags[names.ROLE]
     if role == "model":
         return run
-    where = (
-        f"tags.`{names.STUDY}` = '{run.tags[names.STUDY]}' and tags.`{names.ROLE}` = 'model' "
-        f"and attributes.status = 'FINISHED'"
-    )
-    found = list(store.runs_in(run.experiment, where))
+    tags = {names.STUDY: run.tags[names.STUDY], names.ROLE: "model"}
+    found = list(store.runs_in(run.experiment, names.where(tags, status="FINISHED")))
     if role == "search" and found:
         return found[-1]
     hint = f"; its search's final network is run {found[-1].run_id}" if found else ""

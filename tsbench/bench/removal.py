@@ -58,7 +58,7 @@ def plan_removal(store: Store, name: str) -> Removal:
     Raises:
         TrackingError: the store has no such experiment.
     """
-    runs = tuple(store.runs(name, f"tags.`{names.RECIPE}` = '{name}'"))
+    runs = tuple(store.runs(name, names.where({names.RECIPE: name})))
     registered = {run.tags[names.REGISTERED].rpartition(" version ")[0] for run in runs if names.REGISTERED in run.tags}
     folder = home_of(store, name)
     return Removal(name, runs, tuple(sorted(registered)), folder if folder.is_dir() else None)

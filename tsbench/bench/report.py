@@ -104,8 +104,8 @@ def write_report(records: Records, folder: Path) -> None:
 
 def _scored(store: Store, records: Records) -> list[RunRecord]:
     """The newest complete run of each classifier of the unit, the most accurate on the test cases first."""
-    where = f"tags.`{names.STUDY}` = '{records.tags[names.STUDY]}' and tags.`{names.STATE}` = 'complete'"
-    runs = store.runs_in(records.experiment, f"{where} and tags.`{names.ROLE}` != 'trial'")
+    tags = {names.STUDY: records.tags[names.STUDY], names.STATE: "complete"}
+    runs = store.runs_in(records.experiment, names.where(tags, unlike={names.ROLE: "trial"}))
     newest = {run.tags[names.CLASSIFIER]: run for run in runs}
     return sorted(newest.values(), key=lambda run: -run.metrics.get(names.test("accuracy"), -1.0))
 

@@ -133,7 +133,7 @@ class UnitRun:
 
     def _recorded(self) -> dict[str, RunRecord]:
         """The finished network and baselines of this study, by classifier."""
-        where = f"tags.`{names.STUDY}` = '{self.spec.identity}' and attributes.status = 'FINISHED'"
+        where = names.where({names.STUDY: self.spec.identity}, status="FINISHED")
         runs = self.plan.store.runs(self.recipe.name, where)
         return {r.tags[names.CLASSIFIER]: r for r in runs if r.tags.get(names.ROLE) in ("model", "baseline")}
 
@@ -423,7 +423,7 @@ class UnitRun:
     def close(self, status: str = "FINISHED") -> None:
         """Ends the unit's runs, whichever still run, with their parent."""
         store = self.plan.store
-        where = f"tags.`{names.STUDY}` = '{self.spec.identity}' and attributes.status = 'RUNNING'"
+        where = names.where({names.STUDY: self.spec.identity}, status="RUNNING")
         for run in list(store.runs(self.recipe.name, where)):
             if run.run_id != self.spec.parent_run:
                 store.end(run.run_id, "KILLED")

@@ -45,7 +45,7 @@ def read_provenance(store: Store, experiments: Sequence[str], datasets: Collecti
     Raises:
         TrackingError: there is no such experiment.
     """
-    where = f"tags.`{names.ROLE}` = 'search'"
+    where = names.where({names.ROLE: "search"})
     runs = [run for one in experiments for run in store.runs(one, where) if run.tags.get(names.DATASET) in datasets]
     digests: dict[str, dict[str, dict[str, None]]] = {}
     for run in runs:

@@ -143,7 +143,7 @@ def read_results(store: Store, *experiments: str) -> Results:
     Raises:
         TrackingError: there is no such experiment.
     """
-    where = f"tags.`{names.CLASSIFIER}` != '' and tags.`{names.ROLE}` != 'trial'"
+    where = names.where({}, unlike={names.CLASSIFIER: "", names.ROLE: "trial"})
     runs = [
         (run.started, _result(run, experiment if len(experiments) > 1 else ""))
         for experiment in experiments

@@ -93,19 +93,14 @@ class _TrialRun:
         self.store.log(run, params=mlflow_params(settings))
         with get_heartbeat_thread(self.trial._trial_id, self.study.storage):
             validation, outcome = self._validate(settings)
-        if not self._is_given_up():
-            self._record(run, validation, outcome)
-            try:
-                self._tell(run, settings, validation, outcome)
-                return outcome
-            except optuna.exceptions.UpdateFinishedTrialError:
-                pass  # given up in this very moment; the record follows what was told
-        self.store.fail(run, self.study.reason_of(self.trial.number))
-        return None
-
-    def _is_given_up(self) -> bool:
-        """Whether a supervisor took this worker for dead and had the trial begun again elsewhere."""
-        return self.study.storage.get_trial(self.trial._trial_id).state.is_finished()
+        self._record(run, validation, outcome)
+        try:
+            self._tell(run, settings, validation, outcome)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            # A supervisor took this worker for dead and had the trial begun again; the record follows what it told.
+            self.store.fail(run, self.study.reason_of(self.trial.number))
+            return None
+        return outcome
 
     def _begin_run(self) -> str:
         spec, number = self.study.spec, self.trial.number

@@ -24,6 +24,7 @@ __all__ = [
     "cv",
     "test",
     "title",
+    "where",
 ]
 
 ROLE = "tsbench.role"  # search (the parent of the others), trial, model, baseline or comparison
@@ -48,6 +49,19 @@ def title(tags: Mapping[str, Any]) -> str:
     """What people call the data set and resample of a run with these tags."""
     dataset, resample = str(tags[DATASET]), int(tags[RESAMPLE])
     return dataset if resample == 0 else f"{dataset} resample {resample}"
+
+
+def where(tags: Mapping[str, Any], unlike: Mapping[str, Any] | None = None, status: str = "") -> str:
+    """A condition on runs in MLflow's search syntax.
+
+    Args:
+        tags: what the tags must be.
+        unlike: what tags must not be; a run without the tag is not found either.
+        status: what the run's status must be, such as `FINISHED`; empty for any.
+    """
+    clauses = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+    clauses += [f"tags.`{name}` != '{value}'" for name, value in (unlike or {}).items()]
+    return " and ".join(clauses + ([f"attributes.status = '{status}'"] if status else []))
 
 
 COSTS = ("predict_seconds", "parameters")
