@@ -22,6 +22,7 @@ from tsbench.classifiers.network import encode
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, TrainingSet
 from tsbench.data.preprocessing import Preprocessing
+from tsbench.evaluation.resampling import Fold
 from tsbench.nn.network import Network, build_network
 from tsbench.recipe.schema import ModelConfig, PreprocessingConfig, SearchConfig
 from tsbench.recipe.space import label
@@ -44,39 +45,41 @@ def search(dataset: str, seed: int) -> list[tuple[float, float, dict[str, Any]]]
 
     def objective(trial: optuna.Trial) -> float:
         kernels = trial.suggest_categorical("kernels", [label(one) for one in KERNELS])
-        dropout = trial.suggest_float("dropout", 0.0, 0.5)
-        rate = trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
-        chosen = next(one for one in KERNELS if label(one) == kernels)
-        results = []
-        for number, (training, validation) in enumerate(folds):
-            taught = cases.subset(training)
-            prepared = Preprocessing.fit(taught, PreprocessingConfig())
-            network, x, y = network_of(taught, prepared, chosen, dropout, number)
-            optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
-            steps = EPOCHS[dataset] * -(-len(x) // 16)
-            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-            for _ in range(EPOCHS[dataset]):
-                for batch in torch.randperm(len(x)).split(16):
-                    if len(batch) < 2:
-                        continue
-                    descend(network, optimizer, x[batch], y[batch])
-                    scheduler.step()
-            network.eval()
-            with torch.no_grad():
-                predicted = network(torch.from_numpy(prepared.apply(cases.subset(validation)))).argmax(1).numpy()
-            results.append(float((cases.classes[predicted] == cases.labels[validation]).mean()))
-        score = float(np.mean(results))
         parameters = {
-            "model.convolution.kernels": chosen,
-            "model.dropout": dropout,
-            "training.learning_rate": rate,
+            "model.convolution.kernels": next(one for one in KERNELS if label(one) == kernels),
+            "model.dropout": trial.suggest_float("dropout", 0.0, 0.5),
+            "training.learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
         }
+        score = cross_validate(cases, folds, parameters, EPOCHS[dataset])
         trials.append((time.time(), score, parameters))
         return score
 
     sampler = optuna.samplers.TPESampler(seed=seed)
     optuna.create_study(direction="maximize", sampler=sampler).optimize(objective, n_trials=TRIALS)
     return trials
+
+
+def cross_validate(cases: Collection, folds: list[Fold], parameters: dict[str, Any], epochs: int) -> float:
+    """Mean accuracy over the folds."""
+    kernels, dropout = parameters["model.convolution.kernels"], parameters["model.dropout"]
+    results = []
+    for number, (training, validation) in enumerate(folds):
+        taught = cases.subset(training)
+        prepared = Preprocessing.fit(taught, PreprocessingConfig())
+        network, x, y = network_of(taught, prepared, kernels, dropout, number)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=parameters["training.learning_rate"], weight_decay=0.01)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * -(-len(x) // 16))
+        for _ in range(epochs):
+            for batch in torch.randperm(len(x)).split(16):
+                if len(batch) < 2:
+                    continue
+                descend(network, optimizer, x[batch], y[batch])
+                scheduler.step()
+        network.eval()
+        with torch.no_grad():
+            predicted = network(torch.from_numpy(prepared.apply(cases.subset(validation)))).argmax(1).numpy()
+        results.append(float((cases.classes[predicted] == cases.labels[validation]).mean()))
+    return float(np.mean(results))
 
 
 def network_of(
