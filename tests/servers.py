@@ -19,13 +19,31 @@ import pytest
 from tests.processes import answers, free_port
 
 
+class PostgresqlServer:
+    """A PostgreSQL server on a folder, which can be stopped and started again at the same address."""
+
+    def __init__(self, control: Sequence[str], data: Path) -> None:
+        self.port = free_port()
+        self.uri = f"postgresql://tsbench@127.0.0.1:{self.port}/postgres"
+        self._control, self._log = [*control, "-D", str(data)], str(data / "log")
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+        _call([*self._control, "-o", options, "-w", "-l", self._log, "start"])
+
+    def stop(self) -> None:
+        """Ends it, whatever its clients are at."""
+        _call([*self._control, "-m", "immediate", "stop"])
+
+
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """A PostgreSQL server of Debian's packages; gives its address. Skips the test where it is not installed."""
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A running server of Debian's packages. Skips the test where they are not installed."""
     found = shutil.which("initdb") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
     if found is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    tools, port = Path(found).resolve().parent, free_port()
+    tools = Path(found).resolve().parent
     # A folder that the server's own user can reach, unlike pytest's.
     data = Path(tempfile.mkdtemp(prefix="tsbench-postgresql-"))
     run: list[str] = []
@@ -34,12 +52,12 @@ def postgresql() -> Iterator[str]:
         os.chown(data, owner.pw_uid, owner.pw_gid)
         run = ["runuser", "-u", "postgres", "--"]
     _call([*run, str(tools / "initdb"), "-D", str(data), "-U", "tsbench", "-A", "trust", "--no-sync"])
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-    _call([*run, str(tools / "pg_ctl"), "-D", str(data), "-o", options, "-w", "-l", str(data / "log"), "start"])
+    server = PostgresqlServer([*run, str(tools / "pg_ctl")], data)
+    server.start()
     try:
-        yield f"postgresql://tsbench@127.0.0.1:{port}/postgres"
+        yield server
     finally:
-        _call([*run, str(tools / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"])
+        server.stop()
         shutil.rmtree(data)
 
 

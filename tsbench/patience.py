@@ -9,9 +9,17 @@ from typing import TypeVar
 
 from tsbench.errors import TsbenchError
 
-__all__ = ["patience", "patiently"]
+__all__ = ["lose_patience", "patience", "patiently"]
 
 R = TypeVar("R")
+
+_lost = False
+
+
+def lose_patience() -> None:
+    """From now on this process waits for nothing: somebody wants it to end."""
+    global _lost
+    _lost = True
 
 
 def patience() -> float:
@@ -47,7 +55,7 @@ def patiently(call: Callable[[], R], passes: Callable[[Exception], bool]) -> R:
 def _waits() -> Iterator[float]:
     """Seconds to wait between attempts, doubling up to 10."""
     left, wait = patience(), 0.5
-    while left > 0:
+    while left > 0 and not _lost:
         yield min(wait, left)
         left -= wait
         wait = min(10.0, 2 * wait)

@@ -26,8 +26,8 @@ from tsbench.tracking.store import RunRecord, Store
 Write = Callable[..., Path]
 
 
-def search(recipe: Path, *overrides: str, patience: float = 90) -> subprocess.Popen[str]:
-    settings = [part for one in overrides for part in ("--set", one)]
+def search(recipe: Path, *overrides: str, patience: float = 90, fresh: bool = False) -> subprocess.Popen[str]:
+    settings = [part for one in overrides for part in ("--set", one)] + ["--fresh"] * fresh
     return start([TSBENCH, "search", recipe.name, *settings], recipe.parent, {"TSBENCH_PATIENCE": str(patience)})
 
 
@@ -88,7 +88,7 @@ def test_when_the_search_is_killed_its_workers_end_and_the_next_one_goes_on(reci
 @pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_running(recipe_file: Write) -> None:
     recipe = recipe_file(("epochs: 4", "epochs: 3000"))
-    process = search(recipe)
+    process = search(recipe, fresh=True)
     wait_for(lambda: running(recipe), process)
     (worker,) = workers_of(process.pid)
     worker.suspend()  # a worker that does not react, so that only a second Ctrl-C can end the search soon
@@ -96,10 +96,10 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_running(recipe_file: Wr
     time.sleep(1.0)
     assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
-    worker.resume()
     code, _, errors = finish(process, 40)
     assert code == 130
-    assert "Interrupted. The same command continues where it stopped." in errors
+    assert not worker.is_running()
+    assert "Interrupted. The same command without --fresh continues where it stopped." in errors
     assert "Traceback" not in errors
     assert running(recipe) == []
     store = Store(f"sqlite:///{recipe.parent}/mlflow.db")

@@ -370,6 +370,16 @@ def test_a_killed_worker_loses_its_trial_which_is_run_again(recipe_file: Write) 
     failed = [run for run in runs_by_role(plan, "trial") if run.status == "FAILED"]
     assert len(failed) <= 1  # none where it was killed before it had begun its run
     assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
+    undisturbed = plan_of(recipe_file(("epochs: 4", "epochs: 30"), ("name: tiny", "name: other"), file="other.yaml"))
+    assert carry_out(undisturbed)[0] == []
+    assert told_in_order(study) == told_in_order(Study.open(undisturbed.units[0].folder))
+
+
+def told_in_order(study: Study) -> list[tuple[dict[str, Any], list[float]]]:
+    """Parameters and scores of the trials, each that repeats a lost one in its place."""
+    complete = [trial for trial in study.trials() if trial.state is TrialState.COMPLETE]
+    ordered = sorted(complete, key=lambda trial: study.visible_to(trial.number)[0])
+    return [(trial.params, trial.values) for trial in ordered]
 
 
 def test_the_plan_is_told_in_yaml_that_loads_again(recipe_file: Write, tmp_path: Path) -> None:

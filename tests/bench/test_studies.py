@@ -58,6 +58,10 @@ def test_a_worker_without_a_search_is_told_so(tmp_path: Path, monkeypatch: pytes
     done = CliRunner().invoke(app, ["worker", "tiny"])
     assert done.exit_code == 1
     assert "no search of 'tiny' is under way" in done.output
+    for device in ("gpu", "cuda:one"):
+        done = CliRunner().invoke(app, ["worker", "tiny", "--device", device])
+        assert done.exit_code == 1
+        assert f"--device is '{device}'; expected auto, cpu, cuda or a GPU's number as in cuda:1" in done.output
 
 
 def test_several_metrics_lead_to_a_front_that_is_recorded(recipe_file: Write) -> None:

@@ -1,20 +1,29 @@
 """What a unit gives its workers to do, and when; the tasks are carried out in this process."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import Pipe
 from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
 
+from tsbench.bench.begin import put_aside
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.progress import UnitState
+from tsbench.bench.records import FittedMember, Scored
+from tsbench.bench.studies import list_studies
 from tsbench.bench.unit import UnitRun, _check_roc_auc
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import DataError
 from tsbench.recipe.loading import load_recipe
+from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.search.launchers.protocol import Message, Task, WorkerContext
+from tsbench.search.outcome import TrialOutcome
+from tsbench.search.study import LOST, RESULT, Study
+from tsbench.tracking.store import RunRecord
 
 Write = Callable[..., Path]
 
@@ -172,12 +181,12 @@ def test_an_early_member_of_a_trial_that_is_surpassed_is_stopped_and_never_used(
     unit, last, member = early(False)
     other = unit.early_task()
     assert other is not None
-    assert not unit.is_dropped(member.key)
+    assert not unit.stop_reason(member.key)
     carry_out(unit, last)
     needed = [next_task(unit), next_task(unit)]
     assert [task.key.trial for task in needed] == [1, 1]
-    assert unit.is_dropped(member.key)
-    assert not any(unit.is_dropped(task.key) for task in needed)
+    assert unit.stop_reason(member.key)
+    assert not any(unit.stop_reason(task.key) for task in needed)
     carry_out(unit, member)  # which had ended before it heard
     list(unit.receive(Message(0, "result", None, other)))
     assert unit.members == []
@@ -191,7 +200,7 @@ def test_an_early_member_of_a_trial_that_is_surpassed_is_stopped_and_never_used(
 def test_members_of_a_unit_that_failed_are_stopped(early: Early) -> None:
     unit, last, member = early(True)
     raised(unit, last)
-    assert unit.is_dropped(member.key)
+    assert unit.stop_reason(member.key)
     assert unit.early_task() is None
     assert not unit.finished
     list(unit.receive(Message(0, "result", None, member)))
@@ -246,6 +255,174 @@ def test_a_search_that_was_killed_before_its_report_writes_it_when_it_is_continu
     assert once_more.next_task() is None
     assert once_more.finished
     once_more.close()
+
+
+@dataclass
+class Clock:
+    """Stands for the time of day in a unit, and moves when it is told to."""
+
+    now: float = 1_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("tsbench.bench.unit.time", clock)
+    return clock
+
+
+def ends(unit: UnitRun, task: Task, seconds: float, state: str = "complete") -> None:
+    """Tells that a trial has ended that took so long, in the study as its worker would have, and to the unit."""
+    study, number = unit.study, task.key.number
+    trial = study.claim(number)
+    assert trial is not None
+    trial.set_user_attr("hyperparameters", HyperparameterConfig().model_dump(mode="json"))
+    trial.set_user_attr(RESULT, {"cv_accuracy": 0.5, "cv_log_loss": 1.0, "seconds": seconds, "reason": ""})
+    if state == "stopped":
+        trial.set_user_attr(LOST, "the study's time is spent")
+    values = [0.5] if state == "complete" else None
+    study.storage.set_trial_state_values(
+        trial._trial_id, TrialState.COMPLETE if state == "complete" else TrialState.FAIL, values
+    )
+    list(unit.receive(Message(0, "result", TrialOutcome(number, state, 0.5, seconds), task)))
+
+
+def fitted(unit: UnitRun, task: Task) -> None:
+    assert task.key.kind == "member"
+    list(unit.receive(Message(0, "result", FittedMember({}, 1.0, [], "cpu", {}), task)))
+
+
+SPENT = "the study's time is spent"
+
+
+def test_before_any_trial_has_ended_enough_time_is_kept_for_one_network(recipe_file: Write, clock: Clock) -> None:
+    _, unit = make(recipe_file(), "search.timeout=60 s", "search.folds=3")
+    first = next_task(unit)
+    clock.now += 39  # a network takes half of what a trial of three folds takes: 40 s and 20 s
+    assert unit.stop_reason(first.key) == ""
+    clock.now += 2
+    assert unit.stop_reason(first.key) == SPENT
+    ends(unit, first, 41, "stopped")
+    assert [task.key.kind for task in iter(unit.next_task, None)] == ["baseline", "pictures"]
+    (failure,) = unit.failures
+    assert "no trial was completed: its time is spent" in failure
+    assert failure.endswith("give search.timeout more time")
+
+
+def test_a_trial_that_was_begun_early_is_ended_when_others_show_how_long_a_refit_takes(
+    recipe_file: Write, clock: Clock
+) -> None:
+    _, unit = make(recipe_file(), "search.timeout=100 s", "search.folds=3")
+    first, long = next_task(unit), next_task(unit)
+    clock.now += 20
+    ends(unit, first, 20)
+    clock.now += 59  # two networks, one after the other on one worker, take 2 x 10 s
+    assert unit.stop_reason(long.key) == ""
+    clock.now += 2
+    assert unit.stop_reason(long.key) == SPENT
+    ends(unit, long, 81, "stopped")
+    members = [next_task(unit), next_task(unit)]
+    assert [task.key.kind for task in members] == ["member", "member"]
+    assert unit.news == []
+
+
+def test_a_timeout_that_leaves_too_little_time_means_fewer_networks(recipe_file: Write, clock: Clock) -> None:
+    path = recipe_file(("ensemble: 2", "ensemble: 5"), ("[dummy]", "[]"))
+    overrides = ("search.timeout=60 s", "search.folds=3")
+    _, unit = make(path, *overrides)
+    first = next_task(unit)
+    clock.now += 34
+    ends(unit, first, 34)  # a network takes 17 s; 26 s are left
+    member = next_task(unit)
+    assert member.key.kind == "member"
+    assert unit.ensemble == 1
+    (line,) = unit.news
+    assert line == ("ItalyPowerDemand: search.timeout leaves time for 1 of the 5 final networks (evaluation.ensemble)")
+    fitted(unit, member)
+    score = next_task(unit)
+    assert score.key.kind == "score"
+    tags = {key: str(value) for key, value in score.arguments[1].tags.items()}
+    assert tags == {"tsbench.trial": "0", "tsbench.ensemble": "1", "tsbench.shortened_by": "60.0"}
+    recorded = RunRecord("r", "network", "FINISHED", 0.0, 1.0, tags=tags)
+    assert unit._network_is_current(recorded)  # the same command runs nothing
+    _, longer = make(path, "search.timeout=90 s", "search.folds=3", "search.trials=1")
+    assert not longer._network_is_current(recorded)
+
+
+def test_a_timeout_is_for_all_calls_together(recipe_file: Write, clock: Clock) -> None:
+    overrides = ("search.timeout=100 s", "search.folds=3")
+    _, unit = make(recipe_file(), *overrides)
+    first = next_task(unit)
+    clock.now += 30
+    ends(unit, first, 30)
+    unit.interrupt()
+    clock.now += 10_000  # nobody searched
+    _, unit = make(recipe_file(), *overrides)
+    second = next_task(unit)
+    assert second.key.kind == "trial"
+    clock.now += 39  # of 70 s, two networks take 30
+    assert unit.stop_reason(second.key) == ""
+    clock.now += 2
+    assert unit.stop_reason(second.key) == SPENT
+
+
+def test_where_time_counts_baselines_and_other_studies_wait_for_the_refit(recipe_file: Write, clock: Clock) -> None:
+    _, unit = make(recipe_file(), "search.timeout=100 s", "search.folds=3", "search.trials=2")
+    first, second = next_task(unit), next_task(unit)
+    assert unit.next_task() is None  # not the baseline
+    assert not unit.leaves_workers
+    for task in (first, second):
+        clock.now += 5
+        ends(unit, task, 5)
+    members = [next_task(unit)]
+    assert not unit.leaves_workers
+    members.append(next_task(unit))
+    assert unit.leaves_workers
+    assert [task.key.kind for task in members] == ["member", "member"]
+    assert next_task(unit).key.kind == "baseline"
+
+
+def test_a_baseline_whose_worker_left_is_run_by_another(recipe_file: Write) -> None:
+    _, unit = make(recipe_file(), "search.trials=1")
+    trial, baseline = next_task(unit), next_task(unit)
+    assert (trial.key.kind, baseline.key.kind) == ("trial", "baseline")
+    left = Scored("dummy", "stopped", {}, "the run was interrupted")
+    assert list(unit.receive(Message(0, "result", left, baseline))) == []
+    again = next_task(unit)
+    assert (again.key.kind, again.key.name) == ("baseline", "dummy")
+
+
+def test_a_unit_that_cannot_be_begun_leaves_no_run_open(recipe_file: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    for place in ("tsbench.search.study.Study.create", "tsbench.bench.unit.UnitRun._take_up"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                make(recipe_file())
+    plan, unit = make(recipe_file())
+    assert [run.status for run in plan.store.runs("tiny")] == ["KILLED", "RUNNING"]  # the second was taken up again
+    unit.interrupt()
+
+
+def test_a_new_search_ends_what_a_crash_left_open_of_the_old_one(recipe_file: Write) -> None:
+    plan, unit = make(recipe_file())
+    task = next_task(unit)
+    assert unit.study.claim(task.key.number) is not None
+    folder = unit.study.folder
+    put_aside(plan, plan.units[0])  # as the search that began it is gone
+    assert not folder.exists()
+    assert [run.status for run in plan.store.runs("tiny")] == ["KILLED"]
+    (aside,) = folder.parent.glob("*/study.json")
+    assert Study.open(aside.parent).counts()["lost"] == 1
+    (listed,) = list_studies(folder.parent.parent)
+    assert listed.state == "set aside"
 
 
 def test_a_metric_that_a_fold_cannot_be_scored_by_is_refused_before_any_trial() -> None:

@@ -35,7 +35,7 @@ def measure() -> list[Row]:
         rows += _study_rows("journal file", folder / "journal", None)
         try:
             with postgresql() as database:
-                rows += _study_rows("PostgreSQL", folder / "database", database)
+                rows += _study_rows("PostgreSQL", folder / "database", database.uri)
         except Skipped as reason:
             print(reason)
         local = Store(f"sqlite:///{folder}/mlflow.db")

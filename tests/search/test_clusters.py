@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
@@ -20,7 +21,7 @@ from tsbench.bench.progress import PlainDisplay
 from tsbench.bench.removal import plan_removal, remove
 from tsbench.bench.run import BenchmarkRun
 from tsbench.classifiers.baselines import BASELINES
-from tsbench.errors import RecipeError, TsbenchError
+from tsbench.errors import RecipeError, SearchError, TsbenchError
 from tsbench.recipe.loading import load_recipe
 from tsbench.search.study import Study, invitations_in
 
@@ -32,7 +33,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
     """Addresses of a PostgreSQL database and an MLflow server."""
     folder = tmp_path_factory.mktemp("servers")
     with postgresql() as database, mlflow_server(folder / "mlflow") as server:
-        yield database, server.uri
+        yield database.uri, server.uri
 
 
 def plan_of(path: Path, *overrides: str) -> Plan:
@@ -82,6 +83,17 @@ def test_a_database_that_is_not_there_is_told_without_its_password(recipe_file: 
     assert "secret" not in str(caught.value)
 
 
+def test_a_password_from_the_environment_may_hold_any_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlalchemy.engine import make_url
+
+    from tsbench.search.storage import _with_driver_and_password
+
+    for password in ("p@ss/w#rd", "100%ab", "a%20b", "a:b?c"):
+        monkeypatch.setenv("PGPASSWORD", password)
+        url = make_url(_with_driver_and_password("postgresql://me@db.example.org:5432/studies"))
+        assert (url.username, url.password, url.host, url.database) == ("me", password, "db.example.org", "studies")
+
+
 def remote(recipe: Path, stores: tuple[str, str], *overrides: str) -> Plan:
     database, server = stores
     return plan_of(recipe, f"search.storage={database}", f"tracking.uri={server}", *overrides)
@@ -124,11 +136,7 @@ def test_a_worker_of_another_machine_finds_the_search_by_its_database(
     def help_out() -> None:
         told.append(subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=200, check=False))
 
-    def under_way() -> bool:
-        folder = plan.units[0].folder
-        return Study.stored_meaning(folder) is not None and bool(Study.open(folder).running())
-
-    helper = Thread(target=when, args=(under_way, help_out))
+    helper = Thread(target=when, args=(lambda: is_running(plan), help_out))
     helper.start()
     failures, output = carry_out(plan)
     helper.join()
@@ -175,6 +183,53 @@ def test_a_ray_cluster_that_loses_a_node_ends_every_trial_exactly_once(
     assert Study.open(plan.units[0].folder).counts()["lost"] == 1
 
 
+@pytest.mark.slow
+def test_a_database_that_is_restarted_is_waited_for_and_loses_nothing(
+    recipe_file: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with postgresql() as server:
+        plan = plan_of(
+            recipe_file(("epochs: 4", "epochs: 30"), ("trials: 4", "trials: 6")),
+            f"search.storage={server.uri}",
+            "execution.workers=2",
+        )
+
+        def away() -> None:
+            server.stop()
+            time.sleep(8)
+            server.start()
+
+        outage = Thread(target=when, args=(lambda: is_running(plan), away))
+        outage.start()
+        failures, _ = carry_out(plan)
+        outage.join()
+        assert failures == []
+        check_that_all_ended_once(plan)
+
+
+@pytest.mark.slow
+def test_a_database_that_is_away_for_good_ends_the_search_with_a_sentence_and_its_records_closed(
+    recipe_file: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TSBENCH_PATIENCE", "3")
+    with postgresql() as server:
+        plan = plan_of(recipe_file(("epochs: 4", "epochs: 60")), f"search.storage={server.uri}")
+        outage = Thread(target=when, args=(lambda: is_running(plan), server.stop))
+        outage.start()
+        with pytest.raises(SearchError, match=r"search.storage postgresql://tsbench@127.0.0.1:\d+/postgres is away"):
+            carry_out(plan)
+        outage.join()
+        assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
+        server.start()
+        assert carry_out(plan_of(recipe_file(("epochs: 4", "epochs: 60")), f"search.storage={server.uri}"))[0] == []
+        check_that_all_ended_once(plan)
+
+
+def is_running(plan: Plan) -> bool:
+    folder = plan.units[0].folder
+    return Study.stored_meaning(folder) is not None and bool(Study.open(folder).running())
+
+
 def when(condition: Callable[[], bool], action: Callable[[], Any]) -> None:
     wait_for(condition)
     action()
@@ -191,7 +246,7 @@ def test_submitted_jobs_work_for_a_search(
         stores,
         "execution.launcher=slurm",
         "execution.workers=2",
-        "execution.slurm={cluster: local}",
+        "execution.slurm={cluster: local, cpus_per_task: 1}",
     )
     failures, output = carry_out(plan)
     assert failures == []

@@ -151,6 +151,7 @@ def test_the_supervisors_end_is_noticed_and_the_last_words_are_said() -> None:
     while not context.stopping and time.monotonic() < deadline:
         time.sleep(0.01)
     assert context.abandoned
+    assert context.why == "the search's own process ended"
     context.say_last_words()
     assert said == ["run 1 ended"]
 

@@ -24,6 +24,18 @@ def describe(context: WorkerContext, value: int) -> tuple[str, int, int, str | N
     return context.device, value * value, torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
 
 
+def tell_why(context: WorkerContext) -> str:
+    context.report("there")
+    while not context.stopping:
+        time.sleep(0.01)
+    return context.why
+
+
+def stay(context: WorkerContext) -> None:
+    context.report("there")
+    time.sleep(600)
+
+
 def count(context: WorkerContext) -> int:
     for step in range(1000):
         if context.stopping:
@@ -100,13 +112,32 @@ def test_a_worker_that_is_told_to_stop_a_useless_task_goes_on_with_others() -> N
         for key in ("useless", "useful"):
             pool.submit(0, Task(path(count), (), key))
             assert collect(pool, 2, ("progress",))[1].payload > 0
-            pool.stop_where(lambda task: task.key == "useless")
-            pool.stop_where(lambda task: task.key == "useless")  # said once
+            pool.stop_where(lambda task: "of no use" if task.key == "useless" else "")
+            pool.stop_where(lambda task: "of no use" if task.key == "useless" else "")  # said once
             if key == "useless":
                 (result,) = collect(pool, 1)
                 assert 0 < result.payload < 1000
         assert collect(pool, 2, ("progress",))[1].payload > 0  # it still counts
         pool.stop()
+
+
+def test_a_worker_hears_why_it_is_to_stop() -> None:
+    with WorkerPool(["cpu"]) as pool:
+        pool.submit(0, Task(path(tell_why), (), None))
+        collect(pool, 1, ("progress",))
+        pool.stop_where(lambda task: "the study's time is spent")
+        pool.stop()  # which is later
+        assert collect(pool, 1)[0].payload == "the study's time is spent"
+
+
+def test_leaving_at_once_waits_for_no_task() -> None:
+    with WorkerPool(["cpu"]) as pool:
+        pool.submit(0, Task(path(stay), (), None))
+        collect(pool, 1, ("progress",))
+        process = pool._workers[0].process
+        pool.end_at_once()
+    assert process is not None
+    assert process.exitcode == -signal.SIGKILL
 
 
 def test_leaving_the_pool_ends_its_processes() -> None:

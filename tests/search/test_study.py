@@ -18,7 +18,7 @@ from tsbench.search.study import LOST, RESULT, Study, StudySpec, derive_seed, fo
 SPACE, _ = parse_space({"model.dropout": {"float": [0.0, 0.5]}}, set())
 
 
-def make(folder: Path, trials: int = 6, concurrency: int = 3, metric: str = "accuracy") -> Study:
+def make(folder: Path, trials: int = 6, concurrency: int = 3, metric: str = "accuracy", sampler: str = "tpe") -> Study:
     spec = StudySpec(
         identity="abc",
         recipe="tiny",
@@ -26,7 +26,7 @@ def make(folder: Path, trials: int = 6, concurrency: int = 3, metric: str = "acc
         resample=0,
         base=HyperparameterConfig(),
         space=SPACE,
-        search=SearchConfig(trials=trials, metric=metric),
+        search=SearchConfig(trials=trials, metric=metric, sampler=sampler),
         concurrency=concurrency,
         tracking_uri="sqlite:////nowhere/mlflow.db",
         experiment="1",
@@ -173,6 +173,75 @@ def test_a_trial_lost_again_and_again_gives_way_to_another(tmp_path: Path) -> No
     assert seen[0] == seen[1] == seen[2] != seen[3]
 
 
+def search_all(study: Study, lose: frozenset[int] = frozenset()) -> list[dict[str, object]]:
+    """Runs every trial, the given numbers in vain; the parameters of the others in the search's order."""
+    while waiting := study.refill():
+        for number in waiting:
+            if number in lose:
+                study.claim(number)
+                study.fail_lost(number, "killed")
+            else:
+                dropout = study.parameters_of(number)["model.dropout"]
+                finish(study, number, 1 - abs(dropout - 0.3))
+    kept = [trial for trial in study.trials() if trial.state is TrialState.COMPLETE]
+    order = {trial.number: study.visible_to(trial.number)[0] for trial in kept}
+    return [trial.params for trial in sorted(kept, key=lambda one: order[one.number])]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_what_was_lost_changes_nothing_that_is_tried(tmp_path: Path, sampler: str) -> None:
+    undisturbed = make(tmp_path / "a", trials=14, sampler=sampler)
+    disturbed = make(tmp_path / "b", trials=14, sampler=sampler)
+    expected = search_all(undisturbed)
+    assert search_all(disturbed, frozenset({3, 4, 9, 12})) == expected
+    assert disturbed.counts()["lost"] == 4
+    best, other = undisturbed.best(), disturbed.best()
+    assert best is not None
+    assert other is not None
+    assert (best.value, best.scores) == (other.value, other.scores)
+
+
+def test_what_a_worker_ended_and_told_is_tried_again_however_often(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", trials=1)
+    for number in range(5):  # the search was interrupted, which is no fault of the trial's
+        assert study.refill() == [number]
+        trial = study.claim(number)
+        assert trial is not None
+        trial.set_user_attr(RESULT, {"reason": "the search was interrupted"})
+        study.fail_lost(number, "the search was interrupted")
+    assert study.refill() == [5]
+    assert study.parameters_of(5) == study.parameters_of(0)
+
+
+def test_a_total_that_is_lowered_holds_for_what_waits_too(tmp_path: Path) -> None:
+    study = make(tmp_path / "s", trials=6, concurrency=4)
+    assert study.refill() == [0, 1, 2, 3]
+    finish(study, 0, 0.5)
+    finish(study, 1, 0.5)
+    study.budget = 3
+    assert study.waiting() == [2]
+    study.claim(2)
+    assert study.waiting() == []
+    study.budget = 2
+    assert study.is_complete()
+    study.budget = 6
+    assert study.waiting() == [3]
+    assert study.refill() == [3, 4, 5]
+
+
+def test_a_raised_total_leaves_the_samplers_settings(tmp_path: Path) -> None:
+    """NSGA-II's population and the random beginning of TPE follow from the total that a study was begun with."""
+    twenty = make(tmp_path / "a", trials=20, sampler="nsga2")
+    search_all(twenty)
+    again = Study.open(tmp_path / "a")
+    again.budget = 60
+    assert again.spec.search.trials == 20
+    search_all(again)
+    through = make(tmp_path / "b", trials=20, sampler="nsga2")
+    through.budget = 60
+    assert search_all(through) == [trial.params for trial in again.trials()]
+
+
 def test_the_best_trial_breaks_ties_by_log_loss_then_by_number(tmp_path: Path) -> None:
     study = make(tmp_path / "s")
     assert study.best() is None
@@ -202,9 +271,11 @@ def test_a_pruner_sees_only_trials_far_enough_back(tmp_path: Path) -> None:
         study.refill()
         finish(study, number, number / 10)
     study.refill()
-    assert [trial.value for trial in study.visible_to(4)] == [0.0, 0.1, 0.2]
-    assert study.visible_to(1) == []
-    assert all(trial.state is TrialState.COMPLETE for trial in study.visible_to(4))
+    place, earlier = study.visible_to(4)
+    assert place == 4
+    assert [trial.value for trial in earlier] == [0.0, 0.1, 0.2]
+    assert all(trial.state is TrialState.COMPLETE for trial in earlier)
+    assert study.visible_to(1) == (1, [])
 
 
 def test_meaning_depends_on_every_part() -> None:

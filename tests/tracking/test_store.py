@@ -111,6 +111,16 @@ def test_a_deleted_experiment_is_refused_with_what_to_do(store_uri: str) -> None
         store.experiment("gone")
 
 
+def test_only_a_run_that_has_not_ended_is_ended_where_that_is_wanted(store_uri: str) -> None:
+    store = Store(store_uri)
+    experiment = store.experiment("ends")
+    done, open_ = (store.begin(experiment, name, {names.ROLE: "search"}) for name in ("done", "open"))
+    store.end(done)
+    for run in (done, open_):
+        store.end_if_running(run, "KILLED")
+    assert {run.name: run.status for run in store.runs("ends")} == {"done": "FINISHED", "open": "KILLED"}
+
+
 def test_resume_finds_only_runs_that_are_there(store_uri: str) -> None:
     store = Store(store_uri)
     run = store.begin(store.experiment("again"), "run", {})

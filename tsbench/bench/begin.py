@@ -5,18 +5,27 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tsbench.bench.plan import Plan, Unit
 from tsbench.data.collection import Collection, DataSet
-from tsbench.errors import RecipeError
+from tsbench.errors import RecipeError, SearchError, TrackingError
 from tsbench.search.study import Study, StudySpec, meaning_of
 from tsbench.tracking import names, provenance
 from tsbench.tracking.store import DataInput, Store
 
-__all__ = ["check_meanings", "give_up", "open_study", "to_yaml", "unit_tags"]
+__all__ = [
+    "check_meanings",
+    "end_runs",
+    "ended_on_error",
+    "give_up",
+    "open_study",
+    "put_aside",
+    "to_yaml",
+    "unit_tags",
+]
 
 
 def check_meanings(plan: Plan) -> None:
@@ -64,13 +73,44 @@ def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> tuple[Study, bool]:
     if Study.stored_meaning(unit.folder) == meaning:
         study = Study.open(unit.folder)
         if (status := plan.store.resume(study.spec.parent_run)) is not None:
-            study.spec = _with_budget(study.spec, plan)
-            give_up(study, plan.store, study.running(), "the search was killed")
-            _fail_runs_of_lost(study, plan.store)
+            with ended_on_error(plan.store, study.spec.parent_run):
+                give_up(study, plan.store, study.running(), "the search was killed")
+                _fail_runs_of_lost(study, plan.store)
             return study, status == "FINISHED"
     Study.set_aside(unit.folder)
-    spec = _with_budget(_new_spec(plan, unit, dataset), plan)
-    return Study.create(unit.folder, spec, dataset.training_set(), meaning), False
+    spec = _new_spec(plan, unit, dataset)
+    with ended_on_error(plan.store, spec.parent_run):
+        return Study.create(unit.folder, spec, dataset.training_set(), meaning), False
+
+
+def put_aside(plan: Plan, unit: Unit) -> None:
+    """Makes room for a new study of a unit; what a machine that crashed left open of the old one is ended."""
+    if Study.stored_meaning(unit.folder) is not None:
+        study = Study.open(unit.folder)
+        end_runs(plan.store, study.spec, "KILLED", with_parent=True)
+        # A database that is not there any more must not keep anybody from beginning anew.
+        with suppress(SearchError):
+            give_up(study, plan.store, study.running(), "a new search was begun")
+    Study.set_aside(unit.folder)
+
+
+@contextmanager
+def ended_on_error(store: Store, run: str) -> Iterator[None]:
+    """A run whose search cannot be begun, or is interrupted herein, is ended."""
+    try:
+        yield
+    except BaseException:
+        with suppress(TrackingError):  # the first error says more
+            store.end(run, "KILLED")
+        raise
+
+
+def end_runs(store: Store, spec: StudySpec, status: str, with_parent: bool = False) -> None:
+    """Ends the runs of a study that still run."""
+    where = names.where({names.STUDY: spec.identity}, status="RUNNING")
+    for run in list(store.runs_in(spec.experiment, where)):
+        if with_parent or run.run_id != spec.parent_run:
+            store.end(run.run_id, status)
 
 
 def give_up(study: Study, store: Store, numbers: Iterable[int], reason: str) -> None:
@@ -105,7 +145,7 @@ def _new_spec(plan: Plan, unit: Unit, dataset: DataSet) -> StudySpec:
         resample=unit.resample,
         base=recipe.hyperparameters,
         space=plan.loaded.space,
-        search=recipe.search,
+        search=recipe.search.model_copy(update={"trials": plan.trials}),
         concurrency=plan.concurrency,
         tracking_uri=plan.store.uri,
         experiment=experiment,
@@ -120,9 +160,10 @@ def _begin_parent(plan: Plan, unit: Unit, dataset: DataSet, experiment: str, ide
     tags |= {f"tsbench.sha256.{name}": digest for name, digest in dataset.files.items()}
     store = plan.store
     run = store.begin(experiment, unit.title, tags)
-    store.log_text(run, to_yaml(plan.resolved()), "recipe.yaml")
-    store.log_text(run, json.dumps(provenance.versions(), indent=2), "versions.json")
-    store.log_inputs(run, [_input(unit, dataset, "train"), _input(unit, dataset, "test")])
+    with ended_on_error(store, run):
+        store.log_text(run, to_yaml(plan.resolved()), "recipe.yaml")
+        store.log_text(run, json.dumps(provenance.versions(), indent=2), "versions.json")
+        store.log_inputs(run, [_input(unit, dataset, "train"), _input(unit, dataset, "test")])
     return run
 
 
@@ -130,13 +171,6 @@ def _input(unit: Unit, dataset: DataSet, context: str) -> DataInput:
     cases: Collection = getattr(dataset, context)
     name = f"{unit.title} {context}"
     return DataInput(name, context, cases.digest(), dataset.source, cases.values, cases.labels)
-
-
-def _with_budget(spec: StudySpec, plan: Plan) -> StudySpec:
-    """The budgets may change between two calls of one study; everything else stays."""
-    recipe = plan.loaded.recipe
-    search = spec.search.model_copy(update={"trials": plan.trials, "timeout": recipe.search.timeout})
-    return replace(spec, search=search)
 
 
 def to_yaml(tree: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from tsbench.search.launchers.local import own_modules
+from tsbench.search.launchers.local import ONE_THREAD, own_modules
 
 __all__ = ["CrashedError", "FailedError", "IsolatedProcess", "OverranError", "StoppedError"]
 
@@ -124,7 +124,7 @@ class IsolatedProcess:
             self.end()
             self._answers = queue.Queue()
             command = [sys.executable, "-m", "tsbench.bench.isolated"]
-            environment = {**os.environ, **own_modules()}
+            environment = {**os.environ, **own_modules(), **ONE_THREAD}
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
             threading.Thread(target=_listen, args=(self._process, self._answers), daemon=True).start()
             answer = self._answers.get()  # it says that it is there

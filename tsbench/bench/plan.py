@@ -18,7 +18,7 @@ from tsbench.recipe.space import grid
 from tsbench.search.launchers.local import find_devices
 from tsbench.tracking.store import Store, redacted
 
-__all__ = ["Plan", "Unit", "describe_plan", "home_of", "make_plan", "studies_folder"]
+__all__ = ["Plan", "Unit", "describe_plan", "folder_of", "home_of", "make_plan", "studies_folder"]
 
 BUDGETS_AND_PLACES = ("trials", "timeout", "storage")  # search settings that a study's figures do not depend on
 
@@ -118,6 +118,11 @@ def home_of(store: Store, name: str) -> Path:
     return studies_folder(store) / name
 
 
+def folder_of(home: Path, dataset: str, resample: int) -> Path:
+    """The folder of one of a recipe's studies."""
+    return home / (dataset if resample == 0 else f"{dataset}-resample-{resample}")
+
+
 def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: None) -> Plan:
     """Checks the recipe against this machine: every data set is read once, so that nothing fails an hour later.
 
@@ -193,7 +198,7 @@ def _units(loaded: LoadedRecipe, home: Path, say: Callable[[str], None]) -> Iter
         raise DataError("\n".join(problems))
     for number in range(loaded.recipe.evaluation.resamples):
         for name in names:
-            yield Unit(name, number, home / (name if number == 0 else f"{name}-resample-{number}"), sizes[name])
+            yield Unit(name, number, folder_of(home, name, number), sizes[name])
 
 
 def describe_plan(plan: Plan) -> str:

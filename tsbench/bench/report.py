@@ -62,8 +62,13 @@ def write_search_report(records: Records, folder: Path) -> None:
         draw_study(study, target)
         if front := study.pareto_front():
             (target / "pareto_front.csv").write_text(_csv(_front(study, front)), encoding="utf-8")
-            for one in front:
-                store.log(study.run_of(one.number), tags={names.PARETO: "true"})
+            tagged = {study.run_of(one.number) for one in front}
+            was = {names.STUDY: study.spec.identity, names.PARETO: "true"}
+            for run in list(store.runs_in(study.spec.experiment, names.where(was))):
+                if run.run_id not in tagged:  # a later trial surpasses it
+                    store.log(run.run_id, tags={names.PARETO: "false"})
+            for run_id in sorted(tagged):
+                store.log(run_id, tags={names.PARETO: "true"})
         best = study.best()
         if best is not None:
             settings = best.hyperparameters.model_dump(mode="json")

@@ -7,20 +7,23 @@ and with the next unit.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
+from tsbench.bench.begin import put_aside
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import Display, RunState, UnitState, WorkerState
 from tsbench.bench.records import TaskProgress
 from tsbench.bench.unit import TaskKey, UnitRun
 from tsbench.errors import DataError, SearchError, TsbenchError
+from tsbench.patience import lose_patience
 from tsbench.search.launchers import Launcher, make_launcher
 from tsbench.search.launchers.joining import INVITATION, LOCAL, Arrival, Door, own_address
 from tsbench.search.launchers.pool import WorkerPool
@@ -84,23 +87,29 @@ class BenchmarkRun:
             ) from None
 
     def _carry_out(self) -> list[str]:
-        if self.fresh:
-            for unit in self.plan.units:
-                Study.set_aside(unit.folder)
         if note := self.plan.note:
             self.display.say(f"note: {note}")
         try:
             with self.display, self._make_pool() as pool:
-                if any(Study.stored_meaning(unit.folder) is None for unit in self.plan.units):
+                if self.fresh or any(Study.stored_meaning(unit.folder) is None for unit in self.plan.units):
                     pool.start()
                 self.plan.store.prepare()
+                if self.fresh:
+                    for unit in self.plan.units:
+                        put_aside(self.plan, unit)
                 try:
                     self._loop(pool)
                 except KeyboardInterrupt:
                     self._drain(pool)
                     raise
         finally:
-            self._leave_nothing_running()
+            try:
+                self._leave_nothing_running()
+            except KeyboardInterrupt:  # records are still closed, which takes a moment, but nothing is waited for
+                lose_patience()
+                with _deaf_to_interrupts():
+                    self._leave_nothing_running()
+                raise
         return self.failures
 
     @contextmanager
@@ -131,21 +140,26 @@ class BenchmarkRun:
 
     def _leave_nothing_running(self) -> None:
         """Tells and ends what is still open, each whatever becomes of the others."""
-        for under_way in self.open:
-            try:
-                under_way.interrupt()
-            except TsbenchError as error:
-                self.display.say(f"{under_way.unit.title}: its records could not be ended: {error}")
+        with ExitStack() as stack:
+            for under_way in self.open:
+                stack.callback(self._interrupt, under_way)
+
+    def _interrupt(self, under_way: UnitRun) -> None:
+        try:
+            under_way.interrupt()
+        except TsbenchError as error:
+            self.display.say(f"{under_way.unit.title}: its records could not be ended: {error}")
 
     def _loop(self, pool: WorkerPool) -> None:
         looked = time.monotonic()
         while True:
             handed_out = self._hand_out(pool)
-            pool.stop_where(lambda task: task.key.unit.is_dropped(task.key))
+            pool.stop_where(lambda task: task.key.unit.stop_reason(task.key))
             for under_way in self.open:
                 if handed_out:
                     under_way.look_ahead()
                 under_way.update()
+                self._say_news(under_way)
             self._close_finished()
             self.display.update(self.state)
             if not (self.open or self.unopened):
@@ -173,7 +187,9 @@ class BenchmarkRun:
         for unit in self.open:
             if task := unit.next_task():
                 return task
-        while self.unopened:
+        # Where time counts, a study is begun when the one before takes no more of the workers' time for its own.
+        in_turn = self.plan.loaded.recipe.search.timeout is not None
+        while self.unopened and not (in_turn and not all(unit.leaves_workers for unit in self.open)):
             opened = self._open(*self.unopened.popleft())
             if opened is not None and (task := opened.next_task()):
                 return task
@@ -194,9 +210,13 @@ class BenchmarkRun:
         self.open.append(opened)
         self.begun = True
         opened.study.invitation = self.invitation.to_json()
-        for line in opened.warnings:
-            self.display.say(line)
+        self._say_news(opened)
         return opened
+
+    def _say_news(self, unit: UnitRun) -> None:
+        for line in unit.news:
+            self.display.say(line)
+        unit.news.clear()
 
     def _receive(self, message: Message) -> None:
         if message.kind == "joined":
@@ -238,7 +258,17 @@ class BenchmarkRun:
                 for message in pool.wait(WAIT):
                     self._receive(message)
         except KeyboardInterrupt:
-            pass
+            pool.end_at_once()
+            lose_patience()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _describe(key: TaskKey, progress: Any = None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tsbench.bench.plan import folder_of
 from tsbench.errors import SearchError
 from tsbench.search.launchers.joining import INVITATION, Invitation
 from tsbench.search.study import Study, invitations_in
@@ -23,7 +24,7 @@ class StudySummary:
         recipe: name of the recipe.
         dataset: name of the data set.
         resample: number of the resample.
-        state: running, complete, out of time or interrupted.
+        state: running, complete, out of time, interrupted, or set aside by `--fresh` or a changed recipe.
         trials: ended so far, without those that were lost and run again.
         budget: trials in all.
         pruned: of those ended.
@@ -71,7 +72,9 @@ def _summary(folder: Path) -> StudySummary:
     study = Study.open(folder)
     counts, best = study.counts(), study.best()
     spec, ended = study.spec, counts["complete"] + counts["pruned"] + counts["fail"]
-    if _is_held(folder.parent / "lock"):
+    if folder.name != folder_of(folder.parent, spec.dataset, spec.resample).name:
+        state = "set aside"
+    elif _is_held(folder.parent / "lock"):
         state = "complete" if ended >= study.budget else "running"
     elif ended >= study.budget:
         state = "complete"

@@ -29,25 +29,20 @@ from tsbench.tracking.store import Curve, Store
 __all__ = ["fit_member", "run_baseline", "run_trial", "score_network", "write_report", "write_search_report"]
 
 
-def run_trial(context: WorkerContext, study: SharedFolder, number: int, seconds: float | None) -> TrialOutcome | None:
-    """A waiting trial of a study; ended after so many seconds."""
-    deadline = None if seconds is None else time.monotonic() + seconds
+def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> TrialOutcome | None:
+    """A waiting trial of a study."""
     spec = worker.open_study(study.path)[0].spec
     _guard(context, spec.tracking_uri, spec.parent_run)
 
     def stop_reason() -> str | None:
-        if context.stopping:
-            return "the search was interrupted" if not context.abandoned else "the search's own process ended"
-        if deadline is not None and time.monotonic() > deadline:
-            return "the study's time is spent"
-        return None
+        return context.why if context.stopping else None
 
     return worker.run_trial(study.path, number, context.device, context.report, stop_reason)
 
 
 def _guard(context: WorkerContext, uri: str, parent: str) -> None:
     """Should the supervisor be killed, the parent run that it would have ended does not stay open."""
-    context.if_abandoned(parent, lambda: Store(uri).end(parent, "KILLED"))
+    context.if_abandoned(parent, lambda: Store(uri).end_if_running(parent, "KILLED"))
 
 
 def fit_member(

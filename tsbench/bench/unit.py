@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.bench.begin import give_up, open_study, unit_tags
+from tsbench.bench.begin import end_runs, ended_on_error, give_up, open_study, unit_tags
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
 from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored
-from tsbench.errors import DataError
+from tsbench.errors import DataError, SearchError
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.search.launchers.protocol import Message, Task
@@ -29,8 +29,11 @@ from tsbench.tracking.store import RunRecord
 __all__ = ["TaskKey", "UnitRun"]
 
 ENSEMBLE = "tsbench.ensemble"  # tag of the final model: how many networks it averages
+SHORTENED = "tsbench.shortened_by"  # tag of the final model: the timeout in seconds that left no time for all of them
 MOST_RETRIES = 2  # of a task whose worker died
 MOST_EXAMPLES = 8  # training cases that are kept with the model
+NOTE_TIME_EVERY = 5.0  # seconds between two notes of the time spent, which only a killed search needs
+SLACK, LEAST_SLACK = 0.05, 5.0  # by how much of a timeout, and how many seconds at least, a refit may be late
 
 
 @dataclass
@@ -69,21 +72,31 @@ class UnitRun:
     def __init__(self, plan: Plan, unit: Unit, state: UnitState) -> None:
         self.plan, self.unit, self.state = plan, unit, state
         self.recipe = plan.loaded.recipe
-        self.began = time.time()
+        self.began = time.time()  # moved back by what earlier calls took, as a timeout is for all of them
         self.dataset = plan.load(unit)
-        self.warnings: list[str] = []
+        self.news: list[str] = []  # lines worth saying
         if not self._is_easily_divided():
             _ = self.folds  # so that what there is to be said of them is said now
         if "roc_auc" in (self.recipe.search.metric, *self.recipe.search.trade_off):
             _check_roc_auc(self.dataset.train.labels, self.folds)
         self.study, ended = open_study(plan, unit, self.dataset)
-        self.spec = spec = self.study.spec
-        self.study.budget = spec.search.trials
+        self.spec = self.study.spec
+        with ended_on_error(plan.store, self.spec.parent_run):
+            self._take_up(ended)
+
+    # Beginning
+
+    def _take_up(self, ended: bool) -> None:
+        spec = self.spec
+        self.study.budget = self.plan.trials
+        self.began -= self.study.spent
         self.front: list[BestTrial] = []  # where several metrics are searched: the best compromises
-        tags = unit_tags(plan, unit, spec.identity)
+        tags = unit_tags(self.plan, self.unit, spec.identity)
         self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
         done = self._recorded()
         self.baselines = deque(one for one in self.recipe.baselines if one.name not in done)
+        self.longest = max(self.study.complete_seconds(), default=0.0)  # of the complete trials
+        self.time_noted = time.monotonic()
         self.assigned: set[int] = set()  # trials that workers were told to run
         self.stopped = ""  # why the search ended before its trials were run
         self.best: BestTrial | None = None  # set when the search has ended
@@ -93,6 +106,7 @@ class UnitRun:
         self.fitted: dict[tuple[int, int], FittedMember] = {}
         self.failed_early: set[int] = set()  # trials whose members could not be fitted before the search had ended
         self.fitting_begun: dict[int, float] = {}  # by trial
+        self.ensemble = self.recipe.evaluation.ensemble  # fewer where a timeout leaves no time for all
         self.scored = self._network_is_current(done.get(names.NETWORK))
         self.searching = not self.scored
         # Where an earlier call came to its end, and nothing is to be done, the report is there.
@@ -103,8 +117,6 @@ class UnitRun:
         self.retries: Counter[tuple[str, str, int, int]] = Counter()
         self.changed = True  # since `update`
         self.update()
-
-    # Beginning
 
     def _is_easily_divided(self) -> bool:
         """Whether there can be no word about the folds, so that the first trials need not wait for scikit-learn."""
@@ -128,7 +140,7 @@ class UnitRun:
             warnings.simplefilter("always")
             seed = study_seed(self.recipe.search, self.unit.resample)
             folds = folds_of(self.dataset.training_set(), self.recipe.search, seed)
-        self.warnings += [f"{self.unit.title}: {one.message}" for one in caught]
+        self.news += [f"{self.unit.title}: {one.message}" for one in caught]
         return folds
 
     def _recorded(self) -> dict[str, RunRecord]:
@@ -142,11 +154,12 @@ class UnitRun:
         if record is None or not (self.study.is_complete() or self._time_is_spent()):
             return False
         best = self.study.best()
-        expected = {
-            names.TRIAL: best.number if best else None,
-            ENSEMBLE: self.recipe.evaluation.ensemble,
-        }
-        return all(record.tags.get(key) == str(value) for key, value in expected.items())
+        if record.tags.get(names.TRIAL) != str(best.number if best else None):
+            return False
+        networks, timeout = int(record.tags[ENSEMBLE]), self.recipe.search.timeout
+        if networks < self.recipe.evaluation.ensemble and timeout is not None:
+            return timeout <= float(record.tags.get(SHORTENED, 0))
+        return networks == self.recipe.evaluation.ensemble
 
     def _time_is_spent(self) -> bool:
         ended_by, timeout = self.study.timed_out, self.recipe.search.timeout
@@ -164,10 +177,11 @@ class UnitRun:
             assert self.best is not None
             if task := self._next_member(self.best):
                 return task
-            if len(self.members) == self.recipe.evaluation.ensemble:
+            if len(self.members) >= self.ensemble:
                 self.scored = True
                 return self._score_task()
-        if self.baselines:
+        # Where time counts, a worker that is at a baseline would be missed when the refit begins.
+        if self.baselines and not (self.searching and self.recipe.search.timeout is not None):
             return self._baseline_task(self.baselines.popleft())
         if not (self.searching or self.drawn):
             self.drawn = True
@@ -184,9 +198,20 @@ class UnitRun:
         best = self.study.best()
         return None if best is None or best.number in self.failed_early else self._next_member(best)
 
-    def is_dropped(self, key: TaskKey) -> bool:
-        """Whether a task that a worker is at has become useless: a member by another trial than the best."""
-        return key.kind == "member" and not self.searching and (self.scored or not self._is_of_best(key))
+    def stop_reason(self, key: TaskKey) -> str:
+        """Why a worker should end a task that it is at; empty where it should not."""
+        if key.kind == "trial" and self._must_stop():
+            return "the study's time is spent"
+        if key.kind == "member" and not self.searching and (self.scored or not self._is_of_best(key)):
+            return "another trial is the best, or nothing can be scored"
+        return ""
+
+    @property
+    def leaves_workers(self) -> bool:
+        """Whether a study that is begun now takes no worker, and so no time, from this one's search and refit."""
+        if self.searching:
+            return False
+        return self.scored or (self.best is not None and len(self._begun(self.best.number)) >= self.ensemble)
 
     def _is_of_best(self, key: TaskKey) -> bool:
         return self.best is not None and key.trial == self.best.number
@@ -198,9 +223,7 @@ class UnitRun:
         if number is None and (number := self._unassigned(self.study.refill())) is None:
             return None
         self.assigned.add(number)
-        deadline = self._deadline()
-        seconds = None if deadline is None else deadline - time.time()
-        return self._task("run_trial", "trial", (self.study.files, number, seconds), number=number)
+        return self._task("run_trial", "trial", (self.study.files, number), number=number)
 
     def _unassigned(self, numbers: list[int]) -> int | None:
         return next((number for number in numbers if number not in self.assigned), None)
@@ -221,20 +244,45 @@ class UnitRun:
         timeout = self.recipe.search.timeout
         if timeout is None:
             return None
-        seconds = self.study.complete_seconds()
-        if not seconds:
-            return self.began + timeout
-        # A trial trains on each fold's training cases, a member on all cases; members are spread over the workers.
-        trained = sum(len(training) for training, _ in self.folds)
-        member = max(seconds) * len(self.dataset.train) / trained
-        rounds = -(-self.recipe.evaluation.ensemble // self.plan.workers)
-        return self.began + timeout - min(member * rounds, timeout / 2)
+        if not self.longest:
+            # One that ends now has taken all the time so far, and must leave enough for one network of its settings.
+            return self.began + timeout / (1 + self._member_by_trial)
+        member = self.longest * self._member_by_trial
+        rounds = -(-self.ensemble // self.plan.workers)  # members are spread over the workers
+        return self.began + timeout - max(member, min(member * rounds, timeout / 2))
+
+    @cached_property
+    def _member_by_trial(self) -> float:
+        """A member's training time by a trial's: it has all cases where the trial has each fold's training cases."""
+        if self._is_easily_divided():
+            return 1 / (self.recipe.search.folds - 1)
+        return len(self.dataset.train) / sum(len(training) for training, _ in self.folds)
+
+    def _networks_in_time(self, trial: int, seconds: float) -> int:
+        """How many networks there is time for, one at least, by a trial and the seconds that it took."""
+        timeout, asked = self.recipe.search.timeout, self.recipe.evaluation.ensemble
+        if timeout is None:
+            return asked
+        begun = len(self._begun(trial))
+        left = self.began + timeout - time.time() + max(LEAST_SLACK, SLACK * timeout)
+        rounds = int(left / (seconds * self._member_by_trial))
+        return min(asked, max(1, begun + max(0, rounds) * self.plan.workers))
+
+    def _begun(self, trial: int) -> set[int]:
+        """Numbers of the networks by a trial's settings that are fitted or being fitted."""
+        return {number for one, number in (*self.fitting, *self.fitted) if one == trial}
+
+    def _note_time(self, now: bool = False) -> None:
+        if now or time.monotonic() - self.time_noted > NOTE_TIME_EVERY:
+            self.time_noted = time.monotonic()
+            self.study.spent = time.time() - self.began
 
     def _end_search(self) -> None:
         if self.assigned or not (self.stopped or self.study.is_complete()):
             return
         self.searching = False
         self.search_ended = time.time()
+        self._note_time(now=True)
         self.study.timed_out = self.recipe.search.timeout if self.stopped else None
         self.best = self.study.best()
         if self.best is None:
@@ -244,6 +292,12 @@ class UnitRun:
             self._fail(f"no trial was completed: {why}{f' ({last})' if last else ''}{hint}")
             return
         self.fitted = {key: member for key, member in self.fitted.items() if key[0] == self.best.number}
+        self.ensemble = self._networks_in_time(self.best.number, self.best.seconds)
+        if self.ensemble < self.recipe.evaluation.ensemble:
+            self.news.append(
+                f"{self.unit.title}: search.timeout leaves time for {self.ensemble} of the "
+                f"{self.recipe.evaluation.ensemble} final networks (evaluation.ensemble)"
+            )
 
     def _fail(self, reason: str) -> None:
         self.failures.append(f"{self.unit.title}: {reason}")
@@ -255,7 +309,7 @@ class UnitRun:
         return [] if self.searching else [self.fitted[key] for key in sorted(self.fitted)]
 
     def _next_member(self, best: BestTrial) -> Task | None:
-        for number in range(self.recipe.evaluation.ensemble):
+        for number in range(self.ensemble):
             key = (best.number, number)
             if key not in self.fitting and key not in self.fitted:
                 self.fitting.add(key)
@@ -266,6 +320,9 @@ class UnitRun:
 
     def _score_task(self) -> Task:
         assert self.best is not None
+        tags: dict[str, Any] = {names.TRIAL: self.best.number, ENSEMBLE: len(self.members)}
+        if len(self.members) < self.recipe.evaluation.ensemble:
+            tags[SHORTENED] = self.recipe.search.timeout
         final = FinalNetwork(
             members=self.members,
             example=self.dataset.train.subset(_first_of_each_class(self.dataset.train.labels)),
@@ -273,7 +330,7 @@ class UnitRun:
             cases=len(self.dataset.train),
             metric=self.recipe.search.metric,
             metrics={**self.best.scores, "search_seconds": self.search_ended - self.began},
-            tags={names.TRIAL: self.best.number, ENSEMBLE: self.recipe.evaluation.ensemble},
+            tags=tags,
             started=self.fitting_begun[self.best.number],
             register=self.recipe.tracking.register,
         )
@@ -312,11 +369,12 @@ class UnitRun:
             self.fitting.discard((key.trial, key.number))
         match message.kind, key.kind:
             case "result", "trial":
-                yield from self._trial_ended(message.payload)
+                yield from self._trial_ended(key.number, message.payload)
             case "result", "member":
                 # None where its worker left, the run is interrupted, or another trial was better.
                 if message.payload is not None and (self.searching or self._is_of_best(key)):
                     self.fitted[key.trial, key.number] = message.payload
+                    self._note_time(now=not self.searching)
             case "result", "pictures" | "report":
                 pass
             case "result", _:
@@ -326,9 +384,13 @@ class UnitRun:
             case _:
                 yield from self._task_raised(key, message)
 
-    def _trial_ended(self, outcome: TrialOutcome | None) -> Iterator[str]:
+    def _trial_ended(self, number: int, outcome: TrialOutcome | None) -> Iterator[str]:
+        self._note_time()
         if outcome is None:
+            self._lose(number, "its worker had lost it")  # nothing to be done where it had ended
             return
+        if outcome.state == "complete":
+            self.longest = max(self.longest, outcome.seconds)
         if outcome.state in ("complete", "pruned"):
             self.state.trial_seconds.append(outcome.seconds)
         elif outcome.state == "failed":
@@ -355,6 +417,8 @@ class UnitRun:
     def _classifier_scored(self, scored: Scored) -> Iterator[str]:
         if scored.classifier == names.NETWORK:
             self.state.test = scored.metrics[names.test("accuracy")]
+        if scored.state == "stopped":  # its worker left
+            self._put_back(scored.classifier)
         if scored.state == "skipped":
             yield f"{self.unit.title}: {scored.classifier} skipped: {scored.reason}"
         if scored.state == "failed":
@@ -374,15 +438,18 @@ class UnitRun:
             return
         match key.kind:
             case "baseline":
-                self.baselines.extendleft(one for one in self.recipe.baselines if one.name == key.name)
+                self._put_back(key.name)
             case "pictures":
                 self.drawn = False
             case "report":
                 self.reported = False
             case "score":
                 self.scored = False
-        if not self.is_dropped(key):
+        if not self.stop_reason(key):
             yield f"{self.unit.title}: {sentence}; {key.title} is done again"
+
+    def _put_back(self, baseline: str) -> None:
+        self.baselines.extendleft(one for one in self.recipe.baselines if one.name == baseline)
 
     def _lose(self, number: int, reason: str) -> None:
         """Fails a trial that its worker left running, in Optuna and in MLflow."""
@@ -398,7 +465,7 @@ class UnitRun:
         state.ended = counts["complete"] + counts["pruned"] + counts["fail"]
         state.pruned = counts["pruned"]
         state.best = best.value if best else None
-        members = 0 if self.scored else self.recipe.evaluation.ensemble - len(self.members)
+        members = 0 if self.scored else max(0, self.ensemble - len(self.members))
         state.steps_left = members + len(self.baselines) + self.pending["baseline"]
         if self.stopped:
             state.trials = state.ended
@@ -423,10 +490,7 @@ class UnitRun:
     def close(self, status: str = "FINISHED") -> None:
         """Ends the unit's runs, whichever still run, with their parent."""
         store = self.plan.store
-        where = names.where({names.STUDY: self.spec.identity}, status="RUNNING")
-        for run in list(store.runs(self.recipe.name, where)):
-            if run.run_id != self.spec.parent_run:
-                store.end(run.run_id, "KILLED")
+        end_runs(store, self.spec, "KILLED")
         self.update()
         best = self.study.best()
         self.front = self.study.pareto_front()
@@ -438,9 +502,19 @@ class UnitRun:
         store.end(self.spec.parent_run, "FAILED" if self.failures else status)
 
     def interrupt(self) -> None:
-        """Leaves nothing running: what was under way is told failed, its runs are ended."""
-        give_up(self.study, self.plan.store, self.study.running(), "the search was interrupted")
-        self.close("KILLED")
+        """Leaves nothing running: what was under way is told failed, its runs are ended.
+
+        Raises:
+            SearchError: the study's database is away; the runs were ended all the same.
+        """
+        try:
+            if not self.scored:
+                self._note_time(now=True)
+            give_up(self.study, self.plan.store, self.study.running(), "the search was interrupted")
+            self.close("KILLED")
+        except SearchError:
+            end_runs(self.plan.store, self.spec, "KILLED", with_parent=True)
+            raise
 
 
 def _check_roc_auc(labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:

@@ -49,7 +49,8 @@ def search(
     try:
         failures = run.carry_out()
     except KeyboardInterrupt:
-        typer.echo("Interrupted. The same command continues where it stopped.", err=True)
+        without = " without --fresh" if fresh else ""
+        typer.echo(f"Interrupted. The same command{without} continues where it stopped.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if run.begun:
         _print_results(console, plan)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 
 from tsbench.cli.app import verb
 from tsbench.cli.options import TrackingUri, home
+from tsbench.errors import TsbenchError
 
 
 @verb
@@ -32,6 +34,8 @@ def worker(
     from tsbench.search.launchers.joining import join
     from tsbench.search.launchers.local import find_devices
 
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise TsbenchError(f"--device is {device!r}; expected auto, cpu, cuda or a GPU's number as in cuda:1")
     root, name, stored = home(study, tracking_uri)
     assert name is not None
     invitation = find_invitation(name, root, storage or stored)

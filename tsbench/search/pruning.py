@@ -73,7 +73,7 @@ class TrialPruner:
         search: the study's settings.
         direction: Optuna's word for the metric.
         earlier: the trials that it may be compared with, which are the study's first.
-        number: of the trial.
+        number: of the trial; one that repeats a lost one has that one's.
     """
 
     def __init__(self, search: SearchConfig, direction: Direction, earlier: Sequence[FrozenTrial], number: int) -> None:

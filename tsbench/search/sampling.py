@@ -113,28 +113,21 @@ class Suggester:
         """Whether the trial after those whose states are given may be chosen now."""
         return all(finished[: max(0, len(finished) + 1 - self._concurrency)])
 
-    def suggest(self, trials: Sequence[FrozenTrial], retry: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def suggest(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
         """Parameters for the trial that follows the given ones.
 
         Args:
-            trials: all trials of the study by number, with parameters.
-            retry: parameters to give out again, of a trial that was lost.
+            trials: all trials of the study by number, with parameters; of one that was lost, the one that repeats it.
         """
         while (number := len(self._asked)) < len(trials):
             if self._config.sampler in STATEFUL:
                 self._look_back(trials, number)
-                given = "retry_of" in trials[number].user_attrs or self._given(trials[:number]) is not None
                 # Optuna does not consult the sampler for a trial whose parameters are given, which would note nothing.
-                self._ask(trials[number].params if given else None)
+                self._ask(trials[number].params if number < len(self._first) else None)
             else:
                 self._ask(trials[number].params)
         self._look_back(trials, len(trials))
-        return self._ask(retry if retry is not None else self._given(trials)).params
-
-    def _given(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-        """What the next trial is to have without asking the sampler; trials that repeat a lost one do not count."""
-        number = sum("retry_of" not in trial.user_attrs for trial in trials)
-        return self._first[number] if number < len(self._first) else None
+        return self._ask(self._first[len(trials)] if len(trials) < len(self._first) else None).params
 
     def _look_back(self, trials: Sequence[FrozenTrial], number: int) -> None:
         """Brings the mirror to where trial `number` is chosen."""

@@ -6,12 +6,12 @@ import errno
 import json
 import os
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import optuna
 from filelock import FileLock
@@ -23,10 +23,11 @@ from optuna.trial import TrialState
 from tsbench.errors import SearchError
 from tsbench.patience import patiently
 
-__all__ = ["open_database", "open_journal", "together"]
+__all__ = ["open_database", "open_journal", "together", "when_there_is_space"]
 
 HEARTBEAT = 30
-"""Seconds between two signs of life of a running trial in a database; after four without one it counts as dead."""
+"""Seconds between two signs of life of a running trial in a database, for others who look at it, such as Optuna's own
+tools; a search hears of a worker's death by its connection, and sooner."""
 
 
 class _Journal(JournalFileBackend):
@@ -62,14 +63,7 @@ class _Journal(JournalFileBackend):
         if self._held is not None:
             self._held += logs
             return
-        try:
-            patiently(lambda: self._append(logs), _is_full_disk)
-        except OSError as error:
-            if not _is_full_disk(error):
-                raise
-            raise SearchError(
-                f"no space is left on the disk of {self._file_path}; make some, and the same command goes on"
-            ) from None
+        when_there_is_space(lambda: self._append(logs), Path(self._file_path))
 
     def _append(self, logs: list[dict[str, Any]]) -> None:
         with self._own_lock:
@@ -89,6 +83,24 @@ class _Journal(JournalFileBackend):
 
 def _ends_a_trial(log: dict[str, Any]) -> bool:
     return log["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES and TrialState(log["state"]).is_finished()
+
+
+def when_there_is_space(call: Callable[[], None], place: Path) -> None:
+    """Does what writes to a disk, which is waited for while it is full.
+
+    Args:
+        call: what is to be done; where it fails, it must have done nothing.
+        place: the file or folder that it writes.
+
+    Raises:
+        SearchError: it was full for too long.
+    """
+    try:
+        patiently(call, _is_full_disk)
+    except OSError as error:
+        if not _is_full_disk(error):
+            raise
+        raise SearchError(f"no space is left on the disk of {place}; make some, and the same command goes on") from None
 
 
 def _is_full_disk(error: Exception) -> bool:
@@ -135,6 +147,68 @@ def together(storage: BaseStorage) -> Iterator[None]:
         raise late
 
 
+class _Database(RDBStorage):
+    """Optuna's storage in a database, which is waited for where it is away, such as while its server is restarted."""
+
+    def __init__(self, uri: str) -> None:
+        self.place = _without_password(uri)
+        self._away = False
+        super().__init__(
+            _with_driver_and_password(uri),
+            engine_kwargs={"pool_pre_ping": True, "pool_size": 2},
+            heartbeat_interval=HEARTBEAT,
+            grace_period=4 * HEARTBEAT,
+        )
+
+    def wait_for(self, call: Callable[[], Any]) -> Any:
+        """Does what needs the database; one that was waited for in vain is not waited for at every further call.
+
+        Raises:
+            SearchError: it was away for too long.
+        """
+        try:
+            result = patiently(call, (lambda error: False) if self._away else _is_away)
+        except Exception as error:
+            if not _is_away(error):
+                raise
+            self._away = True
+            raise SearchError(
+                f"search.storage {self.place} is away ({_reason(error)}); when it is back, the same command goes on"
+            ) from None
+        self._away = False
+        return result
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether an error says that the database cannot be reached, or went away; a transaction is then rolled back."""
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+    cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+    if not isinstance(cause, DBAPIError):
+        return False
+    return cause.connection_invalidated or isinstance(cause, (OperationalError, InterfaceError))
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return str(getattr(cause, "orig", None) or cause).splitlines()[0]
+
+
+def _patient(name: str) -> Callable[..., Any]:
+    method = getattr(RDBStorage, name)
+
+    @wraps(method)
+    def call(self: _Database, *args: Any, **kwargs: Any) -> Any:
+        return self.wait_for(lambda: method(self, *args, **kwargs))
+
+    return call
+
+
+_FURTHER = ("record_heartbeat", "get_trial_id_from_study_id_trial_number", "get_trial_number_from_id", "_get_trials")
+for _name in (*BaseStorage.__abstractmethods__, *_FURTHER):
+    setattr(_Database, _name, _patient(_name))
+
+
 @lru_cache(maxsize=8)
 def open_database(uri: str) -> BaseStorage:
     """The storage in a PostgreSQL database; one in a process, as each holds connections.
@@ -148,19 +222,13 @@ def open_database(uri: str) -> BaseStorage:
 
     try:
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            return RDBStorage(
-                _with_driver_and_password(uri),
-                engine_kwargs={"pool_pre_ping": True, "pool_size": 2},
-                heartbeat_interval=HEARTBEAT,
-                grace_period=4 * HEARTBEAT,
-            )
+            return _Database(uri)
     except ImportError as error:
         raise SearchError(
             f'search.storage needs a PostgreSQL driver: pip install "tsbench[postgresql]" ({error})'
         ) from None
     except (SQLAlchemyError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise SearchError(f"search.storage {_without_password(uri)} cannot be opened: {reason}") from None
+        raise SearchError(f"search.storage {_without_password(uri)} cannot be opened: {_reason(error)}") from None
 
 
 def _with_driver_and_password(uri: str) -> str:
@@ -170,7 +238,7 @@ def _with_driver_and_password(uri: str) -> str:
     password = os.environ.get("PGPASSWORD")
     if parts.username and parts.password is None and password is not None:
         user, _, host = netloc.rpartition("@")
-        netloc = f"{user}:{password}@{host}"
+        netloc = f"{user}:{quote(password, safe='')}@{host}"
     return urlunsplit(parts._replace(scheme=scheme, netloc=netloc))
 
 

@@ -13,6 +13,7 @@ import logging
 import shutil
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,7 +35,7 @@ from tsbench.recipe.space import Space, describe, parse_space
 from tsbench.search.launchers.protocol import SharedFolder
 from tsbench.search.pruning import Direction
 from tsbench.search.sampling import Suggester
-from tsbench.search.storage import open_database, open_journal
+from tsbench.search.storage import open_database, open_journal, when_there_is_space
 from tsbench.tracking.names import COSTS
 
 __all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "folds_of", "invitations_in", "meaning_of", "study_seed"]
@@ -168,12 +169,14 @@ class BestTrial:
         value: its score by the searched metric.
         scores: `cv_<metric>` of every metric, the mean over the folds, with `predict_seconds` and `parameters`.
         hyperparameters: the whole configuration that it ran.
+        seconds: that it took.
     """
 
     number: int
     value: float
     scores: dict[str, float]
     hyperparameters: HyperparameterConfig
+    seconds: float
 
 
 @dataclass
@@ -186,6 +189,7 @@ class Study:
     folder: Path
     spec: StudySpec
     _suggester: Suggester | None = field(default=None, repr=False)
+    _budget: int | None = field(default=None, repr=False)
 
     @classmethod
     def create(cls, folder: Path, spec: StudySpec, training: TrainingSet, meaning: str) -> Study:
@@ -196,9 +200,18 @@ class Study:
             spec: what is searched.
             training: the cases that trials may see.
             meaning: see `meaning_of`.
+
+        Raises:
+            SearchError: there is no space left on the disk.
         """
         folder.mkdir(parents=True)
-        training.cases.save(folder)
+
+        def save() -> None:
+            for half in folder.glob("*.npy"):
+                half.unlink()
+            training.cases.save(folder)
+
+        when_there_is_space(save, folder)
         study = cls(folder, spec)
         optuna.create_study(storage=study.storage, study_name=spec.optuna_name, directions=spec.directions)
         # Written last: a folder without it was not finished and is made anew.
@@ -280,24 +293,28 @@ class Study:
     # What the supervisor does
 
     def waiting(self) -> list[int]:
-        """Numbers of the trials in the queue."""
-        return [trial.number for trial in self.trials() if trial.state is TrialState.WAITING]
+        """Numbers of the trials in the queue, of as many as the total allows: it may have been lowered since."""
+        trials = self.trials()
+        waiting = [trial.number for trial in trials if trial.state is TrialState.WAITING]
+        begun = sum(trial.state is not TrialState.WAITING and not _is_lost(trial) for trial in trials)
+        return waiting[: max(0, self.budget - begun)]
 
     def refill(self) -> list[int]:
         """Puts new trials into the queue, as many as may be in flight, and returns the numbers of all that wait."""
-        while True:
-            trials = self.trials()
-            waiting = [trial.number for trial in trials if trial.state is TrialState.WAITING]
-            counted = [trial for trial in trials if not _is_lost(trial)]
-            if len(counted) >= self.spec.search.trials:
-                return waiting
-            if not self.suggester.ready([trial.state.is_finished() for trial in trials]):
-                return waiting
-            self._enqueue([_with_fixed_parameters(trial) for trial in trials])
+        while not self.is_filled():
+            places = _latest(self.trials())
+            if lost := next(filter(_deserves_retry, places), None):
+                attributes = {RETRY_OF: lost.number, "retries": _retries(lost)}
+                self.optuna.enqueue_trial(_fixed_parameters(lost) | lost.params, user_attrs=attributes)
+            elif self.suggester.ready([trial.state.is_finished() for trial in places]):
+                self.optuna.enqueue_trial(self.suggester.suggest(list(map(_as_suggested, places, range(len(places))))))
+            else:
+                break
+        return self.waiting()
 
     def is_filled(self) -> bool:
         """Whether there are as many trials as the recipe asks for, ended or not, so that only lost ones may follow."""
-        return sum(not _is_lost(trial) for trial in self.trials()) >= self.spec.search.trials
+        return sum(not _is_lost(trial) for trial in self.trials()) >= self.budget
 
     @property
     def suggester(self) -> Suggester:
@@ -306,17 +323,6 @@ class Study:
             spec = self.spec
             self._suggester = Suggester(spec.space, spec.base, spec.search, spec.directions, spec.concurrency)
         return self._suggester
-
-    def _enqueue(self, trials: list[FrozenTrial]) -> None:
-        retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-        lost = next((trial for trial in trials if self._deserves_retry(trial) and trial.number not in retried), None)
-        parameters = self.suggester.suggest(trials, lost.params if lost else None)
-        attributes = {RETRY_OF: lost.number, "retries": _retries(lost) + 1} if lost else {}
-        self.optuna.enqueue_trial(parameters, user_attrs=attributes)
-
-    @staticmethod
-    def _deserves_retry(trial: FrozenTrial) -> bool:
-        return _is_lost(trial) and _retries(trial) < MOST_RETRIES
 
     def fail_lost(self, number: int, reason: str) -> bool:
         """Tells a trial failed whose worker died, so that it is tried again; False where it was told its end before."""
@@ -333,7 +339,7 @@ class Study:
     def is_complete(self) -> bool:
         """Whether as many trials have ended as the recipe asks for."""
         ended = [trial for trial in self.trials() if trial.state.is_finished() and not _is_lost(trial)]
-        return len(ended) >= self.spec.search.trials
+        return len(ended) >= self.budget
 
     def counts(self) -> dict[str, int]:
         """Trials by state, in Optuna's names in lower case; lost ones apart."""
@@ -370,22 +376,33 @@ class Study:
 
     def best(self) -> BestTrial | None:
         """The best complete trial: by the metric, then by lower CV log loss, then the earlier; None without any."""
-        complete = [trial for trial in self.trials() if trial.state is TrialState.COMPLETE]
+        complete = [trial for trial in _latest(self.trials()) if trial.state is TrialState.COMPLETE]
         if not complete:
             return None
         sign = -1 if self.spec.maximise else 1
-        best = min(complete, key=lambda one: (sign * one.values[0], one.user_attrs[RESULT]["cv_log_loss"], one.number))
-        return _as_best(best)
+        return _as_best(min(complete, key=lambda one: (sign * one.values[0], one.user_attrs[RESULT]["cv_log_loss"])))
 
     @property
     def budget(self) -> int:
-        """Trials in all, by the latest call."""
-        return int(self.optuna.user_attrs.get("trials", self.spec.search.trials))
+        """Trials in all, by the latest call; `spec` has those of the first, by which the sampler and pruner are set."""
+        if self._budget is None:
+            self._budget = int(self.optuna.user_attrs.get("trials", self.spec.search.trials))
+        return self._budget
 
     @budget.setter
     def budget(self, trials: int) -> None:
         if trials != self.budget:
             self.optuna.set_user_attr("trials", trials)
+            self._budget = trials
+
+    @property
+    def spent(self) -> float:
+        """Seconds that the search and the refit have taken so far, in all calls."""
+        return float(self.optuna.user_attrs.get("spent", 0.0))
+
+    @spent.setter
+    def spent(self, seconds: float) -> None:
+        self.optuna.set_user_attr("spent", round(seconds, 1))
 
     @property
     def invitation(self) -> str | None:
@@ -433,9 +450,11 @@ class Study:
         """What a trial in the queue, or one that runs, is to run with."""
         return _fixed_parameters(self.trials()[number])
 
-    def visible_to(self, number: int) -> list[FrozenTrial]:
-        """The trials that trial `number` may be compared with: those that its parameters were chosen by."""
-        return self.trials()[: max(0, number + 1 - self.spec.concurrency)]
+    def visible_to(self, number: int) -> tuple[int, list[FrozenTrial]]:
+        """Trial `number`'s place, and the trials that it may be compared with: those that it was chosen by."""
+        trials = self.trials()
+        place = _places(trials)[number]
+        return place, _latest(trials)[: max(0, place + 1 - self.spec.concurrency)]
 
 
 def invitations_in(storage: str, recipe: str) -> list[str]:
@@ -457,7 +476,7 @@ def meaning_of(**parts: Any) -> str:
 def _as_best(trial: FrozenTrial) -> BestTrial:
     scores = {key: value for key, value in trial.user_attrs[RESULT].items() if key.startswith("cv_") or key in COSTS}
     settings = HyperparameterConfig.model_validate_json(json.dumps(trial.user_attrs["hyperparameters"]))
-    return BestTrial(trial.number, trial.values[0], scores, settings)
+    return BestTrial(trial.number, trial.values[0], scores, settings, trial.user_attrs[RESULT]["seconds"])
 
 
 def _is_lost(trial: FrozenTrial) -> bool:
@@ -469,19 +488,46 @@ def _reason(trial: FrozenTrial) -> str:
 
 
 def _retries(trial: FrozenTrial) -> int:
-    return int(trial.user_attrs.get("retries", 0))
+    """How often its parameters were lost by a death, itself included; what a worker ended and told does not count."""
+    return int(trial.user_attrs.get("retries", 0)) + (_is_lost(trial) and RESULT not in trial.user_attrs)
+
+
+def _deserves_retry(trial: FrozenTrial) -> bool:
+    return _is_lost(trial) and _retries(trial) <= MOST_RETRIES
+
+
+def _places(trials: Sequence[FrozenTrial]) -> list[int]:
+    """Each trial's place in the search's order, which one that repeats a lost one takes from it.
+
+    So all that is chosen by earlier trials is chosen by the same ones, whatever was lost meanwhile.
+    """
+    places: list[int] = []
+    new = 0
+    for trial in trials:
+        lost = trial.user_attrs.get(RETRY_OF)
+        places.append(new if lost is None else places[lost])
+        new += lost is None
+    return places
+
+
+def _latest(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The latest trial at each place."""
+    return list(dict(zip(_places(trials), trials, strict=True)).values())
 
 
 def _fixed_parameters(trial: FrozenTrial) -> dict[str, Any]:
     return dict(trial.system_attrs.get("fixed_params", {}))
 
 
-def _with_fixed_parameters(trial: FrozenTrial) -> FrozenTrial:
-    """Until its worker tells its end, a trial has its parameters noted, not set; they count the same."""
+def _as_suggested(trial: FrozenTrial, place: int) -> FrozenTrial:
+    """As the suggester sees it, by its place.
+
+    Until its worker tells its end, a trial has its parameters noted, not set; they count the same.
+    """
     fixed = _fixed_parameters(trial)
-    if trial.state is TrialState.WAITING or fixed.keys() - trial.params.keys():
+    if trial.number != place or trial.state is TrialState.WAITING or fixed.keys() - trial.params.keys():
         trial = optuna.trial.FrozenTrial(
-            number=trial.number,
+            number=place,
             trial_id=trial._trial_id,
             state=TrialState.RUNNING if trial.state is TrialState.WAITING else trial.state,
             value=None,

@@ -149,10 +149,11 @@ class _TrialRun:
 
     @cached_property
     def pruner(self) -> TrialPruner | None:
-        spec, number = self.study.spec, self.trial.number
+        spec = self.study.spec
         if spec.search.pruner == "none":
             return None
-        return TrialPruner(spec.search, spec.directions[0], self.study.visible_to(number), number)
+        place, earlier = self.study.visible_to(self.trial.number)
+        return TrialPruner(spec.search, spec.directions[0], earlier, place)
 
     def _after_epoch(self, epoch: int) -> None:
         self.monitor.sample()

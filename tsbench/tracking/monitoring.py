@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tsbench.tracking.provenance import processor
@@ -41,6 +40,7 @@ class Monitor:
 
         self.device = device
         self.curves: dict[str, list[tuple[int, float]]] = {}
+        self._tells_utilisation = True
         self._process: psutil.Process = psutil.Process()
         self._process.cpu_percent(None)  # begins to count
         self._began = self._last = time.monotonic()
@@ -65,6 +65,9 @@ class Monitor:
         import torch
 
         figures = {"system/gpu_memory_megabytes": torch.cuda.memory_reserved(self.device) / MEGABYTE}
-        with suppress(ModuleNotFoundError):  # NVIDIA's own bindings need not be installed
-            figures["system/gpu_percent"] = float(torch.cuda.utilization(self.device))
+        if self._tells_utilisation:
+            try:
+                figures["system/gpu_percent"] = float(torch.cuda.utilization(self.device))
+            except Exception:  # NVIDIA's bindings are not installed, or the device (a MIG slice, say) does not tell it
+                self._tells_utilisation = False
         return figures

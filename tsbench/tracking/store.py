@@ -296,6 +296,12 @@ class Store:
         with self.explained():
             self.client.set_terminated(run, status)
 
+    def end_if_running(self, run: str, status: str) -> None:
+        """Ends a run that has not ended yet."""
+        with self.explained():
+            if self.client.get_run(run).info.status == "RUNNING":
+                self.client.set_terminated(run, status)
+
     def run(self, run: str) -> RunRecord:
         """A run of tsbench's by its id.
 

@@ -17,8 +17,11 @@ from pathlib import Path
 from tsbench.errors import TsbenchError
 from tsbench.search.launchers.protocol import carry_out_tasks
 
-__all__ = ["begin_imports", "find_devices", "one_thread", "own_modules", "start_process"]
+__all__ = ["ONE_THREAD", "begin_imports", "find_devices", "one_thread", "own_modules", "start_process"]
 
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+"""Variables by which numerical libraries use one core."""
 
 FORKS = sys.platform == "linux"
 """Whether workers are forked from a server process that has imported torch and the first pool's `preload` once.
@@ -126,8 +129,7 @@ def _count_gpus() -> int:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One thread for each numerical library of a process started herein: one process a core beats many threads."""
-    variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    with _environment(**dict.fromkeys(variables, "1")):
+    with _environment(**ONE_THREAD):
         yield
 
 

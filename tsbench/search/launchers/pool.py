@@ -23,6 +23,7 @@ from tsbench.search.launchers.protocol import END, STOP, Message, SharedFolder, 
 __all__ = ["WorkerPool"]
 
 MOST_EARLY_DEATHS = 10
+INTERRUPTED = "the search was interrupted"
 
 
 @dataclass
@@ -59,6 +60,7 @@ class WorkerPool:
         self._workers = {number: _Worker(device) for number, device in enumerate(devices)}
         self._next = len(devices)
         self._stopping = False
+        self._at_once = False
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -67,11 +69,12 @@ class WorkerPool:
         if self.door is not None:
             self.door.close()
         for worker in self._workers.values():
-            self._say(worker, STOP)
-            self._say(worker, END)
+            self._say(worker, (END, INTERRUPTED))
         deadline = time.monotonic() + 10
         for worker in self._workers.values():
             if worker.process is not None:
+                if self._at_once:
+                    worker.process.kill()
                 _end(worker.process, deadline)
             if worker.connection is not None:
                 worker.connection.close()
@@ -122,18 +125,22 @@ class WorkerPool:
                 worker.connection.send(word)
 
     def stop(self) -> None:
-        """Asks every worker to end its task soon."""
+        """Asks every worker to end its task soon, as the search is interrupted."""
         self._stopping = True
         for worker in self._workers.values():
             if worker.task is not None:
-                self._say(worker, STOP)
+                self._say(worker, (STOP, INTERRUPTED))
 
-    def stop_where(self, useless: Callable[[Task], bool]) -> None:
-        """Asks the workers that are at such a task to end it soon; they go on with others."""
+    def end_at_once(self) -> None:
+        """Leaving the pool does not wait for what its processes are at."""
+        self._at_once = True
+
+    def stop_where(self, reason: Callable[[Task], str]) -> None:
+        """Asks the workers whose task there is a reason to end to do it soon; they go on with others."""
         for worker in self._workers.values():
-            if worker.task is not None and not worker.stopped and useless(worker.task):
+            if worker.task is not None and not worker.stopped and (why := reason(worker.task)):
                 worker.stopped = True
-                self._say(worker, STOP)
+                self._say(worker, (STOP, why))
 
     def wait(self, seconds: float) -> list[Message]:
         """News of the workers, after at most the given time; a child process that died is replaced.

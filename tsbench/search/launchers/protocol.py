@@ -27,7 +27,7 @@ REPORT_EVERY = 0.2
 """Seconds between two progress reports of a worker, at least."""
 
 STOP, END = "stop", "end"
-"""The supervisor's words besides tasks and folders: end this task soon; end yourself when it is done."""
+"""The supervisor's words besides tasks and folders, each with a reason: end this task soon; end it, and yourself."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class WorkerContext:
         device: a torch device.
         abandoned: whether the supervisor was found to be gone.
         dismissed: whether this worker is needed no more, or leaves.
+        why: the reason to end a task, where there is one.
         busy: whether it is at a task.
     """
 
@@ -96,6 +97,7 @@ class WorkerContext:
         self.abandoned = False
         self.dismissed = False
         self.busy = False
+        self.why = ""
         self._connection = connection
         self._stopping = False
         self._last_report = 0.0
@@ -117,10 +119,12 @@ class WorkerContext:
         self._stopping = False
         self.busy = True
 
-    def hear(self, word: Any) -> None:
-        """Takes a word that is no task."""
+    def hear(self, word: tuple[str, str]) -> None:
+        """Takes a word that is no task, with its reason; the first one counts."""
+        kind, why = word
+        self.why = self.why if self._stopping else why
         self._stopping = True
-        self.dismissed = self.dismissed or word == END
+        self.dismissed = self.dismissed or kind == END
 
     def leave(self) -> None:
         """Ends the task soon, and the worker with it; at once where there is no task.
@@ -130,10 +134,11 @@ class WorkerContext:
         """
         if not self.busy:
             raise KeyboardInterrupt
-        self.hear(END)
+        self.hear((END, "its worker left the search"))
 
     def abandon(self) -> None:
         """Notes that nobody waits for results any more."""
+        self.why = "the search's own process ended"
         self.abandoned = self._stopping = True
 
     def report(self, progress: Any) -> None:
@@ -191,7 +196,7 @@ def carry_out_tasks(
             except (EOFError, OSError):
                 context.abandon()
                 break
-            if word in (STOP, END):
+            if word[0] in (STOP, END):
                 context.hear(word)
             elif word[0] == "folder":
                 # Readable by its owner alone: a study's description may hold a password.

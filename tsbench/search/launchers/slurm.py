@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,17 @@ class SlurmLauncher:
         self._config = config
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # submitted calls hold the key of the search
         folder.chmod(0o700)
-        parameters = {"timeout_min": 24 * 60, **config.slurm}
+        parameters = {
+            "name": "tsbench",
+            "timeout_min": 24 * 60,
+            "cpus_per_task": config.cpus_per_worker,
+            "gpus_per_node": math.ceil(config.gpus_per_worker),  # Slurm gives no part of one
+            **config.slurm,
+        }
         cluster = parameters.pop("cluster", "slurm")
         try:
             self._executor = submitit.AutoExecutor(folder, cluster=cluster)
-            self._executor.update_parameters(
-                name="tsbench",
-                cpus_per_task=config.cpus_per_worker,
-                gpus_per_node=int(config.gpus_per_worker),
-                **parameters,
-            )
+            self._executor.update_parameters(**parameters)
         except (RuntimeError, NameError, ValueError) as error:
             raise TsbenchError(f"execution.slurm: {error}") from None
         self._device = "cuda:0" if config.gpus_per_worker else "cpu"
