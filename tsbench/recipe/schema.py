@@ -393,7 +393,7 @@ class SearchConfig(Settings):
     """The study over the search space, one for each data set and resample."""
 
     trials: PositiveInt = Field(20, description="trials of a study in total, however often the command runs")
-    timeout: Duration | None = Field(None, description="time budget of a study in all calls, refit included; null: none")
+    timeout: Duration | None = Field(None, description="time budget of a study, in all calls, refit too; null: none")
     sampler: Sampler = Field("tpe", description="Optuna's sampler; grid: every combination of a finite space")
     pruner: Pruner = Field(
         "median",
