@@ -53,6 +53,7 @@ class UnitState:
         test: the network's test accuracy, when known.
         trial_seconds: of the trials that ended in this run.
         steps_left: members and baselines yet to be fitted.
+        time_left: seconds of its time budget; None where it has none.
     """
 
     title: str
@@ -65,6 +66,7 @@ class UnitState:
     test: float | None = None
     trial_seconds: list[float] = field(default_factory=list)
     steps_left: int = 0
+    time_left: float | None = None
 
 
 @dataclass
@@ -97,12 +99,15 @@ class RunState:
         if not known:
             return None
         rate = sum(sum(u.trial_seconds) for u in known) / sum(u.size * len(u.trial_seconds) for u in known)
-        work = 0.0
+        work, workers = 0.0, max(1, len(self.workers))
         for unit in self.units:
             trial = sum(unit.trial_seconds) / len(unit.trial_seconds) if unit.trial_seconds else rate * unit.size
             # A member trains on all cases, once; a trial on most of them, for each fold.
-            work += trial * (max(0, unit.trials - unit.ended) + 0.5 * unit.steps_left)
-        return work / max(1, len(self.workers))
+            search = trial * max(0, unit.trials - unit.ended)
+            if unit.time_left is not None:
+                search = min(search, workers * max(0.0, unit.time_left))
+            work += search + trial * 0.5 * unit.steps_left
+        return work / workers
 
 
 class Display(Protocol):

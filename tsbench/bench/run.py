@@ -58,7 +58,10 @@ class BenchmarkRun:
         self.state = RunState(
             recipe.name,
             recipe.search.metric,
-            [UnitState(unit.title, unit.size, plan.trials, steps_left=steps) for unit in plan.units],
+            [
+                UnitState(unit.title, unit.size, plan.trials, steps_left=steps, time_left=recipe.search.timeout)
+                for unit in plan.units
+            ],
             {number: WorkerState(device) for number, device in enumerate(plan.devices)},
         )
         self.open: list[UnitRun] = []

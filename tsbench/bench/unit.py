@@ -32,6 +32,7 @@ ENSEMBLE = "tsbench.ensemble"  # tag of the final model: how many networks it av
 SHORTENED = "tsbench.shortened_by"  # tag of the final model: the timeout in seconds that left no time for all of them
 MOST_RETRIES = 2  # of a task whose worker died
 MOST_EXAMPLES = 8  # training cases that are kept with the model
+SPENT = "the study's time is spent"
 NOTE_TIME_EVERY = 5.0  # seconds between two notes of the time spent, which only a killed search needs
 SLACK, LEAST_SLACK = 0.05, 5.0  # by how much of a timeout, and how many seconds at least, a refit may be late
 
@@ -201,7 +202,7 @@ class UnitRun:
     def stop_reason(self, key: TaskKey) -> str:
         """Why a worker should end a task that it is at; empty where it should not."""
         if key.kind == "trial" and self._must_stop():
-            return "the study's time is spent"
+            return SPENT
         if key.kind == "member" and not self.searching and (self.scored or not self._is_of_best(key)):
             return "another trial is the best, or nothing can be scored"
         return ""
@@ -236,7 +237,7 @@ class UnitRun:
     def _must_stop(self) -> bool:
         deadline = self._deadline()
         if deadline is not None and time.time() > deadline:
-            self.stopped = "its time is spent"
+            self.stopped = SPENT
         return bool(self.stopped)
 
     def _deadline(self) -> float | None:
@@ -287,9 +288,10 @@ class UnitRun:
         self.best = self.study.best()
         if self.best is None:
             last = self.study.last_reason()
-            why = self.stopped or "every trial failed or was pruned"
-            hint = "; give search.timeout more time" if self.stopped else ""
-            self._fail(f"no trial was completed: {why}{f' ({last})' if last else ''}{hint}")
+            if self.stopped:
+                self._fail(f"no trial was completed: {last or self.stopped}; give search.timeout more time")
+            else:
+                self._fail(f"no trial was completed: every trial failed or was pruned{f' ({last})' if last else ''}")
             return
         self.fitted = {key: member for key, member in self.fitted.items() if key[0] == self.best.number}
         self.ensemble = self._networks_in_time(self.best.number, self.best.seconds)
@@ -467,6 +469,8 @@ class UnitRun:
         state.best = best.value if best else None
         members = 0 if self.scored else max(0, self.ensemble - len(self.members))
         state.steps_left = members + len(self.baselines) + self.pending["baseline"]
+        if (timeout := self.recipe.search.timeout) is not None:
+            state.time_left = self.began + timeout - time.time()
         if self.stopped:
             state.trials = state.ended
         state.stage = self._stage()

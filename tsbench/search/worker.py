@@ -159,7 +159,7 @@ class _TrialRun:
         self.monitor.sample()
         self.report(TrialProgress(self.trial.number, epoch, self.epochs, self.latest))
         if reason := self.stop_reason():
-            raise StoppedError(reason)
+            raise StoppedError(f"{reason} (at epoch {epoch} of {self.epochs})")
 
     def _after_rung(self, rung: Rung) -> None:
         self.latest = rung.mean
