@@ -368,6 +368,32 @@ def test_a_timeout_is_for_all_calls_together(recipe_file: Write, clock: Clock) -
     assert unit.stop_reason(second.key) == ""
     clock.now += 2
     assert unit.stop_reason(second.key) == SPENT
+    ends(unit, second, 41, "stopped")
+    members = [next_task(unit), next_task(unit)]
+    for task in members:
+        clock.now += 15
+        fitted(unit, task)
+    assert (unit.study.search_seconds, unit.study.seconds) == (71, 101)
+    assert next_task(unit).arguments[1].metrics["search_seconds"] == 71
+    unit.interrupt()
+    _, unit = make(recipe_file(), *overrides, "evaluation.ensemble=3")  # the search is over, the refit begins anew
+    assert next_task(unit).key.kind == "member"
+    assert unit.study.search_seconds == 71
+
+
+def test_a_first_trial_of_a_later_call_has_the_time_that_is_left(recipe_file: Write, clock: Clock) -> None:
+    overrides = ("search.timeout=90 s", "search.folds=3")
+    _, unit = make(recipe_file(), *overrides)
+    first = next_task(unit)
+    clock.now += 30
+    ends(unit, first, 30, "stopped")
+    unit.interrupt()
+    _, unit = make(recipe_file(), *overrides)
+    again = next_task(unit)
+    clock.now += 39  # of 60 s, which are 40 s for a trial and 20 s for a network
+    assert unit.stop_reason(again.key) == ""
+    clock.now += 2
+    assert unit.stop_reason(again.key) == SPENT
 
 
 def test_where_time_counts_baselines_and_other_studies_wait_for_the_refit(recipe_file: Write, clock: Clock) -> None:

@@ -73,7 +73,7 @@ class UnitRun:
     def __init__(self, plan: Plan, unit: Unit, state: UnitState) -> None:
         self.plan, self.unit, self.state = plan, unit, state
         self.recipe = plan.loaded.recipe
-        self.began = time.time()  # moved back by what earlier calls took, as a timeout is for all of them
+        self.opened = time.time()
         self.dataset = plan.load(unit)
         self.news: list[str] = []  # lines worth saying
         if not self._is_easily_divided():
@@ -90,7 +90,9 @@ class UnitRun:
     def _take_up(self, ended: bool) -> None:
         spec = self.spec
         self.study.budget = self.plan.trials
-        self.began -= self.study.spent
+        # As if earlier calls had just ended: a timeout is for all of them, and so are the seconds of the search.
+        self.began = self.opened - self.study.seconds
+        self.search_began = self.opened - self.study.search_seconds
         self.front: list[BestTrial] = []  # where several metrics are searched: the best compromises
         tags = unit_tags(self.plan, self.unit, spec.identity)
         self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
@@ -246,8 +248,9 @@ class UnitRun:
         if timeout is None:
             return None
         if not self.longest:
-            # One that ends now has taken all the time so far, and must leave enough for one network of its settings.
-            return self.began + timeout / (1 + self._member_by_trial)
+            # One that ends now has taken all of this call, and must leave enough for one network of its settings.
+            share = self._member_by_trial
+            return (self.began + timeout + share * self.opened) / (1 + share)
         member = self.longest * self._member_by_trial
         rounds = -(-self.ensemble // self.plan.workers)  # members are spread over the workers
         return self.began + timeout - max(member, min(member * rounds, timeout / 2))
@@ -276,7 +279,8 @@ class UnitRun:
     def _note_time(self, now: bool = False) -> None:
         if now or time.monotonic() - self.time_noted > NOTE_TIME_EVERY:
             self.time_noted = time.monotonic()
-            self.study.spent = time.time() - self.began
+            searched = (self.search_ended or time.time()) - self.search_began
+            self.study.note_seconds(searched, time.time() - self.began)
 
     def _end_search(self) -> None:
         if self.assigned or not (self.stopped or self.study.is_complete()):
@@ -331,7 +335,7 @@ class UnitRun:
             test=self.dataset.test,
             cases=len(self.dataset.train),
             metric=self.recipe.search.metric,
-            metrics={**self.best.scores, "search_seconds": self.search_ended - self.began},
+            metrics={**self.best.scores, "search_seconds": self.search_ended - self.search_began},
             tags=tags,
             started=self.fitting_begun[self.best.number],
             register=self.recipe.tracking.register,

@@ -396,13 +396,18 @@ class Study:
             self._budget = trials
 
     @property
-    def spent(self) -> float:
-        """Seconds that the search and the refit have taken so far, in all calls."""
-        return float(self.optuna.user_attrs.get("spent", 0.0))
+    def search_seconds(self) -> float:
+        """What the search has taken so far, in all calls."""
+        return float(self.optuna.user_attrs.get("seconds", (0.0, 0.0))[0])
 
-    @spent.setter
-    def spent(self, seconds: float) -> None:
-        self.optuna.set_user_attr("spent", round(seconds, 1))
+    @property
+    def seconds(self) -> float:
+        """What the search and the refit have taken so far, in all calls."""
+        return float(self.optuna.user_attrs.get("seconds", (0.0, 0.0))[1])
+
+    def note_seconds(self, search: float, in_all: float) -> None:
+        """See `search_seconds` and `seconds`."""
+        self.optuna.set_user_attr("seconds", (round(search, 1), round(in_all, 1)))
 
     @property
     def invitation(self) -> str | None:
