@@ -17,7 +17,7 @@ from tsbench.bench.records import FittedMember, Scored
 from tsbench.bench.studies import list_studies
 from tsbench.bench.unit import UnitRun, _check_roc_auc
 from tsbench.classifiers.baselines import BASELINES
-from tsbench.errors import DataError
+from tsbench.errors import DataError, SearchError
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.search.launchers.protocol import Message, Task, WorkerContext
@@ -394,6 +394,66 @@ def test_a_first_trial_of_a_later_call_has_the_time_that_is_left(recipe_file: Wr
     assert unit.stop_reason(again.key) == ""
     clock.now += 2
     assert unit.stop_reason(again.key) == SPENT
+
+
+def test_networks_of_an_earlier_call_stay_where_there_is_no_time_for_as_many(
+    recipe_file: Write, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recipe_file(("ensemble: 2", "ensemble: 5"))
+    overrides = ("search.timeout=60 s", "search.folds=3")
+    _, unit = make(path, *overrides, "search.trials=1")
+    first = next_task(unit)
+    clock.now += 5
+    ends(unit, first, 5)
+    for task in [next_task(unit) for _ in range(5)]:
+        clock.now += 10
+        fitted(unit, task)
+    tags = {"tsbench.trial": "0", "tsbench.ensemble": "5"}
+    recorded = {"network": RunRecord("r", "network", "FINISHED", 0.0, 1.0, tags=tags)}
+    unit.interrupt()
+    monkeypatch.setattr(UnitRun, "_recorded", lambda unit: recorded)
+    _, again = make(path, *overrides, "search.trials=8")
+    assert not again.scored  # more trials are asked for
+    clock.now += 4
+    assert next_task(again).key.kind == "baseline"  # but no time is left, so that the best is the same
+    assert again.scored
+    (line,) = again.news
+    assert line == (
+        "ItalyPowerDemand: search.timeout leaves time for 2 of the 5 final networks; the recorded ones stay, which "
+        "are as many of the same trial or more"
+    )
+
+
+def test_a_unit_at_whose_trials_worker_after_worker_dies_ends(recipe_file: Write) -> None:
+    _, unit = make(recipe_file(), "search.trials=100")
+    lines = []
+    while (task := unit.next_task()) is not None and task.key.kind == "trial":
+        unit.study.claim(task.key.number)
+        lines += died(unit, task)
+    assert len(lines) == 30
+    assert lines[0].endswith("trial 0 is tried again")
+    (failure,) = unit.failures
+    assert "30 workers died at its trials, and none ended meanwhile: worker 1 was ended by signal SIGKILL" in failure
+
+
+def test_a_trial_that_a_killed_searchs_worker_took_late_is_tried_again(recipe_file: Write) -> None:
+    _, unit = make(recipe_file(), "search.trials=1", "baselines=[]")
+    (number,) = unit.study.refill()
+    assert Study.open(unit.study.folder).claim(number) is not None  # and was killed
+    assert unit.next_task() is None
+    assert unit.study.lost() == {0: "the search was killed"}
+    assert next_task(unit).key.number == 1
+
+
+def test_a_study_that_lost_its_trials_is_a_sentence_and_can_be_begun_anew(recipe_file: Write) -> None:
+    plan, unit = make(recipe_file())
+    unit.interrupt()
+    (unit.study.folder / "journal.log").unlink()
+    with pytest.raises(SearchError, match=r"has lost its trials: .* journal.log any more; --fresh begins a new one"):
+        make(recipe_file())
+    assert {run.status for run in plan.store.runs("tiny")} == {"KILLED"}
+    put_aside(plan, plan.units[0])
+    make(recipe_file())
 
 
 def test_where_time_counts_baselines_and_other_studies_wait_for_the_refit(recipe_file: Write, clock: Clock) -> None:

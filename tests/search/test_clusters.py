@@ -11,6 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -92,6 +93,25 @@ def test_a_password_from_the_environment_may_hold_any_character(monkeypatch: pyt
         monkeypatch.setenv("PGPASSWORD", password)
         url = make_url(_with_driver_and_password("postgresql://me@db.example.org:5432/studies"))
         assert (url.username, url.password, url.host, url.database) == ("me", password, "db.example.org", "studies")
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        ({"C": "57P03", "M": "the database system is starting up"}, True),
+        ({"C": "53300", "M": "sorry, too many clients already"}, True),
+        ({"C": "42P01", "M": 'relation "studies" does not exist'}, False),
+    ],
+)
+def test_a_database_that_starts_or_is_full_is_one_that_is_away(error: dict[str, str], away: bool) -> None:
+    from sqlalchemy.exc import ProgrammingError
+
+    from tsbench.search.storage import _is_away
+
+    raised = StorageInternalError("An exception is raised during the commit.")
+    raised.__cause__ = ProgrammingError("SELECT 1", None, Exception(error))  # as pg8000 has it
+    assert _is_away(raised) is away
+    assert not _is_away(ValueError("another"))
 
 
 def remote(recipe: Path, stores: tuple[str, str], *overrides: str) -> Plan:

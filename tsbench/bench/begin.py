@@ -86,10 +86,10 @@ def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> tuple[Study, bool]:
 def put_aside(plan: Plan, unit: Unit) -> None:
     """Makes room for a new study of a unit; what a machine that crashed left open of the old one is ended."""
     if Study.stored_meaning(unit.folder) is not None:
-        study = Study.open(unit.folder)
-        end_runs(plan.store, study.spec, "KILLED", with_parent=True)
-        # A database that is not there any more must not keep anybody from beginning anew.
-        with suppress(SearchError):
+        # One that lost its trials or database, or that another version wrote, must not keep a new one from being begun.
+        with suppress(SearchError, KeyError, TypeError, ValueError, AssertionError):
+            study = Study.open(unit.folder)
+            end_runs(plan.store, study.spec, "KILLED", with_parent=True)
             give_up(study, plan.store, study.running(), "a new search was begun")
     Study.set_aside(unit.folder)
 

@@ -109,7 +109,6 @@ class BenchmarkRun:
             try:
                 self._leave_nothing_running()
             except KeyboardInterrupt:  # records are still closed, which takes a moment, but nothing is waited for
-                lose_patience()
                 with _deaf_to_interrupts():
                     self._leave_nothing_running()
                 raise
@@ -152,6 +151,9 @@ class BenchmarkRun:
             under_way.interrupt()
         except TsbenchError as error:
             self.display.say(f"{under_way.unit.title}: its records could not be ended: {error}")
+        except KeyboardInterrupt:  # for the others too
+            lose_patience()
+            raise
 
     def _loop(self, pool: WorkerPool) -> None:
         looked = time.monotonic()
@@ -253,10 +255,10 @@ class BenchmarkRun:
 
     def _drain(self, pool: WorkerPool) -> None:
         """After Ctrl-C: lets running trials notice and record their end; a second Ctrl-C does not wait."""
-        self.display.say("interrupted: ending what runs (Ctrl-C again to end at once)")
-        pool.stop()
-        deadline = time.monotonic() + 15
         try:
+            self.display.say("interrupted: ending what runs (Ctrl-C again to end at once)")
+            pool.stop()
+            deadline = time.monotonic() + 15
             while pool.busy and time.monotonic() < deadline:
                 for message in pool.wait(WAIT):
                     self._receive(message)

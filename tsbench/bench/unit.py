@@ -17,7 +17,7 @@ from tsbench.bench.begin import end_runs, ended_on_error, give_up, open_study, u
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
 from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored
-from tsbench.errors import DataError, SearchError
+from tsbench.errors import DataError
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.search.launchers.protocol import Message, Task
@@ -31,6 +31,7 @@ __all__ = ["TaskKey", "UnitRun"]
 ENSEMBLE = "tsbench.ensemble"  # tag of the final model: how many networks it averages
 SHORTENED = "tsbench.shortened_by"  # tag of the final model: the timeout in seconds that left no time for all of them
 MOST_RETRIES = 2  # of a task whose worker died
+MOST_DEATHS = 30  # of workers, one after another, at trials of which none ends
 MOST_EXAMPLES = 8  # training cases that are kept with the model
 SPENT = "the study's time is spent"
 NOTE_TIME_EVERY = 5.0  # seconds between two notes of the time spent, which only a killed search needs
@@ -97,6 +98,7 @@ class UnitRun:
         tags = unit_tags(self.plan, self.unit, spec.identity)
         self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
         done = self._recorded()
+        self.recorded = done.get(names.NETWORK)  # the final network of an earlier call
         self.baselines = deque(one for one in self.recipe.baselines if one.name not in done)
         self.longest = max(self.study.complete_seconds(), default=0.0)  # of the complete trials
         self.time_noted = time.monotonic()
@@ -110,12 +112,13 @@ class UnitRun:
         self.failed_early: set[int] = set()  # trials whose members could not be fitted before the search had ended
         self.fitting_begun: dict[int, float] = {}  # by trial
         self.ensemble = self.recipe.evaluation.ensemble  # fewer where a timeout leaves no time for all
-        self.scored = self._network_is_current(done.get(names.NETWORK))
+        self.scored = self._network_is_current(self.recorded)
         self.searching = not self.scored
         # Where an earlier call came to its end, and nothing is to be done, the report is there.
         self.drawn = self.scored and ended
         self.reported = self.drawn and not self.baselines
         self.failures: list[str] = []
+        self.deaths = 0  # of workers at trials since one ended
         self.pending: Counter[str] = Counter()  # tasks that workers are at, by kind
         self.retries: Counter[tuple[str, str, int, int]] = Counter()
         self.changed = True  # since `update`
@@ -212,7 +215,7 @@ class UnitRun:
     @property
     def leaves_workers(self) -> bool:
         """Whether a study that is begun now takes no worker, and so no time, from this one's search and refit."""
-        if self.searching:
+        if self.searching or self.assigned:
             return False
         return self.scored or (self.best is not None and len(self._begun(self.best.number)) >= self.ensemble)
 
@@ -224,6 +227,9 @@ class UnitRun:
             return None
         number = self._unassigned(self.study.waiting())
         if number is None and (number := self._unassigned(self.study.refill())) is None:
+            if not self.assigned:  # a worker of a killed search took these, and was killed too
+                for stray in self.study.running():
+                    self._lose(stray, "the search was killed")
             return None
         self.assigned.add(number)
         return self._task("run_trial", "trial", (self.study.files, number), number=number)
@@ -299,11 +305,14 @@ class UnitRun:
             return
         self.fitted = {key: member for key, member in self.fitted.items() if key[0] == self.best.number}
         self.ensemble = self._networks_in_time(self.best.number, self.best.seconds)
-        if self.ensemble < self.recipe.evaluation.ensemble:
-            self.news.append(
-                f"{self.unit.title}: search.timeout leaves time for {self.ensemble} of the "
-                f"{self.recipe.evaluation.ensemble} final networks (evaluation.ensemble)"
-            )
+        asked = self.recipe.evaluation.ensemble
+        if self.ensemble < asked:
+            left = f"{self.unit.title}: search.timeout leaves time for {self.ensemble} of the {asked} final networks"
+            if _networks_of(self.recorded, self.best.number) >= self.ensemble:
+                self.scored = True
+                self.news.append(f"{left}; the recorded ones stay, which are as many of the same trial or more")
+            else:
+                self.news.append(f"{left} (evaluation.ensemble)")
 
     def _fail(self, reason: str) -> None:
         self.failures.append(f"{self.unit.title}: {reason}")
@@ -312,7 +321,7 @@ class UnitRun:
     @property
     def members(self) -> list[FittedMember]:
         """Those of the final network that are fitted, by number, when the search has ended."""
-        return [] if self.searching else [self.fitted[key] for key in sorted(self.fitted)]
+        return [] if self.searching else [self.fitted[key] for key in sorted(self.fitted) if key[1] < self.ensemble]
 
     def _next_member(self, best: BestTrial) -> Task | None:
         for number in range(self.ensemble):
@@ -391,7 +400,7 @@ class UnitRun:
                 yield from self._task_raised(key, message)
 
     def _trial_ended(self, number: int, outcome: TrialOutcome | None) -> Iterator[str]:
-        self._note_time()
+        self.deaths = 0
         if outcome is None:
             self._lose(number, "its worker had lost it")  # nothing to be done where it had ended
             return
@@ -435,7 +444,12 @@ class UnitRun:
         """Its task is done again, twice at most; a lost trial is queued again by the study itself."""
         if key.kind == "trial":
             self._lose(key.number, sentence)
-            yield f"{self.unit.title}: {sentence}; trial {key.number} is tried again"
+            self.deaths += 1
+            if self.deaths < MOST_DEATHS:
+                yield f"{self.unit.title}: {sentence}; trial {key.number} is tried again"
+            elif self.searching:
+                self._fail(f"{self.deaths} workers died at its trials, and none ended meanwhile: {sentence}")
+                yield self.failures[-1]
             return
         self.retries[key.identity] += 1
         if self.retries[key.identity] > MOST_RETRIES:
@@ -462,7 +476,9 @@ class UnitRun:
         give_up(self.study, self.plan.store, [number], reason)
 
     def update(self) -> None:
-        """Notes for the display how far it is, where something has come in."""
+        """Notes the time it took, and, where something has come in, for the display how far it is."""
+        if not self.scored:
+            self._note_time()
         if not self.changed:
             return
         self.changed = False
@@ -513,14 +529,14 @@ class UnitRun:
         """Leaves nothing running: what was under way is told failed, its runs are ended.
 
         Raises:
-            SearchError: the study's database is away; the runs were ended all the same.
+            SearchError: the study's database is away; the runs were ended all the same, as after any other error.
         """
         try:
             if not self.scored:
                 self._note_time(now=True)
             give_up(self.study, self.plan.store, self.study.running(), "the search was interrupted")
             self.close("KILLED")
-        except SearchError:
+        except Exception:
             end_runs(self.plan.store, self.spec, "KILLED", with_parent=True)
             raise
 
@@ -538,6 +554,11 @@ def _check_roc_auc(labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
                 f"the recipe searches by roc_auc, which is not defined on fold {number}: its validation cases are all "
                 f"of class {' or '.join(repr(str(one)) for one in occurring)}; take another metric, or fewer folds"
             )
+
+
+def _networks_of(record: RunRecord | None, trial: int) -> int:
+    """How many networks a recorded model averages, where they are of this trial; else none."""
+    return int(record.tags[ENSEMBLE]) if record is not None and record.tags.get(names.TRIAL) == str(trial) else 0
 
 
 def _first_of_each_class(labels: NDArray[np.str_]) -> NDArray[np.int64]:

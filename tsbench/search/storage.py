@@ -147,6 +147,10 @@ def together(storage: BaseStorage) -> Iterator[None]:
         raise late
 
 
+AWAY = ("08", "57P", "53")
+"""Classes of PostgreSQL's error codes: no connection; starting or shutting down; no memory, disk or connection left."""
+
+
 class _Database(RDBStorage):
     """Optuna's storage in a database, which is waited for where it is away, such as while its server is restarted."""
 
@@ -186,7 +190,15 @@ def _is_away(error: Exception) -> bool:
     cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
     if not isinstance(cause, DBAPIError):
         return False
-    return cause.connection_invalidated or isinstance(cause, (OperationalError, InterfaceError))
+    if cause.connection_invalidated or isinstance(cause, (OperationalError, InterfaceError)):
+        return True
+    return _sqlstate(cause.orig).startswith(AWAY)
+
+
+def _sqlstate(error: Any) -> str:
+    """PostgreSQL's code for an error, which each driver keeps elsewhere."""
+    fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}  # pg8000
+    return str(fields.get("C") or getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")
 
 
 def _reason(error: Exception) -> str:
@@ -204,7 +216,14 @@ def _patient(name: str) -> Callable[..., Any]:
     return call
 
 
-_FURTHER = ("record_heartbeat", "get_trial_id_from_study_id_trial_number", "get_trial_number_from_id", "_get_trials")
+_FURTHER = (  # which Optuna's cache in front of the database calls
+    "_create_new_trial",
+    "_get_trials",
+    "_set_trial_param",
+    "get_trial_id_from_study_id_trial_number",
+    "get_trial_number_from_id",
+    "record_heartbeat",
+)
 for _name in (*BaseStorage.__abstractmethods__, *_FURTHER):
     setattr(_Database, _name, _patient(_name))
 

@@ -270,8 +270,19 @@ class Study:
 
     @cached_property
     def optuna(self) -> OptunaStudy:
-        """Optuna's study."""
-        return optuna.load_study(study_name=self.spec.optuna_name, storage=self.storage)
+        """Optuna's study.
+
+        Raises:
+            SearchError: its trials are gone.
+        """
+        try:
+            return optuna.load_study(study_name=self.spec.optuna_name, storage=self.storage)
+        except KeyError:
+            where = "its journal.log" if self.spec.search.storage is None else "its database"
+            raise SearchError(
+                f"the study in {self.folder} has lost its trials: they are not in {where} any more; --fresh begins a "
+                "new one"
+            ) from None
 
     @property
     def files(self) -> SharedFolder:

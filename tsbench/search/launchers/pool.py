@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tsbench.errors import SearchError
+from tsbench.patience import lose_patience
 from tsbench.search.launchers.joining import Arrival, Door
 from tsbench.search.launchers.local import begin_imports, start_process
 from tsbench.search.launchers.protocol import END, STOP, Message, SharedFolder, Task
@@ -70,14 +71,24 @@ class WorkerPool:
             self.door.close()
         for worker in self._workers.values():
             self._say(worker, (END, INTERRUPTED))
+        try:
+            self._wait_for_processes()
+        except KeyboardInterrupt:
+            lose_patience()
+            self._at_once = True
+            self._wait_for_processes()
+            raise
+        finally:
+            for worker in self._workers.values():
+                if worker.connection is not None:
+                    worker.connection.close()
+
+    def _wait_for_processes(self) -> None:
         deadline = time.monotonic() + 10
-        for worker in self._workers.values():
-            if worker.process is not None:
-                if self._at_once:
-                    worker.process.kill()
-                _end(worker.process, deadline)
-            if worker.connection is not None:
-                worker.connection.close()
+        for process in [worker.process for worker in self._workers.values() if worker.process is not None]:
+            if self._at_once:
+                process.kill()
+            _end(process, deadline)
 
     def start(self) -> None:
         """Begins what processes need to import, so that it runs while the supervisor prepares."""
