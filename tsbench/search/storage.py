@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from tsbench.errors import SearchError
 from tsbench.patience import patiently
 
-__all__ = ["open_database", "open_journal", "together", "when_there_is_space"]
+__all__ = ["DatabaseAwayError", "open_database", "open_journal", "together", "when_there_is_space"]
 
 HEARTBEAT = 30
 """Seconds between two signs of life of a running trial in a database, for others who look at it, such as Optuna's own
@@ -151,6 +151,10 @@ AWAY = ("08", "57P", "53")
 """Classes of PostgreSQL's error codes: no connection; starting or shutting down; no memory, disk or connection left."""
 
 
+class DatabaseAwayError(SearchError):
+    """A database that cannot be reached now."""
+
+
 class _Database(RDBStorage):
     """Optuna's storage in a database, which is waited for where it is away, such as while its server is restarted."""
 
@@ -168,7 +172,7 @@ class _Database(RDBStorage):
         """Does what needs the database; one that was waited for in vain is not waited for at every further call.
 
         Raises:
-            SearchError: it was away for too long.
+            DatabaseAwayError: it was away for too long.
         """
         try:
             result = patiently(call, (lambda error: False) if self._away else _is_away)
@@ -176,7 +180,7 @@ class _Database(RDBStorage):
             if not _is_away(error):
                 raise
             self._away = True
-            raise SearchError(
+            raise DatabaseAwayError(
                 f"search.storage {self.place} is away ({_reason(error)}); when it is back, the same command goes on"
             ) from None
         self._away = False
@@ -189,7 +193,7 @@ def _is_away(error: Exception) -> bool:
 
     cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
     if not isinstance(cause, DBAPIError):
-        return False
+        return isinstance(cause, OSError)  # of a connection that is being made
     if cause.connection_invalidated or isinstance(cause, (OperationalError, InterfaceError)):
         return True
     return _sqlstate(cause.orig).startswith(AWAY)
@@ -235,7 +239,8 @@ def open_database(uri: str) -> BaseStorage:
     A password that the address lacks is taken from PGPASSWORD.
 
     Raises:
-        SearchError: it cannot be reached, or a driver is missing.
+        DatabaseAwayError: it cannot be reached now.
+        SearchError: it cannot be opened, or a driver is missing.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -246,8 +251,9 @@ def open_database(uri: str) -> BaseStorage:
         raise SearchError(
             f'search.storage needs a PostgreSQL driver: pip install "tsbench[postgresql]" ({error})'
         ) from None
-    except (SQLAlchemyError, OSError) as error:
-        raise SearchError(f"search.storage {_without_password(uri)} cannot be opened: {_reason(error)}") from None
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError) as error:
+        kind = DatabaseAwayError if _is_away(error) else SearchError
+        raise kind(f"search.storage {_without_password(uri)} cannot be opened: {_reason(error)}") from None
 
 
 def _with_driver_and_password(uri: str) -> str:

@@ -13,13 +13,14 @@ import optuna
 from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import FixedTrial, Trial, TrialState
 
+from tsbench.patience import patiently
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import label, leaves
 from tsbench.search.objective import CrossValidation, Rung
 from tsbench.search.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutcome, TrialProgress
 from tsbench.search.pruning import TrialPruner
 from tsbench.search.sampling import hyperparameters, suggest
-from tsbench.search.storage import together
+from tsbench.search.storage import DatabaseAwayError, together
 from tsbench.search.study import FOLDS, LOST, RESULT, RUN, Study
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
@@ -38,6 +39,7 @@ class StoppedError(Exception):
 def open_study(folder: Path) -> tuple[Study, Store]:
     """The study in a folder, and the MLflow store of its records; opened once in a process."""
     study = Study.open(folder)
+    patiently(lambda: study.storage, lambda error: isinstance(error, DatabaseAwayError))  # the search has found it
     return study, Store(study.spec.tracking_uri)
 
 
