@@ -89,7 +89,7 @@ def put_aside(plan: Plan, unit: Unit) -> None:
         # One that lost its trials or database, or that another version wrote, must not keep a new one from being begun.
         with suppress(SearchError, KeyError, TypeError, ValueError, AssertionError):
             study = Study.open(unit.folder)
-            end_runs(plan.store, study.spec, "KILLED", with_parent=True)
+            end_runs(plan.store, study.spec, with_parent=True)
             give_up(study, plan.store, study.running(), "a new search was begun")
     Study.set_aside(unit.folder)
 
@@ -105,12 +105,12 @@ def ended_on_error(store: Store, run: str) -> Iterator[None]:
         raise
 
 
-def end_runs(store: Store, spec: StudySpec, status: str, with_parent: bool = False) -> None:
-    """Ends the runs of a study that still run."""
+def end_runs(store: Store, spec: StudySpec, with_parent: bool = False) -> None:
+    """Ends the runs of a study that still run, as killed."""
     where = names.where({names.STUDY: spec.identity}, status="RUNNING")
     for run in list(store.runs_in(spec.experiment, where)):
         if with_parent or run.run_id != spec.parent_run:
-            store.end(run.run_id, status)
+            store.end(run.run_id, "KILLED")
 
 
 def give_up(study: Study, store: Store, numbers: Iterable[int], reason: str) -> None:

@@ -194,7 +194,7 @@ class BenchmarkRun:
                 return task
         # Where time counts, a study is begun when the one before takes no more of the workers' time for its own.
         in_turn = self.plan.loaded.recipe.search.timeout is not None
-        while self.unopened and not (in_turn and not all(unit.leaves_workers for unit in self.open)):
+        while self.unopened and (not in_turn or all(unit.leaves_workers for unit in self.open)):
             opened = self._open(*self.unopened.popleft())
             if opened is not None and (task := opened.next_task()):
                 return task

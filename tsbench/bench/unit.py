@@ -514,7 +514,7 @@ class UnitRun:
     def close(self, status: str = "FINISHED") -> None:
         """Ends the unit's runs, whichever still run, with their parent."""
         store = self.plan.store
-        end_runs(store, self.spec, "KILLED")
+        end_runs(store, self.spec)
         self.update()
         best = self.study.best()
         self.front = self.study.pareto_front()
@@ -537,7 +537,7 @@ class UnitRun:
             give_up(self.study, self.plan.store, self.study.running(), "the search was interrupted")
             self.close("KILLED")
         except Exception:
-            end_runs(self.plan.store, self.spec, "KILLED", with_parent=True)
+            end_runs(self.plan.store, self.spec, with_parent=True)
             raise
 
 

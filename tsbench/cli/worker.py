@@ -31,10 +31,11 @@ def worker(
     a database (search.storage) and its records on an MLflow server.
     """
     from tsbench.bench.studies import find_invitation
+    from tsbench.recipe.schema import DEVICE
     from tsbench.search.launchers.joining import join
     from tsbench.search.launchers.local import find_devices
 
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+    if not re.fullmatch(DEVICE, device):
         raise TsbenchError(f"--device is {device!r}; expected auto, cpu, cuda or a GPU's number as in cuda:1")
     root, name, stored = home(study, tracking_uri)
     assert name is not None

@@ -58,6 +58,7 @@ __all__ = [
     "TrainingConfig",
 ]
 
+DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"  # what a device is called
 METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
 Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "random", "grid"]
 Pruner = Literal["median", "hyperband", "successive_halving", "wilcoxon", "none"]
@@ -607,9 +608,7 @@ class ExecutionConfig(Settings):
     """What the work runs on."""
 
     workers: AutoOrCount = Field("auto", description="processes; auto: one for each GPU, else one for each core")
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
-        "auto", description="auto, cpu, cuda (all GPUs) or cuda:N"
-    )
+    device: Annotated[str, Field(pattern=DEVICE)] = Field("auto", description="auto, cpu, cuda (all GPUs) or cuda:N")
     trials_per_device: PositiveInt = Field(1, description="workers that share a GPU, where workers is auto")
     launcher: Literal["local", "ray", "slurm"] = Field("local", description="what starts the workers")
     address: str = Field("auto", min_length=1, description="of the Ray cluster; local: begin one on this machine")

@@ -75,7 +75,7 @@ class WorkerPool:
             self._wait_for_processes()
         except KeyboardInterrupt:
             lose_patience()
-            self._at_once = True
+            self.end_at_once()
             self._wait_for_processes()
             raise
         finally:
