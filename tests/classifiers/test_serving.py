@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tsbench.bench.predict import predict_file
 from tsbench.classifiers.card import CardFacts, model_card
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.classifiers.serving import NamedCases, predict_table, read_input
 from tsbench.data.collection import Collection
-from tsbench.errors import ModelError
+from tsbench.data.columns import Columns
+from tsbench.data.formats import read_long
+from tsbench.errors import DataError, ModelError
 from tsbench.recipe.dotted import hyperparameters_of
 
 SETTINGS = {
@@ -99,10 +102,16 @@ def test_a_long_table_in_any_spelling_is_sorted_by_time_and_keeps_the_order_of_c
         ([1.0, 2.0], r"case 0 .* has the shape \(\); expected"),
         ({"id": [1], "x": [2]}, r"the table has no column 'case' \(its columns: id, x\); expected"),
         ({"case": [1, 1], "x": [2]}, "the table's columns do not fit together"),
-        ({"case": [1, 1], "time": [0, 0], "x": [2, 3], "y": [1, 1]}, "case 1 has the time 0 twice"),
-        ({"case": [1, None], "x": [2, 3]}, "row 1 of the table .* names no case"),
-        ({"case": [1, 1], "time": [0, None], "x": [2, 3]}, "row 1 of the table .* has no time"),
-        ({"case": [1, 1], "x": [2, "u"], "y": [1, 1]}, "a channel's column holds something that is not a number"),
+        (
+            {"case": [1, 1], "time": [0, 0], "x": [2, 3], "y": [1, 1]},
+            r"row 1 \(counted from 0\): case '1' has this time already, in row 0",
+        ),
+        ({"case": [1, None], "x": [2, 3]}, "the table, row 1 .* there is nothing in column 'case'"),
+        (
+            {"case": [1, 1], "time": [0, None], "x": [2, 3]},
+            "the table, row 1 .*: 'nan' in column 'time' is neither a number nor a date",
+        ),
+        ({"case": [1, 1], "x": [2, "u"], "y": [1, 1]}, "the table, row 1 .*: 'u' in column 'x' is not a number$"),
     ],
 )
 def test_what_is_no_cases_is_refused_in_a_sentence(given, sentence):
@@ -113,7 +122,7 @@ def test_what_is_no_cases_is_refused_in_a_sentence(given, sentence):
 def test_another_number_of_channels_is_refused_with_both(two_channels, one_channel):
     with pytest.raises(ModelError, match=r"case 0 .* has 1 channel; the model was trained on 2 channels"):
         predict_table(two_channels, read_input(np.zeros((1, 1, 9)), 2))
-    with pytest.raises(ModelError, match="case 'k' has 2 channels; the model was trained on 1 channel"):
+    with pytest.raises(ModelError, match=r"the table has 2 channels \(x, y\); the model was trained on 1 channel"):
         predict_table(one_channel, read_input({"case": ["k"] * 9, "x": range(9), "y": range(9)}, 1))
 
 
@@ -182,3 +191,121 @@ def test_the_card_says_what_the_model_is_and_takes(two_channels, one_channel):
         assert text in card
     assert "fit" not in card.partition("## Where")[0].partition("## How")[2]
     assert "Time series of 1 channel." in model_card(one_channel, facts)
+
+
+# --- models that were trained on a table
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A model of the channels `vib` and `temp`, and the table that it was trained on, with a group and an index."""
+    random = np.random.default_rng(3)
+    rows = [(case, step, machine) for case, machine in enumerate(["m0", "m1"] * 10) for step in range(8)]
+    table = pd.DataFrame(rows, columns=["unit", "t", "machine"])
+    worn = table["unit"] % 4 < 2
+    table["vib"] = random.normal(size=len(table)) + 4 * worn
+    table["temp"] = random.normal(size=len(table))
+    table["state"] = np.where(worn, "01", "None")
+    path = tmp_path_factory.mktemp("trained") / "pumps.csv"
+    table.to_csv(path)  # with pandas' index, which counts the rows
+    cases = read_long(path, Columns("unit", "state", "t", "machine")).collection
+    settings = {**SETTINGS, "training.epochs": 40}
+    return NetworkEnsemble.fit(cases, hyperparameters_of(settings), seeds=[0]), table, path
+
+
+def test_the_file_trained_on_is_predicted_and_scored_without_any_option(trained):
+    model, _, path = trained
+    found = predict_file(model, path, {})
+    assert found.accuracy == 1.0
+    assert list(found.table["true_label"].unique()) == ["01", "None"]
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "json"])
+@pytest.mark.parametrize("order", [["temp", "t", "vib", "unit"], ["unit", "t", "vib", "temp"]])
+def test_columns_are_taken_by_name_whatever_their_order(trained, tmp_path, suffix, order):
+    model, table, path = trained
+    file = tmp_path / f"x.{suffix}"
+    if suffix == "json":
+        table[order].to_json(file, orient="records")
+    elif suffix == "csv":
+        table[order].to_csv(file, index=False, sep=";", decimal=",")
+    else:
+        table[order].to_parquet(file)
+    expected = predict_file(model, path, {}).table["label"].tolist()
+    assert predict_file(model, file, {}).table["label"].tolist() == expected
+    assert predict_table(model, read_input(table[order], 2, model.columns))["label"].tolist() == expected
+    as_lists = table[order].to_dict("list")
+    assert (
+        predict_table(model, read_input({"inputs": as_lists}["inputs"], 2, model.columns))["label"].tolist() == expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"vib": "vibration"}, "there is no column vib, which the training data had as a channel"),
+        ({"t": "when"}, "there is no column 't' \\(time\\)"),
+        ({"unit": "pump"}, "there is no column 'unit' \\(case\\)"),
+        ({"machine": "site"}, "unknown column site; the training data had the channels vib, temp"),
+        ({"temp": "vib"}, "columns named more than once: vib"),
+    ],
+)
+def test_columns_that_are_missing_unknown_or_doubled_are_refused_by_name(trained, change, sentence):
+    model, table, _ = trained
+    with pytest.raises(ModelError, match=sentence):
+        read_input(table.rename(columns=change), 2, model.columns)
+
+
+def test_columns_that_are_called_otherwise_can_be_named(trained, tmp_path):
+    model, table, path = trained
+    renamed = table.rename(columns={"unit": "pump", "t": "when", "state": "truth"})
+    renamed.to_csv(tmp_path / "x.csv", index=False)
+    named = {"case": "pump", "time": "when", "label": "truth"}
+    assert predict_file(model, tmp_path / "x.csv", named).accuracy == 1.0
+    usual = table.rename(columns={"unit": "case", "t": "time", "state": "label"})
+    usual.to_csv(tmp_path / "x.csv", index=False)
+    assert predict_file(model, tmp_path / "x.csv", {}).accuracy == 1.0
+    with pytest.raises(DataError, match="column 'vib' cannot be the time, as it was a channel in training"):
+        predict_file(model, path, {"time": "vib"})
+
+
+def test_cases_without_a_label_are_left_out_of_the_score_and_unknown_labels_are_named(trained, tmp_path):
+    model, table, _ = trained
+    some = table.assign(state=table["state"].where(table["unit"] != 4, "").where(table["unit"] != 5, "broken"))
+    some.to_csv(tmp_path / "x.csv", index=False)
+    found = predict_file(model, tmp_path / "x.csv", {})
+    assert found.accuracy == 18 / 19
+    assert found.table["true_label"].tolist()[4:6] == ["", "broken"]
+    assert found.notes == (
+        "1 case has no label and is left out of the score",
+        "1 case has a label that the model does not know and cannot predict (broken); it knows 01, None",
+    )
+
+
+def test_the_columns_survive_saving_and_stand_in_the_card(trained, tmp_path):
+    model, _, _ = trained
+    model.save(tmp_path)
+    assert NetworkEnsemble.load(tmp_path).columns == model.columns
+    card = model_card(model, CardFacts("Pumps", "mine", 7, 40, 60, {}, []))
+    assert "2 channels: `vib`, `temp`" in card
+    assert "the columns `unit` (case), `t` (time) and the channels by name, in any order" in card
+
+
+def test_a_missing_value_is_reported_by_the_name_of_its_channel(trained):
+    model, table, _ = trained
+    table = table.assign(temp=table["temp"].where(table.index != 9))
+    with pytest.raises(ModelError, match=r"case 1, channel 'temp', time step 1: the value is missing"):
+        predict_table(model, read_input(table, 2, model.columns))
+
+
+def test_a_model_of_an_older_version_scores_labels_in_the_spelling_of_today(one_channel, tmp_path):
+    from dataclasses import replace
+
+    older = replace(one_channel, classes=np.array(["1.0", "2.0"]))
+    cases_ = cases(1)
+    lines = [f"{','.join(map(str, case[0]))}:{label}" for case, label in zip(cases_.cases(), "1212", strict=True)]
+    (tmp_path / "x.ts").write_text("@data\n" + "\n".join(lines) + "\n")
+    found = predict_file(older, tmp_path / "x.ts", {})
+    assert found.table["true_label"].tolist() == ["1.0", "2.0", "1.0", "2.0"]
+    assert found.notes == ()

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tests.data.made import make_cases, write_arff, write_csv, write_npz, write_parquet, write_ts, write_ucr
-from tsbench.data.formats import LongColumns, read_arff, read_long, read_npz, read_ts, read_ucr
+from tsbench.data.columns import Columns
+from tsbench.data.formats import read_arff, read_long, read_npz, read_ts, read_ucr
 from tsbench.errors import DataError
 
-COLUMNS = LongColumns(case="id", time="t", label="y")
+COLUMNS = Columns(case="id", time="t", label="y")
 FORMATS = {
     "x.ts": (write_ts, read_ts),
     "x.tsv": (write_ucr, read_ucr),

@@ -1,4 +1,5 @@
 import codecs
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -124,8 +125,28 @@ def test_labels_are_not_checked_where_the_header_names_none(read):
     assert list(read("@classLabel true\n@data\n1:a\n2:b\n").collection.classes) == ["a", "b"]
 
 
-def test_a_byte_order_mark_does_not_matter(read):
-    assert len(read(codecs.BOM_UTF8 + GUNPOINT.read_bytes()).collection) == 50
+@pytest.mark.parametrize(
+    ("mark", "encoding"),
+    [
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (b"", "utf-16-le"),
+        (b"", "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+    ],
+)
+def test_the_encoding_does_not_matter(read, mark, encoding):
+    whole = read_ts(GUNPOINT)
+    assert read(mark + GUNPOINT.read_text().encode(encoding)).collection.digest() == whole.collection.digest()
+
+
+def test_a_compressed_file_reads_the_same_and_a_cut_one_is_refused(read, problem):
+    whole, packed = read_ts(GUNPOINT), gzip.compress(GUNPOINT.read_bytes())
+    assert read(packed).collection.digest() == whole.collection.digest()
+    assert problem(packed[:-100]) == "Small_TRAIN.ts: the compressed file is cut short; fetch it again"
+    assert problem(packed[:50] + b"xx" + packed[52:]).startswith("Small_TRAIN.ts: is not a whole gzip file: ")
+    assert problem(packed + b"more") == "Small_TRAIN.ts: is not a whole gzip file: there are other bytes behind its end"
 
 
 @pytest.mark.parametrize("character", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
@@ -240,11 +261,12 @@ BROKEN = {
     ),
     "garbage": (
         lambda content: bytes(range(256)) * 40,
-        "1: expected a header line (@...) or a comment (#...) before @data",
+        "2: byte 129 of the file (0x80) is not UTF-8; if it is in another encoding, such as Latin-1, "
+        "convert it to UTF-8",
     ),
-    "UTF-16": (
-        lambda content: codecs.BOM_UTF16_LE + content.decode().encode("utf-16-le"),
-        "1: expected a header line (@...) or a comment (#...) before @data",
+    "UTF-16 cut inside a letter": (
+        lambda content: codecs.BOM_UTF16_LE + content.decode().encode("utf-16-le")[:-1],
+        "69: byte 168377 of the file (0x0a) is not UTF-16",
     ),
 }
 

@@ -12,13 +12,14 @@ from tests.data.made import (
     write_ts,
     write_ucr,
 )
-from tsbench.data.formats import LongColumns, read_arff, read_long, read_npz, read_ucr
+from tsbench.data.columns import Columns
+from tsbench.data.formats import read_arff, read_long, read_npz, read_ucr
 from tsbench.data.own import load_own
 from tsbench.errors import DataError
 from tsbench.recipe.schema import OwnDataConfig
 
 LONG = {"case": "id", "time": "t", "label": "y"}
-COLUMNS = LongColumns(case="id", time="t", label="y")
+COLUMNS = Columns(case="id", time="t", label="y")
 WRITERS = {
     "data.ts": write_ts,
     "data.arff": write_arff,
@@ -122,7 +123,7 @@ def test_semicolons_and_tabs_part_fields_too(tmp_path, separator):
 def test_channels_may_be_chosen_and_ordered(tmp_path):
     cases = make_cases(channels=3)
     path = write_csv(tmp_path / "x.csv", cases)
-    read = read_long(path, LongColumns("id", "y", "t", None, ("x2", "x0"))).collection
+    read = read_long(path, Columns("id", "y", "t", None, ("x2", "x0"))).collection
     np.testing.assert_array_equal(read.values, cases.values[:, [2, 0]])
 
 
@@ -146,7 +147,11 @@ def test_float32_stays_float32_in_parquet(tmp_path):
         ("x.arff", "@relation x\n", "x.arff: there is no @data line; is it an .arff file, and whole?"),
         ("x.arff", "hello\n", "x.arff:1: expected @relation, @attribute, @data or a comment (%...)"),
         ("x.arff", "@attribute a numeric\n@data\n1,a\n", "x.arff:2: there is no nominal attribute"),
-        ("x.arff", "@attribute a date\n", "x.arff:1: the type 'date' is neither numeric, relational nor nominal"),
+        (
+            "x.arff",
+            "@attribute a date\n",
+            "x.arff:1: the type 'date' is neither numeric, relational, string nor nominal",
+        ),
         (
             "x.arff",
             "@attribute a numeric\n@attribute c {a,b}\n@data\n1,a\n2,c\n",
@@ -160,7 +165,11 @@ def test_float32_stays_float32_in_parquet(tmp_path):
         ("x.csv", "id,t,x,y\n", "x.csv: there are no rows below the column names; is the file cut short?"),
         ("x.csv", "id,t,x\n1,0,2\n", "x.csv: there is no column 'y' (label); there are: id, t, x"),
         ("x.csv", "id,t,y\n1,0,2\n", "x.csv: there is no column of values beside id, y, t"),
-        ("x.csv", "id,t,x,y\n1,0,2,a\n1,1,oops,a\n", "x.csv:3: 'oops' in column 'x' is not a number; where that is no"),
+        (
+            "x.csv",
+            "id,t,x,y\n1,0,2,a\n1,1,oops,a\n",
+            "x.csv:3: 'oops' in column 'x' is not a number; if it is not a column",
+        ),
         ("x.csv", "id,t,x,y\n1,0,2,a\n\n1,1,oops,a\n", "x.csv:4: 'oops' in column 'x' is not a number"),
         ("x.csv", "id,t,x,y\n1,0,2,a\n,1,3,a\n", "x.csv:3: there is nothing in column 'id'"),
         (

@@ -57,10 +57,7 @@ def draw_cases(
 
 def _collection(store: Store | None, saved: SavedModel, file: Path | None) -> tuple[Collection, str]:
     if file is not None:
-        cases, labels = read_cases(file, saved.ensemble.channels, {})
-        collection = cases.collection
-        known = collection.labels if labels is None else labels
-        return Collection(collection.values, collection.lengths, known), "case"
+        return read_cases(file, saved.ensemble, {}).collection, "case"
     if store is not None and saved.run is not None:
         return open_unit(store, saved.run).dataset.test, "test case"
     return saved.examples, "training case"

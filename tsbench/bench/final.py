@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,7 +65,7 @@ def record_model(
         model = LoggedModel(
             folder,
             "tsbench.classifiers.serving",
-            example.values[:1, :, : example.lengths[0]].astype(np.float64),
+            _first_case(example),
             [str(one) for one in ensemble.classes],
             requirements,
             {"tsbench": __version__, "data set": title, "recipe": facts.recipe},
@@ -76,6 +77,19 @@ def record_model(
         name = f"{facts.recipe}-{records.tags[names.DATASET]}"
         version = register_model(store, run, uri, name, card, metric, metrics[metric], MAXIMISED[final.metric])
         store.log(run, tags={names.REGISTERED: f"{name} version {version}"})
+
+
+def _first_case(cases: Collection) -> NDArray[np.float64] | dict[str, list[Any]]:
+    """The first case as an array, or as the columns of the table that it was read from."""
+    values = cases.values[0, :, : cases.lengths[0]].astype(np.float64)
+    columns = cases.columns
+    if columns is None or columns.channels is None:
+        return values[None]
+    steps = values.shape[1]
+    table: dict[str, list[Any]] = {columns.case: ["1"] * steps}
+    if columns.time is not None:
+        table[columns.time] = list(range(steps))
+    return table | {name: series.tolist() for name, series in zip(columns.channels, values, strict=True)}
 
 
 def record_pictures(

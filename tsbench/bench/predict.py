@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsbench.classifiers.network import NetworkEnsemble
-from tsbench.classifiers.serving import LABEL, NamedCases, predict_table, read_input
-from tsbench.data.formats import READERS, SUFFIXES
+from tsbench.classifiers.serving import LABEL, NamedCases, named_cases, predict_table, read_input
+from tsbench.data.formats import READERS, SUFFIXES, format_of
+from tsbench.data.formats.labels import uniform_label
+from tsbench.data.formats.table import listed, read_table
+from tsbench.data.formats.text import read_utf8, suffix_of
 from tsbench.errors import DataError, ModelError
 
 __all__ = ["Predictions", "predict_file", "read_cases", "write_table"]
@@ -23,16 +27,18 @@ class Predictions:
     """What a model says of the cases of a file.
 
     Attributes:
-        table: see `predict_table`; where the file has labels, they are its column `true_label`.
-        accuracy: the share of labels that are right; None where the file has none.
+        table: see `predict_table`; if the file has labels, they are its column `true_label`, empty for cases without.
+        accuracy: the share of labels that are right; None if the file has none.
+        notes: what a person should know of the labels, one sentence each.
     """
 
     table: pd.DataFrame
     accuracy: float | None
+    notes: tuple[str, ...] = ()
 
 
-def predict_file(ensemble: NetworkEnsemble, path: Path, columns: dict[str, str]) -> Predictions:
-    """Predicts every case of a file.
+def predict_file(ensemble: NetworkEnsemble, path: Path, columns: Mapping[str, str]) -> Predictions:
+    """Predicts every case of a file; the labelled ones are scored.
 
     Args:
         ensemble: the model.
@@ -43,26 +49,49 @@ def predict_file(ensemble: NetworkEnsemble, path: Path, columns: dict[str, str])
         DataError: the file cannot be read.
         ModelError: the model cannot take a case of it.
     """
-    cases, labels = read_cases(path, ensemble.channels, columns)
+    cases = read_cases(path, ensemble, columns)
     try:
         table = predict_table(ensemble, cases)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
-    if labels is None:
+    if cases.labels is None or not (cases.labels != "").any():
         return Predictions(table, None)
+    labels = _in_spelling_of(ensemble.classes, cases.labels)
     table.insert(1, "true_label", labels)
-    return Predictions(table, float((table[LABEL].to_numpy() == labels).mean()))
+    labelled = labels != ""
+    right = table[LABEL].to_numpy() == labels
+    return Predictions(table, float(right[labelled].mean()), tuple(_notes(ensemble.classes, labels)))
 
 
-def read_cases(path: Path, channels: int, columns: dict[str, str]) -> tuple[NamedCases, NDArray[np.str_] | None]:
-    """The cases of a file and their labels, where it has any.
+def _in_spelling_of(classes: NDArray[np.str_], labels: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Labels as the model spells them: models of older versions know `1.0` where files are now read as `1`."""
+    known = {uniform_label(str(name)): str(name) for name in classes}
+    return np.array([known.get(str(label), str(label)) for label in labels])
+
+
+def _notes(classes: NDArray[np.str_], labels: NDArray[np.str_]) -> Iterator[str]:
+    if absent := int((labels == "").sum()):
+        cases = "1 case has" if absent == 1 else f"{absent} cases have"
+        yield f"{cases} no label and {'is' if absent == 1 else 'are'} left out of the score"
+    unknown = sorted(set(map(str, labels)) - set(map(str, classes)) - {""})
+    if unknown:
+        count = int(np.isin(labels, unknown).sum())
+        cases = "1 case has a label" if count == 1 else f"{count} cases have labels"
+        yield (
+            f"{cases} that the model does not know and cannot predict ({listed(unknown)}); "
+            f"it knows {listed([str(name) for name in classes])}"
+        )
+
+
+def read_cases(path: Path, ensemble: NetworkEnsemble, columns: Mapping[str, str]) -> NamedCases:
+    """The cases of a file, with their labels if it has any.
 
     Args:
-        path: a data set's file (.ts, .arff, .tsv, .txt, .npz); a long table (.csv, .parquet) with the columns case,
-            time, one for each channel and maybe label; JSON as a server takes it (.json); or an array of shape (cases,
-            channels, steps) (.npy).
-        channels: of the model.
-        columns: what a table calls its columns `case`, `time` and `label`, by these names.
+        path: a data set's file (.ts, .arff, .tsv, .txt, .npz); a long table (.csv, .parquet) with the columns of the
+            training table, or for a model that was not trained on one with the columns case, time, one for each channel
+            and maybe label; JSON as a server takes it (.json); or an array of shape (cases, channels, steps) (.npy).
+        ensemble: the model.
+        columns: the table's columns by their role (`case`, `time`, `label`), if they are called otherwise.
 
     Raises:
         DataError: the file is not there, or not what its suffix says.
@@ -70,49 +99,26 @@ def read_cases(path: Path, channels: int, columns: dict[str, str]) -> tuple[Name
     """
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
-    suffix = path.suffix.lower()
-    if suffix in (".json", ".npy"):
+    if path.suffix.lower() in (".json", ".npy"):
         try:
-            return read_input(_read_input(path), channels), None
+            return read_input(_read_input(path), ensemble.channels, ensemble.columns)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
-    if suffix not in SUFFIXES:
+    if suffix_of(path) not in SUFFIXES:
         raise DataError(
-            f"{path}: no format is known by the suffix {suffix!r}; known: {', '.join([*SUFFIXES, '.json', '.npy'])}"
+            f"{path}: no format is known by the suffix {path.suffix!r}; known: "
+            f"{', '.join([*SUFFIXES, '.json', '.npy'])}"
         )
-    if SUFFIXES[suffix] == "long":
-        return _of_table(path, _read_table(path), columns, channels)
-    collection = READERS[SUFFIXES[suffix]](path).collection
-    return NamedCases.numbered(collection), collection.labels
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pandas' and pyarrow's own errors are of these kinds
-        raise DataError(f"{path}: is not a table: {' '.join(str(error).split())[:200]}") from None
-
-
-def _of_table(
-    path: Path, table: pd.DataFrame, columns: dict[str, str], channels: int
-) -> tuple[NamedCases, NDArray[np.str_] | None]:
-    for what, name in columns.items():
-        if name != what and name not in table.columns:
-            raise DataError(f"{path}: there is no column {name!r}; there are: {', '.join(map(str, table.columns))}")
-    table = table.rename(columns={name: what for what, name in columns.items()})
-    try:
-        cases = read_input(table, channels)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
-    if LABEL not in table.columns:
-        return cases, None
-    of_case = table.groupby("case", sort=False)[LABEL].first()
-    return cases, of_case.loc[list(cases.names)].astype(str).to_numpy(dtype=np.str_)
+    how = format_of(path)
+    if how == "long":
+        return named_cases(read_table(path), ensemble.channels, ensemble.columns, columns)
+    collection = READERS[how](path, labelled=False).collection
+    return NamedCases(collection, range(len(collection)), collection.labels)
 
 
 def _read_input(path: Path) -> Any:
     if path.suffix.lower() == ".json":
-        return path.read_bytes()
+        return read_utf8(path)
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:

@@ -48,7 +48,6 @@ def model_card(ensemble: NetworkEnsemble, facts: CardFacts) -> str:
         if ensemble.missing_values
         else "must all be there: the training cases had no missing values, and NaN is refused"
     )
-    channels = "1 channel" if ensemble.channels == 1 else f"{ensemble.channels} channels, in the training data's order"
     lines = [
         f"# Network for {facts.title}",
         "",
@@ -57,14 +56,14 @@ def model_card(ensemble: NetworkEnsemble, facts: CardFacts) -> str:
         "",
         "## What it may be fed",
         "",
-        f"- Time series of {channels}.",
+        f"- Time series of {_channels(ensemble)}.",
         f"- Length: {_trained_on(ensemble)}; it takes {shortest_allowed(ensemble)} time steps or more, and cases may "
         "differ in length.",
         f"- Values as they were measured: normalisation is part of the model. Values {missing}.",
         f"- It answers with one of {len(classes)} classes: {named}{more}. It does so for series of any other kind too.",
         "",
-        "An array of shape (cases, channels, time steps); a list of cases; or a long table with the columns "
-        f"`{CASE}`, `{TIME}` and one for each channel, all also as JSON below the key `inputs`.",
+        f"An array of shape (cases, channels, time steps); a list of cases; or a long table with {_columns(ensemble)}, "
+        "all also as JSON below the key `inputs`.",
         "",
         "## How good it is",
         "",
@@ -81,6 +80,21 @@ def model_card(ensemble: NetworkEnsemble, facts: CardFacts) -> str:
         f"{', '.join(f'`{one}`' for one in facts.requirements)}. Weights and settings only; no code is pickled.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _channels(ensemble: NetworkEnsemble) -> str:
+    count = "1 channel" if ensemble.channels == 1 else f"{ensemble.channels} channels"
+    if ensemble.columns is not None and ensemble.columns.channels:
+        return f"{count}: {', '.join(f'`{name}`' for name in ensemble.columns.channels)}"
+    return count if ensemble.channels == 1 else f"{count}, in the training data's order"
+
+
+def _columns(ensemble: NetworkEnsemble) -> str:
+    columns = ensemble.columns
+    if columns is None or not columns.channels:
+        return f"the columns `{CASE}`, `{TIME}` and one for each channel"
+    time = "" if columns.time is None else f", `{columns.time}` (time)"
+    return f"the columns `{columns.case}` (case){time} and the channels by name, in any order"
 
 
 def _trained_on(ensemble: NetworkEnsemble) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tsbench import __version__
 from tsbench.classifiers.explanation import Explanation, explain
 from tsbench.data.collection import Collection
+from tsbench.data.columns import Columns
 from tsbench.data.preprocessing import Preprocessing
 from tsbench.errors import ModelError
 from tsbench.nn.network import Network, build_network
@@ -47,6 +48,7 @@ class NetworkEnsemble:
         shortest: shortest training case in time steps, as it was given.
         longest: longest training case in time steps, as it was given.
         missing_values: whether a training case had missing values.
+        columns: of the table that the training cases were read from; None if it was not a table.
     """
 
     hyperparameters: HyperparameterConfig
@@ -58,6 +60,7 @@ class NetworkEnsemble:
     shortest: int = 1
     longest: int = 0
     missing_values: bool = True
+    columns: Columns | None = None
 
     @classmethod
     def fit(
@@ -90,6 +93,7 @@ class NetworkEnsemble:
             shortest=int(cases.lengths.min()),
             longest=int(cases.lengths.max()),
             missing_values=cases.missing_values,
+            columns=cases.columns,
         )
         series = Series(prepared.series(cases), prepared.lengths(cases))
         targets = encode(cases.labels, ensemble.classes)
@@ -172,6 +176,7 @@ class NetworkEnsemble:
             shortest=about.get("shortest", 1),
             longest=about.get("longest", about["length"]),
             missing_values=about.get("missing_values", True),
+            columns=Columns.from_json(about["columns"]) if about.get("columns") else None,
         )
         for number in range(about["members"]):
             weights = torch.load(folder / f"weights-{number}.pt", map_location=device, weights_only=True)
@@ -204,5 +209,6 @@ class NetworkEnsemble:
             "shortest": self.shortest,
             "longest": self.longest,
             "missing_values": self.missing_values,
+            "columns": None if self.columns is None else self.columns.to_json(),
             "members": len(self.members),
         }

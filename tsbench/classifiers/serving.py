@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
-from tsbench.errors import ModelError
+from tsbench.data.columns import Columns
+from tsbench.data.formats.long import cases_of, known_columns
+from tsbench.data.formats.table import Table, listed
+from tsbench.errors import DataError, ModelError
 
-__all__ = ["NamedCases", "ServedModel", "predict_table", "read_input"]
+__all__ = ["NamedCases", "ServedModel", "check", "named_cases", "predict_table", "read_input"]
 
 CASE, TIME, LABEL = "case", "time", "label"
-"""Columns of a long data frame; all others are channels, in their order."""
+"""Columns of a long table for a model that was not trained on one; all others are channels, in their order."""
 
 FORMS = (
     "an array of shape (cases, channels, time steps), a list of cases that may differ in length, or a long table with "
@@ -34,10 +37,12 @@ class NamedCases:
     Attributes:
         collection: the cases.
         names: one for each: the numbers from 0, or the values of a long table's case column.
+        labels: shape (cases,), their true labels, empty for a case without one; None if nothing is known of them.
     """
 
     collection: Collection
     names: Sequence[Hashable]
+    labels: NDArray[np.str_] | None = None
 
     @classmethod
     def numbered(cls, collection: Collection) -> NamedCases:
@@ -70,7 +75,7 @@ class ServedModel:
             MlflowException: the model cannot take it; a server answers with status 400 and the sentence.
         """
         try:
-            return predict_table(self.ensemble, read_input(model_input, self.ensemble.channels))
+            return predict_table(self.ensemble, read_input(model_input, self.ensemble.channels, self.ensemble.columns))
         except ModelError as error:
             from tsbench.tracking.models import refusal
 
@@ -141,9 +146,12 @@ def _check_values(ensemble: NetworkEnsemble, cases: NamedCases) -> None:
         case, channel, step = (int(one) for one in np.argwhere(wrong)[0])
         if np.isnan(values[case, channel, step]):
             what = "missing (NaN)"
+        if cases.collection.columns is None:
+            place, counted = f"channel {channel}", "channels and steps"
+        else:
+            place, counted = cases.collection.channel_name(channel), "steps"
         raise ModelError(
-            f"{cases.called(case)}, channel {channel}, time step {step}: the value is {what}; {advice} "
-            "(channels and steps counted from 0)"
+            f"{cases.called(case)}, {place}, time step {step}: the value is {what}; {advice} ({counted} counted from 0)"
         )
 
 
@@ -157,7 +165,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def read_input(model_input: Any, channels: int) -> NamedCases:
+def read_input(model_input: Any, channels: int, columns: Columns | None = None) -> NamedCases:
     """What a caller sent, as cases.
 
     Args:
@@ -166,10 +174,12 @@ def read_input(model_input: Any, channels: int) -> NamedCases:
             - an array of shape (cases, channels, time steps), or (cases, time steps) for a model of one channel;
             - a list of cases that may differ in length, each an array or nested lists of shape (channels, time steps),
               or a flat list for a model of one channel; null is a missing value;
-            - a long data frame: columns `case`, `time` and one for each channel (a `label` column is ignored), or an
-              index of these two levels; also as a mapping of columns to lists, or as a list of rows, as JSON has it;
+            - a long data frame with the columns of the training table, in any order, or for a model that was not
+              trained on a table `case`, `time` and one for each channel (a column of labels is ignored); or an index of
+              case and time; also as a mapping of columns to lists, or as a list of rows, as JSON has it;
             - JSON text of one of these.
         channels: of the model.
+        columns: of the table that the model was trained on; None if it was not trained on one.
 
     Raises:
         ModelError: it is none of these.
@@ -181,10 +191,10 @@ def read_input(model_input: Any, channels: int) -> NamedCases:
             raise ModelError(f"the text is not JSON: {error}; expected {FORMS}") from None
     if isinstance(model_input, dict):
         model_input = _frame(model_input)
-    if isinstance(model_input, list) and model_input and all(isinstance(one, dict) for one in model_input):
+    if isinstance(model_input, list) and model_input and all(isinstance(row, dict) for row in model_input):
         model_input = _frame(model_input)
     if isinstance(model_input, pd.DataFrame):
-        return _of_long_frame(model_input)
+        return _of_frame(model_input, channels, columns)
     if isinstance(model_input, np.ndarray) and model_input.dtype != object:
         return NamedCases.numbered(_of_array(model_input, channels))
     if isinstance(model_input, list | tuple | np.ndarray):
@@ -249,37 +259,46 @@ def _collected(series: Sequence[NDArray[np.float64]], called: Sequence[str]) -> 
     return Collection(values, lengths, np.full(len(series), ""))
 
 
-def _of_long_frame(frame: pd.DataFrame) -> NamedCases:
-    if isinstance(frame.index, pd.MultiIndex) and frame.index.nlevels == 2 and CASE not in frame.columns:
-        frame = frame.rename_axis(index=[CASE, TIME]).reset_index()
-    if CASE not in frame.columns:
-        found = ", ".join(map(str, frame.columns[:10]))
-        raise ModelError(f"the table has no column {CASE!r} (its columns: {found}); expected {FORMS}")
-    channels = [name for name in frame.columns if name not in (CASE, TIME, LABEL)]
-    if frame[CASE].isna().any():
-        raise ModelError(f"row {int(frame[CASE].isna().argmax())} of the table (counted from 0) names no case")
-    numbers, names = pd.factorize(frame[CASE])
-    order = np.arange(len(frame))
-    if TIME in frame.columns:
-        _check_times(frame)
-        order = frame[TIME].argsort(kind="stable").to_numpy()
-    order = order[np.argsort(numbers[order], kind="stable")]
+def _of_frame(frame: pd.DataFrame, channels: int, columns: Columns | None) -> NamedCases:
+    """The cases of a long table, read as the training table was."""
+    if isinstance(frame.index, pd.MultiIndex) and frame.index.nlevels == 2:
+        known = columns or Columns()
+        usual = [known.case, known.time or TIME]
+        names = [name or usual[level] for level, name in enumerate(frame.index.names)]
+        if not set(names) & set(frame.columns):
+            frame = frame.rename_axis(index=names).reset_index()
+    if not len(frame):
+        return NamedCases(_collected([], []), [])
     try:
-        values = frame[channels].to_numpy(dtype=np.float64, na_value=np.nan)[order]
-    except (ValueError, TypeError):
-        raise ModelError("a channel's column holds something that is not a number") from None
-    ends = np.cumsum(np.bincount(numbers, minlength=len(names)))[:-1]
-    names = names.tolist()
-    called = [f"case {name!r}" for name in names]
-    return NamedCases(
-        _collected([part.T for part in np.split(values, ends)] if len(names) else [], called), list(names)
-    )
+        return named_cases(Table.of_frame(frame), channels, columns)
+    except DataError as error:
+        raise ModelError(str(error)) from None
 
 
-def _check_times(frame: pd.DataFrame) -> None:
-    if frame[TIME].isna().any():
-        raise ModelError(f"row {int(frame[TIME].isna().argmax())} of the table (counted from 0) has no {TIME}")
-    twice = frame.duplicated([CASE, TIME])
-    if twice.any():
-        case, time = frame.loc[twice, [CASE, TIME]].astype(object).iloc[0].tolist()
-        raise ModelError(f"case {case!r} has the {TIME} {time!r} twice")
+def named_cases(
+    table: Table, channels: int, columns: Columns | None, given: Mapping[str, str] | None = None
+) -> NamedCases:
+    """The cases of a table, by the training table's columns.
+
+    Args:
+        table: the table.
+        channels: of the model.
+        columns: of the training table; None if the model was not trained on one.
+        given: the table's own columns by their role, if they are called otherwise than in training.
+
+    Raises:
+        DataError: a column is missing, unknown, or holds what it must not.
+    """
+    known = columns or Columns(label=LABEL)
+    if known.channels is None and (given or {}).get("case", known.case) not in table.columns:
+        raise DataError(
+            f"{table.name} has no column {known.case!r} (its columns: {listed(table.columns)}); expected {FORMS}"
+        )
+    read = cases_of(table, found := known_columns(table, known, given), labelled=False)
+    cases = read.collection
+    if known.channels is None and cases.channels != channels:
+        raise DataError(
+            f"{table.name} has {_count(cases.channels, 'channel')} ({listed(found.channels or ())}); the model was "
+            f"trained on {_count(channels, 'channel')}"
+        )
+    return NamedCases(cases, read.names, None if found.label is None else cases.labels)

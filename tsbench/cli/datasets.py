@@ -369,20 +369,32 @@ def check(
     from tsbench.data.inspection import inspect
     from tsbench.data.own import read_own
     from tsbench.data.pictures import draw_inspection
+    from tsbench.data.remarks import remarks_on_channels, remarks_on_labels
 
     place, path = Archive(archive), Path(file)
     parts: dict[str, Collection]
+    remarks: list[str] = []
     if test is None and not path.exists() and not path.suffix and place.locate(file) is not None:
         loaded = place.load(file)
         parts = {"train": loaded.train, "test": loaded.test}
+        remarks += loaded.remarks
     else:
         config = _own_config(
             path, test, format=format_, case=case, time=time, label=label, group=group, channels=channels
         )
         files = {"all": path} if test is None else {"train": path, "test": test}
-        parts = {name: read_own(one, config)[0].collection for name, one in files.items()}
+        parts, known = {}, None
+        for name, part in files.items():
+            read, _ = read_own(part, config, known)
+            parts[name], known = read.collection, known or read.collection.columns
+            remarks += read.remarks
+    first = next(iter(parts.values()))
+    labels = [label for cases in parts.values() for label in cases.classes]
+    remarks += remarks_on_labels(labels)
     console = Console()
-    _print_inspection(console, inspect(parts))
+    for remark in remarks_on_channels(first):
+        console.print(remark, highlight=False, markup=False, soft_wrap=True)
+    _print_inspection(console, inspect(parts), list(dict.fromkeys(remarks)))
     if plot is not None:
         with _written(plot):
             draw_inspection(parts, Path(file).name, plot)
@@ -403,7 +415,7 @@ def _own_config(path: Path, test: Path | None, **options: Any) -> Any:
         raise DataError(f"--{first['loc'][-1]}: {sentence(first)}") from None
 
 
-def _print_inspection(console: Console, found: Inspection) -> None:
+def _print_inspection(console: Console, found: Inspection, remarks: list[str]) -> None:
     from rich import box
     from rich.table import Table
 
@@ -433,10 +445,10 @@ def _print_inspection(console: Console, found: Inspection) -> None:
     if len(labels) > MOST_CLASSES:
         table.add_row(f"  and {len(labels) - MOST_CLASSES} more")
     console.print(table)
-    for sentence in found.findings:
+    for sentence in [*remarks, *found.findings]:
         console.print(f"- {sentence}", highlight=False, markup=False, soft_wrap=True)
-    if not found.findings:
-        console.print("Nothing that makes trouble was found.", highlight=False)
+    if not (remarks or found.findings):
+        console.print("No problems found.", highlight=False)
 
 
 MOST_CLASSES = 20  # that the table of `check` lists

@@ -25,9 +25,15 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write .csv or .parquet; by default CSV is printed.")
     ] = None,
-    case: Annotated[str, typer.Option("--case", help="The column of a table that tells its cases apart.")] = "case",
-    time: Annotated[str, typer.Option("--time", help="The column of a table that orders a case's rows.")] = "time",
-    label: Annotated[str, typer.Option("--label", help="The column of a table with the true labels.")] = "label",
+    case: Annotated[
+        str | None, typer.Option("--case", help="A table's column of cases; default: as in training.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option("--time", help="A table's column of times; default: as in training.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", help="A table's column of labels; default: as in training.")
+    ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Predict labels and probabilities for the cases of a file, with a search's final network."""
@@ -35,11 +41,14 @@ def predict(
     from tsbench.bench.recorded import open_model
 
     saved = open_model(store_for(tracking_uri), model)
-    predictions = predict_file(saved.ensemble, file, {"case": case, "time": time, "label": label})
+    given = {"case": case, "time": time, "label": label}
+    predictions = predict_file(saved.ensemble, file, {role: name for role, name in given.items() if name is not None})
     if out is None:
         typer.echo(predictions.table.to_csv(), nl=False)
     else:
         write_table(predictions.table, out)
         typer.echo(f"Wrote {len(predictions.table)} predictions to {out}")
+    for note in predictions.notes:
+        typer.echo(f"Note: {note}.", err=True)
     if predictions.accuracy is not None:
         typer.echo(f"Accuracy against the file's own labels: {predictions.accuracy:.4f}", err=True)

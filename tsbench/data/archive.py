@@ -19,6 +19,7 @@ from tsbench.data.collection import DataSet
 from tsbench.data.download import Progress, cause_of, download, ts_files
 from tsbench.data.formats import CaseFile, is_labelled, read_ts
 from tsbench.data.own import load_own
+from tsbench.data.remarks import remarks_on_labels
 from tsbench.errors import DataError
 from tsbench.recipe.schema import OwnDataConfig
 
@@ -192,7 +193,10 @@ class Archive:
             check_set(train, test)
             cache.note_passed(one, other)
         digests = {file.path.name: digest for file, digest in ((train, one), (test, other))}
-        return DataSet(name, train.collection, test.collection, source=str(folder), files=digests)
+        remarks = remarks_on_labels([*train.collection.classes, *test.collection.classes])
+        return DataSet(
+            name, train.collection, test.collection, source=str(folder), files=digests, remarks=tuple(remarks)
+        )
 
     def cache(self, folder: Path) -> Cache:
         """Where what is read from a data set's folder is kept."""

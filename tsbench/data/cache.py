@@ -30,7 +30,7 @@ from tsbench.errors import DataError
 
 __all__ = ["Cache", "Seen", "is_writable", "place_for", "user_cache"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the parsed arrays; a change of any reader's results raises it."""
 
 
@@ -159,7 +159,11 @@ class Cache:
         try:
             file.collection.save(scratch)
             np.save(scratch / "lines.npy", file.lines)
-            about = {"missing": file.missing, "files": {one.name: one.stat().st_size for one in scratch.iterdir()}}
+            about = {
+                "missing": file.missing,
+                "remarks": file.remarks,
+                "files": {one.name: one.stat().st_size for one in scratch.iterdir()},
+            }
             (scratch / "about.json").write_text(json.dumps(about), encoding="utf-8")
             scratch.chmod(0o755)
             try:
@@ -194,10 +198,10 @@ def _key(*parts: str) -> str:
 
 def _load(folder: Path, path: Path) -> CaseFile | None:
     """What is kept in a folder; None where it is not there, or not whole."""
-    with suppress(OSError, ValueError, KeyError):
+    with suppress(OSError, ValueError, KeyError, TypeError):
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         if any((folder / name).stat().st_size != size for name, size in about["files"].items()):
             return None
         lines = np.load(folder / "lines.npy", allow_pickle=False)
-        return CaseFile(path, Collection.load(folder), lines, about["missing"])
+        return CaseFile(path, Collection.load(folder), lines, about["missing"], tuple(about["remarks"]))
     return None

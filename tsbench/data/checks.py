@@ -43,12 +43,12 @@ def check_finite(file: CaseFile) -> None:
         return
     case = int(np.argmax(wrong))
     values = cases.values[case]
-    channel, step = (int(one) for one in np.argwhere(np.isinf(values) if file.missing else ~np.isfinite(values))[0])
+    channel, step = (int(index) for index in np.argwhere(np.isinf(values) if file.missing else ~np.isfinite(values))[0])
     others = int(wrong.sum()) - 1
     cases_have = "case has" if others == 1 else "cases have"
     missing = np.isnan(values[channel, step])
     raise DataError(
-        f"{file.place(case)}, channel {channel + 1}, time step {step + 1}: "
+        f"{file.place(case)}, {cases.channel_name(channel)}, time step {step + 1}: "
         f"the value is {'missing (NaN)' if missing else 'infinite'}"
         + (f", and {others} other {cases_have} such values" if others else "")
         + "; fill such values in, or leave the case out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,12 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tsbench.data.columns import Columns
 from tsbench.errors import DataError
 
 __all__ = ["AT_ONCE", "Collection", "DataSet", "TrainingSet", "parts"]
 
 AT_ONCE = 2**20
 """Values that are worked on at once, so that a memory-mapped collection is never copied whole."""
+
+
+COLUMNS = "columns.json"
+"""The file beside the arrays that says from which columns of a table they were read."""
 
 
 def parts(cases: int, values_per_case: int) -> Iterator[slice]:
@@ -37,6 +43,7 @@ class Collection:
         lengths: shape (cases,), the true length of each case in time steps.
         labels: shape (cases,), texts.
         groups: shape (cases,), texts: what each case was taken from, where cases of one group must not be parted.
+        columns: the columns of the table that the cases were read from; None if it was not a table.
         stored: the folder that `save` wrote the arrays to, where they are memory maps of it.
     """
 
@@ -44,6 +51,7 @@ class Collection:
     lengths: NDArray[np.int64]
     labels: NDArray[np.str_]
     groups: NDArray[np.str_] | None = None
+    columns: Columns | None = None
     stored: Path | None = field(default=None, init=False, compare=False, repr=False)
 
     def __len__(self) -> int:
@@ -77,7 +85,13 @@ class Collection:
     def subset(self, indices: NDArray[np.integer]) -> Collection:
         """The cases at some indices, as long as the longest of the whole collection."""
         groups = None if self.groups is None else self.groups[indices]
-        return Collection(self.values[indices], self.lengths[indices], self.labels[indices], groups)
+        return Collection(self.values[indices], self.lengths[indices], self.labels[indices], groups, self.columns)
+
+    def channel_name(self, channel: int) -> str:
+        """What a message calls a channel, by its number from 0: `channel 'vib'`, or `channel 1` counted from 1."""
+        if self.columns is not None and self.columns.channels:
+            return f"channel {self.columns.channels[channel]!r}"
+        return f"channel {channel + 1}"
 
     def group_numbers(self, indices: NDArray[np.integer] | None = None) -> NDArray[np.int64] | None:
         """The groups of all cases, or of some, as numbers from 0; None where there are none."""
@@ -108,6 +122,8 @@ class Collection:
             array = getattr(self, name)
             if array is not None:
                 _save(folder / f"{name}.npy", array, self.stored)
+        if self.columns is not None:
+            (folder / COLUMNS).write_text(json.dumps(self.columns.to_json()), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Collection:
@@ -117,13 +133,16 @@ class Collection:
 
         Raises:
             OSError: a file is not there.
-            ValueError: a file is not whole.
+            ValueError, TypeError: a file is not whole.
         """
         names = [name for name in ("values", "lengths", "labels", "groups") if (folder / f"{name}.npy").exists()]
         arrays = {
             name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False).view(np.ndarray) for name in names
         }
-        cases = cls(arrays["values"], arrays["lengths"], arrays["labels"], arrays.get("groups"))
+        columns = None
+        if (folder / COLUMNS).exists():
+            columns = Columns.from_json(json.loads((folder / COLUMNS).read_text(encoding="utf-8")))
+        cases = cls(arrays["values"], arrays["lengths"], arrays["labels"], arrays.get("groups"), columns)
         object.__setattr__(cases, "stored", folder)  # not an argument, so that no copy with other values inherits it
         return cases
 
@@ -131,7 +150,7 @@ class Collection:
         """What is memory-mapped goes to another process by its place, not by its content."""
         if self.stored is not None:
             return _load, (self.stored,)
-        return Collection, (self.values, self.lengths, self.labels, self.groups)
+        return Collection, (self.values, self.lengths, self.labels, self.groups, self.columns)
 
 
 def _save(target: Path, array: NDArray[Any], stored: Path | None) -> None:
@@ -149,7 +168,7 @@ def _save(target: Path, array: NDArray[Any], stored: Path | None) -> None:
 def _load(folder: Path) -> Collection:
     try:
         return Collection.load(folder)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise DataError(
             f"{folder}: the cases that were kept here are gone or damaged; run the same command again"
         ) from None
@@ -174,6 +193,7 @@ class DataSet:
         resample: 0 for the archive's own split, r > 0 for the r-th stratified resample.
         source: the folder, or for own data the file, that the cases came from.
         files: SHA-256 of each file, by its name.
+        remarks: what a person should know of how the files were read, one sentence each.
     """
 
     name: str
@@ -182,6 +202,7 @@ class DataSet:
     resample: int = 0
     source: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def training_set(self) -> TrainingSet:
         """The data set without its test cases."""

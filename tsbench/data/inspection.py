@@ -151,7 +151,9 @@ def _findings(facts: Mapping[str, PartFacts], leaked: int, parts: Mapping[str, C
             missing = _count(one.missing, "missing value")
             found.append(f"{missing}{of} ({one.missing_share:.2%}); see preprocessing.missing")
         if one.constant_channels:
-            found.append(f"channels{of} that never vary: {_listed(list(map(str, one.constant_channels)))}")
+            cases = parts[name]
+            constant = [cases.channel_name(channel - 1).removeprefix("channel ") for channel in one.constant_channels]
+            found.append(f"channels{of} that never vary: {_listed(constant)}")
         if one.constant_cases:
             found.append(f"{_cases(one.constant_cases)}{of} with no change at all over time")
     if few := [name for name, count in taught.classes.items() if count < FEW]:

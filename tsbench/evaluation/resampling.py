@@ -207,4 +207,5 @@ def _pool(first: Collection, second: Collection) -> Collection:
         np.concatenate([first.lengths, second.lengths]),
         np.concatenate([first.labels, second.labels]),
         groups,
+        first.columns,
     )

@@ -16,6 +16,7 @@ from tsbench.tracking.store import Store, _current_uri, _passes, redacted
 if TYPE_CHECKING:
     import numpy as np
     from mlflow.exceptions import MlflowException
+    from mlflow.types import Schema
     from numpy.typing import NDArray
 
 __all__ = ["LoggedModel", "fetch_model", "log_model", "refusal", "register_model"]
@@ -31,7 +32,7 @@ class LoggedModel:
     Attributes:
         folder: what `loader_module._load_pyfunc` reads.
         loader_module: module that loads it.
-        example: a case, shape (1, channels, time steps).
+        example: a case, shape (1, channels, time steps), or as the columns of a table.
         classes: its class labels.
         requirements: pip requirements, stated so that MLflow need not find them out.
         metadata: small plain facts, kept in the file `MLmodel`.
@@ -39,7 +40,7 @@ class LoggedModel:
 
     folder: Path
     loader_module: str
-    example: NDArray[np.float64]
+    example: NDArray[np.float64] | Mapping[str, Sequence[Any]]
     classes: Sequence[str]
     requirements: Sequence[str]
     metadata: Mapping[str, Any]
@@ -48,20 +49,19 @@ class LoggedModel:
 def log_model(store: Store, run: str, model: LoggedModel) -> str:
     """Logs a saved classifier as an MLflow model, and returns the model's URI.
 
-    Its signature says the shape (cases, channels, time steps), the last of any length. MLflow would hold callers to an
-    array of that shape; it is told to leave that to the model, which also takes unequal lengths and long tables, and
-    refuses the rest in a sentence.
+    Its signature says the shape (cases, channels, time steps), the last of any length, or the columns of the table that
+    it was trained on. MLflow would hold callers to just that; it is told to leave that to the model, which takes tables
+    and arrays, also of unequal lengths, and refuses the rest in a sentence.
 
     Raises:
         TrackingError: the store failed.
     """
     import mlflow
-    import numpy as np
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec, Schema
 
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("float64"), (-1, model.example.shape[1], -1), name=None)]),
+        inputs=_inputs(model.example),
         outputs=Schema(
             [ColSpec("string", "label"), *(ColSpec("double", f"probability_{one}") for one in model.classes)]
         ),
@@ -83,6 +83,17 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
 
     with store.explained():
         return patiently(log, _passes)
+
+
+def _inputs(example: NDArray[np.float64] | Mapping[str, Sequence[Any]]) -> Schema:
+    """What a model takes: columns of the types that the example has, or an array."""
+    import numpy as np
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    if not isinstance(example, Mapping):
+        return Schema([TensorSpec(np.dtype("float64"), (-1, example.shape[1], -1), name=None)])
+    kinds = {str: "string", int: "long", float: "double"}
+    return Schema([ColSpec(kinds[type(column[0])], name) for name, column in example.items()])
 
 
 def register_model(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from tsbench.data.formats.arff import read_arff
 from tsbench.data.formats.case_file import CaseFile
-from tsbench.data.formats.long import LongColumns, read_long
+from tsbench.data.formats.long import read_long, read_long_alike
 from tsbench.data.formats.npz import read_npz
+from tsbench.data.formats.table import column_names
+from tsbench.data.formats.text import suffix_of
 from tsbench.data.formats.ts import is_labelled, read_ts
 from tsbench.data.formats.ucr import read_ucr
 from tsbench.errors import DataError
@@ -17,17 +19,18 @@ __all__ = [
     "READERS",
     "SUFFIXES",
     "CaseFile",
-    "LongColumns",
+    "column_names",
     "format_of",
     "is_labelled",
     "read_arff",
     "read_long",
+    "read_long_alike",
     "read_npz",
     "read_ts",
     "read_ucr",
 ]
 
-READERS: dict[str, Callable[[Path], CaseFile]] = {
+READERS: dict[str, Callable[..., CaseFile]] = {
     "ts": read_ts,
     "arff": read_arff,
     "ucr": read_ucr,
@@ -48,15 +51,16 @@ SUFFIXES = {
 
 
 def format_of(path: Path) -> str:
-    """The format that a file's suffix tells.
+    """The format that a file's suffix names; `.gz` after it means that a text file is compressed.
 
     Raises:
         DataError: no format is known by this suffix.
     """
-    try:
-        return SUFFIXES[path.suffix.lower()]
-    except KeyError:
+    suffix = suffix_of(path)
+    known = SUFFIXES.get(suffix)
+    if known is None or (path.suffix.lower() == ".gz" and suffix in (".npz", ".parquet", ".pq")):
         raise DataError(
-            f"{path}: no format is known by the suffix {path.suffix!r}; known: {', '.join(SUFFIXES)}, "
-            "or say which it is with `format:`"
-        ) from None
+            f"{path}: no format is known by the suffix {path.suffix!r}; known: {', '.join(SUFFIXES)}, and text files "
+            "with .gz behind, or say which it is with `format:`"
+        )
+    return known

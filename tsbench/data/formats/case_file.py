@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from tsbench.data.collection import Collection
 from tsbench.errors import DataError
 
-__all__ = ["CaseFile", "as_texts", "collect", "read_lines", "trimmed"]
+__all__ = ["CaseFile", "as_texts", "collect", "trimmed"]
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,14 @@ class CaseFile:
         collection: its cases.
         lines: shape (cases,), counted from 1, or of no length where the format has no lines.
         missing: whether there may be missing values; .ts files announce them (`@missing true`), others just have them.
+        remarks: what a person should know of how the file was read, one sentence each.
     """
 
     path: Path
     collection: Collection
     lines: NDArray[np.int64]
     missing: bool = False
+    remarks: tuple[str, ...] = ()
 
     def place(self, case: int) -> str:
         """`file:line: case n`, both counted from 1; `case` counts from 0."""
@@ -39,31 +40,10 @@ class CaseFile:
         return f"{self.path}:{line} case {case + 1}"
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a file in UTF-8, without their ends; `splitlines` would end a line at a form feed too.
-
-    Raises:
-        DataError: it cannot be read, or is empty.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    text = content.removeprefix(BOM_UTF8).decode("utf-8", errors="replace")
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if not text or text.isspace():
-        raise DataError(f"{path}: the file is empty; remove it, or fetch it again")
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
-    return lines
-
-
 def as_texts(names: NDArray[Any]) -> NDArray[np.str_]:
     """Numbers or texts as texts, no wider than the longest; NumPy would make room for 21 digits in each."""
     distinct, which = np.unique(names, return_inverse=True)
-    return np.array([str(one) for one in distinct.tolist()])[which]
+    return np.array([str(name) for name in distinct.tolist()])[which]
 
 
 def collect(cases: Sequence[NDArray[np.float64]], labels: Sequence[str]) -> Collection:

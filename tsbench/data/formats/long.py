@@ -1,239 +1,267 @@
-"""Reads long tables, a row for each case and time step, from CSV or Parquet."""
+"""Reads long tables, a row for each case and time step; training, prediction and serving all read them here."""
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.data.collection import Collection
+from tsbench.data.columns import NOT_CHOSEN, Columns
 from tsbench.data.formats.case_file import CaseFile
-from tsbench.data.formats.numbers import MISSING
+from tsbench.data.formats.cells import names, numbers, times
+from tsbench.data.formats.channels import RowOrder, channels_of
+from tsbench.data.formats.labels import label_text, name_text
+from tsbench.data.formats.table import Table, listed, read_table
 from tsbench.errors import DataError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["LongColumns", "read_long"]
+__all__ = ["TableCases", "cases_of", "known_columns", "read_long", "read_long_alike"]
 
 
 @dataclass(frozen=True)
-class LongColumns:
-    """What the columns of a long table are.
+class TableCases:
+    """The cases of a table.
 
     Attributes:
-        case: tells the cases apart.
-        label: of a case, the same in all of its rows.
-        time: orders the rows of a case; None where they are in order.
-        group: of a case, such as the machine that it was measured on; None where there is none.
-        channels: values; None for all columns that are none of the above.
+        collection: the cases, in the order in which they first appear; a missing label is empty.
+        names: what each case is called in the table.
+        first: shape (cases,), the row in which each case first appears.
+        remarks: see `CaseFile`.
     """
 
-    case: str = "case"
-    label: str = "label"
-    time: str | None = None
-    group: str | None = None
-    channels: tuple[str, ...] | None = None
-
-    def named(self) -> dict[str, str]:
-        """The columns by what they are, without the channels."""
-        all_of_them = {"case": self.case, "label": self.label, "time": self.time, "group": self.group}
-        return {what: column for what, column in all_of_them.items() if column is not None}
+    collection: Collection
+    names: Sequence[Hashable]
+    first: NDArray[np.int64]
+    remarks: tuple[str, ...] = ()
 
 
-def read_long(path: Path, columns: LongColumns) -> CaseFile:
-    """Reads a long table, cases in the order in which they first appear.
+def read_long(path: Path, columns: Columns) -> CaseFile:
+    """Reads a long table of labelled cases, in the order in which they first appear.
 
-    Values are NaN where a field is empty, NaN, NA or `?`; float32 in a Parquet file stays float32. A .csv file may part
-    its fields by commas, semicolons or tabs.
+    Values are NaN where a field is empty, NaN, NA or `?`; float32 in a Parquet file stays float32. A .csv file may
+    separate its fields by commas, semicolons, tabs or bars, and with any but commas have decimal commas.
+
+    Args:
+        path: the file.
+        columns: the roles of its columns; if it names no channels, these are all others but those that only count, date
+            or identify the rows.
 
     Raises:
-        DataError: names the file and, where there is one, the line (CSV) or row (Parquet) and column at fault.
+        DataError: names the file and, if there is one, the line (CSV) or row (Parquet) and column at fault.
     """
-    parquet = path.suffix.lower() in (".parquet", ".pq")
-    table = _read_parquet(path) if parquet else _read_csv(path)
-    where = f"{path}: row " if parquet else f"{path}:"
-    lines = table.index.to_numpy()
-    channels = _channels(path, table, columns)
-    if not len(table):
-        raise DataError(f"{path}: there are no rows below the column names; is the file cut short?")
-    texts = {what: _texts(where, table, column) for what, column in columns.named().items() if what != "time"}
-    first, case = _first_appearance(texts["case"])
-    values = _values(where, table, channels)
-    order = np.argsort(case, kind="stable")
-    if columns.time is not None:
-        times = _times(where, table, columns.time)
-        order = np.lexsort((times, case))
-        _refuse_repeated_times(where, lines[order], case[order], times[order], texts["case"][order])
-    per_case = {}
-    for what in ("label", "group"):
-        if what in texts:
-            per_case[what] = texts[what][first]
-            differs = texts[what] != per_case[what][case]
-            if differs.any():
-                row = int(np.argmax(differs))
-                name, here = str(texts["case"][row]), str(texts[what][row])
-                before = str(per_case[what][case[row]])
-                raise DataError(
-                    f"{where}{lines[row]}: case {name!r} has the {what} {here!r} here and {before!r} in an earlier "
-                    f"row; a case has one {what}"
-                )
+    table = read_table(path)
+    return _case_file(path, table, cases_of(table, columns))
+
+
+def read_long_alike(path: Path, columns: Columns, labelled: bool = True) -> CaseFile:
+    """Reads a further table by the columns of the training table; they may stand in another order.
+
+    Args:
+        path: the file.
+        columns: what `read_long` found in the training table.
+        labelled: whether every case must have a label; otherwise a missing one is empty.
+
+    Raises:
+        DataError: as `read_long`; or a column is missing or unknown.
+    """
+    table = read_table(path)
+    return _case_file(path, table, cases_of(table, known_columns(table, columns), labelled))
+
+
+def _case_file(path: Path, table: Table, read: TableCases) -> CaseFile:
+    lines = table.rows[read.first] if table.counted == "line" else np.zeros(0, dtype=np.int64)
+    return CaseFile(path, read.collection, lines, True, read.remarks)
+
+
+def known_columns(table: Table, known: Columns, given: Mapping[str, str] | None = None) -> Columns:
+    """The roles of a further table's columns, by the names that the training table gave them.
+
+    Args:
+        table: the table.
+        known: the columns of the training table; channels are None if it was not a table.
+        given: columns of this table by their role, if they are called otherwise here.
+
+    Raises:
+        DataError: a column is missing, unknown, or has two roles.
+    """
+    roles = {role: _column(table, role, known, given or {}) for role in ("case", "time", "label", "group")}
+    _check_roles(table, known, roles, given or {})
+    case = roles["case"]
+    assert case is not None
+    taken = {column for column in roles.values() if column is not None}
+    if known.channels is None:
+        others = [name for name in table.columns if name not in taken and not table.is_unnamed(name)]
+        return Columns(case, roles["label"], roles["time"], roles["group"], tuple(others))
+    if missing := [name for name in known.channels if name not in table.columns]:
+        raise DataError(
+            f"{table.name}: there is no column {listed(missing)}, which the training data had as "
+            f"{'a channel' if len(missing) == 1 else 'channels'}; there are: {listed(table.columns)}"
+        )
+    expected = {*known.channels, *known.ignored, *known.roles.values(), *taken}
+    unknown = [name for name in table.columns if name not in expected and not table.is_unnamed(name)]
+    if unknown:
+        raise DataError(
+            f"{table.name}: unknown column{'s' if len(unknown) > 1 else ''} {listed(unknown)}; the training data had "
+            f"the channels {listed(known.channels)}. Remove what is not a channel, or name the column of cases, times "
+            "or labels if it is called otherwise here"
+        )
+    return replace(known, case=case, label=roles["label"], time=roles["time"], group=roles["group"])
+
+
+def _column(table: Table, role: str, known: Columns, given: Mapping[str, str]) -> str | None:
+    """The column of a role: as given, as in the training table, or by its usual name; None if there is none."""
+    if role in given:
+        return given[role]
+    trained = known.roles.get(role)
+    if trained is not None and trained in table.columns:
+        return trained
+    usual = "" if role == "group" else role
+    free = usual not in (known.channels or ()) and usual not in known.ignored and usual not in known.roles.values()
+    return usual if usual in table.columns and free and usual not in given.values() else None
+
+
+def _check_roles(table: Table, known: Columns, roles: Mapping[str, str | None], given: Mapping[str, str]) -> None:
+    for role, column in given.items():
+        if column not in table.columns:
+            raise DataError(f"{table.name}: there is no column {column!r} ({role}); there are: {listed(table.columns)}")
+        if column in (known.channels or ()):
+            raise DataError(f"{table.name}: column {column!r} cannot be the {role}, as it was a channel in training")
+    for role in ("case", "time"):
+        if roles[role] is None and (role == "case" or known.time is not None):
+            wanted = known.roles.get(role, role)
+            raise DataError(f"{table.name}: there is no column {wanted!r} ({role}); there are: {listed(table.columns)}")
+    taken = [column for column in roles.values() if column is not None]
+    if twice := sorted({column for column in taken if taken.count(column) > 1}):
+        raise DataError(f"{table.name}: column {twice[0]!r} cannot have two roles")
+
+
+def cases_of(table: Table, columns: Columns, labelled: bool = True) -> TableCases:
+    """The cases of a table.
+
+    Args:
+        table: the table.
+        columns: the roles of its columns; channels are None if they are to be found.
+        labelled: whether every case must have a label.
+
+    Raises:
+        DataError: a column is missing, a row names no case, a case has two labels or one time twice, ...
+    """
+    _refuse_absent(table, columns)
+    spelled = names(table, columns.case, name_text)
+    _refuse_empty(table, columns.case, spelled)
+    first, case = _first_appearance(spelled)
+    rows, when = _order(table, columns, case)
+    columns, remarks = _with_channels(table, columns, rows)
+    if when is not None:
+        _refuse_repeated_times(table, rows, when, spelled)
+    labels = _of_cases(table, columns, "label", spelled, first, case, labelled)
+    groups = _of_cases(table, columns, "group", spelled, first, case, labelled)
+    assert columns.channels is not None
+    values = np.stack([numbers(table, name)[rows.order] for name in columns.channels], axis=1)
     lengths = np.bincount(case)
-    cases = Collection(_padded(values[order], lengths), lengths, per_case["label"], per_case.get("group"))
-    return CaseFile(path, cases, np.zeros(0, dtype=np.int64) if parquet else lines[first], True)
+    collection = Collection(
+        _padded(values, lengths), lengths, np.full(len(first), "") if labels is None else labels, groups, columns
+    )
+    return TableCases(collection, _as_given(table, columns.case, first, spelled), first, remarks)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """All fields as texts, indexed by their line."""
-    import pandas as pd
-
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            head = file.readline()
-        separator = max((",", ";", "\t"), key=head.count)
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # of fields left out
-            table = pd.read_csv(
-                path,
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                skip_blank_lines=False,
-                encoding="utf-8-sig",
-                encoding_errors="replace",
-                index_col=False,
-            )
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path}: the file is empty; remove it, or fetch it again") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError, OverflowError) as error:
-        reason = str(error).strip().splitlines()[-1].removeprefix("Error tokenizing data. ")
-        raise DataError(f"{path}: is not a table of comma-separated fields: {reason}") from None
-    table.index = pd.RangeIndex(2, 2 + len(table))
-    return table[~(table.fillna("") == "").all(axis=1)]
+def _refuse_absent(table: Table, columns: Columns) -> None:
+    asked = {**columns.roles, **{f"channel {name}": name for name in columns.channels or ()}}
+    if absent := {role: column for role, column in asked.items() if column not in table.columns}:
+        wanted = ", ".join(f"{column!r} ({role})" for role, column in absent.items())
+        raise DataError(f"{table.name}: there is no column {wanted}; there are: {listed(table.columns)}")
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    import pandas as pd
-    from pyarrow import ArrowException
-
-    try:
-        table = pd.read_parquet(path, engine="pyarrow")
-    except (ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path}: is not a whole Parquet file: {reason[:160]}") from None
-    table = table.reset_index(drop=all(name is None for name in table.index.names))
-    table.index = pd.RangeIndex(1, 1 + len(table))
-    return table
-
-
-def _channels(path: Path, table: pd.DataFrame, columns: LongColumns) -> list[str]:
-    known = [str(column) for column in table.columns]
-    asked = {**columns.named(), **{f"channel {name}": name for name in columns.channels or ()}}
-    if absent := {what: column for what, column in asked.items() if column not in known}:
-        wanted = ", ".join(f"{column!r} ({what})" for what, column in absent.items())
-        raise DataError(f"{path}: there is no column {wanted}; there are: {', '.join(known)}")
-    channels = list(columns.channels or [name for name in known if name not in columns.named().values()])
-    if not channels:
-        raise DataError(f"{path}: there is no column of values beside {', '.join(columns.named().values())}")
-    return channels
-
-
-def _texts(where: str, table: pd.DataFrame, column: str) -> NDArray[np.str_]:
-    """A column that names something; a whole number is spelt as such, also where the column is of floats."""
-    import pandas as pd
-
-    series = table[column]
-    absent = (series.isna() | (series == "")).to_numpy()
+def _refuse_empty(table: Table, column: str, spelled: NDArray[np.str_]) -> None:
+    absent = spelled == ""
     if absent.any():
-        raise DataError(f"{where}{table.index[int(np.argmax(absent))]}: there is nothing in column {column!r}")
-    values = series.to_numpy()
-    if values.dtype.kind == "f" and (values == np.round(values)).all():
-        values = values.astype(np.int64)
-    codes, distinct = pd.factorize(values)
-    names: NDArray[np.str_] = np.array([str(one) for one in distinct.tolist()])[codes]
-    return names
+        raise DataError(f"{table.place(int(np.argmax(absent)))}: there is nothing in column {column!r}")
 
 
-def _first_appearance(names: NDArray[np.str_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _order(table: Table, columns: Columns, case: NDArray[np.int64]) -> tuple[RowOrder, NDArray[np.generic] | None]:
+    """The rows by case and time, and the times if there are any."""
+    if columns.time is None:
+        return RowOrder(case, np.argsort(case, kind="stable")), None
+    when = times(table, columns.time)
+    return RowOrder(case, np.lexsort((when, case))), when
+
+
+def _with_channels(table: Table, columns: Columns, rows: RowOrder) -> tuple[Columns, tuple[str, ...]]:
+    """The columns with their channels, which are found if none are named."""
+    if columns.channels is not None:
+        named = {*columns.channels, *columns.roles.values()}
+        others = {name: NOT_CHOSEN for name in table.columns if name not in named}
+        return replace(columns, ignored={**others, **columns.ignored}), ()
+    free = [name for name in table.columns if name not in columns.roles.values()]
+    channels, ignored, remarks = channels_of(table, free, rows, columns.time is not None)
+    if not channels:
+        beside = ", ".join(columns.roles.values())
+        reasons = "".join(f"; column {name!r} {reason}" for name, reason in ignored.items())
+        raise DataError(f"{table.name}: there is no column of values beside {beside}{reasons}")
+    return replace(columns, channels=tuple(channels), ignored=ignored), tuple(remarks)
+
+
+def _of_cases(
+    table: Table,
+    columns: Columns,
+    role: str,
+    spelled: NDArray[np.str_],
+    first: NDArray[np.int64],
+    case: NDArray[np.int64],
+    required: bool,
+) -> NDArray[np.str_] | None:
+    """The label or group of each case, shape (cases,); None if there is no such column."""
+    column = columns.roles.get(role)
+    if column is None:
+        return None
+    found = names(table, column, label_text if role == "label" else name_text)
+    if required:
+        _refuse_empty(table, column, found)
+    of_case = found[first]
+    differs = found != of_case[case]
+    if differs.any():
+        row = int(np.argmax(differs))
+        raise DataError(
+            f"{table.place(row)}: case {str(spelled[row])!r} has the {role} {str(found[row])!r} here and "
+            f"{str(of_case[case[row]])!r} in an earlier row; a case has one {role}"
+        )
+    return of_case
+
+
+def _first_appearance(spelled: NDArray[np.str_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The row of each case's first appearance, in order, and for each row the number of its case."""
     import pandas as pd
 
-    codes, _ = pd.factorize(names)
-    first = np.full(int(codes.max()) + 1, len(codes), dtype=np.int64)
+    codes, _ = pd.factorize(spelled)
+    first = np.full(int(codes.max(initial=-1)) + 1, len(codes), dtype=np.int64)
     np.minimum.at(first, codes, np.arange(len(codes)))
     return first, codes.astype(np.int64)
 
 
-def _values(where: str, table: pd.DataFrame, channels: list[str]) -> NDArray[np.floating]:
-    """Shape (rows, channels)."""
-    columns = [_numbers(where, table, name) for name in channels]
-    return np.stack(columns, axis=1)
+def _as_given(table: Table, column: str, first: NDArray[np.int64], spelled: NDArray[np.str_]) -> Sequence[Hashable]:
+    """The cases' names as they were given, numbers as numbers; those of a text file as texts."""
+    if table.counted == "line":
+        return [str(name) for name in spelled[first]]
+    return list(table.frame[column].iloc[first].tolist())
 
 
-def _numbers(where: str, table: pd.DataFrame, column: str) -> NDArray[np.floating]:
-    import pandas as pd
-
-    series = table[column]
-    if pd.api.types.is_numeric_dtype(series.dtype):
-        single = series.dtype == np.float32
-        numbers: NDArray[np.floating] = series.to_numpy(np.float32 if single else np.float64, na_value=np.nan)
-        return numbers
-    texts = series.astype(object).to_numpy()
-    read: NDArray[np.float64] = pd.to_numeric(series, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    odd = np.flatnonzero(np.isnan(read))
-    wrong = [row for row in odd if texts[row] == texts[row] and str(texts[row]).strip() not in MISSING]
-    if wrong:
-        raise DataError(
-            f"{where}{table.index[wrong[0]]}: {str(texts[wrong[0]])[:30]!r} in column {column!r} is not a number; "
-            "where that is no column of values, name those that are by `channels`"
-        )
-    return read
-
-
-def _times(where: str, table: pd.DataFrame, column: str) -> NDArray[Any]:
-    """Numbers or dates, whatever orders the rows."""
-    import pandas as pd
-
-    series = table[column]
-    if not (pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_datetime64_any_dtype(series.dtype)):
-        numbers = pd.to_numeric(series, errors="coerce")
-        series = (
-            pd.to_datetime(series, errors="coerce", format="ISO8601", utc=True) if numbers.isna().any() else numbers
-        )
-    absent = series.isna().to_numpy()
-    if absent.any():
-        row = int(np.argmax(absent))
-        text = str(table[column].iloc[row])[:30]
-        raise DataError(
-            f"{where}{table.index[row]}: {text!r} in column {column!r} is neither a number nor a date like "
-            "2026-01-31 or 2026-01-31T12:00:00"
-        )
-    if isinstance(series.dtype, pd.DatetimeTZDtype):
-        series = series.dt.tz_convert(None)
-    times: NDArray[Any] = series.to_numpy()
-    return times.astype(np.int64) if times.dtype.kind == "M" else times.astype(np.float64)
-
-
-def _refuse_repeated_times(
-    where: str, lines: NDArray[Any], case: NDArray[np.int64], times: NDArray[Any], names: NDArray[np.str_]
-) -> None:
-    repeated = (case[1:] == case[:-1]) & (times[1:] == times[:-1])
+def _refuse_repeated_times(table: Table, rows: RowOrder, when: NDArray[np.generic], spelled: NDArray[np.str_]) -> None:
+    ordered = when[rows.order]
+    repeated = rows.inside & (ordered[1:] == ordered[:-1])
     if repeated.any():
-        row = int(np.argmax(repeated)) + 1
+        before, row = (int(number) for number in rows.order[np.argmax(repeated) :][:2])
         raise DataError(
-            f"{where}{lines[row]}: case {str(names[row])!r} has this time already, in row {lines[row - 1]}; "
+            f"{table.place(row)}: case {str(spelled[row])!r} has this time already, in row {table.rows[before]}; "
             "a case has one row for each time"
         )
 
 
 def _padded(values: NDArray[np.floating], lengths: NDArray[np.int64]) -> NDArray[np.floating]:
     """From rows sorted by case and time, shape (rows, channels), to (cases, channels, longest length)."""
-    cases, longest, channels = len(lengths), int(lengths.max()), values.shape[1]
+    cases, longest, channels = len(lengths), int(lengths.max(initial=0)), values.shape[1]
     if (lengths == longest).all():
         return np.ascontiguousarray(values.reshape(cases, longest, channels).transpose(0, 2, 1))
     padded = np.zeros((cases, channels, longest), dtype=values.dtype)

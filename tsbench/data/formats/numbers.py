@@ -6,6 +6,8 @@ A row of numbers is a JSON list but for its brackets, and that reader is the fas
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from contextlib import suppress
 
 import numpy as np
@@ -14,10 +16,50 @@ from pydantic_core import from_json
 
 from tsbench.errors import DataError
 
-__all__ = ["MISSING", "read_numbers"]
+__all__ = ["MISSING", "CommaError", "decimal_commas", "read_numbers"]
 
 MISSING = ("?", "NaN", "nan", "NA", "")
 """Spellings of a missing value in formats that do not say which they use."""
+
+_COMMA = re.compile(r"\s*[+-]?(\d*),(\d+)(e[+-]?\d+)?\s*", re.IGNORECASE | re.ASCII)
+
+
+class CommaError(ValueError):
+    """A comma inside a number may be a decimal comma or part thousands; `index` says in which of the texts."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+
+
+def decimal_commas(texts: Iterable[str]) -> bool:
+    """Whether numbers are written with decimal commas, in a file whose fields are not separated by commas.
+
+    Args:
+        texts: the numbers of the whole file, as they are written.
+
+    Raises:
+        CommaError: there are commas, but it cannot be known what they mean: `1,234` alone may be 1.234 or 1234.
+    """
+    first, certain, point = -1, False, False
+    for index, text in enumerate(texts):
+        if "," not in text:
+            point = point or "." in text
+            continue
+        match = _COMMA.fullmatch(text)
+        if match is None:
+            raise CommaError(index, f"{text.strip()[:30]!r} is not a number")
+        if first < 0:
+            first = index
+        # Thousands come in groups of exactly three digits, after one to three that do not begin with a zero.
+        certain = certain or len(match[2]) != 3 or not 1 <= len(match[1]) <= 3 or match[1].startswith("0")
+    if first < 0:
+        return False
+    if point:
+        raise CommaError(first, "this number has a comma and others of the file have a decimal point")
+    if not certain:
+        raise CommaError(first, "the comma may be a decimal comma or separate thousands; write a decimal point")
+    return True
 
 
 def read_numbers(
@@ -34,13 +76,13 @@ def read_numbers(
     Raises:
         DataError: names the time step of what is no number.
     """
-    if not any(one in text for one in 'ul"'):  # null, true, false and texts are JSON, but no numbers
+    if not any(letter in text for letter in 'ul"'):  # null, true, false and texts are JSON, but no numbers
         with suppress(ValueError, TypeError, OverflowError):  # of what is no list of numbers
             values = np.array(from_json(f"[{text.replace('?', 'NaN')}]"), dtype=np.float64)
             if values.ndim == 1 and len(values):
                 return values
-    texts = enumerate(text.split(","), 1)
-    return np.array([_read_number(place, channel, step, one, missing) for step, one in texts])
+    fields = enumerate(text.split(","), 1)
+    return np.array([_read_number(place, channel, step, field, missing) for step, field in fields])
 
 
 def _read_number(place: str, channel: int | None, step: int, text: str, missing: tuple[str, ...]) -> float:

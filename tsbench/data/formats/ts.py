@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.data.formats.case_file import CaseFile, collect, read_lines
+from tsbench.data.formats.case_file import CaseFile, collect
+from tsbench.data.formats.labels import label_text, uniform_label
 from tsbench.data.formats.numbers import read_numbers
+from tsbench.data.formats.text import read_lines
 from tsbench.errors import DataError
 
 __all__ = ["is_labelled", "read_ts"]
@@ -32,11 +34,12 @@ class _Header:
     missing: bool = False
 
 
-def read_ts(path: Path) -> CaseFile:
+def read_ts(path: Path, labelled: bool = True) -> CaseFile:
     """Reads a .ts file of labelled cases.
 
     Args:
         path: the file.
+        labelled: whether every case must have a label; otherwise a missing one (`?`) is empty.
 
     Returns:
         Its cases, values in float64. A missing value (`?`) is NaN.
@@ -51,7 +54,7 @@ def read_ts(path: Path) -> CaseFile:
     numbers: list[int] = []
     for number, line in enumerate(lines[first:], first + 1):
         if line := line.strip():
-            case, label = _read_case(f"{path}:{number}: case {len(cases) + 1}", line, header)
+            case, label = _read_case(f"{path}:{number}: case {len(cases) + 1}", line, header, labelled)
             cases.append(case)
             labels.append(label)
             numbers.append(number)
@@ -84,7 +87,7 @@ def _read_header(path: Path, lines: list[str]) -> tuple[_Header, int]:
             case "@classlabel":
                 if not true:
                     raise DataError(f"{path}:{number}: the file has no class labels (@classLabel {rest})")
-                header.classes = tuple(words[1:]) or None
+                header.classes = tuple(map(uniform_label, words[1:])) or None
             case "@targetlabel":
                 raise DataError(f"{path}:{number}: holds targets for regression, not class labels")
             case "@timestamps" if true:
@@ -111,14 +114,14 @@ def _count(path: Path, number: int, key: str, text: str) -> int:
     return count
 
 
-def _read_case(place: str, line: str, header: _Header) -> tuple[NDArray[np.float64], str]:
+def _read_case(place: str, line: str, header: _Header, labelled: bool) -> tuple[NDArray[np.float64], str]:
     *texts, label = line.split(":")
-    label = label.strip()
+    label = label_text(label)
     if not texts:
         raise DataError(f"{place} has no ':' before a class label; is the file cut short?")
-    if not label:
+    if labelled and not label:
         raise DataError(f"{place} has no class label; is the file cut short?")
-    if header.classes is not None and label not in header.classes:
+    if label and header.classes is not None and label not in header.classes:
         raise DataError(
             f"{place} has the label {label!r}, which @classLabel does not name "
             f"({', '.join(header.classes[:10])}{', ...' if len(header.classes) > 10 else ''})"

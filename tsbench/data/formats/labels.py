@@ -1,0 +1,65 @@
+"""One spelling for each class label, in every format: `1.0` and ` 1` are the label `1`."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MISSING_LABELS", "label_text", "lookalikes", "name_text", "uniform_label", "uniform_labels"]
+
+MISSING_LABELS = ("", "?", "NaN", "nan")
+"""Spellings of a label that is not known."""
+
+_WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?(e[+-]?0+)?", re.IGNORECASE | re.ASCII)
+
+
+def uniform_label(text: str) -> str:
+    """A label in the spelling by which it is known.
+
+    Spaces at its ends are removed, others become one space, composed and decomposed letters become the same, and a
+    whole number loses its decimals (`1.0`, `1.0000e+00`). Leading zeros and case stay, as they may be meant.
+    """
+    text = " ".join(text.split())
+    if not text.isascii():
+        return unicodedata.normalize("NFC", text)
+    if _WHOLE.fullmatch(text) and not text.lstrip("+-").isdigit():
+        return str(int(float(text)))
+    return text
+
+
+def label_text(value: Any) -> str:
+    """A label of any type, in the spelling by which it is known; empty if it is missing."""
+    text = uniform_label(name_text(value))
+    return "" if text in MISSING_LABELS else text
+
+
+def name_text(value: Any) -> str:
+    """What a case, group or label is called; a whole number is spelled as such, also as a float; empty if missing."""
+    if value is None or value != value:  # NaN, NaT
+        return ""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8")
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
+    text = str(value).strip()
+    return "" if text == "<NA>" else text
+
+
+def uniform_labels(labels: NDArray[Any]) -> NDArray[np.str_]:
+    """`uniform_label` of each label, shape (cases,)."""
+    distinct, which = np.unique(labels, return_inverse=True)
+    return np.array([uniform_label(str(label)) for label in distinct.tolist()])[which]
+
+
+def lookalikes(labels: Iterable[str]) -> list[tuple[str, ...]]:
+    """Labels that differ only in case, spaces, or how letters are encoded, together."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for label in sorted(set(map(str, labels))):
+        alike["".join(unicodedata.normalize("NFKC", label).casefold().split())].append(label)
+    return [tuple(group) for group in alike.values() if len(group) > 1]

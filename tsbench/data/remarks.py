@@ -1,0 +1,40 @@
+"""What a person should know of how a data set was read, before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tsbench.data.collection import Collection
+from tsbench.data.columns import NOT_CHOSEN
+from tsbench.data.formats.labels import lookalikes
+from tsbench.data.formats.table import NO_NAME, listed
+
+__all__ = ["remarks_on_channels", "remarks_on_labels"]
+
+
+def remarks_on_channels(cases: Collection) -> list[str]:
+    """The channels of a table by name, and each column that is not one; nothing for other formats."""
+    columns = cases.columns
+    if columns is None or columns.channels is None:
+        return []
+    count = len(columns.channels)
+    found = [f"{count} {'channel' if count == 1 else 'channels'}: {listed(columns.channels)}"]
+    chosen = [name for name, reason in columns.ignored.items() if reason == NOT_CHOSEN]
+    if chosen:
+        found.append(f"not among the channels that were chosen: {listed(chosen)}")
+    return found + [
+        f"the {name} is not a channel"
+        if name.startswith(NO_NAME)
+        else f"column {name!r} is not a channel: it {reason} (name it by `channels` if it is one)"
+        for name, reason in columns.ignored.items()
+        if reason != NOT_CHOSEN
+    ]
+
+
+def remarks_on_labels(labels: Iterable[str]) -> list[str]:
+    """Labels that a person may have meant to be the same."""
+    return [
+        f"the labels {', '.join(map(repr, group))} differ only in case or spaces, and count as different classes; give "
+        "them one spelling if they are the same"
+        for group in lookalikes(labels)
+    ]
