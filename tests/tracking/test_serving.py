@@ -15,14 +15,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.data.made import long_table, make_cases
 from tests.processes import free_port, served
-from tests.tracking.conftest import Fitted
+from tests.tracking.conftest import SETTINGS, Fitted
 from tests.tracking.test_models import logged, long_frame, nested
+from tsbench.bench.final import first_case
 from tsbench.bench.predict import predict_file
 from tsbench.classifiers.exporting import compare_onnx, export_onnx, onnx_probabilities
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
-from tsbench.tracking.models import fetch_model
+from tsbench.data.columns import Columns
+from tsbench.data.formats import read_long
+from tsbench.recipe.dotted import hyperparameters_of
+from tsbench.tracking.models import LoggedModel, fetch_model, log_model
 from tsbench.tracking.store import Store, _current_uri
 
 pytestmark = pytest.mark.slow
@@ -111,3 +116,49 @@ def _refuses_in_sentences(address: str, cases: Collection) -> None:
         status, answer = post(address, body)
         assert status == 400
         assert words in answer["message"]
+
+
+def test_a_model_trained_on_a_table_is_served_by_the_names_of_its_columns(store_uri: str, tmp_path: Path) -> None:
+    train, test = make_cases(cases=24, steps=8, seed=1), make_cases(cases=6, steps=8, seed=2)
+    long_table(train).to_csv(tmp_path / "train.csv", index=False)
+    cases = read_long(tmp_path / "train.csv", Columns("id", "y", "t")).collection
+    ensemble = NetworkEnsemble.fit(cases, hyperparameters_of(SETTINGS), seeds=[0])
+    ensemble.save(tmp_path / "saved")
+    store = Store(store_uri)
+    run = store.begin(store.experiment("models"), "run", {})
+    classes = [str(name) for name in ensemble.classes]
+    model = LoggedModel(tmp_path / "saved", "tsbench.classifiers.serving", first_case(cases), classes, ["tsbench"], {})
+    uri = log_model(store, run, model)
+    with _current_uri(store_uri):
+        signature = mlflow.models.get_model_info(uri).signature.inputs.to_dict()
+        example = mlflow.models.Model.load(uri).load_input_example(uri)
+        assert len(mlflow.pyfunc.load_model(uri).predict(example)) == 1
+    assert {column["name"]: column["type"] for column in signature} == {
+        "id": "string",
+        "t": "long",
+        "x0": "double",
+        "x1": "double",
+    }
+    table = long_table(test)
+    expected = [str(label) for label in ensemble.predict(test)]
+    with served_model(uri, store_uri) as address:
+        for order in (["id", "t", "x0", "x1"], ["x1", "x0", "t", "id"], ["y", "x1", "id", "t", "x0"]):
+            bodies = [
+                ({"inputs": table[order].to_dict("records")}, "application/json"),
+                ({"inputs": table[order].to_dict("list")}, "application/json"),
+                (table[order].to_csv(index=False).encode(), "text/csv"),
+            ]
+            for body, kind in bodies:
+                status, answer = post(address, body, kind)
+                assert status == 200, answer
+                assert [row["label"] for row in answer["predictions"]] == expected
+        renamed = table.rename(columns={"x1": "other"})
+        for body, kind in (
+            ({"inputs": renamed.to_dict("records")}, "application/json"),
+            (renamed.to_csv(index=False).encode(), "text/csv"),
+        ):
+            status, answer = post(address, body, kind)
+            assert status == 400
+            assert "there is no column x1, which the training data had as a channel" in answer["message"]
+        status, answer = post(address, {"inputs": test.values.tolist()})
+        assert [row["label"] for row in answer["predictions"]] == expected

@@ -23,7 +23,7 @@ from tsbench.tracking import names, provenance
 from tsbench.tracking.models import LoggedModel, log_model, register_model
 from tsbench.tracking.store import Store
 
-__all__ = ["EXAMPLES", "MODEL_FOLDER", "record_model", "record_pictures"]
+__all__ = ["EXAMPLES", "MODEL_FOLDER", "first_case", "record_model", "record_pictures"]
 
 EXAMPLES = "examples.npz"
 """File of the model with a few training cases: arrays `values`, `lengths` and `labels`, as in a `Collection`."""
@@ -65,7 +65,7 @@ def record_model(
         model = LoggedModel(
             folder,
             "tsbench.classifiers.serving",
-            _first_case(example),
+            first_case(example),
             [str(one) for one in ensemble.classes],
             requirements,
             {"tsbench": __version__, "data set": title, "recipe": facts.recipe},
@@ -79,7 +79,7 @@ def record_model(
         store.log(run, tags={names.REGISTERED: f"{name} version {version}"})
 
 
-def _first_case(cases: Collection) -> NDArray[np.float64] | dict[str, list[Any]]:
+def first_case(cases: Collection) -> NDArray[np.float64] | dict[str, list[Any]]:
     """The first case as an array, or as the columns of the table that it was read from."""
     values = cases.values[0, :, : cases.lengths[0]].astype(np.float64)
     columns = cases.columns
