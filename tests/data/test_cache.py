@@ -1,3 +1,4 @@
+import hashlib
 import json
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from tsbench.data.archive import Archive
 from tsbench.data.cache import Cache, is_writable, place_for, user_cache
 from tsbench.data.collection import Collection
 from tsbench.data.formats import read_ts
+from tsbench.data.stored import SEALS
 from tsbench.errors import DataError
 
 
@@ -76,8 +78,9 @@ def test_without_any_place_to_write_the_cases_stay_in_memory(archive, monkeypatc
 def test_what_is_kept_is_what_was_read(archive):
     path = archive / "Pumps" / "Pumps_TRAIN.ts"
     read, cache = read_ts(path), Cache(user_cache())
-    kept = cache.read(path, "digest", "ts", read_ts)
-    again = cache.read(path, "digest", "ts", never)
+    kept, digest = cache.read(path, "ts", read_ts)
+    again, _ = cache.read(path, "ts", never)
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
     for one in (kept, again):
         assert one.collection.digest() == read.collection.digest()
         assert list(one.collection.labels) == list(read.collection.labels)
@@ -102,8 +105,10 @@ def test_groups_are_kept(tmp_path):
 
 def test_another_reader_or_content_has_a_place_of_its_own(archive):
     path, cache = archive / "Pumps" / "Pumps_TRAIN.ts", Cache(user_cache())
-    for digest, how in (("one", "ts"), ("other", "ts"), ("one", "long")):
-        cache.read(path, digest, how, read_ts)
+    cache.read(path, "ts", read_ts)
+    cache.read(path, "long", read_ts)
+    path.write_text(path.read_text().replace("0.", "1."))
+    cache.read(path, "ts", read_ts)
     assert len(list((user_cache() / "parsed").iterdir())) == 3
 
 
@@ -154,12 +159,67 @@ def test_what_was_kept_and_is_gone_is_told_in_a_sentence(archive):
         pickle.loads(sent)
 
 
-def test_saved_again_it_shares_the_file(archive, tmp_path):
+def flip(path: Path, keep_time: bool = True) -> None:
+    """One bit near the end of a file becomes another; its size and, if asked for, its times stay."""
+    about, content = path.stat(), bytearray(path.read_bytes())
+    content[-3] ^= 4
+    path.write_bytes(bytes(content))
+    if keep_time:
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+def test_saved_again_it_has_files_of_its_own(archive, tmp_path):
     loaded = Archive(archive).load("Pumps").train
     (tmp_path / "study").mkdir()
     loaded.save(tmp_path / "study")
-    assert (tmp_path / "study" / "values.npy").samefile(loaded.stored / "values.npy")
-    assert Collection.load(tmp_path / "study").digest() == loaded.digest()
+    digest = loaded.digest()
+    flip(loaded.stored / "values.npy", keep_time=False)
+    assert Collection.load(tmp_path / "study").digest() == digest
+
+
+@pytest.mark.parametrize("name", ["values.npy", "lengths.npy", "labels.npy"])
+def test_a_flipped_bit_is_never_used(archive, name):
+    digest = Archive(archive).load("Pumps").train.digest()
+    sent = pickle.dumps(Archive(archive).load("Pumps").train)
+    for folder in (user_cache() / "parsed").iterdir():
+        flip(folder / name)
+    with pytest.raises(DataError, match="were kept here are gone or damaged"):
+        pickle.loads(sent)
+    assert Archive(archive).load("Pumps").train.digest() == digest  # read anew
+    assert pickle.loads(sent).digest() == digest
+
+
+def test_a_flipped_bit_in_the_cases_of_a_study_is_noticed_and_an_older_study_is_read(tmp_path):
+    cases = make_cases(groups=3)
+    cases.save(tmp_path)
+    for name in SEALS:
+        (tmp_path / name).rename(tmp_path / f"{name}.away")
+    assert Collection.load(tmp_path).digest() == cases.digest()  # as version 0.1.0 wrote it
+    for name in SEALS:
+        (tmp_path / f"{name}.away").rename(tmp_path / name)
+    assert Collection.load(tmp_path).digest() == cases.digest()
+    flip(tmp_path / "groups.npy")
+    with pytest.raises(ValueError, match=r"groups\.npy is not as it was written"):
+        Collection.load(tmp_path)
+
+
+@pytest.mark.parametrize("keep_time", [True, False])
+def test_a_file_that_changes_while_it_is_read_is_refused_and_nothing_is_kept(archive, keep_time):
+    path, cache = archive / "Pumps" / "Pumps_TRAIN.ts", Cache(user_cache())
+
+    def slow(path: Path):
+        about, text = path.stat(), path.read_text()
+        path.write_text(text.replace("0.", "1.", 1))
+        if keep_time:
+            os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+        return read_ts(path)
+
+    with pytest.raises(DataError, match="the file was changed while it was read; run the same command again"):
+        cache.read(path, "ts", slow)
+    assert not (user_cache() / "parsed").exists()
+    read, digest = cache.read(path, "ts", read_ts)
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read.collection.digest() == read_ts(path).collection.digest()
 
 
 def _load(archive: Path, barrier, results) -> None:
@@ -218,7 +278,7 @@ def test_records_move_with_their_archive(archive, monkeypatch, tmp_path):
 
 def test_a_record_that_cannot_be_read_is_as_none(archive):
     path, cache = archive / "Pumps" / "Pumps_TRAIN.ts", Cache(user_cache())
-    digest = cache.digest(path)
+    digest = cache.digest(path)[1]
     for text in ("", "{", json.dumps({"a": 1}), "[]"):
         next((user_cache() / "seen").iterdir()).write_text(text)
-        assert cache.digest(path) == digest
+        assert cache.digest(path)[1] == digest

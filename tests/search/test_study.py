@@ -58,12 +58,14 @@ def test_a_study_opens_as_it_was_created(tmp_path: Path) -> None:
 def test_a_study_holds_no_test_cases(tmp_path: Path) -> None:
     make(tmp_path / "s")
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
+        "checksums.json",
         "journal.log",
         "journal.log.lock",
         "labels.npy",
         "lengths.npy",
         "study.json",
         "values.npy",
+        "verified.json",
     ]
     assert {field.name for field in dataclasses.fields(TrainingSet)} == {"name", "cases"}
     assert len(np.load(tmp_path / "s" / "labels.npy")) == len(Archive().load("UnitTest").train)

@@ -206,8 +206,7 @@ class Archive:
     def _read(self, path: Path) -> tuple[CaseFile, str]:
         """The cases of a file, and its SHA-256."""
         cache = self.cache(path.parent)
-        digest = cache.digest(path, _refuse_change)
-        return cache.read(path, digest, "ts", read_ts), digest
+        return cache.read(path, "ts", read_ts, _refuse_change)
 
 
 def _refuse_change(before: Seen, sha256: str) -> None:

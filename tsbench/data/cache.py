@@ -16,9 +16,10 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,16 @@ from platformdirs import user_cache_path
 
 from tsbench.data.collection import Collection
 from tsbench.data.formats import CaseFile
+from tsbench.data.stored import sha256_of
 from tsbench.errors import DataError
 
 __all__ = ["Cache", "Seen", "is_writable", "place_for", "user_cache"]
 
 FORMAT = 2
 """Version of the parsed arrays; a change of any reader's results raises it."""
+
+RECENT = 2 * 10**9
+"""Nanoseconds for which a file counts as just written."""
 
 
 def user_cache() -> Path:
@@ -63,12 +68,13 @@ class Seen:
     size: int
     modified: int
     inode: int
+    changed: int = 0  # when the inode was last written; records of older versions do not have it
 
     @classmethod
     def of(cls, path: Path, sha256: str = "") -> Seen:
         """The file as it is now."""
         about = path.stat()
-        return cls(str(path), sha256, about.st_size, about.st_mtime_ns, about.st_ino)
+        return cls(str(path), sha256, about.st_size, about.st_mtime_ns, about.st_ino, about.st_ctime_ns)
 
 
 class Cache:
@@ -81,34 +87,79 @@ class Cache:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def digest(self, path: Path, changed: Callable[[Seen, str], None] | None = None) -> str:
-        """SHA-256 of a file, which is read only where its size, time of change or inode are new.
+    def read(
+        self,
+        path: Path,
+        how: str,
+        reader: Callable[[Path], CaseFile],
+        changed: Callable[[Seen, str], None] | None = None,
+    ) -> tuple[CaseFile, str]:
+        """The cases of a file, as memory-mapped arrays wherever they can be kept, and its SHA-256.
 
         Args:
             path: of the file.
-            changed: called with the former record and the new digest where the content is another than when it was
-                last read; may raise, and then the record stays.
+            how: what the result depends on besides: the reader's name and its options.
+            reader: reads the file where its cases are not kept yet.
+            changed: called with the last record and the new SHA-256 if the content is another than when it was last
+                read; may raise, and then the record stays.
 
         Raises:
-            DataError: the file cannot be read.
+            DataError: the reader's; or the file cannot be read, or changes while it is read.
         """
+        now, digest = self.digest(path, changed)
+        folder = self._folder(how, digest)
+        if (kept := _load(folder, path)) is not None:
+            return kept, digest
+        file = reader(path)
+        self._refuse_change(path, now, digest)
+        return self._kept(folder, file), digest
+
+    def derive(self, path: Path, digest: str, how: str, make: Callable[[], CaseFile]) -> CaseFile:
+        """Cases that are made from those of a file, such as a part of them, as memory-mapped arrays.
+
+        Args:
+            path: of the file.
+            digest: its SHA-256.
+            how: what the result depends on besides.
+            make: makes them where they are not kept yet.
+        """
+        folder = self._folder(how, digest)
+        return _load(folder, path) or self._kept(folder, make())
+
+    def digest(self, path: Path, changed: Callable[[Seen, str], None] | None = None) -> tuple[Seen, str]:
+        """The file as it is now, and its SHA-256, hashed only if size, times or inode are not those on record."""
         try:
             now, before = Seen.of(path), self.seen(path)
-            if before is not None and before == Seen(str(path), before.sha256, now.size, now.modified, now.inode):
-                return before.sha256
+            if before is not None and before == replace(now, sha256=before.sha256):
+                return before, before.sha256
             sha256 = self.sha256(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
         if before is not None and before.sha256 != sha256 and changed is not None:
             changed(before, sha256)
-        self.record(path, Seen(str(path), sha256, now.size, now.modified, now.inode))
-        return sha256
+        now = replace(now, sha256=sha256)
+        self.record(path, now)
+        return now, sha256
+
+    def _refuse_change(self, path: Path, before: Seen, digest: str) -> None:
+        """Refuses a file that was written to while it was read: its cases may be of another content than its digest.
+
+        Times of change are as coarse as a tick of the system's clock, so a file that is that young is hashed again.
+        """
+        try:
+            recent = time.time_ns() - before.changed < RECENT
+            if not recent and Seen.of(path, digest) == before:
+                return
+            if self.sha256(path) == digest:
+                return
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        raise DataError(f"{path}: the file was changed while it was read; run the same command again")
 
     @staticmethod
     def sha256(path: Path) -> str:
         """SHA-256 of a file as it is now."""
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
 
     def seen(self, path: Path) -> Seen | None:
         """The record of a file; None where there is none that can be read."""
@@ -121,37 +172,22 @@ class Cache:
         with suppress(OSError):  # a cache that cannot be written spares no work, and does no harm
             self._write(self._seen(path), json.dumps(asdict(seen)))
 
-    def forget(self, path: Path) -> None:
-        """Removes the record of a file, so that the next reading is the first."""
-        self._seen(path).unlink(missing_ok=True)
-
     def _seen(self, path: Path) -> Path:
         # An archive may be moved with its records, so within it files go by their place in it.
         beside = self.root.parent
         name = path.relative_to(beside).as_posix() if path.is_relative_to(beside) else str(path)
         return self.root / "seen" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
 
-    def read(self, path: Path, digest: str, how: str, reader: Callable[[Path], CaseFile]) -> CaseFile:
-        """The cases of a file, as memory-mapped arrays wherever they can be kept.
+    def _folder(self, how: str, digest: str) -> Path:
+        return self.root / "parsed" / _key(str(FORMAT), how, digest)
 
-        Args:
-            path: of the file.
-            digest: its SHA-256.
-            how: what the result depends on besides: the reader's name and its options.
-            reader: reads the file where its cases are not kept yet.
-
-        Raises:
-            DataError: the reader's.
-        """
-        folder = self.root / "parsed" / _key(str(FORMAT), how, digest)
-        if (kept := _load(folder, path)) is not None:
-            return kept
-        file = reader(path)
+    def _kept(self, folder: Path, file: CaseFile) -> CaseFile:
+        """The same cases from where they are now kept."""
         try:
             self._keep(folder, file)
         except OSError:  # no place to keep them; they stay in memory
             return file
-        return _load(folder, path) or file
+        return _load(folder, file.path) or file
 
     def _keep(self, folder: Path, file: CaseFile) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -159,11 +195,7 @@ class Cache:
         try:
             file.collection.save(scratch)
             np.save(scratch / "lines.npy", file.lines)
-            about = {
-                "missing": file.missing,
-                "remarks": file.remarks,
-                "files": {one.name: one.stat().st_size for one in scratch.iterdir()},
-            }
+            about = {"missing": file.missing, "remarks": file.remarks}
             (scratch / "about.json").write_text(json.dumps(about), encoding="utf-8")
             scratch.chmod(0o755)
             try:
@@ -200,8 +232,6 @@ def _load(folder: Path, path: Path) -> CaseFile | None:
     """What is kept in a folder; None where it is not there, or not whole."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        if any((folder / name).stat().st_size != size for name, size in about["files"].items()):
-            return None
         lines = np.load(folder / "lines.npy", allow_pickle=False)
         return CaseFile(path, Collection.load(folder), lines, about["missing"], tuple(about["remarks"]))
     return None

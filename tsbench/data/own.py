@@ -47,10 +47,10 @@ def load_own(config: OwnDataConfig) -> DataSet:
 def _load_one_file(config: OwnDataConfig, path: Path) -> DataSet:
     """Both parts are kept by themselves, so that they are memory-mapped as two files' cases are."""
     path = path.expanduser().absolute()
-    cache, digest = Cache(user_cache()), read_own(path, config)[1]
-    how = f"{_how(path, config)} {config.split.model_dump_json()}"
+    file, digest = read_own(path, config)
+    cache, how = Cache(user_cache()), f"{_how(path, config)} {config.split.model_dump_json()}"
     train, test = (
-        cache.read(path, digest, f"{how} {part}", partial(_part, config, part)) for part in ("train", "test")
+        cache.derive(path, digest, f"{how} {part}", partial(_part, config, part, file)) for part in ("train", "test")
     )
     if not cache.passed("own", how, digest):
         check_set(train, test)
@@ -66,19 +66,18 @@ def _data_set(config: OwnDataConfig, train: CaseFile, test: CaseFile, source: st
     return DataSet(config.name, train.collection, test.collection, source=source, files=files, remarks=tuple(remarks))
 
 
-def _part(config: OwnDataConfig, part: str, path: Path) -> CaseFile:
+def _part(config: OwnDataConfig, part: str, file: CaseFile) -> CaseFile:
     """The training or the test cases of one file."""
-    file, _ = read_own(path, config)
     check_finite(file)
     try:
         train, test = split_cases(file.collection.labels, file.collection.groups, config.split)
     except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{file.path}: {error}") from None
     indices = train if part == "train" else test
     cases = file.collection.subset(indices)
     # Without the padding that no case of it needs: how long the others are must not show.
     trimmed = replace(cases, values=cases.values[:, :, : int(cases.lengths.max())])
-    return CaseFile(path, trimmed, file.lines[indices] if len(file.lines) else file.lines, file.missing, file.remarks)
+    return replace(file, collection=trimmed, lines=file.lines[indices] if len(file.lines) else file.lines)
 
 
 def read_own(path: Path, config: OwnDataConfig, known: Columns | None = None) -> tuple[CaseFile, str]:
@@ -104,9 +103,7 @@ def read_own(path: Path, config: OwnDataConfig, known: Columns | None = None) ->
         reader, how = partial(read_long_alike, columns=known), f"{how} like {known}"
     else:
         reader, how = partial(read_long, columns=_columns(config)), _how(path, config)
-    cache = Cache(user_cache())
-    digest = cache.digest(path)
-    file = cache.read(path, digest, how, reader)
+    file, digest = Cache(user_cache()).read(path, how, reader)
     if config.grouping is not None and file.collection.groups is None:
         raise DataError(
             f"{path}: has no groups; `group` names a column of a long table, or in an .npz file the array `groups`"

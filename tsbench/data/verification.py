@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tsbench.data.archive import Archive
@@ -52,13 +52,14 @@ def verify(archive: Archive, name: str, accept: bool = False) -> Verdict:
     files: list[CaseFile] = []
     cache = archive.cache(folder)
     for path in ts_files(folder):
-        sha256, before = cache.sha256(path), cache.seen(path)
+        now, before = Seen.of(path), cache.seen(path)
+        sha256 = cache.sha256(path)
         if before is not None and before.sha256 != sha256 and not accept:
             problems.append(
                 f"{path}: has changed since it was first read (SHA-256 {before.sha256[:16]}..., now {sha256[:16]}...)"
             )
         elif before is None or before.sha256 != sha256:
-            cache.record(path, Seen.of(path, sha256))
+            cache.record(path, replace(now, sha256=sha256))
             news.append(path.name)
         try:
             files.append(read_ts(path))

@@ -67,8 +67,7 @@ def numbers(table: Table, column: str, advice: str = "") -> NDArray[np.floating]
     wrong = [row for row in odd if not _is_missing(texts[row])]
     if wrong:
         raise DataError(
-            f"{table.place(wrong[0])}: {str(texts[wrong[0]])[:30]!r} in column {column!r} is not a number"
-            f"{advice}"
+            f"{table.place(wrong[0])}: {str(texts[wrong[0]])[:30]!r} in column {column!r} is not a number{advice}"
         )
     return read
 

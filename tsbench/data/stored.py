@@ -1,0 +1,67 @@
+"""Checksums of arrays in a folder, so that a byte that changed on the disk is noticed before it is used.
+
+<folder>/checksums.json      SHA-256 of each file when it was written
+<folder>/verified.json       size, times and inode of each file when it was last found to be whole
+
+Files whose size, times and inode are those of the last verification are not hashed again: a memory map of a large array
+is opened in a moment, and any write to a file changes its time of change, which no program can set back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["SEALS", "seal", "sha256_of", "verify"]
+
+CHECKSUMS, VERIFIED = "checksums.json", "verified.json"
+SEALS = (CHECKSUMS, VERIFIED)
+
+
+def seal(folder: Path, names: list[str]) -> None:
+    """Writes the checksums of files that were just written."""
+    state = {name: _state(folder / name) for name in names}
+    sums = {name: sha256_of(folder / name) for name in names}
+    _write(folder / CHECKSUMS, json.dumps(sums))
+    _write(folder / VERIFIED, json.dumps(state))
+
+
+def verify(folder: Path) -> None:
+    """Compares the files of a folder with their checksums; a folder of an older version has none.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a file is not as it was written.
+    """
+    if not (folder / CHECKSUMS).exists():
+        return
+    sums: dict[str, str] = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+    state = {name: _state(folder / name) for name in sums}
+    with suppress(OSError, ValueError):
+        if json.loads((folder / VERIFIED).read_text(encoding="utf-8")) == state:
+            return
+    for name, sha256 in sums.items():
+        if sha256_of(folder / name) != sha256:
+            raise ValueError(f"{folder / name} is not as it was written")
+    with suppress(OSError):  # a folder that cannot be written is verified each time
+        _write(folder / VERIFIED, json.dumps(state))
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file as it is now, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _state(path: Path) -> list[int]:
+    about = path.stat()
+    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
+
+
+def _write(path: Path, text: str) -> None:
+    scratch = path.with_name(f".{path.name}-{os.getpid()}-{os.urandom(4).hex()}")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
