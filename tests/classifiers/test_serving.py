@@ -309,3 +309,94 @@ def test_a_model_of_an_older_version_scores_labels_in_the_spelling_of_today(one_
     found = predict_file(older, tmp_path / "x.ts", {})
     assert found.table["true_label"].tolist() == ["1.0", "2.0", "1.0", "2.0"]
     assert found.notes == ()
+
+
+# --- hostile and damaged inputs
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [[[10**400, 1.0], [1.0, 2.0]]],
+        [[[1.0, "x"], [1.0, 2.0]]],
+        [[[1.0, None], {"a": 1}]],
+        [{"case": [1], "x": 1.0, "y": 2.0}],
+        {"case": {"a": 1}, "x": {"a": 2}, "y": {"a": 3}},
+        {"case": [{"a": 1}], "x": [1], "y": [1]},
+        {"case": ["a"], "x": [10**400], "y": [1]},
+        {"case": ["a"], "x": [[1, 2]], "y": [1]},
+        {"case": ["a", "a"], "time": [[1], [2]], "x": [1, 2], "y": [1, 2]},
+        {"case": ["a", "a"], "time": ["soon", 2], "x": [1, 2], "y": [1, 2]},
+        {"case": ["a", "a"], "time": [10**400, 1], "x": [1, 2], "y": [1, 2]},
+        {"case": 1, "x": 2, "y": 3},
+        np.array([[[{"a": 1}]]], dtype=object),
+        np.zeros((1, 2, 9), dtype=complex),
+        DEEP,
+        '{"case": [1], "x": [1], "x": [2], "y": [1]}',
+        '[{"case": 1, "x": 1, "x": 2, "y": 3}]',
+        b"\xff\xfe\x00",
+        "1e400",
+        True,
+        [[]],
+        [[[1.0] * 2_000_000, [1.0] * 2_000_000], *[[[1.0], [1.0]]] * 40],
+    ],
+    ids=lambda given: repr(given)[:40],
+)
+def test_hostile_input_ends_in_one_sentence(two_channels, given):
+    with pytest.raises(ModelError) as caught:
+        predict_table(two_channels, read_input(given, 2))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f8', (", b"not an array"]
+)
+def test_a_damaged_array_is_refused_in_one_sentence(two_channels, tmp_path, content):
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(DataError, match="is not a whole array that NumPy saved"):
+        predict_file(two_channels, tmp_path / "x.npy", {})
+    np.savez(tmp_path / "y", a=np.zeros(3))
+    (tmp_path / "y.npz").rename(tmp_path / "x.npy")
+    with pytest.raises(DataError, match="holds several arrays"):
+        predict_file(two_channels, tmp_path / "x.npy", {})
+
+
+DAMAGE = {
+    "no json": ("model.json", lambda content: b"{"),
+    "a list": ("model.json", lambda content: b"[]"),
+    "a key less": ("model.json", lambda content: content.replace(b'"classes"', b'"klasses"')),
+    "another mean": ("model.json", lambda content: content.replace(b'"length": 12', b'"length": 13')),
+    "empty weights": ("weights-0.pt", lambda content: b""),
+    "cut weights": ("weights-0.pt", lambda content: content[: len(content) // 2]),
+    "a flipped bit": ("weights-0.pt", lambda content: content[:2000] + bytes([content[2000] ^ 1]) + content[2001:]),
+}
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["with checksums", "as version 0.1.0 saved it"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_model_is_refused_in_one_sentence(two_channels, tmp_path, damage, sealed):
+    name, change = DAMAGE[damage]
+    two_channels.save(tmp_path)
+    if not sealed:
+        (tmp_path / "checksums.json").unlink()
+    NetworkEnsemble.load(tmp_path)
+    content = (tmp_path / name).read_bytes()
+    assert change(content) != content
+    (tmp_path / name).write_bytes(change(content))
+    if not sealed and damage in ("a flipped bit", "another mean"):
+        return  # without checksums nobody can tell
+    with pytest.raises(ModelError) as caught:
+        NetworkEnsemble.load(tmp_path)
+    assert str(caught.value).startswith(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_weights_of_a_model_that_are_gone_are_named(two_channels, tmp_path):
+    two_channels.save(tmp_path)
+    (tmp_path / "weights-0.pt").unlink()
+    with pytest.raises(ModelError, match=r"the model's files are damaged \(.*No such file.*weights-0\.pt"):
+        NetworkEnsemble.load(tmp_path)

@@ -435,3 +435,29 @@ def test_channels_last_is_remarked_on(tmp_path):
     assert "50 channels of 1 time step" in remark
     assert "save values.transpose(0, 2, 1)" in remark
     assert remark in load_own(OwnDataConfig(name="own", file=str(tmp_path / "x.npz"))).remarks
+
+
+# --- sizes
+
+
+def test_a_small_file_that_expands_to_much_is_refused_before_it_is_read(tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", X=np.zeros((40, 1, 2_000_000)), y=[0, 1] * 20)
+    assert "x.npz: array 'X': expands from 1 MB to 0.6 GB or more, over 100 times its size" in refused(
+        read_npz, tmp_path / "x.npz"
+    ).replace("640 MB", "0.6 GB")
+    (tmp_path / "x.tsv.gz").write_bytes(gzip.compress(b"1\t2\n" * 70_000_000, 9))
+    assert "x.tsv.gz: expands from 1 MB to 268 MB or more" in refused(read_ucr, tmp_path / "x.tsv.gz")
+
+
+def test_arrays_that_are_not_needed_are_not_read(tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", X=np.ones((2, 3)), y=["a", "b"], notes=np.zeros(50_000_000))
+    assert read_npz(tmp_path / "x.npz").collection.values.shape == (2, 1, 3)
+
+
+def test_one_long_case_among_short_ones_is_refused_with_the_memory_that_it_would_take(tmp_path):
+    long = ",".join(["0.5"] * 500_000)
+    (tmp_path / "x.ts").write_text(f"@data\n{long}:a\n" + "1,2,3:b\n" * 2000)
+    assert refused(read_ts, tmp_path / "x.ts") == (
+        f"{tmp_path}/x.ts: case 1 has 500000 time steps, half of the cases at most 3; to pad all 2001 cases to it "
+        "would take 8.0 GB. Cut or resample that case, or leave it out"
+    )

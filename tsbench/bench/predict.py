@@ -120,9 +120,16 @@ def _read_input(path: Path) -> Any:
     if path.suffix.lower() == ".json":
         return read_utf8(path)
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: is not an array that NumPy saved: {error}") from None
+        array = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # NumPy parses the header as Python, so damage may raise anything
+        raise DataError(
+            f"{path}: is not a whole array that NumPy saved: {' '.join(str(error).split())[:160]}"
+        ) from None
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{path}: holds several arrays; name it .npz, with the arrays values and labels")
+    return array
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from tsbench.classifiers.explanation import Explanation, explain
 from tsbench.data.collection import Collection
 from tsbench.data.columns import Columns
 from tsbench.data.preprocessing import Preprocessing
+from tsbench.data.stored import seal, verify
 from tsbench.errors import ModelError
 from tsbench.nn.network import Network, build_network
 from tsbench.recipe.schema import HyperparameterConfig
@@ -27,6 +29,23 @@ __all__ = ["NetworkEnsemble", "encode"]
 
 FORMAT = 1
 """Version of the files that `NetworkEnsemble.save` writes."""
+
+DESCRIPTION = "model.json"
+
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    RuntimeError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    pickle.UnpicklingError,
+)
+"""What JSON, pydantic, NumPy and torch raise on damaged files."""
 
 
 def encode(labels: NDArray[np.str_], classes: NDArray[np.str_]) -> NDArray[np.int64]:
@@ -135,30 +154,43 @@ class NetworkEnsemble:
         return explain(self, cases)
 
     def save(self, folder: Path) -> None:
-        """Writes `model.json` and one file of weights for each member; no code is pickled."""
+        """Writes `model.json`, one file of weights for each member, and their checksums; no code is pickled."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.json").write_text(json.dumps(self._description(), indent=2), encoding="utf-8")
-        for number, member in enumerate(self.members):
-            weights = {name: value.cpu() for name, value in member.state_dict().items()}
-            torch.save(weights, folder / f"weights-{number}.pt")
+        (folder / DESCRIPTION).write_text(json.dumps(self._description(), indent=2), encoding="utf-8")
+        files = [f"weights-{number}.pt" for number in range(len(self.members))]
+        for name, member in zip(files, self.members, strict=True):
+            torch.save({key: value.cpu() for key, value in member.state_dict().items()}, folder / name)
+        seal(folder, [DESCRIPTION, *files], note=False)
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> NetworkEnsemble:
         """Reads what `save` wrote, onto any device.
 
         Raises:
-            ModelError: there is no model in the folder, or its files are of a newer format than this version of tsbench
-                reads.
+            ModelError: there is no model in the folder, its files are damaged, or they are of a newer format than this
+                version of tsbench reads.
         """
         try:
-            about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise ModelError(f"{folder} holds no model of tsbench: there is no readable model.json") from None
-        if about["format"] > FORMAT:
+            about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            version, writer = int(about["format"]), str(about["tsbench"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise ModelError(f"{folder} holds no model of tsbench: there is no readable {DESCRIPTION}") from None
+        if version > FORMAT:
             raise ModelError(
-                f"{folder} was written by tsbench {about['tsbench']}, whose files this version ({__version__}) cannot "
-                f"read yet; install tsbench {about['tsbench']} or newer"
+                f"{folder} was written by tsbench {writer}, whose files this version ({__version__}) cannot read yet; "
+                f"install tsbench {writer} or newer"
             )
+        try:
+            verify(folder, note=False)
+            return cls._restored(about, folder, device)
+        except _DAMAGE as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ModelError(
+                f"{folder}: the model's files are damaged ({reason}); fetch the model again, or save it again"
+            ) from None
+
+    @classmethod
+    def _restored(cls, about: dict[str, Any], folder: Path, device: str) -> NetworkEnsemble:
         prepared = about["preprocessing"]
         ensemble = cls(
             HyperparameterConfig.model_validate_json(json.dumps(about["hyperparameters"])),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
 from tsbench.data.columns import Columns
 from tsbench.data.formats.long import cases_of, known_columns
+from tsbench.data.formats.sizes import check_padding
 from tsbench.data.formats.table import Table, listed
 from tsbench.errors import DataError, ModelError
 
@@ -186,8 +188,8 @@ def read_input(model_input: Any, channels: int, columns: Columns | None = None) 
     """
     if isinstance(model_input, bytes | str):
         try:
-            model_input = json.loads(model_input)
-        except ValueError as error:
+            model_input = json.loads(model_input, object_pairs_hook=_mapping)
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"the text is not JSON: {error}; expected {FORMS}") from None
     if isinstance(model_input, dict):
         model_input = _frame(model_input)
@@ -202,10 +204,21 @@ def read_input(model_input: Any, channels: int, columns: Columns | None = None) 
     raise ModelError(f"cases of type {type(model_input).__name__} are not understood; expected {FORMS}")
 
 
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; Python would take the last of several values of one name."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+        raise ModelError(f"columns named more than once: {listed(repeated)}; give each its own name")
+    return found
+
+
 def _frame(columns: Any) -> pd.DataFrame:
+    if isinstance(columns, dict) and any(isinstance(column, dict) for column in columns.values()):
+        raise ModelError(f"the table's columns must be lists of values, not mappings; expected {FORMS}")
     try:
         return pd.DataFrame(columns)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ModelError(f"the table's columns do not fit together ({error}); expected {FORMS}") from None
 
 
@@ -214,10 +227,9 @@ def _of_array(array: NDArray[Any], channels: int) -> Collection:
         array = array[:, None, :]
     if array.ndim != 3:
         raise ModelError(f"the array has the shape {array.shape}; expected {FORMS}")
-    try:
-        values = array.astype(np.float64)
-    except (ValueError, TypeError):
-        raise ModelError(f"the array is of type {array.dtype}, which is not numbers") from None
+    if array.dtype.kind not in "fiub":  # NumPy would drop imaginary parts, and take dates for numbers
+        raise ModelError(f"the array is of type {array.dtype}, which is not numbers")
+    values = array.astype(np.float64)
     return Collection(values, np.full(len(values), values.shape[2], dtype=np.int64), np.full(len(values), ""))
 
 
@@ -230,6 +242,8 @@ def _series(number: int, case: Any, channels: int) -> NDArray[np.float64]:
     """One case of shape (channels, its steps)."""
     try:
         array = np.array(case, dtype=np.float64)  # None becomes NaN
+    except OverflowError:
+        raise ModelError(f"case {number} (counted from 0) holds a number that is too large") from None
     except (ValueError, TypeError):
         lengths = {len(one) for one in case if isinstance(one, list | tuple)} if isinstance(case, list | tuple) else ()
         if len(lengths) > 1:
@@ -253,6 +267,10 @@ def _collected(series: Sequence[NDArray[np.float64]], called: Sequence[str]) -> 
                 f"{called[number]} has {_count(width, 'channel')}, {called[0]} has {widths[0]}; all must have the same"
             )
     lengths = np.array([one.shape[1] for one in series], dtype=np.int64)
+    try:
+        check_padding("the cases", lengths, widths[0] if widths else 0)
+    except DataError as error:
+        raise ModelError(str(error)) from None
     values = np.zeros((len(series), widths[0] if widths else 0, int(lengths.max(initial=0))))
     for number, one in enumerate(series):
         values[number, :, : one.shape[1]] = one

@@ -21,16 +21,19 @@ CHECKSUMS, VERIFIED = "checksums.json", "verified.json"
 SEALS = (CHECKSUMS, VERIFIED)
 
 
-def seal(folder: Path, names: list[str]) -> None:
-    """Writes the checksums of files that were just written."""
+def seal(folder: Path, names: list[str], note: bool = True) -> None:
+    """Writes the checksums of files that were just written, and with `note` that they are whole."""
     state = {name: _state(folder / name) for name in names}
     sums = {name: sha256_of(folder / name) for name in names}
     _write(folder / CHECKSUMS, json.dumps(sums))
-    _write(folder / VERIFIED, json.dumps(state))
+    if note:
+        _write(folder / VERIFIED, json.dumps(state))
 
 
-def verify(folder: Path) -> None:
+def verify(folder: Path, note: bool = True) -> None:
     """Compares the files of a folder with their checksums; a folder of an older version has none.
+
+    With `note` a file is hashed again only if its size, times or inode are others than at the last verification.
 
     Raises:
         OSError: a file cannot be read.
@@ -41,13 +44,14 @@ def verify(folder: Path) -> None:
     sums: dict[str, str] = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
     state = {name: _state(folder / name) for name in sums}
     with suppress(OSError, ValueError):
-        if json.loads((folder / VERIFIED).read_text(encoding="utf-8")) == state:
+        if note and json.loads((folder / VERIFIED).read_text(encoding="utf-8")) == state:
             return
     for name, sha256 in sums.items():
         if sha256_of(folder / name) != sha256:
             raise ValueError(f"{folder / name} is not as it was written")
-    with suppress(OSError):  # a folder that cannot be written is verified each time
-        _write(folder / VERIFIED, json.dumps(state))
+    if note:
+        with suppress(OSError):  # a folder that cannot be written is verified each time
+            _write(folder / VERIFIED, json.dumps(state))
 
 
 def sha256_of(path: Path) -> str:

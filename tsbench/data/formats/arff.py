@@ -80,7 +80,7 @@ def read_arff(path: Path, labelled: bool = True) -> CaseFile:
         numbers.append(number)
     if not cases:
         raise DataError(f"{path}:{len(lines)}: there are no cases after @data; is the file cut short?")
-    return CaseFile(path, collect(cases, labels), np.array(numbers), True)
+    return CaseFile(path, collect(path, cases, labels), np.array(numbers), True)
 
 
 def _read_header(path: Path, lines: list[str]) -> tuple[_Header, int]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.data.collection import Collection
+from tsbench.data.formats.sizes import check_padding
 from tsbench.errors import DataError
 
 __all__ = ["CaseFile", "as_texts", "collect", "trimmed"]
@@ -46,9 +47,14 @@ def as_texts(names: NDArray[Any]) -> NDArray[np.str_]:
     return np.array([str(name) for name in distinct.tolist()])[which]
 
 
-def collect(cases: Sequence[NDArray[np.float64]], labels: Sequence[str]) -> Collection:
-    """Cases of shape (channels, own length), padded with 0 to the longest."""
+def collect(path: Path, cases: Sequence[NDArray[np.float64]], labels: Sequence[str]) -> Collection:
+    """Cases of shape (channels, own length), padded with 0 to the longest.
+
+    Raises:
+        DataError: padding would take far more memory than the cases do.
+    """
     lengths = np.array([case.shape[1] for case in cases], dtype=np.int64)
+    check_padding(str(path), lengths, cases[0].shape[0])
     values = np.zeros((len(cases), cases[0].shape[0], int(lengths.max())))
     for index, case in enumerate(cases):
         values[index, :, : case.shape[1]] = case

@@ -96,8 +96,13 @@ def times(table: Table, column: str) -> NDArray[Any]:
     series = table.plain_numbers(column)
     exact = series
     if not (pd.api.types.is_numeric_dtype(series.dtype) or _is_date(series)):
-        read = pd.to_numeric(series, errors="coerce")
-        series = _dates(series) if read.isna().any() else read
+        try:
+            read = pd.to_numeric(series, errors="coerce")
+            series = _dates(series) if read.isna().any() else read
+        except (TypeError, ValueError, OverflowError):
+            raise DataError(
+                f"{table.name}: column {column!r} must hold numbers or dates like 2026-01-31T12:00:00"
+            ) from None
     absent = series.isna().to_numpy()
     if absent.any():
         row = int(np.argmax(absent))

@@ -15,6 +15,7 @@ from tsbench.data.formats.case_file import CaseFile
 from tsbench.data.formats.cells import names, numbers, times
 from tsbench.data.formats.channels import RowOrder, channels_of
 from tsbench.data.formats.labels import label_text, name_text
+from tsbench.data.formats.sizes import check_padding
 from tsbench.data.formats.table import Table, listed, read_table
 from tsbench.errors import DataError
 
@@ -162,6 +163,7 @@ def cases_of(table: Table, columns: Columns, labelled: bool = True) -> TableCase
     assert columns.channels is not None
     values = np.stack([numbers(table, name)[rows.order] for name in columns.channels], axis=1)
     lengths = np.bincount(case)
+    check_padding(table.name, lengths, len(columns.channels))
     collection = Collection(
         _padded(values, lengths), lengths, np.full(len(first), "") if labels is None else labels, groups, columns
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tsbench.data.collection import Collection
 from tsbench.data.formats.case_file import CaseFile
 from tsbench.data.formats.labels import label_text, name_text
+from tsbench.data.formats.sizes import check_expansion
 from tsbench.errors import DataError
 
 __all__ = ["read_npz"]
@@ -84,7 +85,7 @@ class _Arrays:
 
     def array(self, names: tuple[str, ...]) -> NDArray[Any]:
         """The first array of one of the names."""
-        array: NDArray[Any] = self._file[self._name(names)]
+        array: NDArray[Any] = self._read(self._name(names))
         return array
 
     def texts(self, names: tuple[str, ...], cases: int, required: bool = True) -> NDArray[np.str_]:
@@ -111,6 +112,13 @@ class _Arrays:
             )
         return np.array(texts, dtype=np.str_)
 
+    def _read(self, name: str) -> NDArray[Any]:
+        """An array, unless it holds far more than its compressed size lets expect."""
+        about = self._file.zip.getinfo(f"{name}.npy")
+        check_expansion(f"{self._path}: array {name!r}", about.compress_size, about.file_size)
+        array: NDArray[Any] = self._file[name]
+        return array
+
     def _name(self, names: tuple[str, ...]) -> str:
         for name in names:
             if self.has(name):
@@ -121,7 +129,7 @@ class _Arrays:
     def _objects(self, name: str) -> NDArray[Any]:
         """An array that may hold objects, which NumPy pickles; nothing but plain texts and numbers is unpickled."""
         try:
-            array: NDArray[Any] = self._file[name]
+            array = self._read(name)
         except ValueError:
             content = io.BytesIO(self._file.zip.read(f"{name}.npy"))
             npy: Any = np.lib.format

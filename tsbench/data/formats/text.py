@@ -6,14 +6,12 @@ import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from pathlib import Path
 
+from tsbench.data.formats.sizes import FREE, MAX_RATIO, check_expansion
 from tsbench.errors import DataError
 
 __all__ = ["read_lines", "read_utf8", "suffix_of"]
 
 GZIP = b"\x1f\x8b"
-MAX_EXPANDED = 2**33
-"""Bytes that a compressed file may hold; one that holds more is not a data set but an attack."""
-
 _BOMS = (  # UTF-32's begin as UTF-16's do
     (BOM_UTF8, "utf-8"),
     (BOM_UTF32_LE, "utf-32-le"),
@@ -65,16 +63,15 @@ def read_lines(path: Path) -> list[str]:
 def _expanded(path: Path, content: bytes) -> bytes:
     """Every member of a gzip file; `cat a.gz b.gz` makes a file of two."""
     parts: list[bytes] = []
-    room = MAX_EXPANDED
+    packed = len(content)
+    room = max(FREE, MAX_RATIO * packed)
     try:
         while content.startswith(GZIP):
             reader = zlib.decompressobj(wbits=31)
             parts.append(reader.decompress(content, room))
             room -= len(parts[-1])
             if reader.unconsumed_tail or room <= 0:
-                raise DataError(
-                    f"{path}: holds more than {MAX_EXPANDED // 2**30} GiB of text; split it into several files"
-                )
+                check_expansion(str(path), packed, max(FREE, MAX_RATIO * packed) + 1)
             if not reader.eof:
                 raise DataError(f"{path}: the compressed file is cut short; fetch it again")
             content = reader.unused_data

@@ -60,7 +60,7 @@ def read_ts(path: Path, labelled: bool = True) -> CaseFile:
             numbers.append(number)
     if not cases:
         raise DataError(f"{path}:{len(lines)}: there are no cases after @data; is the file cut short?")
-    return CaseFile(path, collect(cases, labels), np.array(numbers), header.missing)
+    return CaseFile(path, collect(path, cases, labels), np.array(numbers), header.missing)
 
 
 def is_labelled(path: Path) -> bool:

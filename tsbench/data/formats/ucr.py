@@ -48,7 +48,7 @@ def read_ucr(path: Path, labelled: bool = True) -> CaseFile:
         if len(values) != width:
             raise DataError(f"{place} has {len(values)} numbers in {width} fields; separate all fields alike")
         cases.append(trimmed(place, values[None]))
-    return CaseFile(path, collect(cases, labels), np.array([number for number, _ in lines]), True)
+    return CaseFile(path, collect(path, cases, labels), np.array([number for number, _ in lines]), True)
 
 
 def _separator(line: str) -> str | None:
