@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from tsbench.data.collection import Collection
+from tsbench.drawing import new_figure, plain
 from tsbench.nn.explain import NetworkExplanation
 from tsbench.nn.explain import explain as explain_network
 from tsbench.nn.network import Network
@@ -183,12 +184,8 @@ def draw(
         title: what the case is called; `case 3` where it is None.
     """
     if isinstance(to, str | Path):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
         shown = min(cases.channels, MOST_LANES)
-        figure = Figure(figsize=(9, 3.2 + 0.45 * (shown - 1)))
-        FigureCanvasAgg(figure)
+        figure = new_figure(9, 3.2 + 0.45 * (shown - 1))
         _draw(explanation, cases, case, figure.add_subplot(), title)
         figure.savefig(to, format="png", dpi=150, bbox_inches="tight")
     else:
@@ -204,12 +201,8 @@ def draw_several(explanation: Explanation, cases: Collection, titles: Sequence[s
         titles: what each is called.
         path: the file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     height = 3.8 + 0.45 * (min(cases.channels, MOST_LANES) - 1)  # inches a case, of which 1.6 lie below its series
-    figure = Figure(figsize=(9, height * len(cases)))
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, height * len(cases))
     rows = figure.subplots(len(cases), 1, squeeze=False, gridspec_kw={"hspace": 1.6 / (height - 1.6)})[:, 0]
     for case, (ax, title) in enumerate(zip(rows, titles, strict=True)):
         _draw(explanation, cases, case, ax, title)
@@ -218,7 +211,8 @@ def draw_several(explanation: Explanation, cases: Collection, titles: Sequence[s
 
 def _draw(explanation: Explanation, cases: Collection, case: int, ax: Axes, title: str | None) -> None:
     length = int(cases.lengths[case])
-    _draw_series(ax, cases.values[case, :, :length])
+    known = None if cases.columns is None else cases.columns.channels
+    _draw_series(ax, cases.values[case, :, :length], known or list(map(str, range(cases.channels))))
     lowest = ax
     if explanation.saliency is not None:
         lowest = _draw_saliency(ax, explanation.saliency[case, :length])
@@ -228,10 +222,11 @@ def _draw(explanation: Explanation, cases: Collection, case: int, ax: Axes, titl
     ax.set_xlim(-0.5, length - 0.5)
     label, prediction = cases.labels[case], explanation.predictions[case]
     verdict = f"predicted {prediction} (probability {explanation.probabilities[case]:.2f})"
-    ax.set_title(f"{title or f'case {case}'}: {f'label {label}, ' if label else ''}{verdict}", loc="left")
+    text = f"{title or f'case {case}'}: {f'label {label}, ' if label else ''}{verdict}"
+    ax.set_title(plain(text), loc="left", parse_math=False)  # the axes may be of somebody else's figure
 
 
-def _draw_series(ax: Axes, values: NDArray[np.floating]) -> None:
+def _draw_series(ax: Axes, values: NDArray[np.floating], names: Sequence[str]) -> None:
     from matplotlib.patheffects import withStroke
 
     line: dict[str, Any] = {
@@ -249,7 +244,7 @@ def _draw_series(ax: Axes, values: NDArray[np.floating]) -> None:
         there = series[np.isfinite(series)]
         low, high = (there.min(), there.max()) if len(there) else (0, 0)
         ax.plot(0.8 * (series - low) / ((high - low) or 1) - lane, **line)
-    ax.set_yticks(0.4 - np.arange(len(shown)), [str(lane) for lane in range(len(shown))])
+    ax.set_yticks(0.4 - np.arange(len(shown)), [plain(name) for name in names[: len(shown)]])
     ax.set_ylabel("channel" if len(shown) == len(values) else f"channel (first {len(shown)} of {len(values)})")
 
 

@@ -259,7 +259,9 @@ def _print_classes(console: Console, train: Collection, test: Collection) -> Non
     table.add_column("class", overflow="fold")
     table.add_column("train", justify="right")
     table.add_column("test", justify="right")
-    table.add_column("mean of the training cases" + (", channel 1" if train.channels > 1 else ""), no_wrap=True)
+    table.add_column(
+        "mean of the training cases" + (f", {train.channel_name(0)}" if train.channels > 1 else ""), no_wrap=True
+    )
     for label in map(str, train.classes):
         counts = [str(int((cases.labels == label).sum())) for cases in (train, test)]
         table.add_row(label, *counts, sparkline(mean_of_class(train, label)))

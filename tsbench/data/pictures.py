@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.data.collection import Collection
+from tsbench.drawing import legend_text, new_figure, plain
 
 __all__ = ["draw_classes", "draw_inspection", "mean_of_class", "sparkline"]
 
@@ -59,12 +60,14 @@ def draw_classes(cases: Collection, title: str, path: Path) -> None:
         for case in chosen[:MOST_CASES]:
             axis.plot(cases.values[case, 0, : cases.lengths[case]], color=GREY, linewidth=0.6, alpha=0.8)
         axis.plot(mean_of_class(cases, label), color=BLUE, linewidth=1.8)
-        axis.set_title(f"{label}  ({len(chosen)} cases)", fontsize=9, loc="left")
+        axis.set_title(
+            f"{plain(label)}  ({len(chosen)} {'case' if len(chosen) == 1 else 'cases'})", fontsize=9, loc="left"
+        )
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
     more = f", {len(labels) - len(shown)} classes more" if len(labels) > len(shown) else ""
-    of = f", channel 1 of {cases.channels}" if cases.channels > 1 else ""
-    figure.suptitle(f"{title}: mean (blue) and {MOST_CASES} training cases at most{of}{more}", fontsize=11)
+    of = f", {plain(cases.channel_name(0))} of {cases.channels}" if cases.channels > 1 else ""
+    figure.suptitle(f"{plain(title)}: mean (blue) and {MOST_CASES} training cases at most{of}{more}", fontsize=11)
     figure.supxlabel("time step", fontsize=9)
     figure.savefig(path, dpi=150)
 
@@ -91,25 +94,25 @@ def draw_inspection(parts: Mapping[str, Collection], title: str, path: Path) -> 
     axes[1].locator_params(axis="x", integer=True)
     axes[0].set_ylabel("cases", fontsize=8)
     step = -(-len(names) // 20)
-    axes[0].set_xticks(range(0, len(names), step), names[::step], rotation=90 if len(names) > 6 else 0, fontsize=8)
+    axes[0].set_xticks(
+        range(0, len(names), step), list(map(plain, names[::step])), rotation=90 if len(names) > 6 else 0, fontsize=8
+    )
     axes[0].set_title("cases of each class", fontsize=9, loc="left")
     axes[1].set_title("lengths in time steps", fontsize=9, loc="left")
-    axes[2].set_title("mean of each class, channel 1", fontsize=9, loc="left")
     first = next(iter(parts.values()))
+    axes[2].set_title(f"mean of each class, {plain(first.channel_name(0))}", fontsize=9, loc="left")
     for label in list(map(str, first.classes))[:10]:
-        axes[2].plot(mean_of_class(first, label), linewidth=1.2, label=label)
+        axes[2].plot(mean_of_class(first, label), linewidth=1.2, label=legend_text(label))
     axes[2].legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes[2].set_xlabel("time step", fontsize=8)
     if len(parts) > 1:
         axes[0].legend(fontsize=8, frameon=False)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(plain(title), fontsize=11)
     figure.savefig(path, dpi=150)
 
 
 def _panels(rows: int, columns: int, height: float = 1.9) -> tuple[Any, list[Any]]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.2 * columns + 0.4, height * rows + 0.9), layout="constrained")
+    figure = new_figure(3.2 * columns + 0.4, height * rows + 0.9, layout="constrained")
     axes = [figure.add_subplot(rows, columns, number + 1) for number in range(rows * columns)]
     for axis in axes:
         axis.tick_params(labelsize=8)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tsbench.drawing import new_figure, plain
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -50,8 +52,8 @@ def confusion_matrix(labels: NDArray[np.str_], predicted: NDArray[np.str_], clas
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 ax.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=size)
     turned = 90 if max(map(len, map(str, classes))) > 2 or len(classes) > 15 else 0
-    ax.set_xticks(range(len(classes)), [str(one) for one in classes], rotation=turned)
-    ax.set_yticks(range(len(rows)), [str(one) for one in rows])
+    ax.set_xticks(range(len(classes)), [plain(name) for name in classes], rotation=turned)
+    ax.set_yticks(range(len(rows)), [plain(name) for name in rows])
     ax.set_xlabel("predicted label")
     ax.set_ylabel("true label")
     right = int((labels == predicted).sum())
@@ -125,7 +127,7 @@ def learning_curves(folds: Sequence[FoldCurves], metric: str, title: str) -> Fig
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_ylabel(name)
     right.legend(frameon=False)
-    left.set_title(title, loc="left")
+    left.set_title(plain(title), loc="left")
     return figure
 
 
@@ -143,16 +145,11 @@ def accuracies(cv: Mapping[str, float], test: Mapping[str, float], highlighted: 
         scores, rows = zip(*folded, strict=True)
         ax.scatter(scores, rows, color=ORANGE, marker="|", s=160, linewidths=2.2, label="validation folds")
         ax.legend(loc="upper left", bbox_to_anchor=(0, -0.12 - 0.5 / len(order)), frameon=False)
-    ax.set_yticks(range(len(order)), order)
+    ax.set_yticks(range(len(order)), [plain(name) for name in order])
     ax.set_xlim(0, 1.12)
     ax.set_xlabel("test accuracy")
     return figure
 
 
 def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return new_figure(width, height, dpi=110, layout="constrained")

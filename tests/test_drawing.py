@@ -1,0 +1,41 @@
+import warnings
+
+import numpy as np
+import pytest
+
+from tests.data.made import make_cases
+from tsbench.data.collection import Collection
+from tsbench.data.pictures import draw_classes, draw_inspection
+from tsbench.drawing import legend_text, new_figure, plain
+from tsbench.evaluation import figures
+
+NAMES = ["$x_", "a$b$c", r"$\\frac{", "_hidden", "50 % ^2", "\u82b1\U0001f33b", "Grün\x07"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_of_a_class_can_be_drawn(tmp_path, name):
+    cases = make_cases()
+    cases = Collection(cases.values, cases.lengths, np.where(cases.labels == "a", name, "b"))
+    classes = cases.classes
+    with warnings.catch_warnings(action="error"):  # of glyphs that are missing, and labels that a legend leaves out
+        draw_classes(cases, name, tmp_path / "classes.png")
+        draw_inspection({"train": cases}, name, tmp_path / "check.png")
+        figures.confusion_matrix(cases.labels, cases.labels, classes).savefig(tmp_path / "confusion.png")
+        figures.accuracies({name: 0.5}, {name: 0.6, "b": 0.4}, name).savefig(tmp_path / "accuracy.png")
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_dollar_is_drawn_as_one():
+    figure = new_figure(3, 2)
+    ax = figure.add_subplot()
+    title = ax.set_title("$x$ and $y")
+    figure.canvas.draw()
+    assert not title.get_parse_math()
+    assert title.get_text() == "$x$ and $y"
+
+
+def test_letters_that_no_font_has_are_written_by_their_code_point():
+    assert plain("a\x07b") == "a<U+0007>b"
+    assert plain("\U0010fffd") == "<U+10FFFD>"
+    assert plain("Grün, naïve, 5 µm\nx") == "Grün, naïve, 5 µm\nx"
+    assert legend_text("_x") == " _x"
