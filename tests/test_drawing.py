@@ -37,5 +37,6 @@ def test_a_dollar_is_drawn_as_one():
 def test_letters_that_no_font_has_are_written_by_their_code_point():
     assert plain("a\x07b") == "a<U+0007>b"
     assert plain("\U0010fffd") == "<U+10FFFD>"
+    assert plain("\ue000") == "<U+E000>"
     assert plain("Grün, naïve, 5 µm\nx") == "Grün, naïve, 5 µm\nx"
     assert legend_text("_x") == " _x"

@@ -87,7 +87,8 @@ def _font_with(letter: str) -> str | None:
     if _has(usual, letter):
         return ""
     for entry in font_manager.fontManager.ttflist:
-        if _has(entry.fname, letter):
+        # matplotlib ships one that has a box for every letter.
+        if not entry.name.startswith("Last Resort") and _has(entry.fname, letter):
             return str(entry.name)
     return None
 
