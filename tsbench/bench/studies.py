@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from tsbench.bench.plan import folder_of
+from tsbench.bench.preflight import is_held
 from tsbench.errors import SearchError
 from tsbench.search.launchers.joining import INVITATION, Invitation
 from tsbench.search.study import Study, invitations_in
@@ -74,7 +73,7 @@ def _summary(folder: Path) -> StudySummary:
     spec, ended = study.spec, counts["complete"] + counts["pruned"] + counts["fail"]
     if folder.name != folder_of(folder.parent, spec.dataset, spec.resample).name:
         state = "set aside"
-    elif _is_held(folder.parent / "lock"):
+    elif is_held(folder.parent):
         state = "complete" if ended >= study.budget else "running"
     elif ended >= study.budget:
         state = "complete"
@@ -94,16 +93,6 @@ def _summary(folder: Path) -> StudySummary:
         best.value if best else None,
         folder,
     )
-
-
-def _is_held(lock: Path) -> bool:
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def find_invitation(name: str, root: Path, storage: str | None) -> Invitation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from tsbench.data.splitting import split_cases
 from tsbench.errors import DataError
 from tsbench.recipe.schema import OwnDataConfig
 
-__all__ = ["load_own", "read_own"]
+__all__ = ["columns_of", "load_own", "read_own"]
 
 
 def load_own(config: OwnDataConfig) -> DataSet:
@@ -87,6 +88,39 @@ def read_own(path: Path, config: OwnDataConfig) -> tuple[CaseFile, str]:
             f"{path}: has no groups; `group` names a column of a long table, or in an .npz file the array `groups`"
         )
     return file, digest
+
+
+def columns_of(path: Path, config: OwnDataConfig) -> tuple[str, ...]:
+    """The column names of a table, read from its header alone; empty if the format has no columns.
+
+    Raises:
+        DataError: the format is not known, or the header cannot be read.
+    """
+    how = format_of(path) if config.format == "auto" else config.format
+    if how in READERS:
+        return ()
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return _parquet_columns(path)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            head = file.readline()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    separator = max((",", ";", "\t"), key=head.count)
+    return tuple(next(csv.reader([head], delimiter=separator), ()))
+
+
+def _parquet_columns(path: Path) -> tuple[str, ...]:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
+    try:
+        schema = read_schema(path)
+    except (ArrowException, ValueError) as error:
+        raise DataError(f"{path}: is not a whole Parquet file: {str(error).splitlines()[0][:160]}") from None
+    return tuple(schema.names)
 
 
 def _plain(path: Path) -> str:

@@ -9,8 +9,8 @@ from tsbench.data.archive import Archive
 from tsbench.data.cache import Seen
 from tsbench.data.catalogue import catalogue
 from tsbench.data.checks import check_set
-from tsbench.data.download import ts_files
 from tsbench.data.formats import CaseFile, read_ts
+from tsbench.data.places import ts_files
 from tsbench.errors import DataError
 
 __all__ = ["Verdict", "verify"]
