@@ -17,7 +17,6 @@ from tsbench.bench.plan import Plan, Unit
 from tsbench.data.collection import Collection, DataSet
 from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
 from tsbench.evaluation.resampling import Fold
-from tsbench.recipe.schema import SearchConfig
 from tsbench.search.study import Study, StudySpec, folds_of, meaning_of, study_seed
 from tsbench.tracking import names, provenance
 from tsbench.tracking.store import DataInput, Store

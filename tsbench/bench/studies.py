@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,8 +108,11 @@ def find_invitation(name: str, root: Path, storage: str | None) -> Invitation:
         SearchError: none is under way.
     """
     file = root / name / INVITATION
-    if file.exists():
-        return Invitation.from_json(file.read_text(encoding="utf-8"))
+    with suppress(OSError):  # such as of a name that is too long for a file
+        try:
+            return Invitation.from_json(file.read_text(encoding="utf-8"))
+        except (ValueError, TypeError):
+            raise SearchError(f"{file} is damaged; end the search of {name!r}, and begin it again") from None
     if storage is not None and (invitations := invitations_in(storage, name)):
         return Invitation.from_json(invitations[-1])
     where = f"{file.parent} has no {INVITATION}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tsbench.errors import DataError
 
-__all__ = ["DEFAULT_ARCHIVE", "Places", "is_writable", "nearest_folder", "shipped", "ts_files"]
+__all__ = ["DEFAULT_ARCHIVE", "Places", "is_file", "is_folder", "is_writable", "nearest_folder", "shipped", "ts_files"]
 
 DEFAULT_ARCHIVE = Path("datasets/archive")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
@@ -86,6 +86,22 @@ def is_writable(folder: Path) -> bool:
     with suppress(OSError):
         return bool(folder.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)) and os.access(folder, os.W_OK)
     return False
+
+
+def is_file(text: str) -> bool:
+    """Whether a text is the path of a file; one that is too long for a path, or holds a zero byte, is not."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(text: str) -> bool:
+    """Whether a text is the path of a folder; see `is_file`."""
+    try:
+        return Path(text).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def nearest_folder(path: Path) -> Path:

@@ -52,6 +52,11 @@ def verify(archive: Archive, name: str, accept: bool = False) -> Verdict:
     files: list[CaseFile] = []
     cache = archive.cache(folder)
     for path in ts_files(folder):
+        try:
+            files.append(read_ts(path))
+        except DataError as error:  # what cannot be read is not accepted
+            problems.append(str(error))
+            continue
         sha256, before = cache.sha256(path), cache.seen(path)
         if before is not None and before.sha256 != sha256 and not accept:
             problems.append(
@@ -60,10 +65,6 @@ def verify(archive: Archive, name: str, accept: bool = False) -> Verdict:
         elif before is None or before.sha256 != sha256:
             cache.record(path, Seen.of(path, sha256))
             news.append(path.name)
-        try:
-            files.append(read_ts(path))
-        except DataError as error:
-            problems.append(str(error))
     if len(files) == 2:
         problems += _compared(name, *files)
     return Verdict(name, folder, tuple(problems), tuple(news))

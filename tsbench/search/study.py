@@ -303,6 +303,15 @@ class Study:
             "new one"
         )
 
+    def open_storage(self) -> None:
+        """Connects to the database that the trials are in; a file needs no connection.
+
+        Raises:
+            SearchError: the database cannot be opened.
+        """
+        if self.spec.search.storage is not None:
+            _ = self.storage
+
     @property
     def files(self) -> SharedFolder:
         """The folder, of which a worker on another machine needs all but the journal, as there is a database."""

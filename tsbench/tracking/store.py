@@ -180,6 +180,7 @@ class Store:
             if self.database is None:
                 self.client.search_experiments(max_results=1)
                 return
+            refuse_other_databases(self.database)
             with created_whole(self.database):
                 _write_ahead(self.database)
                 self.client.search_experiments(max_results=1)
