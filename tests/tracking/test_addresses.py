@@ -77,7 +77,7 @@ def test_percent_signs_are_decoded_only_if_nothing_has_the_name_as_written(tmp_p
 def test_options_of_sqlite_are_kept_and_are_no_part_of_the_path(tmp_path: Path) -> None:
     uri = resolve_uri(f"sqlite:///{tmp_path}/a?b.db?timeout=5")
     assert database_of(uri) == tmp_path / "a?b.db"
-    assert uri.endswith("?timeout=5")
+    assert "?timeout=5" in uri
     assert database_of(resolve_uri(f"sqlite:///{tmp_path}/x.db?nonsense=1")) == tmp_path / "x.db?nonsense=1"
 
 
