@@ -16,6 +16,7 @@ from tsbench.classifiers.baselines import BASELINES
 from tsbench.cli import app
 from tsbench.compare.results import read_results
 from tsbench.data.collection import Collection
+from tsbench.data.stored import SEALS
 from tsbench.recipe.loading import load_recipe
 from tsbench.tracking import names
 
@@ -97,3 +98,26 @@ def test_a_study_of_ones_own_data_means_how_they_are_read_and_split(
     assert meaning(seed=2) != first
     assert meaning(seed=1, test_size=0.4) != first
     assert meaning(seed=1, group="machine") != first
+
+
+@pytest.mark.slow
+def test_a_study_that_an_older_version_read_with_an_index_for_a_channel_is_not_continued(
+    recipe_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    long_table(_pumps()).to_csv(tmp_path / "pumps.csv")  # with pandas' index
+    own = (
+        f"{{name: pumps, file: {tmp_path}/pumps.csv, case: id, time: t, label: y, split: {{group: machine}}, "
+        "channels: [x0, x1]}"
+    )
+    path = recipe_file(("[ItalyPowerDemand]", f"[{own}]"), ("trials: 4, folds: 2", "trials: 1, folds: 2"))
+    first = CliRunner().invoke(app, ["search", str(path)])
+    assert first.exit_code == 0, first.output
+    assert first.stderr.splitlines()[0] == "pumps: 2 channels: x0, x1"
+    (study,) = tmp_path.glob(".tsbench/*/pumps")
+    values = np.load(study / "values.npy")
+    np.save(study / "values.npy", np.concatenate([values, values[:, :1]], axis=1))
+    for name in SEALS:  # version 0.1.0 wrote none
+        (study / name).unlink()
+    again = CliRunner().invoke(app, ["search", str(path)])
+    assert again.exit_code == 2
+    assert "or how tsbench reads them changed since the search of pumps was begun" in again.stderr

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from tsbench.bench.begin import put_aside
+from tsbench.bench.begin import check_roc_auc, put_aside
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.progress import UnitState
 from tsbench.bench.records import FittedMember, Scored
 from tsbench.bench.studies import list_studies
-from tsbench.bench.unit import UnitRun, _check_roc_auc
+from tsbench.bench.unit import UnitRun
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import DataError, SearchError
 from tsbench.recipe.loading import load_recipe
@@ -514,8 +514,8 @@ def test_a_metric_that_a_fold_cannot_be_scored_by_is_refused_before_any_trial() 
     labels = np.array(["a", "a", "b", "b", "c"])
     cases = [np.array(one) for one in ([0, 2, 4], [1, 3], [0, 1], [2, 3], [4])]
     sound = [(cases[0], cases[1])]
-    _check_roc_auc(labels, sound)
+    check_roc_auc(labels, sound)
     with pytest.raises(DataError, match=r"roc_auc, which is not defined on fold 1: .* all of class 'a'; take"):
-        _check_roc_auc(labels, [*sound, (cases[3], cases[2])])
+        check_roc_auc(labels, [*sound, (cases[3], cases[2])])
     with pytest.raises(DataError, match="fold 0: its validation cases are all of class 'a' or 'b'; take"):
-        _check_roc_auc(labels, [(cases[4], np.array([0, 2]))])
+        check_roc_auc(labels, [(cases[4], np.array([0, 2]))])

@@ -106,7 +106,7 @@ def test_validate_says_what_it_found(recipe_file: Write) -> None:
     path = recipe_file()
     result = run("validate", path)
     assert result.exit_code == 0
-    assert result.output == f"{path}: fine; 1 data sets, 2 settings searched, 1 baselines\n"
+    assert result.output == f"{path}: fine; 1 data set, 2 settings searched, 1 baselines\n"
     assert run("validate", path, "--set", "search.trials=0").exit_code == 2
 
 
@@ -127,11 +127,22 @@ def test_a_data_set_that_is_not_there_is_told_before_anything_runs(recipe_file: 
     result = run("search", path)
     assert result.exit_code == 2
     assert (
-        f"Put ItalyPowerDemandd_TRAIN.ts and ItalyPowerDemandd_TEST.ts into {tmp_path}/a/ItalyPowerDemandd"
+        f"put ItalyPowerDemandd_TRAIN.ts and ItalyPowerDemandd_TEST.ts into {tmp_path}/a/ItalyPowerDemandd"
         in result.output
     )
-    assert "Names close to it, at hand: ItalyPowerDemand." in result.output
-    assert "Not at hand either, and not tried (1): GunPint" in result.output
+    assert "did you mean 'ItalyPowerDemand'?" in result.output
+    assert "did you mean 'GunPoint'?" in result.output
+    assert not (tmp_path / ".tsbench").exists()
+
+
+def test_a_data_set_that_cannot_be_downloaded_ends_the_search_before_anything_runs(
+    recipe_file: Write, tmp_path: Path
+) -> None:
+    path = recipe_file(("[ItalyPowerDemand]", "[FordA, FordB]"), ("name: tiny", f"name: tiny\narchive: {tmp_path}/a"))
+    result = run("search", path)
+    assert result.exit_code == 2
+    assert f"Put FordA_TRAIN.ts and FordA_TEST.ts into {tmp_path}/a/FordA" in result.output
+    assert "Not at hand either, and not tried (1): FordB" in result.output
     assert not (tmp_path / ".tsbench").exists()
 
 

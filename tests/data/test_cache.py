@@ -12,9 +12,10 @@ import pytest
 
 from tests.data.made import make_cases, write_ts
 from tsbench.data.archive import Archive
-from tsbench.data.cache import Cache, is_writable, place_for, user_cache
+from tsbench.data.cache import Cache, place_for, user_cache
 from tsbench.data.collection import Collection
 from tsbench.data.formats import read_ts
+from tsbench.data.places import is_writable
 from tsbench.data.stored import SEALS
 from tsbench.errors import DataError
 

@@ -5,19 +5,27 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tsbench.bench.plan import Plan, Unit
 from tsbench.data.collection import Collection, DataSet
-from tsbench.errors import RecipeError, SearchError, TrackingError
-from tsbench.search.study import Study, StudySpec, meaning_of
+from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
+from tsbench.evaluation.resampling import Fold
+from tsbench.search.study import Study, StudySpec, folds_of, meaning_of, study_seed
 from tsbench.tracking import names, provenance
 from tsbench.tracking.store import DataInput, Store
 
 __all__ = [
+    "archive_studies",
     "check_meanings",
+    "check_roc_auc",
     "end_runs",
     "ended_on_error",
     "give_up",
@@ -37,16 +45,34 @@ def check_meanings(plan: Plan) -> None:
     changed = []
     for unit in plan.units:
         stored = Study.stored_meaning(unit.folder)
-        if stored is not None and stored != _meaning(plan, unit, plan.load(unit)):
+        if stored is not None and _is_changed(plan, unit, stored, plan.load(unit)):
             changed.append(unit.title)
     if changed:
-        raise RecipeError(
-            [
-                f"{plan.loaded.path}: the recipe or its data changed since the search of {', '.join(changed)} was "
-                "begun, so its trials cannot be continued; run it with --fresh to start a new search (the old runs "
-                "stay in MLflow), or give the recipe another name"
-            ]
-        )
+        raise _changed(plan, changed)
+
+
+def _changed(plan: Plan, titles: Sequence[str]) -> RecipeError:
+    return RecipeError(
+        [
+            f"{plan.loaded.path}: the recipe, its data, or how tsbench reads them changed since the search of "
+            f"{', '.join(titles)} was begun, so its trials cannot be continued; run it with --fresh to start a new "
+            "search (the old runs stay in MLflow), or give the recipe another name"
+        ]
+    )
+
+
+def _is_changed(plan: Plan, unit: Unit, meaning: str, dataset: DataSet) -> bool:
+    return meaning != _meaning(plan, unit, dataset) or not _are_read_alike(unit.folder, dataset.train)
+
+
+def _are_read_alike(folder: Path, now: Collection) -> bool:
+    """Whether the cases of a study are what its files give today: an older version took each column for a channel."""
+    try:
+        then = Collection.load(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return True  # whoever opens the study says that it is damaged
+    before, after = (np.unique(cases.labels, return_inverse=True)[1] for cases in (then, now))
+    return then.values.shape == now.values.shape and np.array_equal(before, after)
 
 
 def _meaning(plan: Plan, unit: Unit, dataset: DataSet) -> str:
@@ -64,34 +90,90 @@ def unit_tags(plan: Plan, unit: Unit, identity: str) -> dict[str, Any]:
 
 
 def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> tuple[Study, bool]:
-    """Continues the unit's study where there is one of the same meaning whose runs are still in MLflow.
+    """Continues the unit's study if there is one, else begins it.
 
     Returns:
         The study, and whether an earlier call did all that it was to do, to the last record.
+
+    Raises:
+        RecipeError: the study is of another meaning of the recipe.
+        SearchError: its trials are gone.
+        TrackingError: its parent run is gone, or the store failed.
     """
-    meaning = _meaning(plan, unit, dataset)
-    if Study.stored_meaning(unit.folder) == meaning:
-        study = Study.open(unit.folder)
-        if (status := plan.store.resume(study.spec.parent_run)) is not None:
-            with ended_on_error(plan.store, study.spec.parent_run):
-                give_up(study, plan.store, study.running(), "the search was killed")
-                _fail_runs_of_lost(study, plan.store)
-            return study, status == "FINISHED"
-    Study.set_aside(unit.folder)
+    meaning, stored = _meaning(plan, unit, dataset), Study.stored_meaning(unit.folder)
+    if stored is None:
+        return _begin_study(plan, unit, dataset, meaning), False
+    if _is_changed(plan, unit, stored, dataset):
+        raise _changed(plan, [unit.title])
+    study = Study.open(unit.folder)
+    _ = study.optuna  # a study that cannot be read is refused before its parent run is touched
+    if (status := plan.store.resume(study.spec.parent_run)) is None:
+        raise TrackingError(
+            f"the MLflow run {study.spec.parent_run}, in which the search of {unit.title} is recorded, is gone; "
+            "restore it in the MLflow UI, or run with --fresh, which archives the study and begins a new one"
+        )
+    with ended_on_error(plan.store, study.spec.parent_run):
+        give_up(study, plan.store, study.running(), "the search was killed")
+        _fail_runs_of_lost(study, plan.store)
+    return study, status == "FINISHED"
+
+
+def _begin_study(plan: Plan, unit: Unit, dataset: DataSet, meaning: str) -> Study:
     spec = _new_spec(plan, unit, dataset)
     with ended_on_error(plan.store, spec.parent_run):
-        return Study.create(unit.folder, spec, dataset.training_set(), meaning), False
+        Study.set_aside(unit.folder)  # what a search left there that was killed before the study was whole
+        return Study.create(unit.folder, spec, dataset.training_set(), meaning)
+
+
+def archive_studies(plan: Plan) -> None:
+    """Makes room for new studies of all units that can be begun; the others keep theirs."""
+    units = [unit for unit in plan.units if unit.folder.exists() and _can_begin(plan, unit)]
+    for unit in units:  # all of what the store could refuse comes before the first study is moved
+        _end_old(plan, unit)
+    for unit in units:
+        Study.set_aside(unit.folder)
+
+
+def _can_begin(plan: Plan, unit: Unit) -> bool:
+    search = plan.loaded.recipe.search
+    try:
+        dataset = plan.load(unit)
+        with warnings.catch_warnings(action="ignore"):  # the unit itself says them when it is begun
+            folds = folds_of(dataset.training_set(), search, study_seed(search, unit.resample))
+        if "roc_auc" in (search.metric, *search.trade_off):
+            check_roc_auc(dataset.train.labels, folds)
+    except DataError:
+        return False
+    return True
+
+
+def check_roc_auc(labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
+    """Refuses folds that have no area under the curve.
+
+    Raises:
+        DataError: a fold's validation cases are of one class, or of classes that are not trained on.
+    """
+    for number, (training, validation) in enumerate(folds):
+        occurring = np.unique(labels[validation])
+        if len(occurring) < 2 or not np.isin(occurring, labels[training]).any():
+            raise DataError(
+                f"the recipe searches by roc_auc, which is not defined on fold {number}: its validation cases are all "
+                f"of class {' or '.join(repr(str(one)) for one in occurring)}; take another metric, or fewer folds"
+            )
 
 
 def put_aside(plan: Plan, unit: Unit) -> None:
     """Makes room for a new study of a unit; what a machine that crashed left open of the old one is ended."""
-    if Study.stored_meaning(unit.folder) is not None:
-        # One that lost its trials or database, or that another version wrote, must not keep a new one from being begun.
-        with suppress(SearchError, KeyError, TypeError, ValueError, AssertionError):
-            study = Study.open(unit.folder)
-            end_runs(plan.store, study.spec, with_parent=True)
-            give_up(study, plan.store, study.running(), "a new search was begun")
+    _end_old(plan, unit)
     Study.set_aside(unit.folder)
+
+
+def _end_old(plan: Plan, unit: Unit) -> None:
+    # One that lost its trials or database, or that another version wrote, must not keep a new one from being begun.
+    with suppress(SearchError, KeyError, TypeError, ValueError, AssertionError):
+        study = Study.open(unit.folder)
+        end_runs(plan.store, study.spec, with_parent=True)
+        give_up(study, plan.store, study.running(), "a new search was begun")
 
 
 @contextmanager

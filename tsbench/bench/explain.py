@@ -43,13 +43,14 @@ def draw_cases(
     for case in chosen:
         if case >= len(collection):
             raise ModelError(f"there is no {what} {case}: the {len(collection)} cases count from 0")
+    for case in chosen:  # before the first picture is drawn
+        check(saved.ensemble, NamedCases(collection.subset(np.array([case])), [case]))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder}: cannot be made: {error.strerror}") from None
     for case in chosen:
         one = collection.subset(np.array([case]))
-        check(saved.ensemble, NamedCases(one, [case]))
         path = folder / f"{what.replace(' ', '_')}_{case}.png"
         draw(saved.ensemble.explain(one), one, 0, path, f"{what} {case}")
         yield path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from tsbench.bench.recorded import SavedModel, open_model, open_unit
 from tsbench.classifiers.exporting import compare_onnx, export_onnx
 from tsbench.data.collection import Collection
+from tsbench.data.places import is_writable
 from tsbench.errors import DataError, ModelError, RecipeError
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
@@ -40,7 +42,7 @@ class Exported:
 
 
 def export_model(store: Store | None, reference: str, path: Path | None) -> Exported:
-    """Writes a model as ONNX; a file that does not give PyTorch's figures is removed again.
+    """Writes a model as ONNX; a graph that does not give PyTorch's figures is not kept.
 
     Args:
         store: see `open_model`.
@@ -54,19 +56,23 @@ def export_model(store: Store | None, reference: str, path: Path | None) -> Expo
     saved = open_model(store, reference)
     name = "model" if saved.run is None else saved.run.tags[names.DATASET]
     path = path or Path(f"{name}.onnx")
+    if path.is_dir() or not is_writable(path.absolute().parent):  # before the minute that an export may take
+        reason = "it is a folder" if path.is_dir() else f"there is no folder {path.absolute().parent} to write in"
+        raise DataError(f"{path}: cannot be written: {reason}")
     cases, compared = _real_cases(store, saved)
     if not len(cases):
         raise ModelError(f"{reference} was saved without training cases, which a graph is traced and compared with")
     about = {} if saved.run is None else {"run": saved.run.run_id, "data set": names.title(saved.run.tags)}
+    part = path.with_name(f".{path.name}.part")  # what stands at the path is replaced by a graph that was compared
     try:
-        export_onnx(saved.ensemble, cases.subset(np.arange(min(3, len(cases)))), path, about)
+        export_onnx(saved.ensemble, cases.subset(np.arange(min(3, len(cases)))), part, about)
+        difference = compare_onnx(saved.ensemble, part, cases)
+        part.replace(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
-    try:
-        difference = compare_onnx(saved.ensemble, path, cases)
-    except ModelError:
-        path.unlink()
-        raise
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return Exported(path, saved.ensemble.channels, len(saved.ensemble.classes), compared, difference)
 
 

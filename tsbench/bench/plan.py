@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tsbench.data.archive import Archive
+from tsbench.data.cache import nothing_kept
+from tsbench.data.catalogue import catalogue
 from tsbench.data.collection import DataSet
-from tsbench.data.selection import archive_of, names_of
+from tsbench.data.selection import absent_from, archive_of, names_of
 from tsbench.errors import DataError, RecipeError
 from tsbench.evaluation.resampling import resample
 from tsbench.recipe.loading import LoadedRecipe
@@ -18,7 +21,7 @@ from tsbench.recipe.space import grid
 from tsbench.search.launchers.local import find_devices
 from tsbench.tracking.store import Store, redacted
 
-__all__ = ["Plan", "Unit", "describe_plan", "folder_of", "home_of", "make_plan", "studies_folder"]
+__all__ = ["Plan", "Unit", "describe_plan", "folder_of", "home_of", "make_plan", "studies_folder", "study_folders"]
 
 BUDGETS_AND_PLACES = ("trials", "timeout", "storage")  # search settings that a study's figures do not depend on
 
@@ -123,12 +126,21 @@ def folder_of(home: Path, dataset: str, resample: int) -> Path:
     return home / (dataset if resample == 0 else f"{dataset}-resample-{resample}")
 
 
-def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: None) -> Plan:
+def study_folders(recipe: Recipe, home: Path) -> Iterator[Path]:
+    """The folders of all studies of a recipe, whether or not they exist."""
+    for name in names_of(recipe):
+        for number in range(recipe.evaluation.resamples):
+            yield folder_of(home, name, number)
+
+
+def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: None, dry: bool = False) -> Plan:
     """Checks the recipe against this machine: every data set is read once, so that nothing fails an hour later.
 
     Args:
         loaded: the recipe.
-        say: told of each data set before it is downloaded.
+        say: called with a line for each data set before it is downloaded, and for what a person should know of how its
+            files were read, the channels of a table first.
+        dry: change nothing: no data set is downloaded, and nothing that is read is kept in a cache.
 
     Raises:
         DataError: with every data set that is not at hand or broken.
@@ -146,7 +158,7 @@ def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: No
     store = Store(recipe.tracking.uri)
     return Plan(
         loaded,
-        tuple(_units(loaded, home_of(store, recipe.name), say)),
+        tuple(_units(loaded, home_of(store, recipe.name), _dry_sizes(loaded, say) if dry else _sizes(loaded, say))),
         tuple(devices),
         workers,
         max(4, 2 * workers) if concurrency == "auto" else concurrency,
@@ -183,22 +195,46 @@ def _trials(loaded: LoadedRecipe) -> int:
     return min(search.trials, len(grid(loaded.space))) if search.sampler == "grid" else search.trials
 
 
-def _units(loaded: LoadedRecipe, home: Path, say: Callable[[str], None]) -> Iterator[Unit]:
+def _units(loaded: LoadedRecipe, home: Path, sizes: Mapping[str, int]) -> Iterator[Unit]:
+    for number in range(loaded.recipe.evaluation.resamples):
+        for name, size in sizes.items():
+            yield Unit(name, number, folder_of(home, name, number), size)
+
+
+def _sizes(loaded: LoadedRecipe, say: Callable[[str], None]) -> dict[str, int]:
+    """Training cases times time steps of each data set, which is downloaded if need be.
+
+    Raises:
+        DataError: with every data set that cannot be had, or is broken.
+    """
     archive, names = archive_of(loaded.recipe), names_of(loaded.recipe)
     archive.obtain_all(names, say)
+    return _read_sizes(archive, names, say)
+
+
+def _dry_sizes(loaded: LoadedRecipe, say: Callable[[str], None]) -> dict[str, int]:
+    """As `_sizes`, in which the catalogue speaks for what would be downloaded; 0 for what it does not know."""
+    names, absent = names_of(loaded.recipe), absent_from(loaded.recipe)
+    with nothing_kept():
+        sizes = _read_sizes(archive_of(loaded.recipe), [name for name in names if name not in absent], say)
+    sizes |= {name: facts.train * facts.longest for name in absent if (facts := catalogue().get(name))}
+    return {name: sizes.get(name, 0) for name in names}
+
+
+def _read_sizes(archive: Archive, names: Sequence[str], say: Callable[[str], None]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     problems: list[str] = []
     for name in names:
         try:
-            train = archive.load(name).train
-            sizes[name] = len(train) * train.length
+            dataset = archive.load(name)
+            sizes[name] = len(dataset.train) * dataset.train.length
+            for remark in dataset.remarks:
+                say(f"{name}: {remark}")
         except DataError as error:
             problems.append(str(error))
     if problems:
         raise DataError("\n".join(problems))
-    for number in range(loaded.recipe.evaluation.resamples):
-        for name in names:
-            yield Unit(name, number, folder_of(home, name, number), sizes[name])
+    return sizes
 
 
 def describe_plan(plan: Plan) -> str:

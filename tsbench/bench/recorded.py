@@ -14,6 +14,7 @@ from tsbench.bench.begin import to_yaml
 from tsbench.bench.final import EXAMPLES, MODEL_FOLDER
 from tsbench.bench.plan import Plan, Unit, make_plan
 from tsbench.data.collection import Collection, DataSet
+from tsbench.data.places import is_folder
 from tsbench.errors import ModelError, RecipeError
 from tsbench.recipe.loading import load_recipe
 from tsbench.tracking import names
@@ -117,7 +118,7 @@ def open_model(store: Store | None, reference: str) -> SavedModel:
 
     with tempfile.TemporaryDirectory() as scratch:
         run = None
-        if Path(reference).is_dir():
+        if is_folder(reference):
             folder = _files_in(Path(reference))
         else:
             if store is None:

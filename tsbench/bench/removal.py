@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tsbench.bench.plan import home_of
+from tsbench.data.places import is_folder
 from tsbench.errors import SearchError
 from tsbench.search.study import Study
 from tsbench.tracking import names
@@ -61,15 +62,17 @@ def plan_removal(store: Store, name: str) -> Removal:
     runs = tuple(store.runs(name, names.where({names.RECIPE: name})))
     registered = {run.tags[names.REGISTERED].rpartition(" version ")[0] for run in runs if names.REGISTERED in run.tags}
     folder = home_of(store, name)
-    return Removal(name, runs, tuple(sorted(registered)), folder if folder.is_dir() else None)
+    return Removal(name, runs, tuple(sorted(registered)), folder if is_folder(str(folder)) else None)
 
 
 def remove(store: Store, removal: Removal) -> None:
     """Removes the studies, then the runs, children before parents, and the registered models.
 
     Raises:
-        SearchError: the search is under way, or its studies' database cannot be opened.
-        TrackingError: the store failed; the same call removes what is left.
+        SearchError: the search is under way, a study cannot be read, or the studies' database cannot be opened; nothing
+            was removed.
+        TrackingError: the store cannot be written, and nothing was removed; or it failed later, and the same call
+            removes what is left.
     """
     lock = FileLock(removal.folder / "lock", timeout=0) if removal.folder is not None else None
     try:
@@ -78,9 +81,10 @@ def remove(store: Store, removal: Removal) -> None:
     except Timeout:
         raise SearchError(f"a search of {removal.name!r} is under way; end it first") from None
     try:
-        if removal.folder is not None:
-            for file in removal.folder.glob("*/study.json"):
-                Study.open(file.parent).delete()
+        studies = _studies_in(removal.folder)
+        store.check(removal.name)
+        for study in studies:
+            study.delete()
         for run in sorted(removal.runs, key=lambda one: one.tags[names.ROLE] == "search"):
             store.delete(run.run_id)
         for name in removal.models:
@@ -90,3 +94,15 @@ def remove(store: Store, removal: Removal) -> None:
             lock.release()
     if removal.folder is not None:
         shutil.rmtree(removal.folder)
+
+
+def _studies_in(folder: Path | None) -> list[Study]:
+    """The studies of a recipe, archived ones too, each with its storage open so that it can be deleted.
+
+    Raises:
+        SearchError: one cannot be read, or its database cannot be opened.
+    """
+    studies = [] if folder is None else [Study.open(file.parent) for file in sorted(folder.glob("*/study.json"))]
+    for study in studies:
+        study.open_storage()
+    return studies

@@ -10,19 +10,21 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from tsbench.bench.begin import put_aside
+from tsbench.bench.begin import archive_studies
 from tsbench.bench.plan import Plan, Unit
+from tsbench.bench.preflight import LOCK, check_ready, refusal_of_second
 from tsbench.bench.progress import Display, RunState, UnitState, WorkerState
 from tsbench.bench.records import TaskProgress
 from tsbench.bench.unit import TaskKey, UnitRun
-from tsbench.errors import DataError, SearchError, TsbenchError
+from tsbench.errors import DataError, TsbenchError
 from tsbench.patience import lose_patience
 from tsbench.search.launchers import Launcher, make_launcher
 from tsbench.search.launchers.joining import INVITATION, LOCAL, Arrival, Door, own_address
@@ -76,18 +78,21 @@ class BenchmarkRun:
 
         Raises:
             KeyboardInterrupt: after the first Ctrl-C, when running trials were ended and recorded.
-            SearchError: another process carries this recipe out.
+            SearchError: another process carries this recipe out, or see `check_ready`; nothing was changed.
+            TrackingError: see `check_ready`; nothing was changed, or the store failed later.
         """
-        home = self.plan.home
+        home, recipe = self.plan.home, self.plan.loaded.recipe
+        check_ready(recipe, self.fresh)
+        created = [folder for folder in (home, *home.parents) if not folder.exists()]
         home.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(home / "lock", timeout=0):
+            with FileLock(home / LOCK, timeout=0):
                 return self._carry_out()
         except Timeout:
-            raise SearchError(
-                f"another `tsbench search` of {self.plan.loaded.recipe.name!r} is under way "
-                f"(it holds {home / 'lock'}); wait for it, or give this recipe another name"
-            ) from None
+            raise refusal_of_second(recipe.name, home) from None
+        finally:
+            if created and not self.begun:
+                _remove_unused(home, created)
 
     def _carry_out(self) -> list[str]:
         if note := self.plan.note:
@@ -98,8 +103,7 @@ class BenchmarkRun:
                     pool.start()
                 self.plan.store.prepare()
                 if self.fresh:
-                    for unit in self.plan.units:
-                        put_aside(self.plan, unit)
+                    archive_studies(self.plan)
                 try:
                     self._loop(pool)
                 except KeyboardInterrupt:
@@ -265,6 +269,14 @@ class BenchmarkRun:
         except KeyboardInterrupt:
             pool.end_at_once()
             lose_patience()
+
+
+def _remove_unused(home: Path, created: Sequence[Path]) -> None:
+    """Removes the folders of a search that could not be begun, unless there is anything in them."""
+    with suppress(OSError):
+        (home / LOCK).unlink(missing_ok=True)
+        for folder in created:
+            folder.rmdir()
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from tsbench.bench.plan import folder_of
+from tsbench.bench.preflight import is_held
 from tsbench.errors import SearchError
 from tsbench.search.launchers.joining import INVITATION, Invitation
 from tsbench.search.study import Study, invitations_in
@@ -74,7 +74,7 @@ def _summary(folder: Path) -> StudySummary:
     spec, ended = study.spec, counts["complete"] + counts["pruned"] + counts["fail"]
     if folder.name != folder_of(folder.parent, spec.dataset, spec.resample).name:
         state = "set aside"
-    elif _is_held(folder.parent / "lock"):
+    elif is_held(folder.parent):
         state = "complete" if ended >= study.budget else "running"
     elif ended >= study.budget:
         state = "complete"
@@ -96,16 +96,6 @@ def _summary(folder: Path) -> StudySummary:
     )
 
 
-def _is_held(lock: Path) -> bool:
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
 def find_invitation(name: str, root: Path, storage: str | None) -> Invitation:
     """How to join the search of a recipe that is under way.
 
@@ -118,8 +108,11 @@ def find_invitation(name: str, root: Path, storage: str | None) -> Invitation:
         SearchError: none is under way.
     """
     file = root / name / INVITATION
-    if file.exists():
-        return Invitation.from_json(file.read_text(encoding="utf-8"))
+    with suppress(OSError):  # such as of a name that is too long for a file
+        try:
+            return Invitation.from_json(file.read_text(encoding="utf-8"))
+        except (ValueError, TypeError):
+            raise SearchError(f"{file} is damaged; end the search of {name!r}, and begin it again") from None
     if storage is not None and (invitations := invitations_in(storage, name)):
         return Invitation.from_json(invitations[-1])
     where = f"{file.parent} has no {INVITATION}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.bench.begin import end_runs, ended_on_error, give_up, open_study, unit_tags
+from tsbench.bench.begin import check_roc_auc, end_runs, ended_on_error, give_up, open_study, unit_tags
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
 from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored
-from tsbench.errors import DataError
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.search.launchers.protocol import Message, Task
@@ -80,7 +79,7 @@ class UnitRun:
         if not self._is_easily_divided():
             _ = self.folds  # so that what there is to be said of them is said now
         if "roc_auc" in (self.recipe.search.metric, *self.recipe.search.trade_off):
-            _check_roc_auc(self.dataset.train.labels, self.folds)
+            check_roc_auc(self.dataset.train.labels, self.folds)
         self.study, ended = open_study(plan, unit, self.dataset)
         self.spec = self.study.spec
         with ended_on_error(plan.store, self.spec.parent_run):
@@ -539,21 +538,6 @@ class UnitRun:
         except Exception:
             end_runs(self.plan.store, self.spec, with_parent=True)
             raise
-
-
-def _check_roc_auc(labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
-    """Refuses folds that have no area under the curve.
-
-    Raises:
-        DataError: a fold's validation cases are of one class, or of classes that are not trained on.
-    """
-    for number, (training, validation) in enumerate(folds):
-        occurring = np.unique(labels[validation])
-        if len(occurring) < 2 or not np.isin(occurring, labels[training]).any():
-            raise DataError(
-                f"the recipe searches by roc_auc, which is not defined on fold {number}: its validation cases are all "
-                f"of class {' or '.join(repr(str(one)) for one in occurring)}; take another metric, or fewer folds"
-            )
 
 
 def _networks_of(record: RunRecord | None, trial: int) -> int:

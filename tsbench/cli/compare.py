@@ -108,16 +108,21 @@ def compare(
         results = results.under(tuple(range(resamples)))
     chosen = tuple(_split(classifiers))
     comparison = Comparison(results, references, shown, chosen, control, alpha, rope, nemenyi)
+    if fail_if_worse_than:
+        comparison.lead_over(fail_if_worse_than)  # an unknown name is refused before anything is recorded
     _print(comparison, format_)
     if not results.rows and not references:
         typer.echo(f"{results.name} has no scored classifiers yet.", err=True)
-    if report or log:
-        _record(comparison, store, experiments, report, log)
     if figures:
         from tsbench.compare.figures import save_pictures
 
-        count = len(save_pictures(comparison, figures))
+        try:
+            count = len(save_pictures(comparison, figures))
+        except OSError as error:
+            raise RecipeError([f"--figures {figures}: cannot be written: {error.strerror}"]) from None
         typer.echo(f"Wrote {count} pictures into {figures}.", err=True)
+    if report or log:
+        _record(comparison, store, experiments, report, log)
     if fail_if_worse_than:
         _fail_if_worse(comparison, fail_if_worse_than, margin)
 

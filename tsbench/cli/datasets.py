@@ -331,9 +331,13 @@ def verify(
     from tsbench.data.archive import Archive
     from tsbench.data.selection import expand
     from tsbench.data.verification import verify as verify_set
+    from tsbench.errors import DataError
 
     place = Archive(archive)
     wanted = expand(names, lambda: place) if names else list(place.names())
+    for name in wanted:
+        if place.locate(name) is None:  # before anything is recorded
+            raise DataError(f"data set {name!r} is not at hand; `tsbench datasets download {name}` fetches it")
     broken = recorded = 0
     for name in wanted:
         verdict = verify_set(place, name, accept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -27,4 +28,4 @@ def init(
         raise RecipeError([f"{path}: this file is there already; give another name"]) from None
     except OSError as error:
         raise RecipeError([f"{path}: cannot be written: {error.strerror}"]) from None
-    typer.echo(f"Wrote {path}. Name your data sets in it, then: tsbench search {path}")
+    typer.echo(f"Wrote {path}. Name your data sets in it, then: tsbench search {shlex.quote(str(path))}")

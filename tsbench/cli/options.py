@@ -78,10 +78,11 @@ def store_for(uri: str | None) -> Store | None:
 def home(name_or_recipe: str | None, uri: str | None) -> tuple[Path, str | None, str | None]:
     """The folder `.tsbench` of a NAME, a RECIPE or neither, with the recipe's name and its database for trials."""
     from tsbench.bench.plan import studies_folder
+    from tsbench.data.places import is_file
     from tsbench.tracking.store import Store
 
     name, storage = name_or_recipe, None
-    if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or Path(name_or_recipe).is_file()):
+    if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or is_file(name_or_recipe)):
         recipe = load(Path(name_or_recipe), None).recipe
         name, storage = recipe.name, recipe.search.storage
         uri = uri or recipe.tracking.uri
@@ -95,11 +96,12 @@ def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, 
     Raises:
         RecipeError: the recipe is wrong, or the store is not there.
     """
+    from tsbench.data.places import is_file
     from tsbench.data.selection import names_of
     from tsbench.tracking.store import Store, redacted
 
     name, datasets = name_or_recipe, []
-    if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or Path(name_or_recipe).is_file()):
+    if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or is_file(name_or_recipe)):
         recipe = load(Path(name_or_recipe), None).recipe
         name, datasets = recipe.name, names_of(recipe)
         uri = uri or recipe.tracking.uri

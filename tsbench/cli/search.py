@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tsbench.cli.app import INTERRUPTED, verb
-from tsbench.cli.options import RecipePath, Set, load
+from tsbench.cli.options import RecipePath, Set
+from tsbench.cli.validate import download_lines, load_with_data
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,14 +36,18 @@ def search(
 
     from tsbench.bench.begin import check_meanings
     from tsbench.bench.plan import describe_plan, make_plan
+    from tsbench.bench.preflight import check_ready
     from tsbench.bench.progress import make_display, spell
     from tsbench.bench.run import BenchmarkRun
 
-    loaded = load(recipe, set_)
-    plan = make_plan(loaded, lambda text: typer.echo(text, err=True))
+    loaded = load_with_data(recipe, set_)
     if dry_run:
-        typer.echo(describe_plan(plan), nl=False)
+        lines = list(download_lines(loaded.recipe, "would be"))
+        described = describe_plan(make_plan(loaded, lines.append, dry=True))
+        typer.echo("".join(f"# {line}\n" for line in lines) + described, nl=False)
         return
+    check_ready(loaded.recipe, fresh)  # before anything is downloaded
+    plan = make_plan(loaded, lambda text: typer.echo(text, err=True))
     if not fresh:
         check_meanings(plan)
     console = Console()
@@ -57,7 +63,7 @@ def search(
         for unit, front in run.fronts.items():
             _print_front(console, unit, front, plan)
         console.print(f"Took {spell(run.state.elapsed)}.", highlight=False)
-        console.print(f"Browse it in MLflow: tsbench ui {recipe}", highlight=False, soft_wrap=True)
+        console.print(f"Browse it in MLflow: tsbench ui {shlex.quote(str(recipe))}", highlight=False, soft_wrap=True)
     if failures:
         typer.echo("\n".join(["What failed:", *(f"  {failure}" for failure in failures)]), err=True)
         raise typer.Exit(1)

@@ -2,18 +2,72 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import typer
 
 from tsbench.cli.app import verb
-from tsbench.cli.options import RecipePath, Set, load
+from tsbench.cli.options import RecipePath, Set
+
+if TYPE_CHECKING:
+    from tsbench.recipe.loading import LoadedRecipe
+    from tsbench.recipe.schema import Recipe
+
+__all__ = ["download_lines", "load_with_data"]
+
+MAX_NAMES = 20  # of data sets in a line
 
 
 @verb
 def validate(recipe: RecipePath, set_: Set = None) -> None:
-    """Check a recipe: every problem at once, each with its line and column."""
+    """Check a recipe and the data that it names: every problem at once, each with its line and column."""
     from tsbench.data.selection import names_of
 
-    loaded = load(recipe, set_)
-    names = names_of(loaded.recipe)
+    loaded = load_with_data(recipe, set_)
+    count = len(names_of(loaded.recipe))
     searched = f"{len(loaded.space)} settings searched" if loaded.space else "nothing searched"
-    typer.echo(f"{recipe}: fine; {len(names)} data sets, {searched}, {len(loaded.recipe.baselines)} baselines")
+    datasets = f"{count} data set{'' if count == 1 else 's'}"
+    typer.echo(f"{recipe}: fine; {datasets}, {searched}, {len(loaded.recipe.baselines)} baselines")
+    for line in download_lines(loaded.recipe, "will be"):
+        typer.echo(line)
+
+
+def load_with_data(path: Path, overrides: list[str] | None) -> LoadedRecipe:
+    """Reads a recipe, and checks that its data sets are there or can be downloaded.
+
+    Raises:
+        RecipeError: with every problem of both, each with its line and column.
+    """
+    from tsbench.classifiers.baselines import BASELINES, problem_with
+    from tsbench.data.selection import problems_of
+    from tsbench.recipe.loading import load_recipe
+
+    return load_recipe(path, overrides or (), BASELINES, problem_with, problems_of)
+
+
+def download_lines(recipe: Recipe, verb_: str) -> list[str]:
+    """Which of a recipe's data sets are in none of the folders, with what the catalogue knows of their sizes.
+
+    Args:
+        recipe: one whose data sets were checked.
+        verb_: `will be` or `would be`.
+    """
+    from tsbench.data.catalogue import catalogue
+    from tsbench.data.places import Places
+    from tsbench.data.selection import absent_from
+
+    absent = absent_from(recipe)
+    lines = [f"{verb_} downloaded into {Places(recipe.archive).home}:"] if absent else []
+    for name in absent[:MAX_NAMES]:
+        facts = catalogue().get(name)
+        size = (
+            ""
+            if facts is None
+            else (
+                f": {facts.train} training and {facts.test} test cases, {facts.channels} "
+                f"channel{'' if facts.channels == 1 else 's'}, {facts.lengths} time steps"
+            )
+        )
+        lines.append(f"  {name}{size}")
+    return lines + ([f"  and {len(absent) - MAX_NAMES} more"] if len(absent) > MAX_NAMES else [])

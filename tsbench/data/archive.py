@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from tsbench.data.cache import Cache, Seen, is_writable, place_for, user_cache
+from tsbench.data.cache import Cache, Seen, place_for, user_cache
 from tsbench.data.catalogue import catalogue
 from tsbench.data.checks import check_set
 from tsbench.data.collection import DataSet
-from tsbench.data.download import Progress, cause_of, download, ts_files
+from tsbench.data.download import Progress, cause_of, download
 from tsbench.data.formats import CaseFile, is_labelled, read_ts
 from tsbench.data.own import load_own
+from tsbench.data.places import DEFAULT_ARCHIVE, Places, is_writable, shipped, ts_files
 from tsbench.data.remarks import remarks_on_labels
 from tsbench.errors import DataError
 from tsbench.recipe.schema import OwnDataConfig
 
 __all__ = ["DEFAULT_ARCHIVE", "Archive", "Description"]
-
-DEFAULT_ARCHIVE = Path("datasets/archive")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 
 
 @dataclass(frozen=True)
@@ -56,30 +51,23 @@ class Archive:
         own: Sequence[OwnDataConfig] = (),
         progress: Progress | None = None,
     ) -> None:
-        environment = os.environ.get("TSBENCH_ARCHIVE")
-        self._given = [Path(one).expanduser() for one in (folder, environment) if one]
+        self._places = Places(folder)
         self._own = {one.name: one for one in own}
         self._progress = progress
 
     @property
     def home(self) -> Path:
         """The folder that downloads go to."""
-        return (self._given or [DEFAULT_ARCHIVE])[0].absolute()
+        return self._places.home
 
     @property
     def folders(self) -> list[Path]:
         """The recipe's archive, the one TSBENCH_ARCHIVE names, ./datasets/archive, what sktime ships."""
-        return list(dict.fromkeys(folder.absolute() for folder in [*self._given, DEFAULT_ARCHIVE, _shipped()]))
+        return self._places.folders
 
     def names(self) -> dict[str, Path]:
         """The data sets for classification at hand, sorted by name, each with its folder."""
-        found: dict[str, Path] = {}
-        for folder in self.folders:
-            for path in folder.iterdir() if folder.is_dir() else ():
-                if path.name not in found and all(file.is_file() for file in ts_files(path)):
-                    found[path.name] = path
-        found = {name: path for name, path in found.items() if is_labelled(ts_files(path)[0])}
-        return dict(sorted(found.items()))
+        return {name: path for name, path in self._places.names().items() if is_labelled(ts_files(path)[0])}
 
     def locate(self, name: str) -> Path | None:
         """The folder of a data set at hand, or None.
@@ -87,19 +75,7 @@ class Archive:
         Raises:
             DataError: the name is none, or the folder is there but one of its two files is not.
         """
-        if not _NAME.fullmatch(name):
-            raise DataError(
-                f"{name!r} is no name of a data set: it may hold letters, digits, '-', '_' and '.', "
-                "and must begin with a letter or digit"
-            )
-        for folder in self.folders:
-            path = folder / name
-            missing = [file for file in ts_files(path) if not file.is_file()]
-            if not missing:
-                return path
-            if len(missing) == 1:
-                raise DataError(f"{missing[0]}: this file is missing beside its other half; fetch the data set again")
-        return None
+        return self._places.locate(name)
 
     def obtain(self, name: str) -> Path:
         """The folder of a data set, downloaded by sktime where it is not at hand.
@@ -201,7 +177,7 @@ class Archive:
     def cache(self, folder: Path) -> Cache:
         """Where what is read from a data set's folder is kept."""
         archive = folder.parent
-        return Cache(user_cache() if archive == _shipped() else place_for(archive))
+        return Cache(user_cache() if archive == shipped() else place_for(archive))
 
     def _read(self, path: Path) -> tuple[CaseFile, str]:
         """The cases of a file, and its SHA-256."""
@@ -216,11 +192,3 @@ def _refuse_change(before: Seen, sha256: str) -> None:
         f"{sha256[:16]}...; fetch the data set again, or if the change is meant, run "
         f"`tsbench datasets verify --accept {path.parent.name}`"
     )
-
-
-def _shipped() -> Path:
-    """The folder of the data sets that come with sktime, found without importing it."""
-    spec = find_spec("sktime")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    return Path(spec.submodule_search_locations[0]) / "datasets" / "data"

@@ -14,11 +14,11 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -27,16 +27,30 @@ from platformdirs import user_cache_path
 
 from tsbench.data.collection import Collection
 from tsbench.data.formats import CaseFile
+from tsbench.data.places import is_writable
 from tsbench.data.stored import sha256_of
 from tsbench.errors import DataError
 
-__all__ = ["Cache", "Seen", "is_writable", "place_for", "user_cache"]
+__all__ = ["Cache", "Seen", "nothing_kept", "place_for", "user_cache"]
 
 FORMAT = 2
 """Version of the parsed arrays; a change of any reader's results raises it."""
 
 RECENT = 2 * 10**9
 """Nanoseconds for which a file counts as just written."""
+
+
+_KEEPS: ContextVar[bool] = ContextVar("tsbench_cache_keeps", default=True)
+
+
+@contextmanager
+def nothing_kept() -> Iterator[None]:
+    """What is read herein is not written to any cache; what was kept before is used."""
+    token = _KEEPS.set(False)
+    try:
+        yield
+    finally:
+        _KEEPS.reset(token)
 
 
 def user_cache() -> Path:
@@ -50,13 +64,6 @@ def place_for(archive: Path) -> Path:
     if os.environ.get("TSBENCH_CACHE") or not is_writable(archive):
         return user_cache()
     return archive / ".tsbench"
-
-
-def is_writable(folder: Path) -> bool:
-    """Whether a folder may be written; one whose mode forbids it is left alone by root too, whom nothing would stop."""
-    with suppress(OSError):
-        return bool(folder.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)) and os.access(folder, os.W_OK)
-    return False
 
 
 @dataclass(frozen=True)
@@ -183,6 +190,8 @@ class Cache:
 
     def _kept(self, folder: Path, file: CaseFile) -> CaseFile:
         """The same cases from where they are now kept."""
+        if not _KEEPS.get():
+            return file
         try:
             self._keep(folder, file)
         except OSError:  # no place to keep them; they stay in memory
@@ -218,6 +227,8 @@ class Cache:
 
     @staticmethod
     def _write(path: Path, text: str) -> None:
+        if not _KEEPS.get():
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}-{os.getpid()}-{os.urandom(4).hex()}")
         scratch.write_text(text, encoding="utf-8")

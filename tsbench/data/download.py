@@ -16,9 +16,10 @@ from filelock import FileLock
 
 from tsbench.data.cache import user_cache
 from tsbench.data.formats import read_ts
+from tsbench.data.places import ts_files
 from tsbench.errors import DataError
 
-__all__ = ["TIMEOUT", "Progress", "cause_of", "download", "ts_files"]
+__all__ = ["TIMEOUT", "Progress", "cause_of", "download"]
 
 TIMEOUT = 30.0
 """Seconds that a download may stand still."""
@@ -27,11 +28,6 @@ EVERY = 0.2  # seconds between two reports of progress
 
 Progress = Callable[[str, int], None]
 """Called with a data set's name and the bytes that have arrived."""
-
-
-def ts_files(folder: Path) -> tuple[Path, Path]:
-    """Where a data set's train and test file stand in its folder."""
-    return folder / f"{folder.name}_TRAIN.ts", folder / f"{folder.name}_TEST.ts"
 
 
 def download(name: str, home: Path, progress: Progress | None = None) -> Path:

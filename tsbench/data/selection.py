@@ -1,21 +1,31 @@
-"""From what a recipe says under `datasets` to the names of data sets."""
+"""From what a recipe says under `datasets` to the names of data sets, and what is wrong with it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsbench.data.catalogue import catalogue, collection, kept
+from tsbench.data.places import Places, is_writable, nearest_folder
 from tsbench.errors import DataError
 from tsbench.recipe.names import COLLECTIONS
 from tsbench.recipe.schema import OwnDataConfig, Recipe, SelectionConfig
+from tsbench.recipe.sentences import suggestion
 
 if TYPE_CHECKING:  # it reads cases, which `tsbench validate` does not need
     from tsbench.data.archive import Archive
     from tsbench.data.download import Progress
 
-__all__ = ["archive_of", "expand", "names_of"]
+__all__ = ["absent_from", "archive_of", "expand", "names_of", "problems_of"]
+
+Entry = str | SelectionConfig | OwnDataConfig
+Problem = tuple[tuple[str | int, ...], str]
+"""The path of a key in the recipe, and what is wrong there."""
+
+MAX_COLUMNS = 20  # named in a sentence
 
 
 def archive_of(recipe: Recipe, progress: Progress | None = None) -> Archive:
@@ -33,11 +43,125 @@ def names_of(recipe: Recipe) -> list[str]:
     """
     names: dict[str, None] = {}
     for entry in recipe.datasets:
-        if isinstance(entry, OwnDataConfig):
-            names[entry.name] = None
-        else:
-            names |= dict.fromkeys(expand([entry], lambda: archive_of(recipe)))
+        names |= dict.fromkeys(_names_in(entry, recipe.archive))
     return list(names)
+
+
+def absent_from(recipe: Recipe) -> list[str]:
+    """The recipe's data sets that are in none of the folders, and so will be downloaded.
+
+    Raises:
+        DataError: a pattern or a filter lets nothing through, or one of a data set's two files is missing.
+    """
+    own = {entry.name for entry in recipe.datasets if isinstance(entry, OwnDataConfig)}
+    places = Places(recipe.archive)
+    return [name for name in names_of(recipe) if name not in own and places.locate(name) is None]
+
+
+def problems_of(entries: Mapping[int, Entry], archive: str | None) -> Iterator[Problem]:
+    """What is wrong with the data sets of a recipe, found without reading a case or writing anything.
+
+    A data set of the catalogue that is in none of the folders is fine, as it can be downloaded.
+
+    Args:
+        entries: by their place under `datasets`.
+        archive: the recipe's own folder of data sets.
+    """
+    places = Places(archive)
+    spelling: dict[str, str] = {}  # the names so far by their letters in lower case
+    # Names that are spelt out were compared with each other by the schema, but not with a collection's.
+    spelt_out = {entry.name if isinstance(entry, OwnDataConfig) else str(entry) for entry in entries.values()}
+    absent = False
+    for number, entry in entries.items():
+        path = ("datasets", number)
+        try:
+            names = _names_in(entry, archive)
+        except DataError as error:
+            yield path, str(error)
+            continue
+        alike = [(spelling[name.lower()], name) for name in names if spelling.get(name.lower(), name) != name]
+        for before, name in [pair for pair in alike if not spelt_out.issuperset(pair)][:1]:
+            yield path, f"{before!r} and {name!r} differ only in case, so that some file systems take them for one"
+        spelling |= {name.lower(): name for name in names}
+        if isinstance(entry, OwnDataConfig):
+            yield from ((path + place, message) for place, message in _problems_of_own(entry))
+            continue
+        for name in names:
+            try:
+                found = places.locate(name)
+            except DataError as error:
+                yield path, str(error)
+                continue
+            absent = absent or found is None
+            if found is None and name not in catalogue():
+                yield path, _unknown(name, places)
+    if absent:
+        yield from _problems_of_home(archive, places)
+
+
+def _problems_of_home(archive: str | None, places: Places) -> Iterator[Problem]:
+    """What keeps data sets from being downloaded."""
+    path = ("datasets",) if archive is None else ("archive",)
+    folder = nearest_folder(places.home)
+    if not folder.is_dir():
+        yield path, f"{folder} is a file, not a folder, so that no data set can be downloaded into {places.home}"
+    elif not is_writable(folder):
+        yield path, f"{folder} cannot be written, so that no data set can be downloaded into {places.home}"
+
+
+def _unknown(name: str, places: Places) -> str:
+    hint = suggestion(name, {**catalogue(), **places.names()}) or "."
+    return (
+        f"neither the catalogue nor any of the folders has a data set {name!r}{hint} If it is right, put "
+        f"{name}_TRAIN.ts and {name}_TEST.ts into {places.home / name}, or run `tsbench datasets download {name}`, "
+        "which tries the archives' servers"
+    )
+
+
+def _problems_of_own(entry: OwnDataConfig) -> Iterator[Problem]:
+    keys = ("file",) if entry.file is not None else ("train", "test")
+    for key in keys:
+        path = Path(str(getattr(entry, key))).expanduser().absolute()
+        if (problem := _problem_of_file(path)) is not None:
+            yield (key,), problem
+            continue
+        from tsbench.data.own import columns_of  # it imports NumPy, which recipes without own data do not need
+
+        try:
+            columns = columns_of(path, entry)
+        except DataError as error:
+            yield (key,), str(error)
+            continue
+        if columns:
+            yield from _missing_columns(path, columns, entry)
+
+
+def _problem_of_file(path: Path) -> str | None:
+    try:
+        if not path.exists():
+            return f"{path}: there is no such file; paths of own data are relative to the current folder"
+        if not path.is_file():
+            return f"{path}: is a folder, not a file; paths of own data are relative to the current folder"
+        if path.stat().st_size == 0:
+            return f"{path}: the file is empty"
+    except OSError as error:
+        return f"{path}: cannot be read: {error.strerror}"
+    return None if os.access(path, os.R_OK) else f"{path}: cannot be read: Permission denied"
+
+
+def _missing_columns(path: Path, columns: Sequence[str], entry: OwnDataConfig) -> Iterator[Problem]:
+    group = ("split", "group") if entry.split.group else ("group",)
+    named: dict[tuple[str | int, ...], str | None] = {
+        ("case",): entry.case,
+        ("label",): entry.label,
+        ("time",): entry.time,
+        group: entry.grouping,
+    }
+    named |= {("channels", number): name for number, name in enumerate(entry.channels or ())}
+    listed = ", ".join(columns[:MAX_COLUMNS]) + (", ..." if len(columns) > MAX_COLUMNS else "")
+    for place, column in named.items():
+        if column is not None and column not in columns:
+            yield place, f"{path} has no column {column!r}{suggestion(column, columns)}; its columns are: {listed}"
 
 
 def expand(entries: Sequence[str | SelectionConfig], archive: Callable[[], Archive]) -> list[str]:
@@ -59,6 +183,23 @@ def expand(entries: Sequence[str | SelectionConfig], archive: Callable[[], Archi
             raise DataError(f"no data set of the catalogue passes {{{given}}}")
         names |= dict.fromkeys(found)
     return list(names)
+
+
+def _names_in(entry: Entry, archive: str | None) -> list[str]:
+    """The data sets of one entry.
+
+    Raises:
+        DataError: a pattern or a filter lets nothing through.
+    """
+    if isinstance(entry, OwnDataConfig):
+        return [entry.name]
+
+    def folders() -> Archive:
+        from tsbench.data.archive import Archive
+
+        return Archive(archive)
+
+    return expand([entry], folders)
 
 
 def _named(name: str, archive: Callable[[], Archive]) -> Iterable[str]:

@@ -9,8 +9,8 @@ from tsbench.data.archive import Archive
 from tsbench.data.cache import Seen
 from tsbench.data.catalogue import catalogue
 from tsbench.data.checks import check_set
-from tsbench.data.download import ts_files
 from tsbench.data.formats import CaseFile, read_ts
+from tsbench.data.places import ts_files
 from tsbench.errors import DataError
 
 __all__ = ["Verdict", "verify"]
@@ -53,6 +53,11 @@ def verify(archive: Archive, name: str, accept: bool = False) -> Verdict:
     cache = archive.cache(folder)
     for path in ts_files(folder):
         now, before = Seen.of(path), cache.seen(path)
+        try:
+            files.append(read_ts(path))
+        except DataError as error:  # what cannot be read is not accepted
+            problems.append(str(error))
+            continue
         sha256 = cache.sha256(path)
         if before is not None and before.sha256 != sha256 and not accept:
             problems.append(
@@ -61,10 +66,6 @@ def verify(archive: Archive, name: str, accept: bool = False) -> Verdict:
         elif before is None or before.sha256 != sha256:
             cache.record(path, replace(now, sha256=sha256))
             news.append(path.name)
-        try:
-            files.append(read_ts(path))
-        except DataError as error:
-            problems.append(str(error))
     if len(files) == 2:
         problems += _compared(name, *files)
     return Verdict(name, folder, tuple(problems), tuple(news))

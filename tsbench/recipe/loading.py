@@ -6,18 +6,20 @@ YAML 1.2 by ruamel.yaml: `1e-4` is a number and `no` is a word, unlike with YAML
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from tsbench.errors import RecipeError
 from tsbench.recipe.schema import (
+    DataEntry,
     HyperparameterConfig,
     OwnDataConfig,
     Recipe,
@@ -76,6 +78,7 @@ def load_recipe(
     overrides: Sequence[str] = (),
     baselines: Collection[str] | None = None,
     check_baseline: Callable[[str, Mapping[str, Any]], str | None] | None = None,
+    check_datasets: Callable[[Mapping[int, Any], str | None], Iterable[tuple[Path_, str]]] | None = None,
 ) -> LoadedRecipe:
     """Reads and checks a recipe.
 
@@ -84,6 +87,8 @@ def load_recipe(
         overrides: `dotted.key=value` texts, the value in YAML, that replace what the file says.
         baselines: the known names of baselines; not checked where it is None.
         check_baseline: tells what is wrong with a name or import path and parameters, or None where nothing is.
+        check_datasets: given the valid entries of `datasets` by their places, and `archive`, returns what is wrong
+            with the data sets that they mean; not checked if it is None.
 
     Returns:
         The recipe and its search space.
@@ -98,6 +103,10 @@ def load_recipe(
         _override(tree, text, report)
     freed = _free_overridden(tree, report)
     recipe = _validate(tree, report, {"baselines": baselines, "check_baseline": check_baseline})
+    if check_datasets is not None:
+        archive = tree.get("archive")
+        for place, message in check_datasets(_data_entries(tree), archive if isinstance(archive, str) else None):
+            report.add(_in_tree(place, tree), message)
     raw_space = tree.get("space") or {}
     space: Space = {}
     if isinstance(raw_space, Mapping) or raw_space == "default":
@@ -304,6 +313,22 @@ def _validate(tree: dict[str, Any], report: _Report, context: Mapping[str, Any])
             path = _existing(one["loc"], tree, one["type"])
             report.add(path, sentence(one, _siblings(path, one["loc"])))
         return None
+
+
+def _data_entries(tree: Mapping[str, Any]) -> dict[int, Any]:
+    """The entries of `datasets` that are valid, by their places, whatever is wrong with the rest of the recipe."""
+    raw, adapter = tree.get("datasets"), TypeAdapter(DataEntry)
+    entries: dict[int, Any] = {}
+    for number, value in enumerate(raw if isinstance(raw, list) else [raw]):
+        with suppress(ValidationError):
+            entries[number] = adapter.validate_python(value)
+    return entries
+
+
+def _in_tree(path: Path_, tree: Mapping[str, Any]) -> Path_:
+    """The path without the place of an entry that stands alone, as in `datasets: ucr-112`."""
+    alone = path[:1] == ("datasets",) and not isinstance(tree.get("datasets"), list)
+    return (path[0], *path[2:]) if alone and len(path) > 1 else path
 
 
 def _existing(loc: tuple[str | int, ...], tree: Any, kind: str) -> Path_:

@@ -59,6 +59,13 @@ __all__ = [
 ]
 
 DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"  # what a device is called
+MAX_NAME = 100
+"""Characters of a name. Some file systems take 143 bytes in the name of a folder, and a study's folder has the data
+set's name with the number of a resample and the time at which the study was archived."""
+
+RESERVED_NAMES = ("lock", "invitation.json", "slurm")
+"""What else lies in the folder of a recipe's studies."""
+
 METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
 Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "random", "grid"]
 Pruner = Literal["median", "hyperband", "successive_halving", "wilcoxon", "none"]
@@ -68,6 +75,7 @@ Objective = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "ro
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]+)\s*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
+_RESAMPLE = re.compile(r"-resample-[0-9]+$", re.IGNORECASE)  # see `tsbench.bench.plan.folder_of`
 _LARGEST = 2**63 - 1  # what NumPy, PyTorch and databases hold as a whole number
 
 
@@ -110,6 +118,27 @@ def _identifier(value: str) -> str:
         raise _wrong(
             f"may hold letters, digits, '-', '_' and '.', and must begin with a letter or digit, got {shown(value)}"
         )
+    if len(value) > MAX_NAME:
+        raise _wrong(
+            f"may hold at most {MAX_NAME} characters, as folders are named after it, got {len(value)}: {shown(value)}"
+        )
+    return value
+
+
+def _data_set_name(value: str) -> str:
+    """A name that a folder beside the other studies of a recipe may have."""
+    _identifier(value)
+    if value.lower() in RESERVED_NAMES:
+        raise _wrong(f"cannot be {value!r}: tsbench keeps a file of that name beside the studies of a recipe")
+    if _RESAMPLE.search(value):
+        raise _wrong(f"cannot end in '-resample-' and a number, as the folders of resamples do, got {shown(value)}")
+    return value
+
+
+def _recipe_name(value: str) -> str:
+    _identifier(value)
+    if value == "Default":
+        raise _wrong("cannot be 'Default', which is the name of an experiment of MLflow's own")
     return value
 
 
@@ -166,7 +195,8 @@ Duration = Annotated[
     BeforeValidator(parse_duration, json_schema_input_type=str | float),
     PlainSerializer(format_duration, return_type=str),
 ]
-Identifier = Annotated[str, AfterValidator(_identifier)]
+RecipeName = Annotated[str, AfterValidator(_recipe_name)]
+DataSetName = Annotated[str, AfterValidator(_data_set_name)]
 AutoOrCount = Annotated[
     int | Literal["auto"], BeforeValidator(_auto_or_count, json_schema_input_type=int | Literal["auto"])
 ]
@@ -484,7 +514,7 @@ class SplitConfig(Settings):
 class OwnDataConfig(Settings):
     """Data of your own: a train and a test file, or one file that is split."""
 
-    name: Identifier = Field(description="what the data set is called in MLflow and tables")
+    name: DataSetName = Field(description="what the data set is called in MLflow and tables")
     train: str | None = Field(None, description="file of the training cases; relative to the current folder")
     test: str | None = Field(None, description="file of the test cases")
     file: str | None = Field(None, description="file of all cases, in place of train and test; see split")
@@ -551,7 +581,7 @@ def _data_set(value: str) -> str:
     if re.fullmatch(r"(ucr|uea)-?\d*", value):
         known = list(COLLECTIONS)
         raise PydanticCustomError("unknown_name", "unknown collection", {"what": "collection", "known": known})
-    _identifier(re.sub(r"[*?]", "x", value))
+    _data_set_name(re.sub(r"[*?]", "x", value))
     return value
 
 
@@ -575,8 +605,11 @@ def _entry_list(value: Any) -> Any:
 
 
 def _named_once(entries: tuple[Any, ...]) -> tuple[Any, ...]:
-    names = [entry.name if isinstance(entry, OwnDataConfig) else entry for entry in entries]
-    _distinct(tuple(name for name in names if isinstance(name, str)))
+    found = [entry.name if isinstance(entry, OwnDataConfig) else entry for entry in entries]
+    names = [name for name in found if isinstance(name, str)]
+    _distinct(tuple(names))
+    if alike := sorted(name for name in names if sum(name.lower() == other.lower() for other in names) > 1):
+        raise _wrong(f"differ only in case, so that their folders are one on some file systems: {', '.join(alike)}")
     return entries
 
 
@@ -685,7 +718,7 @@ def _distinct_baselines(values: tuple[BaselineConfig, ...]) -> tuple[BaselineCon
 class Recipe(HyperparameterConfig):
     """One piece of work: data sets, the network and its search, baselines, and where the records go."""
 
-    name: Identifier = Field(description="name of the recipe, and of the MLflow experiment")
+    name: RecipeName = Field(description="name of the recipe, and of the MLflow experiment")
     datasets: Annotated[
         tuple[DataEntry, ...],
         Field(

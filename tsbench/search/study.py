@@ -227,14 +227,19 @@ class Study:
         """Opens a study that `create` made.
 
         Raises:
-            SearchError: the folder holds none.
+            SearchError: the folder holds none, or one that cannot be read.
         """
         try:
             plain = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            plain.pop("meaning")
+            return cls(folder, StudySpec.from_json(plain))
+        except FileNotFoundError:
             raise SearchError(f"{folder} holds no study") from None
-        plain.pop("meaning")
-        return cls(folder, StudySpec.from_json(plain))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError):
+            raise SearchError(
+                f"{folder / 'study.json'} cannot be read: it is damaged, or was written by another version of tsbench; "
+                "put it back as it was, or run the search with --fresh, which archives the study and begins a new one"
+            ) from None
 
     @staticmethod
     def stored_meaning(folder: Path) -> str | None:
@@ -275,14 +280,37 @@ class Study:
         Raises:
             SearchError: its trials are gone.
         """
+        self.check_journal()
         try:
             return optuna.load_study(study_name=self.spec.optuna_name, storage=self.storage)
         except KeyError:
-            where = "its journal.log" if self.spec.search.storage is None else "its database"
-            raise SearchError(
-                f"the study in {self.folder} has lost its trials: they are not in {where} any more; --fresh begins a "
-                "new one"
-            ) from None
+            raise self._lost() from None
+
+    def check_journal(self) -> None:
+        """Refuses a study whose file of trials is gone, which Optuna would begin anew.
+
+        Raises:
+            SearchError: its trials are gone.
+        """
+        journal = self.folder / "journal.log"
+        if self.spec.search.storage is None and not (journal.is_file() and journal.stat().st_size):
+            raise self._lost()
+
+    def _lost(self) -> SearchError:
+        where = "its journal.log" if self.spec.search.storage is None else "its database"
+        return SearchError(
+            f"the study in {self.folder} has lost its trials: they are not in {where} any more; --fresh begins a "
+            "new one"
+        )
+
+    def open_storage(self) -> None:
+        """Connects to the database that the trials are in; a file needs no connection.
+
+        Raises:
+            SearchError: the database cannot be opened.
+        """
+        if self.spec.search.storage is not None:
+            _ = self.storage
 
     @property
     def files(self) -> SharedFolder:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import re
 import sqlite3
 import tempfile
 import time
@@ -15,12 +14,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit, urlunsplit
 
 from tsbench.errors import TrackingError
 from tsbench.patience import patiently
 from tsbench.quiet import quiet
 from tsbench.tracking import names
+from tsbench.tracking.addresses import database_of, redacted, resolve_uri
+from tsbench.tracking.database import check_writable, created_whole, refuse_other_databases
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,7 @@ METRICS_PER_CALL = 900
 PARAMS_PER_CALL = 100
 PAGE = 1000
 DIGEST_LENGTH = 36
+MAX_LOCATION = 2000  # characters of an experiment's address, to which MLflow adds a run's; it takes 2048
 
 POINTS = 64
 """Of a curve, at most: a hundred cost a trial a quarter more of the time of all its records, and look the same."""
@@ -118,39 +119,6 @@ class RunRecord:
     params: dict[str, str] = field(default_factory=dict)
 
 
-def redacted(uri: str) -> str:
-    """The URI without passwords and tokens: what may be written to a log, a tag or a recipe's dump."""
-    parts = urlsplit(uri)
-    if parts.password is not None:
-        host = parts.netloc.rpartition("@")[2]
-        parts = parts._replace(netloc=f"{parts.username}:***@{host}")
-    query = re.sub(r"(?i)((?:^|&)[^=&]*(?:token|password|secret|key)[^=&]*=)[^&]*", r"\1***", parts.query)
-    changed = parts._replace(query=query)
-    return uri if changed == urlsplit(uri) else urlunsplit(changed)  # `sqlite:///` would lose its slashes
-
-
-def resolve_uri(uri: str) -> str:
-    """A relative SQLite path made absolute, so that every process means the same file.
-
-    Raises:
-        TrackingError: a plain folder, which MLflow does not take as a store any more; or a server's address with a
-            user's name or password in it, which belong into the environment.
-    """
-    if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
-        return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).expanduser().absolute()}"
-    if urlsplit(uri).scheme in ("http", "https") and "@" in urlsplit(uri).netloc:
-        raise TrackingError(
-            f"tracking.uri {redacted(uri)!r} carries a user's name; leave it out, and set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the environment"
-        )
-    if urlsplit(uri).scheme in ("", "file"):
-        raise TrackingError(
-            f"tracking.uri {uri!r} is a folder, which MLflow no longer accepts; "
-            "write sqlite:///mlflow.db, or the http:// address of an MLflow server"
-        )
-    return uri
-
-
 class Store:
     """An MLflow store. The first process calls `prepare` before any other opens a fresh one.
 
@@ -164,15 +132,43 @@ class Store:
 
     @property
     def database(self) -> Path | None:
-        """The SQLite file, where the store is one."""
-        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+        """The SQLite file, if the store is one."""
+        return database_of(self.uri)
 
     @property
     def client(self) -> MlflowClient:
         """MLflow's own client, made at first use."""
         if self._opened is None:
+            if self.database is not None:
+                refuse_other_databases(self.database)
             self._opened = _open_client(self.uri)
         return self._opened
+
+    def check(self, experiment: str) -> None:
+        """Refuses a store in which a search could not be recorded, and changes nothing.
+
+        Raises:
+            TrackingError: it cannot be reached or written, or the experiment of this name was deleted.
+        """
+        if self.database is not None:
+            check_writable(self.database)
+            location = self._artifacts_of(experiment)
+            if len(location) > MAX_LOCATION:
+                raise TrackingError(
+                    f"the path of {self.database.parent} is too long: as an address it takes {len(location)} "
+                    f"characters, of which MLflow allows {MAX_LOCATION}; name another store by tracking.uri"
+                )
+            if not self.exists():
+                return
+        with self.explained():
+            found = self.client.get_experiment_by_name(experiment)
+        if found is not None:
+            _refuse_deleted(found)
+
+    def _artifacts_of(self, experiment: str) -> str:
+        """The address of an experiment's artifacts, beside a SQLite file."""
+        assert self.database is not None
+        return (self.database.parent / "mlartifacts" / experiment).as_uri()
 
     def prepare(self) -> None:
         """Creates the store where it is absent, so that processes started later do not race to.
@@ -181,16 +177,18 @@ class Store:
             TrackingError: it cannot be reached or written.
         """
         with self.explained():
-            if self.database is not None:
-                self.database.parent.mkdir(parents=True, exist_ok=True)
+            if self.database is None:
+                self.client.search_experiments(max_results=1)
+                return
+            refuse_other_databases(self.database)
+            with created_whole(self.database):
                 _write_ahead(self.database)
-            self.client.search_experiments(max_results=1)
-            if self.database is not None:
+                self.client.search_experiments(max_results=1)
                 _write_ahead(self.database)  # now what was logged ahead stands in the file itself
 
     def exists(self) -> bool:
-        """Whether there is a store: a SQLite file that is there, or any other address."""
-        return self.database is None or self.database.is_file()
+        """Whether there is a store: a SQLite file that is not empty, or any other address."""
+        return self.database is None or (self.database.is_file() and self.database.stat().st_size > 0)
 
     def experiment(self, name: str) -> str:
         """The experiment's id, created where it is absent, with its artifacts beside a SQLite file.
@@ -201,9 +199,7 @@ class Store:
         with self.explained():
             found = self.client.get_experiment_by_name(name)
             if found is None:
-                location = None
-                if self.database is not None:
-                    location = (self.database.parent / "mlartifacts" / name).as_uri()
+                location = None if self.database is None else self._artifacts_of(name)
                 return str(self.client.create_experiment(name, location, {KIND: "custom_model_development"}))
         _refuse_deleted(found)
         return str(found.experiment_id)
@@ -361,6 +357,26 @@ class Store:
                 raise TrackingError(f"the MLflow store {redacted(self.uri)} failed: {error}") from error
             return None
         return str(before.status)
+
+    def searches(self, experiment: str) -> dict[str, bool]:
+        """For each search's parent run of an experiment, by its id, whether it is still there rather than deleted."""
+        from mlflow.entities import ViewType
+
+        found: dict[str, bool] = {}
+        token = None
+        while True:
+            with self.explained():
+                page = self.client.search_runs(
+                    [experiment],
+                    names.where({names.ROLE: "search"}),
+                    ViewType.ALL,
+                    max_results=PAGE,
+                    page_token=token,
+                )
+            found |= {run.info.run_id: run.info.lifecycle_stage == "active" for run in page}
+            token = page.token
+            if not token:
+                return found
 
     def delete(self, run: str) -> None:
         """Deletes a run with the models that it logged; MLflow can restore it until `mlflow gc`."""

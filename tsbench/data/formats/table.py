@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.data.formats.numbers import CommaError, decimal_commas
-from tsbench.data.formats.text import read_utf8, suffix_of
+from tsbench.data.formats.text import read_head, read_utf8, suffix_of
 from tsbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def column_names(path: Path) -> tuple[str, ...]:
     """
     if suffix_of(path) in PARQUET:
         return tuple(_parquet_names(path))
-    return tuple(_header(path, read_utf8(path))[0])
+    return tuple(_header(path, read_head(path, _HEAD))[0])
 
 
 def _read_csv(path: Path) -> Table:

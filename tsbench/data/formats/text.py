@@ -9,7 +9,7 @@ from pathlib import Path
 from tsbench.data.formats.sizes import FREE, MAX_RATIO, check_expansion
 from tsbench.errors import DataError
 
-__all__ = ["read_lines", "read_utf8", "suffix_of"]
+__all__ = ["read_head", "read_lines", "read_utf8", "suffix_of"]
 
 GZIP = b"\x1f\x8b"
 _BOMS = (  # UTF-32's begin as UTF-16's do
@@ -43,6 +43,27 @@ def read_utf8(path: Path) -> bytes:
     if not content or content.isspace():
         raise DataError(f"{path}: the file is empty; remove it, or fetch it again")
     return content
+
+
+def read_head(path: Path, size: int) -> bytes:
+    """About the first `size` bytes of a text file, in UTF-8; the last line may be cut.
+
+    Raises:
+        DataError: see `read_utf8`.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(size)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    if head.startswith(GZIP):
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, size)
+        except zlib.error as error:
+            raise DataError(f"{path}: is not a whole gzip file: {error}") from None
+    lines, end, _ = head.rpartition(b"\n")  # the last letter may be cut; in UTF-16 half of the line's end is
+    whole = lines + end + (b"\0" if head.startswith(BOM_UTF16_LE) else b"") if end and len(head) >= size else head
+    return _as_utf8(path, whole)
 
 
 def read_lines(path: Path) -> list[str]:

@@ -1,0 +1,126 @@
+"""What can refuse a search is checked before the search changes anything: a refusal leaves everything as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tsbench.bench.plan import home_of, study_folders
+from tsbench.data.places import is_writable, nearest_folder
+from tsbench.errors import SearchError, TrackingError
+from tsbench.recipe.schema import Recipe
+from tsbench.search.storage import open_database
+from tsbench.search.study import Study
+from tsbench.tracking.addresses import database_of, redacted
+from tsbench.tracking.store import Store
+
+__all__ = ["LOCK", "check_ready", "is_held", "refusal_of_second"]
+
+LOCK = "lock"
+"""The file in a recipe's folder that the process of its search holds."""
+
+ANEW = "or run with --fresh, which archives the study and begins a new one"
+
+
+def check_ready(recipe: Recipe, fresh: bool) -> None:
+    """Refuses a search that could not be carried out, and changes nothing.
+
+    What depends on the data sets is checked later, as they may have to be downloaded.
+
+    Args:
+        recipe: the recipe.
+        fresh: whether its studies are to be archived, and new ones begun.
+
+    Raises:
+        SearchError: the search is under way, its folder or database cannot be written, or a study is damaged.
+        TrackingError: the MLflow store cannot be reached or written, or what is to be continued was deleted there.
+    """
+    store = Store(recipe.tracking.uri)
+    home = home_of(store, recipe.name)
+    _check_folder(home)
+    if is_held(home):
+        raise refusal_of_second(recipe.name, home)
+    store.check(recipe.name)
+    if recipe.search.storage is not None:
+        open_database(recipe.search.storage)
+    if not fresh:
+        _check_studies(store, study_folders(recipe, home))
+
+
+def is_held(home: Path) -> bool:
+    """Whether a process carries out the search whose folder this is."""
+    if not (home / LOCK).exists():
+        return False
+    try:
+        with FileLock(home / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def refusal_of_second(recipe: str, home: Path) -> SearchError:
+    """That another process carries the search out."""
+    return SearchError(
+        f"another `tsbench search` of {recipe!r} is under way (it holds {home / LOCK}); wait for it, or give this "
+        "recipe another name"
+    )
+
+
+def _check_folder(home: Path) -> None:
+    folder = nearest_folder(home)
+    if not folder.is_dir():
+        raise SearchError(f"the studies cannot be written to {home}: {folder} is a file, not a folder")
+    if not is_writable(folder):
+        raise SearchError(f"the studies cannot be written to {home}: {folder} is read-only; change its permissions")
+
+
+def _check_studies(store: Store, folders: Iterable[Path]) -> None:
+    """Refuses to continue what is damaged, or is not in MLflow any more; all of its trials would be run again."""
+    studies = [Study.open(folder) for folder in folders if (folder / "study.json").exists()]
+    for study in studies:
+        study.check_journal()
+    there: dict[str, bool] = {}
+    for experiment in sorted({study.spec.experiment for study in studies}) if store.exists() else ():
+        there |= store.searches(experiment)
+    problems = [problem for study in studies if (problem := _problem_of(study, store, there)) is not None]
+    if problems:
+        raise TrackingError("\n".join(problems))
+
+
+def _problem_of(study: Study, store: Store, there: dict[str, bool]) -> str | None:
+    """Why a study cannot be continued, as far as MLflow is concerned.
+
+    Args:
+        study: the study.
+        store: the recipe's store.
+        there: for each parent run in the store, whether it is there rather than deleted.
+    """
+    spec = study.spec
+    search = f"the search of {spec.dataset}" + (f" resample {spec.resample}" if spec.resample else "")
+    recorded, now = redacted(spec.tracking_uri), redacted(store.uri)
+    if _is_another_file(spec.tracking_uri, store.uri):
+        return (
+            f"{search} is recorded in the MLflow store {recorded}, and the recipe now names {now}; name the former by "
+            f"tracking.uri, or move its folder back, {ANEW}"
+        )
+    if spec.parent_run not in there:
+        return (
+            f"{search} is recorded in the MLflow run {spec.parent_run}, which {now} does not have; name the store "
+            f"that has it by tracking.uri, {ANEW}"
+        )
+    if not there[spec.parent_run]:
+        return (
+            f"the MLflow run {spec.parent_run}, in which {search} is recorded, was deleted; restore it in the MLflow "
+            f"UI, {ANEW}"
+        )
+    return None
+
+
+def _is_another_file(recorded: str, now: str) -> bool:
+    """Whether two addresses are those of different SQLite files; a server may have got another name."""
+    before, after = database_of(recorded), database_of(now)
+    if before is None or after is None or before == after:
+        return False
+    return not (before.exists() and after.exists() and before.samefile(after))
