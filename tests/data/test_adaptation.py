@@ -74,7 +74,7 @@ def test_missing_values_are_filled_and_whole_channels_become_the_training_mean(h
 def test_missing_values_are_filled_before_the_length_is_changed() -> None:
     train = cases_of([[0.0, NAN, 4.0]], [[1.0, 3.0, 5.0, 7.0, NAN]])
     np.testing.assert_array_equal(fit(train).apply(train).values[:, 0], [[0, 1, 2, 3, 4], [1, 3, 5, 7, 7]])
-    padded = fit(train, unequal_length="pad").apply(train)
+    padded = fit(train, unequal_length="pad", padding="last").apply(train)
     np.testing.assert_array_equal(padded.values[:, 0], [[0, 2, 4, 4, 4], [1, 3, 5, 7, 7]])
 
 
@@ -109,8 +109,7 @@ def test_it_says_what_was_done() -> None:
     )
     padded = fit(TRAIN, unequal_length="pad", length="shortest", missing_values="none").describe(TRAIN, longer)
     assert padded == (
-        "cases padded at the end with their last value to 3 time steps; "
-        "1 longer training and 1 longer test cases cut at the end"
+        "cases padded at the end with 0 to 3 time steps; 1 longer training and 1 longer test cases cut at the end"
     )
     filled = fit(TRAIN, unequal_length="none", missing_values="mean").describe(TRAIN, longer)
     assert filled == "missing values filled with the training mean"

@@ -603,8 +603,8 @@ class BaselinePreprocessingConfig(Settings):
         "longest",
         description="time steps to resample or pad to: the shortest, median or longest training case's, or a number",
     )
-    padding: Literal["last", "zero", "mean"] = Field(
-        "last", description="pad with the last value, 0, or the mean of the case, channel by channel"
+    padding: Literal["zero", "last", "mean"] = Field(
+        "zero", description="pad: with 0, or with the last value or the mean of the case, channel by channel"
     )
     missing_values: Literal["linear", "forward", "mean", "none"] = Field(
         "linear",
