@@ -16,7 +16,7 @@ from tsbench.errors import ModelError
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
 
-RESAMPLED = "cases resampled to 26 time steps by linear interpolation"
+PADDED = "cases padded at the end with 0 to 26 time steps; 1 longer test case cut at the end"
 NONE = "evaluation.baseline_preprocessing.unequal_length=none"
 
 
@@ -39,32 +39,32 @@ def test_a_figure_of_preprocessed_cases_says_so_everywhere_and_is_reproduced(rec
     plan = vowels(recipe_file)
     failures, output = carry_out(plan)
     assert failures == []
-    assert f"JapaneseVowels: minirocket was given preprocessed cases: {RESAMPLED}" in output
+    assert f"JapaneseVowels: minirocket was given preprocessed cases: {PADDED}" in output
     run = newest(plan, "minirocket")
-    assert run.tags[names.PREPROCESSING] == RESAMPLED
+    assert run.tags[names.PREPROCESSING] == PADDED
     assert run.params["baseline.time_steps"] == "26"
-    assert run.params["evaluation.baseline_preprocessing.unequal_length"] == "resample"
+    assert run.params["evaluation.baseline_preprocessing.unequal_length"] == "pad"
     assert {names.cv("accuracy"), names.test("accuracy")} <= set(run.metrics)
     assert names.PREPROCESSING not in newest(plan, "dummy").tags
 
     (parent,) = runs_by_role(plan, "search")
-    assert f"- minirocket was given preprocessed cases: {RESAMPLED}" in parent.tags[names.DESCRIPTION]
+    assert f"- minirocket was given preprocessed cases: {PADDED}" in parent.tags[names.DESCRIPTION]
     rows = csv.DictReader(io.StringIO(plan.store.text(parent.run_id, "leaderboard.csv")))
     assert {row["classifier"]: row["preprocessing"] for row in rows} == {
         "network": "",
         "dummy": "",
-        "minirocket": RESAMPLED,
+        "minirocket": PADDED,
     }
 
     results = read_results(plan.store, "tiny")
-    assert {row.classifier: row.preprocessing for row in results.rows}["minirocket"] == RESAMPLED
-    comparison, note = Comparison(results), f"On preprocessed cases of JapaneseVowels: minirocket ({RESAMPLED})"
+    assert {row.classifier: row.preprocessing for row in results.rows}["minirocket"] == PADDED
+    comparison, note = Comparison(results), f"On preprocessed cases of JapaneseVowels: minirocket ({PADDED})"
     assert note in comparison.notes()
     assert note in as_markdown(comparison)
     assert f"{note}." in as_latex(comparison)
     assert leaderboard(results, "accuracy").caption == note
     assert json.loads(as_json(comparison))["preprocessed"] == [
-        {"dataset": "JapaneseVowels", "classifier": "minirocket", "preprocessing": RESAMPLED}
+        {"dataset": "JapaneseVowels", "classifier": "minirocket", "preprocessing": PADDED}
     ]
 
     done = reproduce(plan.store, run.run_id)
@@ -92,8 +92,10 @@ def test_what_was_skipped_is_run_when_the_recipe_allows_it_and_the_other_way_rou
     assert scored.tags[names.STATE] == "complete"
     (parent,) = runs_by_role(plan, "search")
     assert "minirocket was given preprocessed cases" in parent.tags[names.DESCRIPTION]
-    carry_out(vowels(recipe_file, "evaluation.baseline_preprocessing.padding=mean"))  # has no effect when resampling
-    assert newest(plan, "minirocket").run_id == scored.run_id
+    resampled = vowels(recipe_file, "evaluation.baseline_preprocessing.unequal_length=resample")
+    assert carry_out(resampled)[0] == []
+    assert newest(plan, "minirocket").tags[names.PREPROCESSING].startswith("cases resampled to 26 time steps")
+    assert newest(plan, "minirocket").run_id != scored.run_id
 
     carry_out(vowels(recipe_file, NONE))
     (gap,) = read_results(plan.store, "tiny").missing()
@@ -116,7 +118,7 @@ def test_what_an_older_version_skipped_is_run_by_the_same_command(recipe_file: W
     assert newest(plan, "minirocket").tags[names.STATE] == "skipped"
     plan = vowels(recipe_file)
     assert carry_out(plan)[0] == []
-    assert newest(plan, "minirocket").tags[names.PREPROCESSING] == RESAMPLED
+    assert newest(plan, "minirocket").tags[names.PREPROCESSING] == PADDED
 
 
 @pytest.mark.slow

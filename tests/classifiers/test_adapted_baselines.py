@@ -13,6 +13,7 @@ from tsbench.recipe.schema import BaselinePreprocessingConfig
 
 FOREST = "sktime.classification.interval_based.TimeSeriesForestClassifier"
 DEFAULT = BaselinePreprocessingConfig()
+RESAMPLED = BaselinePreprocessingConfig(unequal_length="resample")
 
 
 def load(name: str, step: int = 1) -> DataSet:
@@ -57,8 +58,7 @@ def plain_resampling(cases: Collection, steps: int) -> np.ndarray:
 def test_a_resampled_score_is_that_of_the_plain_computation(classifier: str, step: int) -> None:
     vowels = load("JapaneseVowels", step)
     steps = int(vowels.train.lengths.max())
-    assert steps < vowels.test.lengths.max()  # a test case is longer than every training case
-    scores = score(classifier, vowels)
+    scores = score(classifier, vowels, RESAMPLED)
     assert scores.preprocessing == f"cases resampled to {steps} time steps by linear interpolation"
     assert scores.time_steps == steps
     made = BASELINES[classifier].make(0).fit(plain_resampling(vowels.train, steps), vowels.train.labels)
@@ -69,7 +69,7 @@ def test_a_resampled_score_is_that_of_the_plain_computation(classifier: str, ste
 
 def test_a_classifier_by_import_path_is_given_resampled_cases_too() -> None:
     plaid = load("PLAID", 6)
-    scores = score(FOREST, plaid, n_estimators=10)
+    scores = score(FOREST, plaid, RESAMPLED, n_estimators=10)
     assert scores.preprocessing.startswith(f"cases resampled to {plaid.train.lengths.max()} time steps")
     assert scores.metrics["test_accuracy"] > 0.4
 
@@ -81,12 +81,26 @@ def test_a_padded_score_is_that_of_the_plain_computation() -> None:
     steps = round(float(np.median(plaid.train.lengths)))
     assert f"padded at the end with their last value to {steps} time steps" in scores.preprocessing
     longer = [(cases.lengths > steps).sum() for cases in (plaid.train, plaid.test)]
-    assert f"{longer[0]} longer training and {longer[1]} longer test cases cut at the end" in scores.preprocessing
+    assert scores.preprocessing.endswith(
+        f"{longer[0]} longer training cases and {longer[1]} longer test cases cut at the end"
+    )
     train, test = (
         np.stack([np.pad(case, ((0, 0), (0, steps)), mode="edge")[:, :steps] for case in cases.cases()])
         for cases in (plaid.train, plaid.test)
     )
     right = BASELINES["quant"].make(0).fit(train, plaid.train.labels).predict(test) == plaid.test.labels
+    assert scores.metrics["test_accuracy"] == pytest.approx(right.mean(), abs=1e-12)
+
+
+def test_by_default_cases_are_padded_with_0_to_the_longest_training_case() -> None:
+    vowels = load("JapaneseVowels")
+    scores = score("minirocket", vowels)
+    assert (vowels.train.lengths.max(), vowels.test.lengths.max()) == (26, 29)
+    assert scores.preprocessing == (
+        "cases padded at the end with 0 to 26 time steps; 1 longer test case cut at the end"
+    )
+    made = BASELINES["minirocket"].make(0).fit(vowels.train.values, vowels.train.labels)  # 0 past each case's end
+    right = made.predict(vowels.test.values[:, :, :26]) == vowels.test.labels
     assert scores.metrics["test_accuracy"] == pytest.approx(right.mean(), abs=1e-12)
 
 
@@ -128,7 +142,7 @@ def test_missing_values_are_filled_for_a_classifier_that_takes_none(classifier: 
 
 def test_both_are_done_and_only_what_the_classifier_needs() -> None:
     vowels = with_gaps(load("JapaneseVowels", 3))
-    assert score("minirocket", vowels).preprocessing == (
+    assert score("minirocket", vowels, RESAMPLED).preprocessing == (
         f"cases resampled to {vowels.train.lengths.max()} time steps by linear interpolation; "
         "missing values filled with linear interpolation"
     )

@@ -23,7 +23,7 @@ def cases_of(*series: list[list[float]]) -> Collection:
 
 
 def fit(cases: Collection, **settings: Any) -> Adaptation:
-    return Adaptation.fit(cases, BaselinePreprocessingConfig(**settings))
+    return Adaptation.fit(cases, BaselinePreprocessingConfig(**{"unequal_length": "resample", **settings}))
 
 
 TRAIN = cases_of([[0.0, 2.0, 4.0]], [[1.0, 3.0, 5.0, 7.0, 9.0]])
@@ -81,7 +81,7 @@ def test_missing_values_are_filled_before_the_length_is_changed() -> None:
 @pytest.mark.parametrize("how", ["resample", "pad"])
 def test_missing_values_stay_missing_for_a_classifier_that_takes_them(how: str) -> None:
     train = cases_of([[0.0, NAN, 4.0], [NAN] * 3], [[1.0, 3.0, 5.0, 7.0, 9.0]] * 2)
-    adapted = fit(train, unequal_length=how, missing_values="none").apply(train).values
+    adapted = fit(train, unequal_length=how, missing_values="none", padding="last").apply(train).values
     assert np.isnan(adapted[0, 0]).any()
     assert np.isnan(adapted[0, 1]).all()
     assert adapted[0, 0, -1] == 4
@@ -109,7 +109,7 @@ def test_it_says_what_was_done() -> None:
     )
     padded = fit(TRAIN, unequal_length="pad", length="shortest", missing_values="none").describe(TRAIN, longer)
     assert padded == (
-        "cases padded at the end with 0 to 3 time steps; 1 longer training and 1 longer test cases cut at the end"
+        "cases padded at the end with 0 to 3 time steps; 1 longer training case and 1 longer test case cut at the end"
     )
     filled = fit(TRAIN, unequal_length="none", missing_values="mean").describe(TRAIN, longer)
     assert filled == "missing values filled with the training mean"

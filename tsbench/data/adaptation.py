@@ -72,9 +72,11 @@ class Adaptation:
             yield f"cases resampled to {steps} by linear interpolation"
         elif self.config.unequal_length == "pad":
             yield f"cases padded at the end with {PADDING[self.config.padding]} to {steps}"
-            longer = [int((cases.lengths > self.length).sum()) for cases in (train, test)]
-            if any(longer):
-                yield f"{longer[0]} longer training and {longer[1]} longer test cases cut at the end"
+            longer = {
+                what: int((cases.lengths > self.length).sum()) for what, cases in (("training", train), ("test", test))
+            }
+            if cut := [f"{count} longer {what} case{'s' * (count > 1)}" for what, count in longer.items() if count]:
+                yield f"{' and '.join(cut)} cut at the end"
         if self.config.missing_values != "none":
             yield f"missing values filled with {FILLING[self.config.missing_values]}"
 

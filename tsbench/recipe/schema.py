@@ -591,17 +591,17 @@ def _adapted_length(value: Any) -> Any:
 class BaselinePreprocessingConfig(Settings):
     """What is done to cases that a baseline cannot take as they are; fitted on the training cases of each fit alone."""
 
-    unequal_length: Literal["resample", "pad", "none"] = Field(
-        "resample",
-        description="baselines that need one length: resample all cases along straight lines, or pad shorter cases at "
-        "the end and cut longer ones there; none skips these baselines",
+    unequal_length: Literal["pad", "resample", "none"] = Field(
+        "pad",
+        description="baselines that need one length: pad shorter cases at the end and cut longer ones there, or "
+        "resample all cases along straight lines; none skips these baselines",
     )
     length: Annotated[
         int | Literal["shortest", "median", "longest"],
         BeforeValidator(_adapted_length, json_schema_input_type=int | Literal["shortest", "median", "longest"]),
     ] = Field(
         "longest",
-        description="time steps to resample or pad to: the shortest, median or longest training case's, or a number",
+        description="time steps to pad or resample to: the shortest, median or longest training case's, or a number",
     )
     padding: Literal["zero", "last", "mean"] = Field(
         "zero", description="pad: with 0, or with the last value or the mean of the case, channel by channel"
