@@ -280,7 +280,7 @@ def test_what_a_baseline_cannot_take_is_a_gap_with_its_reason(recipe_file: Write
         ("epochs: 4", "epochs: 1"),
         ("ensemble: 2", "ensemble: 1"),
     )
-    plan = plan_of(path)
+    plan = plan_of(path, "evaluation.baseline_preprocessing.unequal_length=none")
     failures, output = carry_out(plan)
     assert failures == []
     assert "minirocket skipped: it takes cases of one length only" in output

@@ -151,10 +151,10 @@ def test_reproduce_says_what_differs(uri: str, searched: Searched, tmp_path: Pat
     assert "ItalyPowerDemand_TRAIN.ts differ; figures cannot agree" in result.output
 
 
-def test_reproduce_takes_no_baseline(uri: str, runs: dict[str, RunRecord]) -> None:
+def test_reproduce_agrees_to_the_bit_for_a_baseline(uri: str, runs: dict[str, RunRecord]) -> None:
     result = run("reproduce", runs["dummy"].run_id, "--tracking-uri", uri)
-    assert result.exit_code == 1
-    assert "is a baseline's; tsbench reproduces trials and final networks" in result.output
+    assert result.exit_code == 0, result.output
+    assert "All 10 figures agree to the bit." in result.output
 
 
 def test_explain_draws_the_named_cases_or_one_of_each_class(

@@ -83,6 +83,7 @@ def test_json_holds_everything(comparison):
         },
         "rank": {"network": 2.0, "dummy": 3.0, "minirocket": 1.0},
         "win_tie_loss": {"dummy": [0, 1, 2], "minirocket": [1, 0, 0]},
+        "preprocessed": [],
         "missing": [
             {
                 "dataset": "B",

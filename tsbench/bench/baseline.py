@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.classifiers.baselines import Baseline, find_baseline, fit_baseline, warm_up
+from tsbench.data.adaptation import Adaptation
 from tsbench.data.collection import Collection, DataSet
 from tsbench.evaluation.metrics import score_all
 from tsbench.evaluation.resampling import Fold
+from tsbench.recipe.schema import BaselinePreprocessingConfig
 from tsbench.tracking import names
 
 __all__ = ["BaselineScores", "score_baseline", "scores_on_test"]
@@ -28,11 +30,15 @@ class BaselineScores:
         metrics: CV and test scores, and seconds; empty where it was skipped.
         skipped: why it cannot take these cases; empty where it can.
         remark: what is to be known of the seconds; empty where nothing is.
+        preprocessing: what was done to the cases first, in words; empty if the classifier took them as they are.
+        time_steps: that every case was given by the preprocessing; 0 if each kept its own.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     skipped: str = ""
     remark: str = ""
+    preprocessing: str = ""
+    time_steps: int = 0
 
 
 def score_baseline(
@@ -42,6 +48,7 @@ def score_baseline(
     dataset: DataSet,
     folds: Sequence[Fold],
     seed: int,
+    preprocessing: BaselinePreprocessingConfig | None = None,
 ) -> BaselineScores:
     """Fits a baseline on the training cases and scores it once on the test cases, and on the folds where there are any.
 
@@ -52,40 +59,52 @@ def score_baseline(
         dataset: training and test cases.
         folds: of the training cases; none for no CV score.
         seed: of the classifier.
+        preprocessing: what may be done to cases that the classifier cannot take as they are; None for nothing.
     """
     baseline = find_baseline(classifier, parameters)
     train, test = dataset.train, dataset.test
-    if reason := baseline.refuses(train, test):
+    if reason := baseline.refuses(train, test, preprocessing=preprocessing):
         return BaselineScores(skipped=reason)
+    needed = None if preprocessing is None else baseline.narrowed(preprocessing, train, test)
     with warnings.catch_warnings(action="ignore"):
         report("compiling")
-        remark = _warm_up(baseline, train)
+        remark = _warm_up(baseline, train, needed)
         report("fitting")
-        fitted = fit_baseline(baseline, train, seed)
+        fitted = fit_baseline(baseline, train, seed, needed)
         begun = time.perf_counter()
         probabilities = fitted.predict_proba(test)
         metrics = {"fit_seconds": fitted.fit_seconds, "predict_seconds": time.perf_counter() - begun}
         metrics |= scores_on_test(test, probabilities, fitted.classes)
         if folds:
             report("cross-validating")
-            metrics |= _cross_validate(baseline, train, folds, seed)
-    return BaselineScores(metrics, remark=remark)
+            metrics |= _cross_validate(baseline, train, folds, seed, needed)
+    if fitted.adaptation is None:
+        return BaselineScores(metrics, remark=remark)
+    done = fitted.adaptation.describe(train, test)
+    return BaselineScores(metrics, remark=remark, preprocessing=done, time_steps=fitted.adaptation.length)
 
 
-def _warm_up(baseline: Baseline, train: Collection) -> str:
+def _warm_up(baseline: Baseline, train: Collection, preprocessing: BaselinePreprocessingConfig | None) -> str:
     """A classifier by import path need not take the made-up cases; then its seconds hold the compile time."""
+    cases = train if preprocessing is None else Adaptation.fit(train, preprocessing).apply(train)
     try:
-        warm_up(baseline, train)
+        warm_up(baseline, cases)
     except Exception as error:  # a third party's classifier may raise anything
         return f"fit_seconds may hold compile time: the warm-up failed ({type(error).__name__}: {error})"
     return ""
 
 
-def _cross_validate(baseline: Baseline, cases: Collection, folds: Sequence[Fold], seed: int) -> dict[str, float]:
-    """Mean over the folds of each metric that every fold defines."""
+def _cross_validate(
+    baseline: Baseline,
+    cases: Collection,
+    folds: Sequence[Fold],
+    seed: int,
+    preprocessing: BaselinePreprocessingConfig | None,
+) -> dict[str, float]:
+    """Mean over the folds of each metric that every fold defines; preprocessing is fitted on each fold's training."""
     scores = []
     for training, validation in folds:
-        fitted = fit_baseline(baseline, cases.subset(training), seed)
+        fitted = fit_baseline(baseline, cases.subset(training), seed, preprocessing)
         held_out = cases.subset(validation)
         scores.append(score_all(held_out.labels, fitted.predict_proba(held_out), fitted.classes))
     common = [metric for metric in scores[0] if all(metric in one for one in scores)]

@@ -10,8 +10,28 @@ from tsbench.tracking.store import Curve
 
 if TYPE_CHECKING:
     from tsbench.data.collection import Collection
+    from tsbench.recipe.schema import BaselinePreprocessingConfig
 
-__all__ = ["FinalNetwork", "FittedMember", "Records", "Scored", "TaskProgress"]
+__all__ = [
+    "BASELINE_ENTRY",
+    "PREPROCESSING_PARAMS",
+    "TIME_STEPS",
+    "FinalNetwork",
+    "FittedMember",
+    "Records",
+    "Scored",
+    "TaskProgress",
+    "preprocessing_params",
+]
+
+BASELINE_ENTRY = "baseline.recipe_entry"
+"""Parameter of a baseline's run: its entry in the recipe, as JSON."""
+
+PREPROCESSING_PARAMS = "evaluation.baseline_preprocessing."
+"""What the parameters of a baseline's run begin with that say what may be done to its cases."""
+
+TIME_STEPS = "baseline.time_steps"
+"""Parameter of a baseline's run: the time steps that preprocessing gave every case."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +109,25 @@ class Scored:
     """How a classifier did; `state` is complete, skipped, failed or stopped, with a reason unless it is complete.
 
     A complete one may have a remark for its reason.
+
+    Attributes:
+        preprocessing: what was done to the cases first, in words; empty if the classifier took them as they are.
+        time_steps: that every case was given by the preprocessing; 0 if each kept its own.
     """
 
     classifier: str
     state: str
     metrics: dict[str, float]
     reason: str = ""
+    preprocessing: str = ""
+    time_steps: int = 0
+
+
+def preprocessing_params(preprocessing: BaselinePreprocessingConfig) -> dict[str, str]:
+    """The settings that have an effect as parameters of an MLflow run: texts by their dotted names."""
+    settings = preprocessing.model_dump(mode="json")
+    if preprocessing.unequal_length != "pad":
+        del settings["padding"]
+    if preprocessing.unequal_length == "none":
+        del settings["length"]
+    return {f"{PREPROCESSING_PARAMS}{name}": str(value) for name, value in settings.items()}

@@ -93,14 +93,13 @@ def write_report(records: Records, folder: Path) -> None:
     classifiers = _scored(store, records)
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch)
-        leaderboard = _csv(_leaderboard(classifiers, study.spec.search.metric))
+        rows = _with_preprocessing(_leaderboard(classifiers, study.spec.search.metric), classifiers)
+        leaderboard = _csv(rows)
         (target / "leaderboard.csv").write_text(leaderboard, encoding="utf-8")
-        test = {run.tags[names.CLASSIFIER]: run.metrics.get(names.test("accuracy")) for run in classifiers}
+        test = {_title(run): run.metrics.get(names.test("accuracy")) for run in classifiers}
         drawn = {name: value for name, value in test.items() if value is not None}
         if drawn:
-            cv = {
-                r.tags[names.CLASSIFIER]: r.metrics[c] for r in classifiers if (c := names.cv("accuracy")) in r.metrics
-            }
+            cv = {_title(run): run.metrics[c] for run in classifiers if (c := names.cv("accuracy")) in run.metrics}
             figures.accuracies(cv, drawn, names.NETWORK).savefig(target / "accuracy.png")
         store.log_files(records.parent, target)
     files = store.files(records.parent)
@@ -108,10 +107,18 @@ def write_report(records: Records, folder: Path) -> None:
 
 
 def _scored(store: Store, records: Records) -> list[RunRecord]:
-    """The newest complete run of each classifier of the unit, the most accurate on the test cases first."""
-    tags = {names.STUDY: records.tags[names.STUDY], names.STATE: "complete"}
-    runs = store.runs_in(records.experiment, names.where(tags, unlike={names.ROLE: "trial"}))
-    newest = {run.tags[names.CLASSIFIER]: run for run in runs}
+    """The newest complete run of each classifier of the unit, the most accurate on the test cases first.
+
+    A classifier that was skipped since, because preprocessing was switched off, is not among them.
+    """
+    tags = {names.STUDY: records.tags[names.STUDY]}
+    newest: dict[str, RunRecord] = {}
+    for run in store.runs_in(records.experiment, names.where(tags, unlike={names.ROLE: "trial"})):
+        match run.tags.get(names.STATE):
+            case "complete":
+                newest[run.tags[names.CLASSIFIER]] = run
+            case "skipped":
+                newest.pop(run.tags[names.CLASSIFIER], None)
     return sorted(newest.values(), key=lambda run: -run.metrics.get(names.test("accuracy"), -1.0))
 
 
@@ -119,8 +126,29 @@ def _leaderboard(classifiers: Sequence[RunRecord], metric: str) -> list[list[str
     rows = [["classifier", *(title.format(metric=metric.replace("_", " ")) for title in COLUMNS)]]
     for run in classifiers:
         values = [run.metrics.get(name.format(metric=metric)) for name in COLUMNS.values()]
-        rows.append([run.tags[names.CLASSIFIER], *("" if value is None else f"{value:.4f}" for value in values)])
+        figures = ["" if value is None else f"{value:.4f}" for value in values]
+        rows.append([run.tags[names.CLASSIFIER], *figures])
     return rows
+
+
+def _with_preprocessing(rows: list[list[str]], classifiers: Sequence[RunRecord]) -> list[list[str]]:
+    """The leaderboard with a last column that says what was done to the cases; empty if they were taken as they are."""
+    column = ["preprocessing", *(run.tags.get(names.PREPROCESSING, "") for run in classifiers)]
+    return [[*row, text] for row, text in zip(rows, column, strict=True)]
+
+
+def _preprocessing_notes(classifiers: Sequence[RunRecord]) -> list[str]:
+    """Markdown items on the classifiers that could not take the cases as they are."""
+    return [
+        f"- {run.tags[names.CLASSIFIER]} was given preprocessed cases: {run.tags[names.PREPROCESSING]}"
+        for run in classifiers
+        if names.PREPROCESSING in run.tags
+    ]
+
+
+def _title(run: RunRecord) -> str:
+    """What a classifier is called in a picture, which has no footnotes."""
+    return run.tags[names.CLASSIFIER] + (" (preprocessed cases)" if names.PREPROCESSING in run.tags else "")
 
 
 def _front(study: Study, front: Sequence[BestTrial]) -> list[list[str]]:
@@ -173,6 +201,8 @@ def _description(records: Records, study: Study, classifiers: Sequence[RunRecord
             *_markdown(_leaderboard(classifiers, spec.search.metric)),
             "",
         ]
+    if notes := _preprocessing_notes(classifiers):
+        lines += [*notes, ""]
     lines += ["Among the artifacts:", "", *(f"- `{one}`: {what}" for one, what in FILES.items() if one in files)]
     lines += ["", f"All runs of this recipe: `tags.\"{names.RECIPE}\" = '{spec.recipe}'`."]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Runs a recorded trial or final network again, and compares every figure to the bit."""
+"""Runs a recorded trial, final network or baseline again, and compares every figure to the bit."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from tsbench.bench.recorded import RecordedUnit, model_run, open_model, open_unit
+from tsbench.bench.rescoring import check_reproducible, score_again
 from tsbench.bench.unit import ENSEMBLE
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.errors import DataError, ModelError
@@ -71,22 +72,22 @@ class Reproduction:
 
 
 def reproduce(store: Store, run_id: str, report: Callable[[str], None] = lambda text: None) -> Reproduction:
-    """Runs a trial or a final network again, from what its run and its parent run recorded.
+    """Runs a trial, a final network or a baseline again, from what its run and its parent run recorded.
 
     Args:
         store: the store.
-        run_id: of a trial or final network, or of a parent run, which stands for its final network.
+        run_id: of a trial, final network or baseline, or of a parent run, which stands for its final network.
         report: told what is done, now and then.
 
     Raises:
         DataError: the data set's files are not those of then, or not at hand.
-        ModelError: it is a baseline's run, or a setting of then is not known to this version.
+        ModelError: a setting of then is not known to this version, or a baseline has no figures or cannot be run.
         TrackingError: there is no such run, or the store failed.
     """
     run = store.run(run_id)
     if run.tags[names.ROLE] == "baseline":
-        raise ModelError(f"the run {run_id} ({run.name}) is a baseline's; tsbench reproduces trials and final networks")
-    if run.tags[names.ROLE] != "trial":
+        check_reproducible(run)
+    elif run.tags[names.ROLE] != "trial":
         run = model_run(store, run_id)
     unit = open_unit(store, run)
     if changed := unit.changed_files():
@@ -95,10 +96,15 @@ def reproduce(store: Store, run_id: str, report: Callable[[str], None] = lambda 
             f"given: {', '.join(changed)} differ; figures cannot agree"
         )
     torch.set_num_threads(1)  # as a worker has
-    settings, device = _settings(run), unit.plan.devices[0]
+    device = unit.plan.devices[0]
     began = time.perf_counter()
-    again = _trial if run.tags[names.ROLE] == "trial" else _network
-    figures = again(store, run, unit, settings, device, report)
+    match run.tags[names.ROLE]:
+        case "baseline":
+            figures = _baseline(store, run, unit, report)
+        case "trial":
+            figures = _trial(store, run, unit, _settings(run), device, report)
+        case _:
+            figures = _network(store, run, unit, _settings(run), device, report)
     seconds = time.perf_counter() - began
     return Reproduction(run, figures, _differences(store, run, unit, device), seconds)
 
@@ -190,6 +196,16 @@ def _network(
     logged = open_model(store, run.run_id).ensemble
     weights = Figure("sha256 of the weights", weights_digest(logged), weights_digest(ensemble))
     return [*_compared(recorded, now), weights]
+
+
+def _baseline(store: Store, run: RunRecord, unit: RecordedUnit, report: Callable[[str], None]) -> list[Figure]:
+    recorded = _recorded(store, run)
+    scores = score_again(run, unit, any(name.startswith(names.cv("")) for name in recorded), report)
+    now = {name: {0: value} for name, value in scores.metrics.items()}
+    figures = _compared(recorded, now)
+    if (done := run.tags.get(names.PREPROCESSING, "")) or scores.preprocessing:
+        figures.append(Figure("preprocessing", done, scores.preprocessing))
+    return figures
 
 
 def weights_digest(ensemble: NetworkEnsemble) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,21 @@ from typing import Any
 from tsbench.bench import isolated, report
 from tsbench.bench.baseline import BaselineScores, scores_on_test
 from tsbench.bench.final import record_model, record_pictures
-from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored, TaskProgress
+from tsbench.bench.records import (
+    BASELINE_ENTRY,
+    TIME_STEPS,
+    FinalNetwork,
+    FittedMember,
+    Records,
+    Scored,
+    TaskProgress,
+    preprocessing_params,
+)
 from tsbench.classifiers.baselines import find_baseline
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection, DataSet
 from tsbench.evaluation.resampling import Fold
-from tsbench.recipe.schema import BaselineConfig, HyperparameterConfig, format_duration
+from tsbench.recipe.schema import BaselineConfig, EvaluationConfig, HyperparameterConfig, format_duration
 from tsbench.search import worker
 from tsbench.search.launchers.protocol import SharedFolder, WorkerContext
 from tsbench.search.outcome import TrialOutcome
@@ -139,21 +149,24 @@ def run_baseline(
     dataset: DataSet,
     folds: Sequence[Fold],
     seed: int,
-    timeout: float | None,
+    evaluation: EvaluationConfig,
 ) -> Scored:
     """Fits a baseline on the training cases, scores it on the folds and once on the test cases, and logs it.
 
-    It runs in a process apart, for at most `timeout` seconds. What it cannot take is recorded as skipped; its failure,
-    crash or overrun as failed; each with the reason.
+    It runs in a process apart, for at most `evaluation.baseline_timeout` seconds. What it cannot take is recorded as
+    skipped; its failure, crash or overrun as failed; each with the reason. What was done to the cases first is recorded
+    with the figures.
     """
     _guard(context, records.uri, records.parent)
     store, started = Store(records.uri), time.time()
     run = _begin(store, records, baseline.name, "baseline", {}, started)
-    arguments = (baseline.classifier, baseline.parameters, dataset, folds, seed)
-    store.log(run, params=_baseline_params(baseline, seed))
-    scored = _score_apart(context, baseline.name, arguments, timeout)
-    reason = {names.REASON: scored.reason} if scored.reason else {}
-    store.log(run, scored.metrics, tags={names.STATE: scored.state, **reason})
+    preprocessing = evaluation.baseline_preprocessing
+    arguments = (baseline.classifier, baseline.parameters, dataset, folds, seed, preprocessing)
+    store.log(run, params=_baseline_params(baseline, seed) | preprocessing_params(preprocessing))
+    scored = _score_apart(context, baseline.name, arguments, evaluation.baseline_timeout)
+    labels = {names.STATE: scored.state, names.REASON: scored.reason, names.PREPROCESSING: scored.preprocessing}
+    given = {TIME_STEPS: scored.time_steps} if scored.time_steps else {}
+    store.log(run, scored.metrics, given, tags={name: text for name, text in labels.items() if text})
     store.end(run, {"failed": "FAILED", "stopped": "KILLED"}.get(scored.state, "FINISHED"))
     return scored
 
@@ -176,7 +189,7 @@ def _score_apart(context: WorkerContext, name: str, arguments: tuple[Any, ...], 
         return Scored(name, "failed", {}, str(error))
     if found.skipped:
         return Scored(name, "skipped", {}, found.skipped)
-    return Scored(name, "complete", found.metrics, found.remark)
+    return Scored(name, "complete", found.metrics, found.remark, found.preprocessing, found.time_steps)
 
 
 @lru_cache(maxsize=1)
@@ -188,7 +201,8 @@ def _apart() -> isolated.IsolatedProcess:
 def _baseline_params(baseline: BaselineConfig, seed: int) -> dict[str, Any]:
     known = find_baseline(baseline.classifier, baseline.parameters)
     given = {f"baseline.{name}": value for name, value in known.parameters.items()}
-    return {"baseline.classifier": known.path, "baseline.seed": seed, **given}
+    entry = json.dumps(baseline.model_dump(mode="json"))
+    return {"baseline.classifier": known.path, "baseline.seed": seed, BASELINE_ENTRY: entry, **given}
 
 
 def _begin(store: Store, records: Records, classifier: str, role: str, tags: Mapping[str, Any], started: float) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tsbench.bench.begin import check_roc_auc, end_runs, ended_on_error, give_up, open_study, unit_tags
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
-from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored
+from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored, preprocessing_params
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.search.launchers.protocol import Message, Task
@@ -98,7 +98,9 @@ class UnitRun:
         self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
         done = self._recorded()
         self.recorded = done.get(names.NETWORK)  # the final network of an earlier call
-        self.baselines = deque(one for one in self.recipe.baselines if one.name not in done)
+        self.baselines = deque(
+            baseline for baseline in self.recipe.baselines if not self._is_current(done.get(baseline.name))
+        )
         self.longest = max(self.study.complete_seconds(), default=0.0)  # of the complete trials
         self.time_noted = time.monotonic()
         self.assigned: set[int] = set()  # trials that workers were told to run
@@ -153,6 +155,19 @@ class UnitRun:
         where = names.where({names.STUDY: self.spec.identity}, status="FINISHED")
         runs = self.plan.store.runs(self.recipe.name, where)
         return {r.tags[names.CLASSIFIER]: r for r in runs if r.tags.get(names.ROLE) in ("model", "baseline")}
+
+    def _is_current(self, record: RunRecord | None) -> bool:
+        """Whether a baseline's recorded run is what today's recipe leads to.
+
+        A run on preprocessed cases, and one that was skipped, depend on `evaluation.baseline_preprocessing`, which the
+        run holds; runs of versions without this setting do not hold it, so what they skipped is tried again.
+        """
+        if record is None:
+            return False
+        if record.tags.get(names.STATE) == "complete" and names.PREPROCESSING not in record.tags:
+            return True
+        asked = preprocessing_params(self.recipe.evaluation.baseline_preprocessing)
+        return all(record.params.get(name) == value for name, value in asked.items())
 
     def _network_is_current(self, record: RunRecord | None) -> bool:
         """Whether the recorded network is the one that the finished search and today's recipe lead to."""
@@ -353,8 +368,7 @@ class UnitRun:
     def _baseline_task(self, baseline: BaselineConfig) -> Task:
         folds = self.folds if self.recipe.evaluation.cross_validate_baselines else []
         seed = self.recipe.search.seed + self.unit.resample
-        timeout = self.recipe.evaluation.baseline_timeout
-        arguments = (self.records, baseline, self.dataset, folds, seed, timeout)
+        arguments = (self.records, baseline, self.dataset, folds, seed, self.recipe.evaluation)
         return self._task("run_baseline", "baseline", arguments, baseline.name)
 
     def _task(
@@ -435,6 +449,8 @@ class UnitRun:
             self._put_back(scored.classifier)
         if scored.state == "skipped":
             yield f"{self.unit.title}: {scored.classifier} skipped: {scored.reason}"
+        if scored.preprocessing:
+            yield f"{self.unit.title}: {scored.classifier} was given preprocessed cases: {scored.preprocessing}"
         if scored.state == "failed":
             self.failures.append(f"{self.unit.title}: {scored.classifier} failed: {scored.reason}")
             yield self.failures[-1]

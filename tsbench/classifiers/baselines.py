@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tsbench.data.adaptation import Adaptation
     from tsbench.data.collection import Collection
+    from tsbench.recipe.schema import BaselinePreprocessingConfig
 
 __all__ = ["BASELINES", "Baseline", "FittedBaseline", "find_baseline", "fit_baseline", "problem_with", "warm_up"]
 
@@ -37,6 +39,7 @@ class Baseline:
         multivariate: whether it takes cases of several channels.
         unequal_length: whether it takes cases of different lengths.
         missing_values: whether it takes cases with missing values.
+        min_length: time steps that each case must have at least.
         gpu: whether it uses a GPU where there is one.
         cost: of fitting.
         compiled: whether numba compiles it at its first fit, which `warm_up` keeps out of the measured seconds.
@@ -48,6 +51,7 @@ class Baseline:
     multivariate: bool = True
     unequal_length: bool = False
     missing_values: bool = False
+    min_length: int = 1
     gpu: bool = False
     cost: Cost = "seconds"
     compiled: bool = True
@@ -56,17 +60,54 @@ class Baseline:
         """An unfitted classifier."""
         return _load(self.path)(**{**({"random_state": seed} if self.seeded else {}), **self.parameters})
 
-    def refuses(self, *collections: Collection) -> str | None:
-        """Why the classifier cannot be fitted and scored on these collections; None where it can."""
-        lengths = {int(length) for cases in collections for length in cases.lengths}
+    def refuses(self, *collections: Collection, preprocessing: BaselinePreprocessingConfig | None = None) -> str | None:
+        """Why the classifier cannot be fitted and scored on these collections; None if it can.
+
+        Args:
+            collections: the training cases, then the test cases.
+            preprocessing: what may be done to cases that the classifier cannot take; None for nothing.
+        """
         channels = max(cases.channels for cases in collections)
         if not self.multivariate and channels > 1:
             return f"it takes series of one channel only, and these have {channels}"
-        if not self.unequal_length and len(lengths) > 1:
-            return "it takes cases of one length only, and these have several"
-        if not self.missing_values and any(cases.missing_values for cases in collections):
-            return "it takes no missing values, and these have some"
+        unequal, missing = self._obstacles(collections)
+        if unequal and (preprocessing is None or preprocessing.unequal_length == "none"):
+            return "it takes cases of one length only, and these have several" + _hint(preprocessing, "unequal_length")
+        if missing and (preprocessing is None or preprocessing.missing_values == "none"):
+            return "it takes no missing values, and these have some" + _hint(preprocessing, "missing_values")
+        shortest = min(int(cases.lengths.min()) for cases in collections)
+        if preprocessing is not None and unequal:
+            from tsbench.data.preprocessing import common_length
+
+            shortest = common_length(collections[0].lengths, preprocessing.length)
+            if shortest < self.min_length:
+                return (
+                    f"it needs at least {self.min_length} time steps, and preprocessing gives cases of {shortest} "
+                    "(evaluation.baseline_preprocessing.length)"
+                )
+        if shortest < self.min_length:
+            return f"it needs at least {self.min_length} time steps, and the shortest case has {shortest}"
         return None
+
+    def narrowed(
+        self, preprocessing: BaselinePreprocessingConfig, *collections: Collection
+    ) -> BaselinePreprocessingConfig | None:
+        """The part of the preprocessing that these collections need for this classifier; None if they need none."""
+        unequal, missing = self._obstacles(collections)
+        if not (unequal or missing):
+            return None
+        left_out = {} if unequal else {"unequal_length": "none"}
+        return preprocessing.model_copy(update=left_out if missing else {**left_out, "missing_values": "none"})
+
+    def _obstacles(self, collections: Sequence[Collection]) -> tuple[bool, bool]:
+        """Whether the classifier cannot take the collections' lengths, and their missing values."""
+        lengths = {int(length) for cases in collections for length in cases.lengths}
+        missing = not self.missing_values and any(cases.missing_values for cases in collections)
+        return not self.unequal_length and len(lengths) > 1, missing
+
+
+def _hint(preprocessing: BaselinePreprocessingConfig | None, key: str) -> str:
+    return "" if preprocessing is None else f" (evaluation.baseline_preprocessing.{key} is none)"
 
 
 _CONVOLUTION = "aeon.classification.convolution_based"
@@ -85,13 +126,13 @@ BASELINES: dict[str, Baseline] = {
     ),
     "1nn-dtw": Baseline(_NEIGHBOURS, {"distance": "dtw", "n_neighbors": 1}, seeded=False, unequal_length=True),
     "rocket": Baseline(f"{_CONVOLUTION}.RocketClassifier"),
-    "minirocket": Baseline(f"{_CONVOLUTION}.MiniRocketClassifier"),
-    "multirocket": Baseline(f"{_CONVOLUTION}.MultiRocketClassifier"),
-    "hydra": Baseline(f"{_CONVOLUTION}.HydraClassifier", compiled=False),
-    "multirocket-hydra": Baseline(f"{_CONVOLUTION}.MultiRocketHydraClassifier"),
-    "quant": Baseline("aeon.classification.interval_based.QUANTClassifier", compiled=False),
-    "rdst": Baseline("aeon.classification.shapelet_based.RDSTClassifier", unequal_length=True),
-    "weasel2": Baseline("aeon.classification.dictionary_based.WEASEL_V2", multivariate=False),
+    "minirocket": Baseline(f"{_CONVOLUTION}.MiniRocketClassifier", min_length=9),
+    "multirocket": Baseline(f"{_CONVOLUTION}.MultiRocketClassifier", min_length=10),
+    "hydra": Baseline(f"{_CONVOLUTION}.HydraClassifier", min_length=6, compiled=False),
+    "multirocket-hydra": Baseline(f"{_CONVOLUTION}.MultiRocketHydraClassifier", min_length=10),
+    "quant": Baseline("aeon.classification.interval_based.QUANTClassifier", min_length=3, compiled=False),
+    "rdst": Baseline("aeon.classification.shapelet_based.RDSTClassifier", unequal_length=True, min_length=2),
+    "weasel2": Baseline("aeon.classification.dictionary_based.WEASEL_V2", multivariate=False, min_length=4),
     "inceptiontime": Baseline("tsbench.classifiers.deep.InceptionTimeEnsemble", cost="hours", compiled=False),
     "lstm-fcn": Baseline(
         "sktime.classification.deep_learning.lstmfcn.LSTMFCNClassifierTorch", cost="hours", compiled=False
@@ -170,34 +211,74 @@ def _parameters(made: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class FittedBaseline:
-    """A fitted classifier, with its labels and the seconds that fitting took."""
+    """A fitted classifier.
+
+    Attributes:
+        baseline: what it was made from.
+        classifier: the fitted object of aeon, sktime or another library.
+        classes: shape (classes,), its labels.
+        fit_seconds: that fitting took, the adaptation of the training cases included.
+        adaptation: what every case goes through first; None if cases are taken as they are.
+    """
 
     baseline: Baseline
     classifier: Any
     classes: NDArray[np.str_]
     fit_seconds: float
+    adaptation: Adaptation | None = None
 
     def predict_proba(self, cases: Collection) -> NDArray[np.float64]:
         """Class probabilities, shape (cases, classes); of a classifier without them, 1 for its prediction."""
         import numpy as np
 
-        series = _series(self.baseline, cases)
+        series = _series(self.baseline, self.adaptation.apply(cases) if self.adaptation else cases)
         if hasattr(self.classifier, "predict_proba"):
             return np.asarray(self.classifier.predict_proba(series), dtype=np.float64)
         return np.asarray(np.asarray(self.classifier.predict(series))[:, None] == self.classes, dtype=np.float64)
 
 
-def fit_baseline(baseline: Baseline, cases: Collection, seed: int) -> FittedBaseline:
-    """Fits a classifier on all of the cases; NumPy's global generator is left as it was."""
+def fit_baseline(
+    baseline: Baseline, cases: Collection, seed: int, preprocessing: BaselinePreprocessingConfig | None = None
+) -> FittedBaseline:
+    """Fits a classifier on all of the cases; NumPy's global generator is left as it was.
+
+    Cases of one class alone, as a fold of groups may have, give a classifier that always predicts it.
+
+    Args:
+        baseline: the classifier to fit.
+        cases: the training cases.
+        seed: of the classifier.
+        preprocessing: what is done to all cases first, fitted on the training cases; None for nothing.
+    """
     import numpy as np
 
-    classifier = baseline.make(seed)
+    adaptation = None
+    classifier = baseline.make(seed) if len(cases.classes) > 1 else _OneClass()  # aeon's classifiers refuse one class
+    started = time.perf_counter()
+    if preprocessing is not None:
+        from tsbench.data.adaptation import Adaptation
+
+        adaptation = Adaptation.fit(cases, preprocessing)
+        cases = adaptation.apply(cases)
+    adapted = time.perf_counter() - started
     series, state = _series(baseline, cases), np.random.get_state()
     started = time.perf_counter()
     classifier.fit(series, cases.labels)
-    seconds = time.perf_counter() - started
+    seconds = adapted + time.perf_counter() - started
     np.random.set_state(state)  # aeon's MiniROCKET seeds it
-    return FittedBaseline(baseline, classifier, np.asarray(classifier.classes_), seconds)
+    return FittedBaseline(baseline, classifier, np.asarray(classifier.classes_), seconds, adaptation)
+
+
+class _OneClass:
+    """Has seen one class, and predicts it."""
+
+    def fit(self, series: Any, labels: NDArray[np.str_]) -> None:
+        self.classes_ = labels[:1]
+
+    def predict_proba(self, series: Any) -> NDArray[np.float64]:
+        import numpy as np
+
+        return np.ones((len(series), 1))
 
 
 def warm_up(baseline: Baseline, cases: Collection) -> None:

@@ -26,7 +26,7 @@ def reproduce(
     ],
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Run a trial or final network again from what its run recorded, and say whether the figures agree to the bit."""
+    """Run a recorded trial, network or baseline again; compare every figure."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[variable] = "1"  # as a worker has; before NumPy and torch are imported
     from rich.console import Console

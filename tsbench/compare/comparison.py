@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.compare import statistics
+from tsbench.compare.preprocessed import preprocessing_notes
 from tsbench.compare.published import PUBLISHED, Reference, decimals
 from tsbench.compare.results import ARCHIVE_SPLIT, Results, is_network
 from tsbench.compare.statistics import Friedman, Pairwise, complete_rows, win_tie_loss
@@ -377,6 +378,7 @@ class Comparison:
             lines.append(f"Published on fewer of these data sets, and left out: {', '.join(left_out)}.")
         if self.absent:
             lines.append(f"No figure at all on: {', '.join(self.absent)}.")
+        lines += preprocessing_notes(self.results, self.datasets, self.classifiers)
         lines += _missing_notes(self.missing())
         if self.results.protocol != ARCHIVE_SPLIT and any(0 in self._known(cell) for cell in self.missing()):
             lines.append("Figures on the archive's own split: --resamples 1.")

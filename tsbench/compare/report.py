@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tsbench.compare.comparison import CONFIDENCE, Comparison, Standing, spell_p
+from tsbench.compare.preprocessed import preprocessed, preprocessing_notes
 from tsbench.compare.results import Results
 from tsbench.tracking import names
 
@@ -48,6 +49,7 @@ def as_json(comparison: Comparison) -> str:
         "control": comparison.control or None,
         "win_tie_loss": {classifier: list(counts) for classifier, counts in wins if counts is not None},
         "missing": comparison.missing(),
+        "preprocessed": preprocessed(results, comparison.datasets, comparison.classifiers),
         "sentences": comparison.sentences(),
         "cautions": comparison.cautions(),
         "statistics": _statistics(comparison),
@@ -192,6 +194,8 @@ def _caption(comparison: Comparison) -> str:
             f" Ranks and p-values (Wilcoxon signed-rank, two-sided, Holm-adjusted over all pairs) are over "
             f"{comparison.pairs.count} data sets."
         )
+    for note in preprocessing_notes(comparison.results, comparison.datasets, comparison.classifiers):
+        text += f" {note}."
     return text + (" A dagger marks published figures, not run here." if comparison.published else "")
 
 
@@ -272,7 +276,9 @@ def _over(comparison: Comparison) -> str:
 
 def leaderboard(results: Results, metric: str) -> Table:
     """The table that ends a search: each classifier's CV score, test scores and fit seconds, by data set."""
-    table = Table(title=f"Results: {escape(results.name)}")
+    notes = preprocessing_notes(results, results.datasets, results.classifiers)
+    caption = escape("\n".join(notes)) or None
+    table = Table(title=f"Results: {escape(results.name)}", caption=caption, caption_justify="left")
     table.add_column("data set", no_wrap=True)
     longest = max(map(len, ("classifier", *results.classifiers)))
     table.add_column("classifier", overflow="fold", no_wrap=longest <= 20)  # the figures' titles wrap instead

@@ -19,7 +19,10 @@ ARCHIVE_SPLIT = (0,)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one classifier did on one resample of one data set; `state` is complete, skipped, failed or running."""
+    """How one classifier did on one resample of one data set; `state` is complete, skipped, failed or running.
+
+    `preprocessing` says what was done to cases that the classifier could not take as they are; empty for nothing.
+    """
 
     dataset: str
     classifier: str
@@ -28,6 +31,7 @@ class Result:
     metrics: Mapping[str, float]
     reason: str
     run_id: str
+    preprocessing: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,13 @@ class Results:
             if self.mean(accuracy, dataset, classifier) is None
         ]
 
+    def preprocessing(self, dataset: str, classifier: str) -> str:
+        """What was done to the cases behind a cell's figure; empty if the classifier took them as they are."""
+        cell = self._cells.get((dataset, classifier), {})
+        rows = [cell[number] for number in self.protocol if number in cell]
+        done = list(dict.fromkeys(row.preprocessing for row in rows if row.state == "complete" and row.preprocessing))
+        return "" if not done else done[0] if len(done) == 1 else f"{done[0]} (other lengths in other resamples)"
+
     def reason(self, dataset: str, classifier: str) -> str:
         """Why a cell has no figure."""
         cell = self._cells.get((dataset, classifier), {})
@@ -158,7 +169,10 @@ def _newest(results: Iterable[Result]) -> Iterable[Result]:
     newest: dict[tuple[str, str, int], Result] = {}
     for result in results:
         key = (result.dataset, result.classifier, result.resample)
-        if key not in newest or result.state == "complete" or newest[key].state != "complete":
+        replaces_failure = key not in newest or newest[key].state != "complete"
+        # Preprocessing was switched off since: its figure must not stand for a classifier that skips these cases.
+        refused = result.state == "skipped" and not replaces_failure and newest[key].preprocessing != ""
+        if result.state == "complete" or replaces_failure or refused:
             newest[key] = result
     return newest.values()
 
@@ -176,4 +190,5 @@ def _result(run: RunRecord, experiment: str) -> Result:
         run.metrics,
         run.tags.get(names.REASON, ""),
         run.run_id,
+        run.tags.get(names.PREPROCESSING, ""),
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tsbench.data.collection import Collection, parts
 from tsbench.recipe.schema import PreprocessingConfig
 
-__all__ = ["Drawn", "Preprocessing"]
+__all__ = ["Drawn", "Preprocessing", "channel_means", "common_length", "filled", "resampled"]
 
 MOST_IN_MEMORY = 2**26
 """Values (256 MiB in float32) of a collection that is prepared once; of a larger one cases are prepared as they are
@@ -54,7 +54,7 @@ class Preprocessing:
         marked = np.flatnonzero(missing) if mark else np.zeros(0, dtype=np.int64)
         lengths = cases.lengths if indices is None else cases.lengths[indices]
         scale = _scale(deviation, np.abs(mean))
-        return cls(config.normalise, mean, scale, config.missing, marked, _common_length(lengths, config.length))
+        return cls(config.normalise, mean, scale, config.missing, marked, common_length(lengths, config.length))
 
     @property
     def channels(self) -> int:
@@ -89,9 +89,10 @@ class Preprocessing:
 
     def _apply(self, given: NDArray[np.floating], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         absent = np.isnan(given)
-        values = _filled(given, lengths, self.missing) if absent.any() and self.missing != "none" else given
+        values = filled(given, lengths, self.missing) if absent.any() and self.missing != "none" else given
         if self.length:
-            values, absent, lengths = self._resampled(values, absent, lengths)
+            values, absent = resampled(values, absent, lengths, self.length)
+            lengths = np.full(len(values), self.length, dtype=np.int64)
         valid = _valid(lengths, values.shape[2])
         if self.missing == "none":
             there = valid & ~np.isnan(values)
@@ -108,26 +109,6 @@ class Preprocessing:
         if not len(self.marked):
             return values
         return np.concatenate([values, absent[:, self.marked].astype(np.float32)], axis=1)
-
-    def _resampled(
-        self, values: NDArray[np.floating], absent: NDArray[np.bool_], lengths: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
-        """Every case on `self.length` steps, evenly spread from its first to its last, values along straight lines.
-
-        A new step between a value and a missing one is missing.
-        """
-        new = np.empty((len(values), values.shape[1], self.length))
-        gaps = np.zeros(new.shape, dtype=bool)
-        for length in np.unique(lengths):
-            cases = np.flatnonzero(lengths == length)
-            place = np.linspace(0, length - 1, self.length)
-            below = np.floor(place).astype(np.int64)
-            above = np.minimum(below + 1, length - 1)
-            share = place - below
-            low, high = (values[cases][:, :, one].astype(np.float64) for one in (below, above))
-            new[cases] = np.where(share == 0, low, low + (high - low) * share)
-            gaps[cases] = absent[cases][:, :, below] | ((share > 0) & absent[cases][:, :, above])
-        return new, gaps, np.full(len(values), self.length, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -161,7 +142,37 @@ class Drawn:
         )
 
 
-def _common_length(lengths: NDArray[np.int64], wanted: int | str) -> int:
+def resampled(
+    values: NDArray[np.floating], absent: NDArray[np.bool_], lengths: NDArray[np.int64], length: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Every case on `length` steps, evenly spread from its first to its last, values along straight lines.
+
+    A new step between a value and a missing one is missing.
+
+    Args:
+        values: shape (cases, channels, time steps).
+        absent: of the same shape: where values are missing.
+        lengths: shape (cases,), each case's own time steps.
+        length: time steps of each case of the result.
+
+    Returns:
+        Values and absence, each of shape (cases, channels, length).
+    """
+    new = np.empty((len(values), values.shape[1], length))
+    gaps = np.zeros(new.shape, dtype=bool)
+    for old in np.unique(lengths):
+        cases = np.flatnonzero(lengths == old)
+        place = np.linspace(0, old - 1, length)
+        below = np.floor(place).astype(np.int64)
+        above = np.minimum(below + 1, old - 1)
+        share = place - below
+        low, high = (values[cases][:, :, steps].astype(np.float64) for steps in (below, above))
+        new[cases] = np.where(share == 0, low, low + (high - low) * share)
+        gaps[cases] = absent[cases][:, :, below] | ((share > 0) & absent[cases][:, :, above])
+    return new, gaps
+
+
+def common_length(lengths: NDArray[np.int64], wanted: int | str) -> int:
     """The number of time steps to resample to, at least 2; 0 where each case keeps its own."""
     if wanted == "keep":
         return 0
@@ -171,7 +182,7 @@ def _common_length(lengths: NDArray[np.int64], wanted: int | str) -> int:
     return max(2, round(float(np.quantile(lengths, share))))
 
 
-def _filled(given: NDArray[np.floating], lengths: NDArray[np.int64], how: str) -> NDArray[np.float64]:
+def filled(given: NDArray[np.floating], lengths: NDArray[np.int64], how: str) -> NDArray[np.float64]:
     """The values with missing ones filled in from their own case and channel; a channel without any value stays NaN."""
     values = given.astype(np.float64)
     if how == "mean":
@@ -192,6 +203,11 @@ def _filled(given: NDArray[np.floating], lengths: NDArray[np.int64], how: str) -
 def _valid(lengths: NDArray[np.int64], steps: int) -> NDArray[np.bool_]:
     """Shape (cases, 1, steps): which steps lie within the case's own length."""
     return (np.arange(steps) < lengths[:, None])[:, None, :]
+
+
+def channel_means(cases: Collection) -> NDArray[np.float64]:
+    """Each channel's mean over the values that are there, shape (channels,); 0 for a channel without any."""
+    return _channel_moments(cases, None)[0]
 
 
 def _channel_moments(

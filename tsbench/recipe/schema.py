@@ -38,6 +38,7 @@ __all__ = [
     "AttentionConfig",
     "AugmentationConfig",
     "BaselineConfig",
+    "BaselinePreprocessingConfig",
     "ConvolutionConfig",
     "EncoderConfig",
     "EvaluationConfig",
@@ -613,6 +614,38 @@ def _named_once(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     return entries
 
 
+def _adapted_length(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= _LARGEST
+    if whole or value in ("shortest", "median", "longest"):
+        return value
+    raise _wrong(f"expected shortest, median, longest or a whole number of at least 2 time steps, got {shown(value)}")
+
+
+class BaselinePreprocessingConfig(Settings):
+    """What is done to cases that a baseline cannot take as they are; fitted on the training cases of each fit alone."""
+
+    unequal_length: Literal["pad", "resample", "none"] = Field(
+        "pad",
+        description="baselines that need one length: pad shorter cases at the end and cut longer ones there, or "
+        "resample all cases along straight lines; none skips these baselines",
+    )
+    length: Annotated[
+        int | Literal["shortest", "median", "longest"],
+        BeforeValidator(_adapted_length, json_schema_input_type=int | Literal["shortest", "median", "longest"]),
+    ] = Field(
+        "longest",
+        description="time steps to pad or resample to: the shortest, median or longest training case's, or a number",
+    )
+    padding: Literal["zero", "last", "mean"] = Field(
+        "zero", description="pad: with 0, or with the last value or the mean of the case, channel by channel"
+    )
+    missing_values: Literal["linear", "forward", "mean", "none"] = Field(
+        "linear",
+        description="baselines that take no missing values: fill in the line between their neighbours, the value "
+        "before, or the training mean; none skips these baselines",
+    )
+
+
 class EvaluationConfig(Settings):
     """What is scored on the test cases, and how often."""
 
@@ -621,6 +654,10 @@ class EvaluationConfig(Settings):
     cross_validate_baselines: bool = Field(True, description="give the baselines a CV score on the search's folds")
     baseline_timeout: Duration | None = Field(
         None, description="time limit of one baseline on one data set, CV included; null: none"
+    )
+    baseline_preprocessing: BaselinePreprocessingConfig = Field(
+        default_factory=BaselinePreprocessingConfig,
+        description="what makes unequal lengths and missing values fit for baselines that cannot take them; recorded",
     )
 
 

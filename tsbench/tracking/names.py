@@ -13,6 +13,7 @@ __all__ = [
     "DEVICE",
     "NETWORK",
     "PARETO",
+    "PREPROCESSING",
     "REASON",
     "RECIPE",
     "REGISTERED",
@@ -36,6 +37,7 @@ STUDY = "tsbench.study"  # one value for every run of a study, its model and its
 TRIAL = "tsbench.trial"  # number of a trial in its study
 STATE = "tsbench.state"  # complete, pruned, failed, skipped
 PARETO = "tsbench.pareto"  # true on the trials that no other one surpasses in all metrics
+PREPROCESSING = "tsbench.preprocessing"  # what was done to a baseline's cases, which it could not take as they are
 REASON = "tsbench.reason"  # why a run was pruned, failed or skipped
 DEVICE = "tsbench.device"  # what it ran on, in words: the processor, or the GPU
 REGISTERED = "tsbench.registered_model"  # name and version in MLflow's registry
