@@ -233,7 +233,6 @@ REFUSED: dict[str, Refused] = {
     "explain, no such case": (Place.as_it_is, ["explain", "{model}", "--case", "0", "--case", "99999"], 1, "99999"),
     "explain --out, a file": (Place.as_it_is, ["explain", "{model}", "--out", "tiny.yaml"], 2, "cannot be made"),
     "reproduce, unknown run": (Place.as_it_is, ["reproduce", "0" * 32], 1, "has no run"),
-    "reproduce, a baseline": (Place.as_it_is, ["reproduce", "{baseline}"], 1, "is a baseline's"),
     "init, the file exists": (Place.as_it_is, ["init", "tiny"], 2, "tiny.yaml: this file is there already"),
     "datasets verify --accept, one unknown": (
         Place.as_it_is,
