@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,7 +94,7 @@ class NetworkEnsemble:
         )
         series = Series(prepared.series(cases), prepared.lengths(cases))
         targets = encode(cases.labels, ensemble.classes)
-        seeds = list(seeds)
+        seeds = [operator.index(seed) for seed in seeds]  # NumPy's whole numbers too
         for parts in (1, 2):
             jobs = [Job(series, targets, len(ensemble.classes), seed, cases.group_numbers()) for seed in seeds]
             try:
@@ -120,6 +121,27 @@ class NetworkEnsemble:
             [predict_probabilities(one, series).astype(np.float64) for one in self.members], axis=0
         )
         return mean
+
+    @property
+    def shortest_allowed(self) -> int:
+        """The fewest time steps of a case: half of the shortest training case, below which it is likely cut off."""
+        return (self.shortest + 1) // 2
+
+    def too_short(self, cases: Collection) -> NDArray[np.int64]:
+        """Numbers of the cases that have fewer time steps than `shortest_allowed`.
+
+        `predict_proba` takes them all the same, as an archive's own test cases may be so short; whoever receives cases
+        from a user says so.
+        """
+        return np.flatnonzero(cases.lengths < self.shortest_allowed)
+
+    def about_length(self, steps: int) -> str:
+        """What is wrong with a case of fewer time steps than `shortest_allowed`, to follow the name of the case."""
+        trained = f"{self.shortest} to {self.longest}" if self.shortest < self.longest else str(self.longest)
+        return (
+            f"has {steps} time step{'' if steps == 1 else 's'}, which is too short; the model was trained on {trained} "
+            f"time step{'' if trained == '1' else 's'} and takes {self.shortest_allowed} or more"
+        )
 
     def predict(self, cases: Collection) -> NDArray[np.str_]:
         """The most probable label of each case."""
