@@ -1,6 +1,7 @@
 import json
 import pickletools
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -198,3 +199,22 @@ def test_padding_the_cases_further_changes_no_prediction(fitted):
     held_out = cases(6, unequal=True, seed=1)
     padded = Collection(np.pad(held_out.values, ((0, 0), (0, 0), (0, 9))), held_out.lengths, held_out.labels)
     np.testing.assert_allclose(fitted.predict_proba(padded), fitted.predict_proba(held_out), rtol=0, atol=1e-6)
+
+
+def test_seeds_may_be_numpys(fitted):
+    same = NetworkEnsemble.fit(cases(), settings(), np.array([1, 2, 3]))
+    np.testing.assert_array_equal(same.predict_proba(cases(7, seed=1)), fitted.predict_proba(cases(7, seed=1)))
+
+
+@pytest.mark.parametrize(
+    ("shortest", "longest", "allowed", "trained"),
+    [(15, 15, 8, "15 time steps"), (4, 9, 2, "4 to 9 time steps"), (1, 1, 1, "1 time step"), (1, 4, 1, "1 to 4 time")],
+)
+def test_cases_of_less_than_half_the_shortest_training_case_are_too_short(fitted, shortest, longest, allowed, trained):
+    ensemble = replace(fitted, shortest=shortest, longest=longest)
+    assert ensemble.shortest_allowed == allowed
+    given = cases(3, unequal=True)
+    given = replace(given, lengths=np.array([15, allowed, max(1, allowed - 1)]))
+    assert ensemble.too_short(given).tolist() == ([2] if allowed > 1 else [])
+    assert f"has 1 time step, which is too short; the model was trained on {trained}" in ensemble.about_length(1)
+    assert ensemble.about_length(1).endswith(f"takes {allowed} or more")

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -209,3 +211,23 @@ def test_n22_explaining_is_in_evaluation_mode_and_changes_nothing(training):
     assert network.training is training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_what_other_threads_predict_meanwhile_is_not_explained():
+    network = network_of("transformer", "multi")
+    x = torch.randn(3, 2, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected = explain(network, x).attention
+    done = threading.Event()
+
+    def predict():
+        while not done.is_set():
+            network(x)
+
+    other = threading.Thread(target=predict)
+    other.start()
+    try:
+        for _ in range(20):
+            torch.testing.assert_close(explain(network, x).attention, expected, rtol=0, atol=1e-9)
+    finally:
+        done.set()
+        other.join()

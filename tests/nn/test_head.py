@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from tsbench.nn.generators import Dropout
 from tsbench.nn.head import Head
 
 
@@ -61,7 +62,7 @@ def test_n16_a_unit_is_dropped_with_probability_p_in_training_and_kept_in_evalua
 
 def test_n16_every_dense_layer_is_followed_by_dropout():
     kinds = [type(layer) for layer in head_of((6, 4), dropout=0.3).layers]
-    assert kinds == [nn.Linear, nn.LayerNorm, nn.GELU, nn.Dropout] * 2 + [nn.Linear]
+    assert kinds == [nn.Linear, nn.LayerNorm, nn.GELU, Dropout] * 2 + [nn.Linear]
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])

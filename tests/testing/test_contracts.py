@@ -177,6 +177,17 @@ class DrawsInEvaluation(Block):
         return super().forward(x, valid) + 1e-9 * torch.rand(())
 
 
+class DropsByTheGlobalGenerator(Block):
+    def forward(self, x, valid=None):
+        return functional.dropout(super().forward(x, valid), 0.5, self.training)
+
+
+class InitialisesByTheGlobalGenerator(Block):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.weight.data = functional.dropout(torch.ones(len(self.weight)), 0.1)
+
+
 class StartsAnewEachTime(Block):
     built = 0
 
@@ -228,6 +239,8 @@ BROKEN = {
     LeavesAWeightOut: "gradient of weight is 0",
     ForgetsAWeight: "weight gets no gradient",
     DrawsInEvaluation: "another output the second time",
+    DropsByTheGlobalGenerator: "in training, numbers are drawn from torch's global generator",
+    InitialisesByTheGlobalGenerator: "initial weights are drawn from torch's global generator",
     StartsAnewEachTime: "the same seed gives another weight",
     HasAnotherWidth: "gives shape",
     IsInfinite: "is not finite",
@@ -295,34 +308,38 @@ def test_a_scheduler_that_ends_too_early_is_caught(monkeypatch):
         check_scheduler("constant")
 
 
-def jitters_padded_steps(x, lengths, strength):
-    return x + strength * torch.randn_like(x)
+def jitters_padded_steps(x, lengths, strength, generator):
+    return x + strength * torch.empty_like(x).normal_(generator=generator)
 
 
-def shortens(x, lengths, strength):
+def shortens(x, lengths, strength, generator):
     return x[:, :, :-1]
 
 
-def changes_in_place(x, lengths, strength):
+def changes_in_place(x, lengths, strength, generator):
     with torch.no_grad():
         x *= 1 + strength
     return x
 
 
-def changes_lengths(x, lengths, strength):
+def changes_lengths(x, lengths, strength, generator):
     lengths -= 1
     return x * (1 + strength)
 
 
-def cuts_gradients(x, lengths, strength):
+def cuts_gradients(x, lengths, strength, generator):
     return x.detach() * (1 + strength) + 0 * functional.relu(torch.zeros(1, requires_grad=True)).to(x)
 
 
-def draws_of_its_own(x, lengths, strength):
+def draws_of_its_own(x, lengths, strength, generator):
     return x * (1 + strength * torch.rand((), generator=OWN))
 
 
-def does_nothing(x, lengths, strength):
+def draws_from_the_global_generator(x, lengths, strength, generator):
+    return x * (1 + strength * torch.rand(()))
+
+
+def does_nothing(x, lengths, strength, generator):
     return x * 1
 
 
@@ -338,6 +355,7 @@ OWN = torch.Generator().manual_seed(0)
         (changes_lengths, "the lengths handed in are changed"),
         (cuts_gradients, "no gradient passes"),
         (draws_of_its_own, "the same seed gives other cases"),
+        (draws_from_the_global_generator, "drawn from torch's global generator"),
         (does_nothing, "changes nothing"),
     ],
 )

@@ -1,9 +1,11 @@
 import copy
+import threading
 
 import numpy as np
 import pytest
 import torch
 
+from tsbench.nn.generators import Dropout, drawing_from
 from tsbench.nn.network import build_network
 from tsbench.recipe.schema import (
     AttentionConfig,
@@ -133,6 +135,33 @@ def test_a_training_that_ends_in_an_error_leaves_the_global_generator_as_it_was(
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_trained_in_threads_jobs_get_to_the_bit_what_each_gets_alone_and_others_draw_what_they_would():
+    def fit(one):
+        trained(one, epochs=8, features=("minirocket",), dropout=0.5, augmentation=VARIED)
+        return one
+
+    expected = [state(fit(job(seed))) for seed in (1, 2)]
+    stream = torch.Generator().manual_seed(11)
+    jobs = [job(1), job(2)]
+    threads = [threading.Thread(target=fit, args=(one,)) for one in jobs]
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):  # this thread draws from the global generator meanwhile
+            assert torch.equal(torch.rand(3), torch.rand(3, generator=stream))
+    for thread, one, alone in zip(threads, jobs, expected, strict=True):
+        thread.join()
+        assert same_bits(state(one), alone)
+
+
+def test_a_trained_network_holds_no_generator():
+    one = trained(job(), dropout=0.5)
+    layers = [layer for layer in one.network.modules() if isinstance(layer, Dropout)]
+    assert layers
+    assert all(layer.generator is None for layer in layers)
+
+
 def test_the_history_has_the_loss_and_the_rate_of_each_epoch():
     one = trained(job(), epochs=4, scheduler="constant")
     assert len(one.history) == 4
@@ -148,8 +177,8 @@ def test_the_loss_of_an_epoch_is_the_mean_over_all_cases_each_seen_once_in_a_new
     network = build_network(model(dropout=dropout), 2, 2, STEPS, seed=5)
     values, targets = torch.from_numpy(one.series.values), torch.from_numpy(one.targets)
     order = torch.Generator().manual_seed(5)
-    with torch.random.fork_rng():
-        torch.manual_seed(5)  # dropout's stream, which runs on from epoch to epoch
+    stream = torch.Generator().manual_seed(5)  # of dropout; it runs on from epoch to epoch
+    with drawing_from(stream, network):
         for record in one.history:
             losses = []
             for batch in torch.randperm(11, generator=order).split([4, 4, 3]):

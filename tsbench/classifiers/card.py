@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tsbench import __version__
 from tsbench.classifiers.network import NetworkEnsemble
-from tsbench.classifiers.serving import CASE, TIME, shortest_allowed
+from tsbench.classifiers.serving import CASE, TIME
 
 __all__ = ["CardFacts", "model_card"]
 
@@ -57,7 +57,7 @@ def model_card(ensemble: NetworkEnsemble, facts: CardFacts) -> str:
         "## What it may be fed",
         "",
         f"- Time series of {_channels(ensemble)}.",
-        f"- Length: {_trained_on(ensemble)}; it takes {shortest_allowed(ensemble)} time steps or more, and cases may "
+        f"- Length: {_trained_on(ensemble)}; it takes {ensemble.shortest_allowed} time steps or more, and cases may "
         "differ in length.",
         f"- Values as they were measured: normalisation is part of the model. Values {missing}.",
         f"- It answers with one of {len(classes)} classes: {named}{more}. It does so for series of any other kind too.",

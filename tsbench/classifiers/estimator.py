@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import operator
+import os
 import pickle
+import re
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,30 +23,51 @@ from numpy.typing import NDArray
 from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, check_random_state
 from sktime.classification.base import BaseClassifier
 
+from tsbench.classifiers.described import (
+    describe_generator,
+    describe_labels,
+    read_generator,
+    read_labels,
+    savable,
+)
 from tsbench.classifiers.explanation import Explanation, draw, explain
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.network import DAMAGE, NetworkEnsemble
 from tsbench.data.collection import Collection
+from tsbench.data.columns import Columns
+from tsbench.data.formats.sizes import check_expansion, check_padding
+from tsbench.data.formats.table import listed
+from tsbench.errors import DataError, ModelError
 from tsbench.recipe.dotted import hyperparameters_of
+from tsbench.recipe.plain import plain
 
 __all__ = ["NetworkClassifier"]
 
 _STATE = ("n_classes_", "fit_time_", "_is_vectorized", "_y_inner_mtype")
 
+_NOTED = ("_X_metadata", "_y_metadata")
+"""What sktime noted about the training data."""
+
+_SCIKIT_LEARNS = ("_parent_callback_ctx", "_skl_callbacks")
+"""What scikit-learn's pipelines and searches (1.9 and later) set on an estimator for the time of its `fit`."""
+
 
 class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
     """An ensemble of networks that differ in their seed, their class probabilities averaged.
 
-    Takes series of one or several channels, of equal or unequal length, with or without missing values (NaN).
+    Takes series of one or several channels, of equal or unequal length, with or without missing values (NaN). Channels
+    of data frames are taken by name, in any order; those of arrays by their position.
 
     Args:
         config: settings by the dotted names of a recipe, such as `{"model.encoder.type": "lstm",
             "training.epochs": 50}`, or nested groups of them; `tsbench schema` prints all, and docs/network.md tells
-            what they do. None for the defaults.
+            what they do. None for the defaults. NumPy's numbers count as Python's, here and below.
         ensemble: number of networks.
         device: `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
         n_jobs: processes of one torch thread each, in which networks are trained side by side on the CPU; None trains
             them one after the other in this process.
-        random_state: of the networks' seeds; the same one gives the same bits on the same CPU.
+        random_state: of the networks' seeds; the same number gives the same bits on the same CPU, also beside other
+            threads. As in scikit-learn, a `RandomState` is drawn from, and None draws from NumPy's global generator;
+            nothing else reads or changes NumPy's, Python's or torch's global generators.
 
     Attributes:
         ensemble_: the fitted `NetworkEnsemble`.
@@ -89,24 +114,32 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: NDArray[Any]) -> NetworkClassifier:
         hyperparameters = hyperparameters_of(self.config)
-        if self.ensemble < 1:
-            raise ValueError(f"ensemble must be at least 1, got {self.ensemble}")
+        members = _whole("ensemble", self.ensemble)
+        if members < 1:
+            raise ValueError(f"ensemble must be at least 1, got {members}")
+        if savable(self.classes_) is None:
+            describe_labels(self.classes_)  # labels that no file can hold are refused before hours of training
         device = _device(self.device)
         codes = np.array([f"{code:09d}" for code in np.searchsorted(self.classes_, y)])  # sorted as the labels are
         cases = _collection(X, codes)
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.ensemble).tolist()
+        seeds = check_random_state(plain(self.random_state)).randint(2**31 - 1, size=members).tolist()
         if self.n_jobs is None or device != "cpu":
             fitted = [NetworkEnsemble.fit(cases, hyperparameters, [seed], device) for seed in seeds]
         else:
             from joblib import Parallel, delayed
 
-            fitted = Parallel(n_jobs=self.n_jobs)(delayed(_fit_alone)(cases, hyperparameters, seed) for seed in seeds)
+            alone, home = delayed(_fit_alone), os.getpid()
+            fitted = Parallel(_whole("n_jobs", self.n_jobs))(
+                alone(cases, hyperparameters, seed, home) for seed in seeds
+            )
         self.ensemble_ = fitted[0]
         self.ensemble_.members = [one.members[0] for one in fitted]
         return self
 
     def _predict_proba(self, X: Any) -> NDArray[np.float64]:
-        return self.ensemble_.predict_proba(_collection(X))
+        cases = _collection(X, known=self.ensemble_.columns)
+        self._warn_of_short(cases)
+        return self.ensemble_.predict_proba(cases)
 
     def _predict(self, X: Any) -> NDArray[Any]:
         labels: NDArray[Any] = self.classes_[self._predict_proba(X).argmax(axis=1)]
@@ -144,7 +177,39 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
             raise ValueError(
                 "there is nothing to explain: all training cases were of one class, so no network was trained"
             )
-        return _collection(self._check_convert_X_for_predict(X))
+        cases = _collection(self._check_convert_X_for_predict(X), known=self.ensemble_.columns)
+        self._warn_of_short(cases)
+        return cases
+
+    def _warn_of_short(self, cases: Collection) -> None:
+        """Warns of cases that `tsbench predict` and a served model refuse.
+
+        No error: sktime's contract is that unequal lengths are taken, and cross-validation over series of very unequal
+        lengths would end in one.
+        """
+        short = self.ensemble_.too_short(cases)
+        if len(short):
+            others = f" ({len(short)} of {len(cases)} cases are too short)" if len(short) > 1 else ""
+            problem = self.ensemble_.about_length(int(cases.lengths[short[0]]))
+            warnings.warn(
+                f"case {short[0]} (counted from 0) {problem}{others}; its prediction is likely wrong",
+                UserWarning,
+                stacklevel=4,
+            )
+
+    def reset(self) -> NetworkClassifier:
+        """As sktime's, but what belongs to scikit-learn stays.
+
+        sktime's `fit` begins with this and deletes every attribute that is no parameter. Scikit-learn 1.9 sets one
+        before a pipeline, a search or any other of its estimators calls `fit`, and deletes it behind, which ends in
+        `AttributeError: _parent_callback_ctx` with any estimator of sktime up to 1.2 (sktime issue 11173). Older
+        versions of scikit-learn set none of them, so that nothing is kept there.
+        """
+        kept = {name: vars(self)[name] for name in _SCIKIT_LEARNS if name in vars(self)}
+        super().reset()
+        for name, value in kept.items():
+            setattr(self, name, value)
+        return self
 
     def __sklearn_tags__(self) -> Tags:
         """What scikit-learn's searches ask; sktime's base class does not say it."""
@@ -170,6 +235,8 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
     def save(self, path: str | Path | None = None, serialization_format: str = "pickle") -> Any:
         """Saves the parameters as JSON, the fitted networks as weights; nothing in it is code.
 
+        NumPy's scalars are kept as numbers, arrays as lists, and a `RandomState` as its state.
+
         Args:
             path: of the zip file, `.zip` is added; None to return it in memory.
             serialization_format: for sktime's sake; there is one format.
@@ -178,17 +245,25 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
             The ZipFile, or for no path a tuple of the class and the file's bytes, which `sktime.base.load` reads.
 
         Raises:
-            ValueError: the parameters or labels are of a kind that JSON and NumPy's own format cannot hold.
+            ValueError: it was fitted to labels of several columns, for which sktime fits a classifier each; or
+                parameters that it was not yet fitted with, or the one label of all cases, are of a kind that JSON and
+                NumPy's own format cannot hold.
         """
+        if hasattr(self, "classifiers_"):
+            raise ValueError(
+                "a classifier of several label columns cannot be saved as one; save each of `classifiers_` instead, "
+                "such as `classifier.classifiers_.iloc[0, 0].save(path)`"
+            )
         buffer = io.BytesIO()
         with ZipFile(buffer, "w", ZIP_STORED) as file:
             # sktime's `load` asks for this: the name of the class. `load_from_path` and `load_from_serial` do not.
             file.writestr("_metadata", pickle.dumps(type(self)))
             file.writestr("estimator.json", self._described())
             if self.is_fitted:
-                classes = io.BytesIO()
-                np.save(classes, _plain(self.classes_), allow_pickle=False)
-                file.writestr("classes.npy", classes.getvalue())
+                if (labels := savable(self.classes_)) is not None:
+                    classes = io.BytesIO()
+                    np.save(classes, labels, allow_pickle=False)
+                    file.writestr("classes.npy", classes.getvalue())
                 if hasattr(self, "ensemble_"):
                     with tempfile.TemporaryDirectory() as folder:
                         self.ensemble_.save(Path(folder))
@@ -203,48 +278,83 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
 
     @classmethod
     def load_from_serial(cls, serial: bytes) -> NetworkClassifier:
-        """Loads what `save()` gave, onto the CPU."""
-        return cls._load(io.BytesIO(serial))
+        """Loads what `save()` gave, onto the CPU.
+
+        Raises:
+            ModelError: it is not what `save` gave, or damaged.
+        """
+        return cls._load(io.BytesIO(serial), "the saved classifier")
 
     @classmethod
     def load_from_path(cls, serial: str | Path) -> NetworkClassifier:
-        """Loads what `save(path)` wrote, onto the CPU, whatever it was trained on."""
+        """Loads what `save(path)` wrote, onto the CPU, whatever it was trained on.
+
+        Raises:
+            ModelError: there is no such file, or it is not what `save` wrote, or damaged.
+        """
         path = Path(serial)
-        return cls._load(path if path.exists() else path.with_name(f"{path.name}.zip"))
+        path = path if path.exists() else path.with_name(f"{path.name}.zip")
+        return cls._load(path, str(path))
 
     @classmethod
-    def _load(cls, source: Any) -> NetworkClassifier:
-        with ZipFile(source) as file, tempfile.TemporaryDirectory() as folder:
-            about = json.loads(file.read("estimator.json"))
-            loaded = cls(**about["parameters"])
-            if about["state"] is None:
-                return loaded
+    def _load(cls, source: Any, name: str) -> NetworkClassifier:
+        try:
+            with ZipFile(source) as file:
+                for entry in file.infolist():
+                    check_expansion(name, entry.compress_size, entry.file_size)
+                return cls._restored(file)
+        except (DataError, ModelError) as error:
+            raise ModelError(str(error)) from None
+        except FileNotFoundError:
+            raise ModelError(f"{name}: there is no such file") from None
+        except DAMAGE as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ModelError(f"{name}: is not a classifier that tsbench saved, or is damaged ({reason})") from None
+
+    @classmethod
+    def _restored(cls, file: ZipFile) -> NetworkClassifier:
+        about = json.loads(file.read("estimator.json"))
+        loaded = cls(**about["parameters"])
+        if about.get("random_state") is not None:
+            loaded.random_state = read_generator(about["random_state"])
+        if about["state"] is None:
+            return loaded
+        if about.get("classes") is not None:
+            loaded.classes_ = read_labels(about["classes"])
+        else:
             classes: NDArray[Any] = np.load(io.BytesIO(file.read("classes.npy")), allow_pickle=False)
             loaded.classes_ = classes.astype(object) if about["labels"] == "object" else classes
-            loaded._class_dictionary = {label: number for number, label in enumerate(loaded.classes_)}
-            for name, value in about["state"].items():
-                setattr(loaded, name, value)
-            names = [name for name in file.namelist() if name.startswith("ensemble/")]
-            if names:
+        loaded._class_dictionary = {label: number for number, label in enumerate(loaded.classes_)}
+        for name in (*_STATE, *_NOTED):  # nothing else, whatever the file says
+            if name in about["state"]:
+                setattr(loaded, name, about["state"][name])
+        names = [name for name in file.namelist() if name.startswith("ensemble/")]
+        if names:
+            with tempfile.TemporaryDirectory() as folder:
                 file.extractall(folder, names)
                 loaded.ensemble_ = NetworkEnsemble.load(Path(folder) / "ensemble")
-            loaded._is_fitted = True
+        loaded._is_fitted = True
         return loaded
 
     def _described(self) -> str:
-        parameters = self.get_params(deep=False)
-        if isinstance(parameters["random_state"], np.integer):
-            parameters["random_state"] = int(parameters["random_state"])
+        parameters = plain(self.get_params(deep=False))
+        parameters["device"] = str(parameters["device"])  # a torch.device too
+        given = parameters["random_state"]
+        generator = describe_generator(given) if isinstance(given, np.random.RandomState) else None
+        if generator is not None or given is np.random:  # the module is scikit-learn's other name of None
+            parameters["random_state"] = None
         fitted = self.is_fitted
         state = {name: getattr(self, name) for name in _STATE if hasattr(self, name)} if fitted else None
         if state is not None:
-            for name in ("_X_metadata", "_y_metadata"):  # what sktime noted about the training data
+            for name in _NOTED:
                 noted = getattr(self, name)
                 state[name] = {key: value for key, value in noted.items() if isinstance(value, str | bool | int)}
         about = {
             "parameters": parameters,
+            "random_state": generator,  # its state; apart from the parameters, which older versions hand on as they are
             "labels": str(self.classes_.dtype) if fitted else None,
-            "state": state,
+            "classes": describe_labels(self.classes_) if fitted and savable(self.classes_) is None else None,
+            "state": plain(state),
         }
         try:
             return json.dumps(about, indent=2)
@@ -252,23 +362,31 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
             raise ValueError(f"the classifier's parameters cannot be saved as JSON: {error}") from None
 
 
-def _plain(labels: NDArray[Any]) -> NDArray[Any]:
-    """Labels as an array that NumPy writes without pickling; texts in arrays of objects become texts."""
-    if labels.dtype != object:
-        return labels
-    if all(isinstance(label, str) for label in labels):
-        return labels.astype(str)
-    raise ValueError(
-        f"labels of type {type(labels[0]).__name__} cannot be saved without pickling; use texts or numbers"
-    )
+def _fit_alone(cases: Collection, hyperparameters: Any, seed: int, home: int) -> NetworkEnsemble:
+    """One network: on one thread in a worker process, with the threads that torch has in the process `home` itself.
 
-
-def _fit_alone(cases: Collection, hyperparameters: Any, seed: int) -> NetworkEnsemble:
+    joblib runs tasks in the calling process if there is one job, below another task, and if the user asks for threads.
+    """
+    if os.getpid() == home:
+        return NetworkEnsemble.fit(cases, hyperparameters, [seed], "cpu")
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    return NetworkEnsemble.fit(cases, hyperparameters, [seed], "cpu")
+    try:
+        return NetworkEnsemble.fit(cases, hyperparameters, [seed], "cpu")
+    finally:
+        torch.set_num_threads(before)  # joblib keeps the process for tasks of others
 
 
-def _device(name: str) -> str:
+def _whole(name: str, value: Any) -> int:
+    """A parameter that is a whole number, of Python's or NumPy's type."""
+    try:
+        return operator.index(plain(value))
+    except TypeError:
+        raise ValueError(f"{name} must be a whole number, got {value!r}") from None
+
+
+def _device(device: Any) -> str:
+    name = str(device)  # a torch.device too
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name != "cpu" and not torch.cuda.is_available():
@@ -276,27 +394,69 @@ def _device(name: str) -> str:
     return name
 
 
-def _collection(X: NDArray[Any] | Sequence[pd.DataFrame], labels: NDArray[np.str_] | None = None) -> Collection:
+def _collection(
+    X: NDArray[Any] | Sequence[pd.DataFrame],
+    labels: NDArray[np.str_] | None = None,
+    known: Columns | None = None,
+) -> Collection:
     """A collection of sktime's `numpy3D` or `df-list`; any float or integer type, byte order and stride will do.
 
+    Args:
+        X: the series; channels of data frames that have names are taken by name.
+        labels: shape (cases,), if they are known.
+        known: the channels' names in training, if they had any.
+
     Raises:
-        ValueError: a value is infinite, or a case has no time step.
+        ValueError: a value is infinite, a case has no time step, or its channels are not those of the training cases.
     """
+    columns = known
     if isinstance(X, np.ndarray):
         values = X.astype(np.float64)
         lengths = np.full(len(values), values.shape[2], dtype=np.int64)
     else:
-        series = [case.to_numpy(dtype=np.float64).T for case in X]
+        columns = known or _named(X[0])
+        series = [_series(number, case, columns) for number, case in enumerate(X)]
         lengths = np.array([case.shape[1] for case in series], dtype=np.int64)
+        try:
+            check_padding("X", lengths, len(series[0]))
+        except DataError as error:
+            raise ValueError(str(error)) from None
         values = np.zeros((len(series), series[0].shape[0], int(lengths.max())))
         for number, case in enumerate(series):
             values[number, :, : case.shape[1]] = case
     if len(lengths) and lengths.min() < 1:
         raise ValueError(f"case {int(lengths.argmin())} has no time step")
     if np.isinf(values).any():
-        case, channel, step = (int(one) for one in np.argwhere(np.isinf(values))[0])
+        place, channel, step = (int(index) for index in np.argwhere(np.isinf(values))[0])
         raise ValueError(
-            f"case {case}, channel {channel}, time step {step} (all counted from 0): the value is infinite; "
+            f"case {place}, channel {channel}, time step {step} (all counted from 0): the value is infinite; "
             "replace it, or make it NaN, which is taken for missing"
         )
-    return Collection(values, lengths, np.full(len(values), "") if labels is None else labels)
+    return Collection(values, lengths, np.full(len(values), "") if labels is None else labels, columns=columns)
+
+
+_UNNAMED = re.compile(r"(dim|var)_\d+")
+"""What sktime calls channels that have no names."""
+
+
+def _named(case: pd.DataFrame) -> Columns | None:
+    """The names of a data frame's channels; None if they only count."""
+    names = list(case.columns)
+    if not all(isinstance(name, str) and not _UNNAMED.fullmatch(name) for name in names):
+        return None
+    return Columns(label=None, channels=tuple(names))
+
+
+def _series(number: int, case: pd.DataFrame, columns: Columns | None) -> NDArray[np.float64]:
+    """One case of shape (channels, steps), its channels in the order of training."""
+    if columns is not None and columns.channels is not None and _named(case) is not None:
+        missing = [name for name in columns.channels if name not in case.columns]
+        unknown = [name for name in case.columns if name not in columns.channels]
+        if missing or unknown or len(case.columns) != len(columns.channels):
+            raise ValueError(
+                f"case {number} (counted from 0) has the channels {listed(list(case.columns))}; expected "
+                f"{listed(columns.channels)}, as in the training cases, in any order"
+            )
+        case = case[list(columns.channels)]
+    values: NDArray[np.float64] = case.to_numpy(dtype=np.float64).T
+    return values

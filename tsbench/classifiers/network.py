@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import operator
 import pickle
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,14 +28,14 @@ from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.training.memory import free_memory, is_out_of_memory
 from tsbench.training.trainer import Job, Series, predict_probabilities, train
 
-__all__ = ["NetworkEnsemble", "encode"]
+__all__ = ["DAMAGE", "NetworkEnsemble", "encode"]
 
 FORMAT = 1
 """Version of the files that `NetworkEnsemble.save` writes."""
 
 DESCRIPTION = "model.json"
 
-_DAMAGE = (
+DAMAGE = (
     OSError,
     ValueError,
     KeyError,
@@ -44,8 +47,10 @@ _DAMAGE = (
     OverflowError,
     MemoryError,
     pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
 )
-"""What JSON, pydantic, NumPy and torch raise on damaged files."""
+"""What JSON, pydantic, NumPy, zipfile and torch raise on damaged files."""
 
 
 def encode(labels: NDArray[np.str_], classes: NDArray[np.str_]) -> NDArray[np.int64]:
@@ -116,7 +121,7 @@ class NetworkEnsemble:
         )
         series = Series(prepared.series(cases), prepared.lengths(cases))
         targets = encode(cases.labels, ensemble.classes)
-        seeds = list(seeds)
+        seeds = [operator.index(seed) for seed in seeds]  # NumPy's whole numbers too
         for parts in (1, 2):
             jobs = [Job(series, targets, len(ensemble.classes), seed, cases.group_numbers()) for seed in seeds]
             try:
@@ -143,6 +148,27 @@ class NetworkEnsemble:
             [predict_probabilities(one, series).astype(np.float64) for one in self.members], axis=0
         )
         return mean
+
+    @property
+    def shortest_allowed(self) -> int:
+        """The fewest time steps of a case: half of the shortest training case, below which it is likely cut off."""
+        return (self.shortest + 1) // 2
+
+    def too_short(self, cases: Collection) -> NDArray[np.int64]:
+        """Numbers of the cases that have fewer time steps than `shortest_allowed`.
+
+        `predict_proba` takes them all the same, as an archive's own test cases may be so short; whoever receives cases
+        from a user says so.
+        """
+        return np.flatnonzero(cases.lengths < self.shortest_allowed)
+
+    def about_length(self, steps: int) -> str:
+        """What is wrong with a case of fewer time steps than `shortest_allowed`, to follow the name of the case."""
+        trained = f"{self.shortest} to {self.longest}" if self.shortest < self.longest else str(self.longest)
+        return (
+            f"has {steps} time step{'' if steps == 1 else 's'}, which is too short; the model was trained on {trained} "
+            f"time step{'' if trained == '1' else 's'} and takes {self.shortest_allowed} or more"
+        )
 
     def predict(self, cases: Collection) -> NDArray[np.str_]:
         """The most probable label of each case."""
@@ -183,7 +209,7 @@ class NetworkEnsemble:
         try:
             verify(folder, note=False)
             return cls._restored(about, folder, device)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ModelError(
                 f"{folder}: the model's files are damaged ({reason}); fetch the model again, or save it again"

@@ -106,11 +106,6 @@ def predict_table(ensemble: NetworkEnsemble, cases: NamedCases) -> pd.DataFrame:
     return table.set_index(pd.Index(list(cases.names), name=CASE))
 
 
-def shortest_allowed(ensemble: NetworkEnsemble) -> int:
-    """The fewest time steps of a case: half of the shortest training case, below which a series is likely cut off."""
-    return (ensemble.shortest + 1) // 2
-
-
 def check(ensemble: NetworkEnsemble, cases: NamedCases) -> None:
     """Refuses cases unlike the training cases.
 
@@ -126,13 +121,10 @@ def check(ensemble: NetworkEnsemble, cases: NamedCases) -> None:
             f"{cases.called(0)} has {_count(collection.channels, 'channel')}; the model was trained on "
             f"{_count(ensemble.channels, 'channel')}"
         )
-    short = np.flatnonzero(collection.lengths < shortest_allowed(ensemble))
+    short = ensemble.too_short(collection)
     if len(short):
         case = int(short[0])
-        raise ModelError(
-            f"{cases.called(case)} has {_count(int(collection.lengths[case]), 'time step')}, which is too short; the "
-            f"model was trained on {_lengths(ensemble)} and takes {shortest_allowed(ensemble)} or more"
-        )
+        raise ModelError(f"{cases.called(case)} {ensemble.about_length(int(collection.lengths[case]))}")
     _check_values(ensemble, cases)
 
 
@@ -155,12 +147,6 @@ def _check_values(ensemble: NetworkEnsemble, cases: NamedCases) -> None:
         raise ModelError(
             f"{cases.called(case)}, {place}, time step {step}: the value is {what}; {advice} ({counted} counted from 0)"
         )
-
-
-def _lengths(ensemble: NetworkEnsemble) -> str:
-    if ensemble.shortest == ensemble.longest:
-        return _count(ensemble.longest, "time step")
-    return f"{ensemble.shortest} to {ensemble.longest} time steps"
 
 
 def _count(number: int, noun: str) -> str:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tsbench.nn.generators import Dropout
+
 __all__ = ["SelfAttention", "TransformerEncoder", "positions"]
 
 
@@ -68,9 +70,9 @@ class TransformerLayer(nn.Module):
         self.attention = SelfAttention(width, heads)
         self.feedforward_norm = nn.LayerNorm(width)
         self.feedforward = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+            nn.Linear(width, 4 * width), nn.GELU(), Dropout(dropout), nn.Linear(4 * width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Shape (cases, steps, width), kept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import get_ident
 
 import torch
 from torch import Tensor, nn
@@ -87,10 +88,12 @@ def max_steps(x: Tensor, valid: Tensor | None = None) -> Tensor:
 def _attending(network: Network) -> Iterator[list[Tensor]]:
     """Collects the weights of every self-attention, in the order in which the network comes to them."""
     weights: list[Tensor] = []
+    home = get_ident()
 
     def collect(module: nn.Module, given: tuple[Tensor, Tensor | None], attended: Tensor) -> None:
         assert isinstance(module, SelfAttention)
-        weights.append(module.weights(*given))
+        if get_ident() == home:  # another thread may predict by the same network meanwhile
+            weights.append(module.weights(*given))
 
     hooks = [one.register_forward_hook(collect) for one in network.modules() if isinstance(one, SelfAttention)]
     try:

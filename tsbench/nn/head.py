@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from tsbench.nn.generators import Dropout
+
 __all__ = ["Head"]
 
 
@@ -17,7 +19,7 @@ class Head(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for size in hidden_sizes:
-            layers += [nn.Linear(inputs, size), nn.LayerNorm(size), nn.GELU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(inputs, size), nn.LayerNorm(size), nn.GELU(), Dropout(dropout)]
             inputs = size
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, classes))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tsbench.nn.attention import SelfAttention, TransformerEncoder
 from tsbench.nn.convolution import ConvolutionStack, average_steps
 from tsbench.nn.features.branch import FeatureBranch
+from tsbench.nn.generators import Dropout, initialising_from
 from tsbench.nn.head import Head
 from tsbench.nn.pooling import POOLINGS, pool
 from tsbench.nn.recurrent import RecurrentEncoder
@@ -100,7 +101,7 @@ class Network(nn.Module):
         between = self.attention is not None or (config.encoder.type != "none" and not self.encoder_first)
         self.skip = config.skip and between
         pooled = len(POOLINGS[config.pooling]) * (width + self.convolution.width * self.skip)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.head = Head(pooled, config.head.hidden_sizes, classes, config.dropout)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, features: Tensor | None = None) -> Tensor:
@@ -187,7 +188,6 @@ def _stem(config: ModelConfig, channels: int, length: int) -> AverageStem | Conv
 
 
 def build_network(config: ModelConfig, channels: int, classes: int, length: int, seed: int) -> Network:
-    """A network whose initial weights depend on the seed alone; torch's own generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """A network whose initial weights depend on the seed alone; torch's global generator is not touched."""
+    with initialising_from(torch.Generator().manual_seed(seed)):
         return Network(config, channels, classes, length)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tsbench.nn.generators import Dropout
+
 __all__ = ["RecurrentEncoder", "reverse_steps"]
 
 CELLS: dict[str, type[nn.LSTM] | type[nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -41,7 +43,7 @@ class RecurrentLayer(nn.Module):
         self.back = make(inputs, hidden_size, batch_first=True) if bidirectional else None
         self.width = hidden_size * (2 if bidirectional else 1)
         self.shortcut = nn.Identity() if inputs == self.width else nn.Linear(inputs, self.width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Adds a linear projection of `x` where the widths differ, else `x` itself."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
+from tsbench.recipe.plain import plain
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.sentences import sentence, suggestion
 from tsbench.recipe.space import leaves
@@ -19,7 +20,7 @@ def hyperparameters_of(config: Mapping[str, Any] | None) -> HyperparameterConfig
 
     Args:
         config: dotted names (`{"model.encoder.type": "lstm"}`), nested groups (`{"model": {"encoder": {...}}}`), or
-            both.
+            both. NumPy's scalars and arrays count as the numbers and lists that they hold.
 
     Raises:
         ValueError: names every key and value that is wrong, one a line.
@@ -62,4 +63,10 @@ def _merge(tree: dict[str, Any], given: Mapping[Any, Any], path: tuple[str, ...]
                     continue
             if leaf in node:
                 problems.append(f"{'.'.join((*path, str(key)))}: is given twice")
-            node[leaf] = value
+            if isinstance(value, Iterator):
+                problems.append(
+                    f"{'.'.join((*path, str(key)))}: expected a list, got {type(value).__name__}, which can be read "
+                    "only once"
+                )
+                continue
+            node[leaf] = plain(value)

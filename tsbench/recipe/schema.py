@@ -31,6 +31,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from tsbench.recipe.names import COLLECTIONS, FEATURES
+from tsbench.recipe.plain import plain
 from tsbench.recipe.presets import PRESETS, Preset
 from tsbench.recipe.sentences import shown, suggestion
 
@@ -212,7 +213,10 @@ def _is_group(annotation: Any) -> bool:
 
 
 class Settings(BaseModel):
-    """A frozen group of settings; unknown keys and implicit conversions ("3" for 3) are refused."""
+    """A frozen group of settings; unknown keys and implicit conversions ("3" for 3) are refused.
+
+    From Python, NumPy's scalars and arrays count as the numbers and lists that they hold.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -223,7 +227,7 @@ class Settings(BaseModel):
         if not isinstance(data, dict):
             return data
         groups = {name for name, info in cls.model_fields.items() if _is_group(info.annotation)}
-        return {key: value for key, value in data.items() if value is not None or key not in groups}
+        return {key: plain(value) for key, value in data.items() if value is not None or key not in groups}
 
 
 class StemConfig(Settings):

@@ -18,6 +18,7 @@ from typing import Any, cast, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from tsbench.recipe.plain import plain
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.sentences import sentence, shown, suggestion
 
@@ -391,6 +392,6 @@ def parse_space(raw: Mapping[str, Any] | str, fixed: set[str]) -> tuple[Space, l
     if raw == "default":
         parser = _Parser({name: entry for name, entry in DEFAULT_SPACE.items() if name not in fixed}, set())
     else:
-        parser = _Parser(cast(Mapping[str, Any], raw), fixed)
+        parser = _Parser(plain(cast(Mapping[str, Any], raw)), fixed)
     space = parser.parse()
     return space, parser.problems

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tsbench.nn.generators import drawing_from, initialising_from
+
 __all__ = [
     "CHANNELS",
     "LENGTHS",
@@ -16,6 +18,7 @@ __all__ = [
     "check",
     "check_cases_apart",
     "check_determinism",
+    "check_generators",
     "check_gradients",
     "check_padding",
     "check_shapes",
@@ -56,7 +59,14 @@ def check(subject: Subject) -> None:
     Raises:
         AssertionError: one is broken; the message names the subject.
     """
-    for contract in (check_shapes, check_determinism, check_padding, check_cases_apart, check_gradients):
+    for contract in (
+        check_shapes,
+        check_determinism,
+        check_generators,
+        check_padding,
+        check_cases_apart,
+        check_gradients,
+    ):
         with torch.random.fork_rng(devices=[]):
             contract(subject)
 
@@ -93,6 +103,27 @@ def check_determinism(subject: Subject) -> None:
     assert _equal(before, after), f"{subject.name}: in evaluation, the same cases have another output the second time"
     trained = [subject.run(subject.built(training=True), *padded_series()) for _ in range(2)]
     assert _equal(*trained), f"{subject.name}: in training, the same seed gives another output"
+
+
+def check_generators(subject: Subject) -> None:
+    """Nothing is drawn from torch's global generator, which other threads use, when it is built or when it is trained.
+
+    Both are done as `build_network` and the trainer do them: the initial weights come from a generator of the network's
+    own, and so do the masks of `tsbench.nn.generators.Dropout`.
+    """
+    before = torch.get_rng_state()
+    with initialising_from(torch.Generator().manual_seed(0)):
+        module = subject.build().double().train()
+    assert torch.equal(torch.get_rng_state(), before), (
+        f"{subject.name}: its initial weights are drawn from torch's global generator by a function that "
+        "tsbench.nn.generators.initialising_from does not know"
+    )
+    with drawing_from(torch.Generator().manual_seed(0), module):
+        subject.run(module, *padded_series())
+    assert torch.equal(torch.get_rng_state(), before), (
+        f"{subject.name}: in training, numbers are drawn from torch's global generator; "
+        "tsbench.nn.generators.Dropout draws from the trainer's"
+    )
 
 
 def check_padding(subject: Subject) -> None:

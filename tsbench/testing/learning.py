@@ -69,36 +69,40 @@ def check_augmentation(name: str, strengths: tuple[float, ...] = (0.1, 1.0)) -> 
     """Shapes, lengths, padded steps and the cases themselves are kept; a strength of 0 does and draws nothing.
 
     Raises:
-        AssertionError: they are not, nothing changes at the greatest strength, the same seed gives other cases, or
-            gradients do not pass.
+        AssertionError: they are not, nothing changes at the greatest strength, the same seed gives other cases, numbers
+            are drawn from another generator than the one handed in, or gradients do not pass.
     """
     x, valid = padded_series()
+    generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         for strength in strengths:
             _check_strength(name, strength, x, valid)
-        changed = AUGMENTATIONS[name](x, valid.sum(1), max(strengths))
+        changed = AUGMENTATIONS[name](x, valid.sum(1), max(strengths), generator)
         assert not torch.equal(changed, x), f"augmentation {name}: strength {max(strengths)} changes nothing"
-        before = torch.get_rng_state()
-        assert torch.equal(augment(x, valid.sum(1), _alone(name, 0.0)), x), (
+        before = generator.get_state()
+        assert torch.equal(augment(x, valid.sum(1), _alone(name, 0.0), generator), x), (
             f"augmentation {name}: strength 0 changes the cases"
         )
-        assert torch.equal(torch.get_rng_state(), before), f"augmentation {name}: strength 0 draws numbers"
+        assert torch.equal(generator.get_state(), before), f"augmentation {name}: strength 0 draws numbers"
 
 
 def _check_strength(name: str, strength: float, x: Tensor, valid: Tensor) -> None:
     case = f"augmentation {name} of strength {strength}"
     given, lengths = x.clone().requires_grad_(), valid.sum(1)
     config = _alone(name, strength)
-    torch.manual_seed(0)
-    changed = augment(given, lengths, config)
+    untouched = torch.get_rng_state()
+    changed = augment(given, lengths, config, torch.Generator().manual_seed(0))
+    assert torch.equal(torch.get_rng_state(), untouched), (
+        f"{case}: numbers are drawn from torch's global generator, not from the one handed in"
+    )
     assert changed.shape == x.shape, f"{case}: shape {tuple(changed.shape)}, not {tuple(x.shape)}"
     assert changed.dtype == x.dtype, f"{case}: {changed.dtype}, not {x.dtype}"
     assert torch.isfinite(changed).all(), f"{case}: the cases are not finite"
     assert not changed.transpose(1, 2)[~valid].any(), f"{case}: padded steps are not 0"
     assert torch.equal(given, x), f"{case}: the cases handed in are changed"
     assert torch.equal(lengths, valid.sum(1)), f"{case}: the lengths handed in are changed"
-    torch.manual_seed(0)
-    assert torch.equal(augment(x, lengths, config), changed), f"{case}: the same seed gives other cases"
+    again = augment(x, lengths, config, torch.Generator().manual_seed(0))
+    assert torch.equal(again, changed), f"{case}: the same seed gives other cases"
     changed.sum().backward()  # type: ignore[no-untyped-call]
     assert given.grad is not None, f"{case}: no gradient passes"
     assert torch.isfinite(given.grad).all(), f"{case}: the gradient is not finite"

@@ -1,14 +1,13 @@
 """Trains a list of jobs of one shape together, epoch by epoch: the folds of a trial, or the seeds of a refit.
 
 Data lies on the device as whole tensors, without a loader; of what is too large for that, each mini-batch is drawn from
-where it lies. Each job has its own random streams, so that its result
-does not depend on which jobs it is trained beside.
+where it lies. Each job has generators of its own, so that its result depends neither on the jobs that it is trained
+beside nor on other threads, and torch's global generator is not touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tsbench.nn.generators import drawing_from
 from tsbench.nn.network import Network, build_network
 from tsbench.recipe.schema import ModelConfig, TrainingConfig
 from tsbench.training.augmentation import augment, mixing
@@ -109,7 +109,7 @@ class Job:
         series: the training cases.
         targets: shape (cases,), class numbers from 0.
         classes: number of classes.
-        seed: of initial weights, order of cases and dropout.
+        seed: of initial weights, order of cases, augmentation and dropout.
         groups: shape (cases,), numbers of the groups that cases come from, none of which is held out in part; None
             where each case stands for itself.
         network: set by `train`.
@@ -242,7 +242,7 @@ class _Fit:
         self.passes = -(-training.min_steps // (training.epochs * len(self.batches))) or 1
         self.schedule = Schedule(self.optimizer, training, self.passes * len(self.batches))
         self.loss = cross_entropy(self.targets[taught], job.classes, training)
-        self.random_state = _seeded_state(device, job.seed)
+        self.random = torch.Generator(device).manual_seed(job.seed)  # of augmentation, mixup and dropout
         self.half = training.precision == "bfloat16" or (
             training.precision == "auto" and device.type == "cuda" and _has_bfloat16(device)
         )
@@ -252,7 +252,7 @@ class _Fit:
 
     def run_epoch(self) -> None:
         total = torch.zeros((), device=self.device)
-        with _random_stream(self):
+        with drawing_from(self.random, self.network):
             for _ in range(self.passes):
                 order = self.cases[torch.randperm(len(self.cases), generator=self.order)].to(self.device)
                 for cases in torch.split(order, self.batches):
@@ -292,10 +292,10 @@ class _Fit:
         config = self.training.augmentation
         lengths = None if self.lengths is None else self.lengths[cases]
         features = self.features_of(cases, lengths)
-        x, targets = augment(self.values[cases], lengths, config), self.targets[cases]
+        x, targets = augment(self.values[cases], lengths, config, self.random), self.targets[cases]
         if not config.mixup:
             return self.branch_loss(x, lengths, features, targets)
-        share, partner = mixing(len(cases), config.mixup, self.device)
+        share, partner = mixing(len(cases), config.mixup, self.random)
         x = share * x + (1 - share) * x[partner]
         features = None if features is None else share * features + (1 - share) * features[partner]
         lengths = None if lengths is None else torch.maximum(lengths, lengths[partner])
@@ -435,29 +435,3 @@ def _has_bfloat16(device: torch.device) -> bool:
     """Whether the GPU itself computes in bfloat16; older ones only emulate it, slowly."""
     with torch.cuda.device(device):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-
-
-def _seeded_state(device: torch.device, seed: int) -> Tensor:
-    if device.type == "cuda":
-        return torch.Generator(device).manual_seed(seed).get_state()
-    return torch.Generator().manual_seed(seed).get_state()
-
-
-@contextmanager
-def _random_stream(fit: _Fit) -> Iterator[None]:
-    """Gives dropout, which draws from the device's one generator, the job's own stream."""
-    if fit.device.type == "cuda":
-        before = torch.cuda.get_rng_state(fit.device)
-        torch.cuda.set_rng_state(fit.random_state, fit.device)
-    else:
-        before = torch.get_rng_state()
-        torch.set_rng_state(fit.random_state)
-    try:
-        yield
-    finally:
-        if fit.device.type == "cuda":
-            fit.random_state = torch.cuda.get_rng_state(fit.device)
-            torch.cuda.set_rng_state(before, fit.device)
-        else:
-            fit.random_state = torch.get_rng_state()
-            torch.set_rng_state(before)
