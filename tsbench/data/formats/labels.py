@@ -25,7 +25,7 @@ def uniform_label(text: str) -> str:
     Spaces at its ends are removed, others become one space, composed and decomposed letters become the same, and a
     whole number loses its decimals (`1.0`, `1.0000e+00`). Leading zeros and case stay, as they may be meant.
     """
-    text = " ".join(text.split())
+    text = " ".join(text.replace("\0", " ").split())  # NumPy drops a zero at the end of a text
     if not text.isascii():
         return unicodedata.normalize("NFC", text)
     if _WHOLE.fullmatch(text) and not text.lstrip("+-").isdigit():
@@ -47,7 +47,7 @@ def name_text(value: Any) -> str:
         value = value.decode("utf-8")
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
-    text = str(value).strip()
+    text = str(value).replace("\0", " ").strip()
     return "" if text == "<NA>" else text
 
 
