@@ -826,3 +826,18 @@ def test_a_damaged_classifier_is_refused_and_nothing_unknown_is_restored(tmp_pat
         return
     with pytest.raises(ModelError, match=r"c\.zip: is not a classifier that tsbench saved, or is damaged"):
         NetworkClassifier.load_from_path(path)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([0, 1, np.nan, 0, 1, 0, 1, 0]),
+        np.array(["a", "b", None, "a", "b", "a", "b", "a"], dtype=object),
+        pd.Series(["a", "b", np.nan, "a", "b", "a", "b", "a"]),
+        [0.0, 1.0, float("nan"), 0.0, 1.0, 0.0, 1.0, 0.0],
+    ],
+)
+def test_a_missing_label_is_not_a_class(labels):
+    X = np.random.default_rng(0).normal(size=(8, 1, 20))
+    with pytest.raises(ValueError, match=r"1 of 8 labels are missing \(NaN or None\), the first of case 2"):
+        NetworkClassifier(SMALL, ensemble=1).fit(X, labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,8 @@ def export_model(store: Store | None, reference: str, path: Path | None) -> Expo
     if not len(cases):
         raise ModelError(f"{reference} was saved without training cases, which a graph is traced and compared with")
     about = {} if saved.run is None else {"run": saved.run.run_id, "data set": names.title(saved.run.tags)}
+    if saved.ensemble.columns is not None and saved.ensemble.columns.channels:
+        about["channels"] = json.dumps(saved.ensemble.columns.channels)  # a graph takes them by position
     part = path.with_name(f".{path.name}.part")  # what stands at the path is replaced by a graph that was compared
     try:
         export_onnx(saved.ensemble, cases.subset(np.arange(min(3, len(cases)))), part, about)

@@ -112,6 +112,25 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
         self.random_state = random_state
         super().__init__()
 
+    def fit(self, X: Any, y: Any) -> NetworkClassifier:
+        """Trains the networks.
+
+        Args:
+            X: the series, of any kind that sktime knows as a panel.
+            y: shape (cases,), their labels.
+
+        Raises:
+            ValueError: a label is missing, which sktime would take for a class, or the series cannot be trained on.
+        """
+        missing = pd.isna(np.asarray(y, dtype=object))
+        if missing.any():
+            raise ValueError(
+                f"{int(missing.sum())} of {missing.size} labels are missing (NaN or None), the first of case "
+                f"{int(np.argwhere(missing)[0][0])} (counted from 0); leave these cases out"
+            )
+        fitted: NetworkClassifier = super().fit(X, y)
+        return fitted
+
     def _fit(self, X: Any, y: NDArray[Any]) -> NetworkClassifier:
         hyperparameters = hyperparameters_of(self.config)
         members = _whole("ensemble", self.ensemble)
