@@ -195,8 +195,11 @@ def test_without_anything_to_compare_it_says_what_is_missing(store: Store, store
     assert "which experiment? The store holds no experiment yet" in empty.output
     log = Log(store)
     nothing = compare("small", "--tracking-uri", store_uri)
-    assert nothing.exit_code == 0
-    assert "small has no scored classifiers yet." in nothing.output
+    assert nothing.exit_code == 2
+    assert nothing.output == (
+        "small has no results: nothing was scored yet, or its runs were removed; start a search with "
+        "`tsbench search RECIPE`\n"
+    )
     log("Beef", "network", state=None, status="RUNNING")
     log("Car", "network", state="failed", status="FAILED", reason="no memory")
     unfinished = compare("small", "--tracking-uri", store_uri)

@@ -48,7 +48,8 @@ def test_every_published_classifier_has_a_source(published):
 def test_a_long_file_is_read(tmp_path):
     reference = read(tmp_path, "classifier,dataset,accuracy\nX,A,0.5\nX,B,0.25\nY,A,\n")
     assert reference.name == "others.csv"
-    assert reference.classifiers == ("X",)
+    assert reference.classifiers == ("X", "Y")
+    assert reference.reason("A", "Y") == "empty in line 4 of others.csv"
     assert reference.datasets == ("A", "B")
     assert reference.figure("B", "X", (0,)) == 0.25
     assert reference.figure("B", "X", (0, 1)) is None
@@ -92,7 +93,7 @@ def test_what_csv_prints_can_be_read_as_a_reference(tmp_path):
 def test_unknown_columns_are_named(tmp_path):
     assert problems(tmp_path, "dataset,classifier,acc,notes\nA,X,0.5,\n") == [
         "others.csv:1: unknown columns 'acc', 'notes'; known: dataset, classifier, resample, accuracy, "
-        "accuracy_default_split, accuracy_mean_30_resamples"
+        "balanced_accuracy, f1_macro, log_loss, roc_auc, accuracy_default_split, accuracy_mean_30_resamples"
     ]
     assert problems(tmp_path, "dataset,classifier\nA,X\n") == [
         "others.csv:1: needs the columns dataset, classifier and accuracy"
@@ -110,6 +111,7 @@ def test_every_wrong_line_is_told_at_once(tmp_path):
         "others.csv:6: names no data set",
         "others.csv:7: the classifiers 'x' and 'X' (line 2) differ in case alone; spell them the same",
         "others.csv:8: has 2 values, the header 3",
+        "others.csv: if its values are percentages, divide them by 100",
     ]
 
 
@@ -137,8 +139,8 @@ def test_a_file_that_is_not_there_or_not_text_says_so(tmp_path):
         DataError, match=r"nowhere\.csv: there is no such file; --reference takes a CSV file, or `published`"
     ):
         load_reference(str(tmp_path / "nowhere.csv"))
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"binary\.csv: is not UTF-8 text \(byte 0\)"):
+    (tmp_path / "binary.csv").write_bytes(b"dataset,X\nA,\x00")
+    with pytest.raises(DataError, match=r"binary\.csv:2: holds a zero byte, so it is not UTF-8 text"):
         load_reference(str(tmp_path / "binary.csv"))
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
         load_reference(str(tmp_path))

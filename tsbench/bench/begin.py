@@ -14,6 +14,7 @@ from tsbench.data.collection import Collection, DataSet
 from tsbench.errors import RecipeError, SearchError, TrackingError
 from tsbench.search.study import Study, StudySpec, meaning_of
 from tsbench.tracking import names, provenance
+from tsbench.tracking.split import split_of
 from tsbench.tracking.store import DataInput, Store
 
 __all__ = [
@@ -58,6 +59,7 @@ def unit_tags(plan: Plan, unit: Unit, identity: str) -> dict[str, Any]:
     return {
         names.DATASET: unit.dataset,
         names.RESAMPLE: unit.resample,
+        names.SPLIT: split_of(plan.loaded.recipe, unit.dataset).tag,
         names.RECIPE: plan.loaded.recipe.name,
         names.STUDY: identity,
     }
