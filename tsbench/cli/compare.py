@@ -116,7 +116,7 @@ def compare(
     )
     if log and store is None:
         raise RecipeError(["--log needs an MLflow experiment to record the comparison in; name one"])
-    everything = _read(store, experiments)
+    everything = _read(store, experiments, references)
     shown = _data_sets(_split(datasets) or of_recipes, references, everything)
     results = everything.of(shown) if shown else everything
     if experiments:
@@ -222,10 +222,13 @@ def _find_experiments(
     raise RecipeError([f"which experiment? The store {held}, as in `tsbench compare NAME`"])
 
 
-def _read(store: Store | None, experiments: Sequence[str]) -> Results:
+def _read(store: Store | None, experiments: Sequence[str], references: Sequence[Reference]) -> Results:
+    """The experiments' results; without any an empty table named after the references."""
     from tsbench.compare.results import Results, read_results
 
-    return read_results(store, *experiments) if store and experiments else Results("published scores", ())
+    if store and experiments:
+        return read_results(store, *experiments)
+    return Results(", ".join("published" if one.carried else one.name for one in references), ())
 
 
 def _split(text: str) -> list[str]:

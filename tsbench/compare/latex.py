@@ -78,9 +78,8 @@ def _standing(comparison: Comparison, standing: Standing) -> str:
     else:
         low, high = (_minus(signed(end)) for end in standing.interval)
         p = spell_p(standing.p).removeprefix("= ")
-        p = f"${p}$"
         cells += ["/".join(map(str, standing.wins)), _minus(signed(standing.difference)), f"[{low}, {high}]"]
-        cells.append(f"\\textbf{{{p}}}" if standing.p <= comparison.alpha else p)
+        cells.append(f"$\\mathbf{{{p}}}$" if standing.p <= comparison.alpha else f"${p}$")
     return " & ".join(cells) + " \\\\"
 
 
@@ -155,6 +154,8 @@ _SPECIAL = {char: f"\\{char}" for char in "&%$#_{}"} | {
     "\\": "\\textbackslash{}",
     "~": "\\textasciitilde{}",
     "^": "\\textasciicircum{}",
+    "[": "{[}",  # after the end of a row it would begin an option of it
+    "*": "{*}",
     "<": "$<$",
     ">": "$>$",
     "\u2020": "$^\\dagger$",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -27,7 +28,7 @@ def as_html(comparison: Comparison, provenance: Provenance | None = None) -> str
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = (files("tsbench.compare") / "templates" / "report.html").read_text(encoding="utf-8")
-    environment.filters |= {"fixed": fixed, "signed": signed, "count_of": count_of}
+    environment.filters |= {"breakable": _breakable, "fixed": fixed, "signed": signed, "count_of": count_of}
     return environment.from_string(template).render(
         title=f"{comparison.results.name}: comparison of {count_of(len(comparison.classifiers), 'classifier')}",
         comparison=comparison,
@@ -47,6 +48,13 @@ def as_html(comparison: Comparison, provenance: Provenance | None = None) -> str
         version=__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def _breakable(name: str) -> Any:
+    """A name that a browser may break after a dot, `_`, `@` or hyphen: import paths are longer than columns."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([._@\-])", r"\1<wbr>", str(escape(name))))
 
 
 def _scores(comparison: Comparison) -> list[dict[str, Any]]:

@@ -26,6 +26,9 @@ WIDEST = 12
 NAME_WIDTH = 24
 """Characters that a classifier's name takes at most as a column's title."""
 
+LEAST_NAME = 12
+"""Characters that a classifier's name has at least, before columns of scores are left out."""
+
 FRAME = 3
 """Characters that a column takes besides its cells."""
 
@@ -104,6 +107,16 @@ def _needed(title: str, cells: Sequence[str]) -> int:
 def _natural(title: str, cells: Sequence[str]) -> int:
     """The width of a column on one line."""
     return max(map(cell_len, (title, *cells)))
+
+
+def _widths(columns: Sequence[tuple[str, Sequence[str]]], spare: int) -> list[int]:
+    """Widths at which no word is broken, and titles stand on one line as far as there is space to spare."""
+    widths = []
+    for title, cells in columns:
+        more = min(max(0, spare), _natural(title, cells) - _needed(title, cells))
+        spare -= more
+        widths.append(_needed(title, cells) + more)
+    return widths
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
@@ -202,10 +215,11 @@ def standings_table(comparison: Comparison, width: int) -> Printed:
         if spare >= longest:
             break
     shorten = Shortener(max(6, spare))
+    names_width = min(_natural(*columns[0]), shorten.width)
     table = Table(title=escape(f"{over(comparison)} (Wilcoxon, Holm)"))
-    table.add_column(columns[0][0], no_wrap=True, overflow="ellipsis")
-    for title, cells in kept:
-        table.add_column(escape(title), justify="right", min_width=min(_needed(title, cells), width // 3))
+    table.add_column(columns[0][0], no_wrap=True, overflow="ellipsis", width=names_width)
+    for (title, _), column_width in zip(kept, _widths(kept, spare - names_width), strict=True):
+        table.add_column(escape(title), justify="right", width=column_width)
     for row in rows[1:]:
         shown = [cell for title, cell in zip(rows[0][1:], row[1:], strict=True) if title not in left_out]
         table.add_row(escape(shorten(row[0])), *map(escape, shown))
@@ -221,39 +235,63 @@ def standings_table(comparison: Comparison, width: int) -> Printed:
 def leaderboard(results: Results, metric: str, width: int) -> Printed:
     """The table that ends a search: each classifier's CV score, test scores and fit seconds, by data set.
 
+    If data sets and classifiers do not fit side by side, each data set's name stands above its classifiers.
+
     Args:
         results: of the search.
         metric: that was searched by.
         width: of the terminal, in characters.
     """
-    columns = [names.cv(metric), names.test("accuracy"), names.test("balanced_accuracy"), "fit_seconds"]
-    titles = [f"cv {METRIC_WORDS[metric]}", "test accuracy", "balanced accuracy", "fit seconds"]
-    figures = [max(8, _needed(title, [])) for title in titles]  # 8: of 12345.67 seconds
-    spare = width - 1 - sum(FRAME + figure for figure in figures)
-    longest = [max(map(cell_len, ("data set", *results.datasets)))]
-    longest.append(max(map(cell_len, ("classifier", *results.classifiers))))
-    apart = sum(FRAME + one for one in longest) <= spare
-    shorten = Shortener(max(6, spare - FRAME))
-    indented = Shortener(max(6, spare - FRAME - 2))
+    columns = {
+        f"cv {METRIC_WORDS[metric]}": names.cv(metric),
+        "test accuracy": names.test("accuracy"),
+        "balanced accuracy": names.test("balanced_accuracy"),
+        "fit seconds": "fit_seconds",
+    }
+    pairs = [(dataset, classifier) for dataset in results.datasets for classifier in results.classifiers]
+    left_out: list[str] = []
+    for title in ("", "balanced accuracy", "fit seconds", f"cv {METRIC_WORDS[metric]}"):
+        if title:
+            left_out.append(title)
+        scores = [
+            (title, [_cell(results.mean(column, *pair), column) for pair in pairs])
+            for title, column in columns.items()
+            if title not in left_out
+        ]
+        spare = width - 1 - sum(FRAME + _needed(*column) for column in scores)
+        if spare >= FRAME + LEAST_NAME:
+            break
+    dataset_width, classifier_width = (
+        _natural(title, shown) for title, shown in (("data set", results.datasets), ("classifier", results.classifiers))
+    )
+    apart = dataset_width + classifier_width + 2 * FRAME <= spare
+    shorten, indented = Shortener(max(6, spare - FRAME)), Shortener(max(4, spare - FRAME - 2))
+    if not apart:
+        classifier_width = min(max(dataset_width, classifier_width + 2), shorten.width)
     table = Table(title=f"Results: {escape(results.name)}")
     if apart:
-        table.add_column("data set", no_wrap=True)
-    table.add_column("classifier", no_wrap=True, overflow="ellipsis")
-    for title, figure in zip(titles, figures, strict=True):
-        table.add_column(title, justify="right", min_width=figure if spare > 0 else None)
-    for dataset in results.datasets:
-        means = {c: [results.mean(column, dataset, c) for column in columns] for c in results.classifiers}
-        best = max((row[1] for row in means.values() if row[1] is not None), default=None)
-        if not apart:
+        table.add_column("data set", no_wrap=True, width=dataset_width)
+        spare -= dataset_width + FRAME
+    table.add_column("classifier", no_wrap=True, overflow="ellipsis", width=classifier_width)
+    for (title, _), one in zip(scores, _widths(scores, spare - FRAME - classifier_width), strict=True):
+        table.add_column(title, justify="right", width=one)
+    accuracies = {pair: results.mean(names.test("accuracy"), *pair) for pair in pairs}
+    place = [title for title, _ in scores].index("test accuracy")
+    for number, (dataset, classifier) in enumerate(pairs):
+        first, last = number % len(results.classifiers) == 0, (number + 1) % len(results.classifiers) == 0
+        known = [value for (other, _), value in accuracies.items() if other == dataset and value is not None]
+        cells = [shown[number] for _, shown in scores]
+        if known and accuracies[dataset, classifier] == max(known):
+            cells[place] = f"[bold]{cells[place]}[/bold]"
+        if first and not apart:
             table.add_row(escape(shorten(dataset)))
-        for number, (classifier, row) in enumerate(means.items()):
-            cells = [_cell(value, column) for value, column in zip(row, columns, strict=True)]
-            if row[1] is not None and row[1] == best:
-                cells[1] = f"[bold]{cells[1]}[/bold]"
-            name = [escape(dataset) if number == 0 else "", escape(classifier)]
-            name = name if apart else [f"  {escape(indented(classifier))}"]
-            table.add_row(*name, *cells, end_section=number == len(means) - 1)
-    return Printed((table,), (*shorten.notes, *indented.notes))
+        name = [escape(dataset) if first else "", escape(classifier)]
+        table.add_row(*(name if apart else [f"  {escape(indented(classifier))}"]), *cells, end_section=last)
+    return Printed((table,), (*_left_out(left_out), *shorten.notes, *indented.notes))
+
+
+def _left_out(titles: Sequence[str]) -> list[str]:
+    return [f"Left out at this width: {', '.join(titles)}. A wider terminal shows all."] if titles else []
 
 
 def _cell(value: float | None, column: str) -> str:
@@ -276,5 +314,9 @@ def front_table(unit: str, metrics: Sequence[str], front: Sequence[tuple[int, Se
         cost = metric in names.COSTS
         table.add_column(metric.replace("_", " ") if cost else f"cv {METRIC_WORDS[metric]}", justify="right")
     for number, scores in front:
-        table.add_row(str(number), *(f"{score + 0.0:.4g}" for score in scores))
+        cells = (
+            f"{score:.0f}" if metric == "parameters" else f"{score + 0.0:.4g}"
+            for metric, score in zip(metrics, scores, strict=True)
+        )
+        table.add_row(str(number), *cells)
     return table

@@ -121,7 +121,7 @@ def run_notes(comparison: Comparison) -> list[str]:
 
 def _first_split_notes(comparison: Comparison) -> Iterator[str]:
     several = comparison.results.protocol != ARCHIVE_SPLIT and bool(comparison.results.scored())
-    if several and any(split.kind != "archive" for split in comparison.splits.values()):
+    if several and any(split.kind not in ("archive", "unknown") for split in comparison.splits.values()):
         yield first_split_sentence(comparison)
     if changed := [dataset for dataset in comparison.results.changed if dataset in comparison.datasets]:
         yield (
@@ -253,12 +253,16 @@ def _sentence(comparison: Comparison, standing: Standing) -> str:
     if advantage > 0 or (advantage == 0 and wins > losses):
         first, second, sign, better = second, first, -sign, wins
     low, high = sorted((sign * standing.interval[0], sign * standing.interval[1]))
+    if wins == losses and fixed(standing.difference) == "0.0000":
+        each = f"each wins on {wins} of {count} data sets (ties: {ties})"
+        return f"{first} and {second} do not differ: {each}, and their mean scores are equal."
     pairs = len(comparison.classifiers) * (len(comparison.classifiers) - 1) // 2
     adjusted = f"Wilcoxon-Holm over {pairs} pairs" if pairs > 1 else "Wilcoxon"
-    sets = f"{better} of {count_of(count, 'data set')} (ties: {ties})"
+    sets = "the one data set" if count == 1 else f"{better} of {count} data sets (ties: {ties})"
     interval = f" (95 % bootstrap interval {fixed(low)} to {fixed(high)})" if count > 1 else ""
     unit = "" if comparison.metric == "accuracy" else f" in {comparison.words}"
-    by = f"{fixed(abs(standing.difference))}{unit} on average{interval}, {adjusted} p {spell_p(standing.p)}."
+    average = "" if count == 1 else " on average"
+    by = f"{fixed(abs(standing.difference))}{unit}{average}{interval}, {adjusted} p {spell_p(standing.p)}."
     if standing.p <= comparison.alpha:
         return f"{first} is better than {second} on {sets}, by {by}"
     return f"{first} and {second} do not differ significantly: {first} wins on {sets} and leads by {by}"
