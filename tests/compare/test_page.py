@@ -163,6 +163,22 @@ def test_the_page_is_not_wider_than_a_phone(opened):
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+@pytest.mark.parametrize("width", [1280, 800])
+def test_the_tables_of_classifiers_and_pairs_need_no_scrolling(browser, tmp_path, width):
+    names = ("network@a-recipe-with-quite-a-long-name", "minirocket", "sktime.interval.TimeSeriesForestClassifier")
+    only = (*names, "HC2", "MultiROCKET-Hydra", "FreshPRINCE")
+    path = tmp_path / "report.html"
+    path.write_text(as_html(Comparison(made_up(names), (load_reference("published"),), only=only)), encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(path.as_uri())
+    for table, column in (("standings-table", 6), ("pairs-table", 5)):
+        right = page.evaluate(f"document.querySelector('#{table}').parentElement.getBoundingClientRect().right")
+        for row in page.locator(f"#{table} tr").all():
+            box = row.locator("th, td").nth(column).bounding_box()
+            assert box["x"] + box["width"] <= right + 1  # p is in sight
+    page.close()
+
+
 def test_without_javascript_everything_is_shown(browser, html, tmp_path, comparison):
     path = tmp_path / "report.html"
     path.write_text(html, encoding="utf-8")

@@ -319,3 +319,28 @@ def test_the_best_is_found_by_its_figure_and_not_by_its_digits(log, store):
     log("A", "network", 0.90001)
     log("A", "dummy", 0.90002)
     assert rendered(score_tables(Comparison(read_results(store, "small")), 120)).count("1m0.9000") == 1
+
+
+def test_latex_of_many_classifiers_is_in_parts_that_fit_a_page(log, store):
+    names = [f"classifier-{letter}" for letter in "abcdefghijkl"]
+    for dataset in ("A_1", "[B]"):
+        for number, name in enumerate(names):
+            log(dataset, name, 0.5 + number / 100)
+    text = FORMATS["latex"](Comparison(read_results(store, "small")))
+    labels = [line for line in text.splitlines() if line.startswith("\\label")]
+    assert labels == [
+        f"\\label{{tab:small-accuracy-{what}}}" for what in ("summary", "scores-1", "scores-2", "scores-3")
+    ]
+    assert text.count("\\caption{") == 4
+    assert max(line.count("&") for line in text.splitlines() if not line.startswith("%")) == 6
+    assert "Part 2 of 3." in text
+    assert "{[}B]" in text  # after the end of a row a bracket would be an option
+    assert sum("\\textbf" in line for line in text.splitlines() if line.startswith("A\\_1")) == 1
+
+
+def test_latex_of_many_data_sets_goes_on_over_pages(log, store):
+    from tests.compare.made_up import made_up
+
+    text = FORMATS["latex"](Comparison(made_up(datasets=tuple(f"D{number}" for number in range(50)))))
+    assert text.count("\\begin{longtable}") == text.count("\\end{longtable}") == 1
+    assert "\\label{tab:made-up-accuracy-scores}\\\\" in text

@@ -172,6 +172,8 @@ def _refuse_without_results(everything: Results, shown: Results, with_reference:
         RecipeError: the experiments hold nothing, or nothing on the data sets chosen, and nothing else is shown.
     """
     if shown.rows:
+        for name in everything.empty:
+            typer.echo(f"{name} has no results.", err=True)
         return
     if everything.rows:
         problem = f"{everything.name} has no result on these data sets; it has: {', '.join(everything.datasets)}"

@@ -14,7 +14,7 @@ from tsbench.compare.wording import cautions, legend, marked, notes, protocol, s
 
 __all__ = ["as_latex"]
 
-COLUMNS = 7
+COLUMNS = 5
 """Classifiers side by side: with a data set's name they fill the text's width of an article on A4."""
 
 UPRIGHT = 4
@@ -66,9 +66,9 @@ def _standings(comparison: Comparison, label: str) -> Iterator[str]:
         "difference with its 95 % bootstrap interval, and p of Wilcoxon's signed-rank test, two-sided, Holm-adjusted "
         f"over all pairs. {legend(comparison)}"
     )
-    head = f"Classifier & Rank & Mean {_latex(comparison.words)} & W/T/L & Difference & 95\\,\\% interval & $p$ \\\\"
+    head = "Classifier & Rank & Mean & W/T/L & Diff. & 95\\,\\% interval & $p$ \\\\"
     body = [_standing(comparison, standing) for standing in comparison.standings]
-    yield from _table("lrrrrrr", caption, label, head, body, [])
+    yield from _table("lrrrrrr", caption, label, head, body, [], "\\scriptsize")
 
 
 def _standing(comparison: Comparison, standing: Standing) -> str:
@@ -76,9 +76,9 @@ def _standing(comparison: Comparison, standing: Standing) -> str:
     if standing.wins is None:
         cells += ["--"] * 4
     else:
-        low, high = (_minus(signed(end)) for end in standing.interval)
+        low, high = map(fixed, standing.interval)
         p = spell_p(standing.p).removeprefix("= ")
-        cells += ["/".join(map(str, standing.wins)), _minus(signed(standing.difference)), f"[{low}, {high}]"]
+        cells += ["/".join(map(str, standing.wins)), _minus(signed(standing.difference)), f"$[{low}, {high}]$"]
         cells.append(f"$\\mathbf{{{p}}}$" if standing.p <= comparison.alpha else f"${p}$")
     return " & ".join(cells) + " \\\\"
 
@@ -95,7 +95,7 @@ def _scores(comparison: Comparison, part: range, label: str, place: tuple[int, i
     """One row for each data set, of some of the classifiers."""
     labels = [_latex(marked(comparison, comparison.classifiers[column])) for column in part]
     if len(labels) > UPRIGHT or any(len(text) > 14 for text in labels):
-        labels = [f"\\rotatebox{{60}}{{{text}}}" for text in labels]
+        labels = [f"\\rotatebox{{90}}{{{text}}}" for text in labels]
     body = []
     for dataset, row in zip(comparison.datasets, comparison.scores, strict=True):
         body.append(" & ".join([_latex(dataset), *_cells(row, comparison.best(row), part)]) + " \\\\")
@@ -134,17 +134,23 @@ def _caption(comparison: Comparison, place: tuple[int, int]) -> str:
 
 
 def _table(
-    columns: str, caption: str, label: str, head: str, body: Sequence[str], foot: Sequence[str]
+    columns: str,
+    caption: str,
+    label: str,
+    head: str,
+    body: Sequence[str],
+    foot: Sequence[str],
+    size: str = "\\footnotesize",
 ) -> Iterator[str]:
     """A floating table, or one that goes on over pages."""
     title = f"\\caption{{{_latex(caption.strip())}}}"
     foot = ["\\midrule", *foot] if foot else []
     if len(body) <= ROWS:
-        yield from ("\\begin{table}", "\\centering", "\\footnotesize", "\\setlength{\\tabcolsep}{4pt}")
+        yield from ("\\begin{table}", "\\centering", size, "\\setlength{\\tabcolsep}{3.5pt}")
         yield from (title, f"\\label{{{label}}}", f"\\begin{{tabular}}{{{columns}}}", "\\toprule", head, "\\midrule")
         yield from (*body, *foot, "\\bottomrule", "\\end{tabular}", "\\end{table}")
         return
-    yield from ("\\begingroup", "\\footnotesize", "\\setlength{\\tabcolsep}{4pt}", f"\\begin{{longtable}}{{{columns}}}")
+    yield from ("\\begingroup", size, "\\setlength{\\tabcolsep}{3.5pt}", f"\\begin{{longtable}}{{{columns}}}")
     yield from (f"{title}\\label{{{label}}}\\\\", "\\toprule", head, "\\midrule", "\\endfirsthead")
     yield from ("\\toprule", head, "\\midrule", "\\endhead", "\\bottomrule", "\\endfoot")
     yield from (*body, *foot, "\\end{longtable}", "\\endgroup")

@@ -50,12 +50,14 @@ class Results:
         datasets: the data sets shown, by default all, sorted by name.
         protocol: the resamples that every figure is the mean of, so that no two figures are of different ones; by
             default all that any classifier was scored on.
+        empty: the experiments that hold no result.
     """
 
     name: str
     rows: tuple[Result, ...]
     datasets: tuple[str, ...] = ()
     protocol: tuple[int, ...] = ()
+    empty: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.datasets:
@@ -143,7 +145,9 @@ class Results:
         """The results on some of the data sets, each once, in the order given."""
         rows = tuple(row for row in self.rows if row.dataset in datasets)
         held = {row.dataset for row in rows}
-        return Results(self.name, rows, tuple(name for name in dict.fromkeys(datasets) if name in held))
+        return Results(
+            self.name, rows, tuple(name for name in dict.fromkeys(datasets) if name in held), empty=self.empty
+        )
 
     def under(self, protocol: tuple[int, ...]) -> Results:
         """The same, with figures that are the mean of these resamples."""
@@ -174,14 +178,18 @@ def read_results(store: Store, *experiments: str) -> Results:
     """
     where = names.where({}, unlike={names.CLASSIFIER: "", names.ROLE: "trial"})
     studies = read_studies(store, experiments)
-    runs = [
-        (run.started, _result(run, experiment if len(experiments) > 1 else "", studies))
+    found = {
+        experiment: [
+            (run.started, _result(run, experiment if len(experiments) > 1 else "", studies))
+            for run in store.runs(experiment, where)
+            if run.tags.get(names.ROLE) in ("model", "baseline")
+        ]
         for experiment in experiments
-        for run in store.runs(experiment, where)
-        if run.tags.get(names.ROLE) in ("model", "baseline")
-    ]
+    }
+    runs = [pair for pairs in found.values() for pair in pairs]
     runs.sort(key=lambda pair: pair[0])  # the oldest first, whatever the experiment
-    return Results(", ".join(experiments), tuple(_newest(_on_one_split([result for _, result in runs]))))
+    rows = tuple(_newest(_on_one_split([result for _, result in runs])))
+    return Results(", ".join(experiments), rows, empty=tuple(name for name, pairs in found.items() if not pairs))
 
 
 def _on_one_split(results: Sequence[Result]) -> Iterable[Result]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tsbench.compare.columns import marks_of
 from tsbench.compare.comparison import Comparison, Standing
+from tsbench.compare.published import Reference
 from tsbench.compare.results import ARCHIVE_SPLIT
 from tsbench.compare.spelling import count_of, fixed, listed, spell_p
 from tsbench.tracking import names
@@ -163,7 +164,7 @@ def _left_out_notes(comparison: Comparison) -> Iterator[str]:
         if without and not reference.carried:
             which = "anything" if all_of_it else ", ".join(without)
             yield f"{reference.name} has no score of {which} on these data sets under this protocol."
-        elif without and all_of_it:
+        elif without and all_of_it and not _own_data(comparison, reference):
             yield "There are no published scores on these data sets under this protocol."
 
 
@@ -176,7 +177,7 @@ def _split_notes(comparison: Comparison) -> Iterator[str]:
             if both:
                 yield f"The scores in {reference.name} are taken to be of the same splits; the file does not say."
             continue
-        if own := [dataset for dataset in both if comparison.splits[dataset].is_own]:
+        if own := _own_data(comparison, reference):
             yield (
                 f"The published scores for {listed(own)} are of the archive's data; the runs here are on the user's "
                 "own data, so those scores are left out."
@@ -186,6 +187,11 @@ def _split_notes(comparison: Comparison) -> Iterator[str]:
                 f"The published scores are of the archive's own split; whether the runs on {listed(unclear)} are was "
                 "not recorded."
             )
+
+
+def _own_data(comparison: Comparison, reference: Reference) -> list[str]:
+    """The user's own data sets that have the name of one of the reference's."""
+    return [name for name in comparison.datasets if comparison.splits[name].is_own and name in reference.datasets]
 
 
 def _missing_notes(cells: Sequence[dict[str, str]]) -> Iterator[str]:
