@@ -87,6 +87,65 @@ def test_published_figures_alone_need_no_store(tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.iterdir()) == []
 
 
+def test_published_figures_alone_are_of_one_collection_and_the_others_are_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tree = tree_of(compare("--reference", "published", "--format", "json"))
+    assert (len(tree["datasets"]), len(tree["classifiers"])) == (112, 20)
+    assert tree["protocol"] == "accuracy on the archive's own split"
+    assert (
+        "No data sets were named, so these are the 112 of ucr-112, the collection with the most published scores: 20 "
+        "classifiers on all of it. Others: --datasets ucr-85 (85 data sets, 22 classifiers), --datasets uea "
+        "(30 data sets, 2 classifiers), --datasets uea-26 (26 data sets, 11 classifiers)."
+    ) in tree["notes"]
+    assert tree["statistics"]["left_out"] == []
+    others = tree_of(compare("--reference", "published", "--datasets", "uea-26", "--format", "json"))
+    assert (len(others["datasets"]), len(others["classifiers"])) == (26, 11)
+
+
+def test_another_metric_is_compared_from_the_table_to_the_exit_code(log: Log, store_uri: str, tmp_path: Path) -> None:
+    for dataset in DATASETS:
+        for classifier, loss in (("network", 0.3), ("minirocket", 0.2)):
+            log(dataset, classifier, 0.9, metrics={"test_log_loss": loss})
+    options = ("small", "--tracking-uri", store_uri, "--metric", "log_loss", "--classifiers", "network,minirocket")
+    worse = compare(*options, "--fail-if-worse-than", "minirocket", "--report", tmp_path / "report.html")
+    assert worse.exit_code == 1
+    assert "Test log loss: small" in worse.output
+    assert "minirocket is better than network on 7 of 7 data sets (ties: 0), by 0.1000 in log loss" in worse.output
+    assert "network is worse than minirocket by more than 0: mean log loss +0.1000 over 7 data sets." in worse.output
+    assert "Log loss on the archive&#39;s own split." in (tmp_path / "report.html").read_text()
+    allowed = compare(*options, "--fail-if-worse-than", "minirocket", "--margin", "1.5")
+    assert allowed.exit_code == 0
+    refused = compare(*options, "--reference", "published")
+    assert refused.exit_code == 2
+    assert "--metric log_loss: published scores exist for accuracy only" in refused.output
+
+
+def test_an_experiment_or_data_sets_without_results_are_named(log: Log, store: Store, store_uri: str) -> None:
+    store.experiment("removed")
+    both = compare("small", "removed", "--tracking-uri", store_uri)
+    assert both.exit_code == 0
+    assert "removed has no results." in both.output
+    nowhere = compare("small", "--tracking-uri", store_uri, "--datasets", "Nowhere")
+    assert nowhere.exit_code == 2
+    assert nowhere.output == f"small has no result on these data sets; it has: {', '.join(DATASETS)}\n"
+    beside = compare("removed", "--tracking-uri", store_uri, "--reference", "published", "--datasets", "Beef")
+    assert beside.exit_code == 0
+    assert "removed has no results" in beside.output
+    assert "Only the references are shown." in beside.output
+
+
+def test_files_of_one_name_are_told_apart(log: Log, store_uri: str, tmp_path: Path) -> None:
+    files = [tmp_path / folder / "others.csv" for folder in ("a", "b")]
+    for number, file in enumerate(files):
+        file.parent.mkdir()
+        file.write_text(f"dataset,X\nBeef,0.{number + 1}\n")
+    options = [part for file in files for part in ("--reference", file)]
+    tree = tree_of(compare("small", "--tracking-uri", store_uri, *options, "--format", "json"))
+    assert [tree["accuracy"]["Beef"][f"X ({file})"] for file in files] == [0.1, 0.2]
+
+
 def test_a_file_of_others_is_read_whatever_the_case_of_its_data_sets(log: Log, store_uri: str, tmp_path: Path) -> None:
     file = tmp_path / "others.csv"
     file.write_text("dataset,Ours-2\narrowhead,0.5\nBEEF,0.6\n")
@@ -195,8 +254,11 @@ def test_without_anything_to_compare_it_says_what_is_missing(store: Store, store
     assert "which experiment? The store holds no experiment yet" in empty.output
     log = Log(store)
     nothing = compare("small", "--tracking-uri", store_uri)
-    assert nothing.exit_code == 0
-    assert "small has no scored classifiers yet." in nothing.output
+    assert nothing.exit_code == 2
+    assert nothing.output == (
+        "small has no results: nothing was scored yet, or its runs were removed; start a search with "
+        "`tsbench search RECIPE`\n"
+    )
     log("Beef", "network", state=None, status="RUNNING")
     log("Car", "network", state="failed", status="FAILED", reason="no memory")
     unfinished = compare("small", "--tracking-uri", store_uri)

@@ -1,6 +1,7 @@
 import pytest
 
 from tsbench.tracking import names
+from tsbench.tracking.split import ARCHIVE
 from tsbench.tracking.store import Store
 
 
@@ -24,6 +25,8 @@ class Log:
             names.CLASSIFIER: classifier,
             names.RESAMPLE: resample,
         }
+        if (split := more.get("split", ARCHIVE)) is not None:
+            tags[names.SPLIT] = split.tag
         if state is not None:
             tags[names.STATE] = state
         if "reason" in more:

@@ -3,6 +3,8 @@
 import numpy as np
 
 from tsbench.compare.results import Result, Results
+from tsbench.compare.studies import StudyData
+from tsbench.tracking.split import ARCHIVE
 
 DATASETS = ("ArrowHead", "BME", "Beef", "CBF", "Car", "Chinatown", "Coffee", "ECG200", "FaceFour", "GunPoint")
 
@@ -22,6 +24,7 @@ def made_up(classifiers=("network", "minirocket", "dummy"), datasets=DATASETS, r
             },
             "",
             "run",
+            StudyData(ARCHIVE),
         )
         for dataset, level in zip(datasets, generator.uniform(0.7, 0.95, len(datasets)), strict=True)
         for place, classifier in enumerate(classifiers)

@@ -9,8 +9,11 @@ from tsbench.compare.comparison import Comparison
 from tsbench.compare.published import Reference, load_reference
 from tsbench.compare.report import as_json, as_latex, as_markdown
 from tsbench.compare.results import Result, Results
+from tsbench.compare.studies import StudyData
+from tsbench.compare.wording import cautions, notes, protocol, sentences
 from tsbench.data.catalogue import collection
 from tsbench.errors import RecipeError
+from tsbench.tracking.split import ARCHIVE
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +23,7 @@ def published():
 
 def of(rows, **options):
     results = [
-        Result(dataset, classifier, 0, "complete", {"test_accuracy": accuracy}, "", "run")
+        Result(dataset, classifier, 0, "complete", {"test_accuracy": accuracy}, "", "run", StudyData(ARCHIVE))
         for dataset, classifier, accuracy in rows
     ]
     return Comparison(Results("few", tuple(results)), **options)
@@ -38,7 +41,7 @@ def test_published_figures_stand_beside_ours_and_are_marked(published):
     for text in (as_markdown(comparison), as_json(comparison)):
         assert "HC2 (published)" in text
     assert "HC2$^\\dagger$" in as_latex(comparison)
-    (note,) = [note for note in comparison.notes() if note.startswith("Not run here")]
+    (note,) = [note for note in notes(comparison) if note.startswith("Not run here")]
     assert "Middlehurst et al. 2024" in note
 
 
@@ -47,9 +50,8 @@ def test_only_published_classifiers_with_the_most_data_sets_are_shown_and_the_ot
     assert {"HC2 (published)", "1NN-DTW (published)"} <= set(comparison.classifiers)
     assert "LSTM-FCN (published)" not in comparison.classifiers
     assert comparison.complete.all()
-    assert (
-        "Published on fewer of these data sets, and left out: ALSTM-FCN (published), LSTM-FCN (published)."
-        in comparison.notes()
+    assert "Published on fewer of these data sets, and left out: ALSTM-FCN (published), LSTM-FCN (published)." in notes(
+        comparison
     )
 
 
@@ -59,7 +61,7 @@ def test_published_figures_are_of_the_tables_protocol(published):
     assert few.missing()[0]["reason"] == "published under another protocol"
     thirty = Comparison(made_up(resamples=30), (published,), only=("network", "HC2"))
     assert thirty.scores[0, 1] == published.figure("ArrowHead", "HC2", tuple(range(30)))
-    assert thirty.protocol() == "mean accuracy over 30 resamples of each data set"
+    assert protocol(thirty) == "mean accuracy over 30 resamples of each data set"
 
 
 def test_equal_accuracies_are_ties_though_the_published_ones_are_rounded():
@@ -68,7 +70,7 @@ def test_equal_accuracies_are_ties_though_the_published_ones_are_rounded():
     comparison = of(ours, references=(theirs,))
     assert comparison.rounded == 6
     assert comparison.against_control() == [None, (1, 2, 0)]
-    assert "All figures are rounded to 6 decimals, as those are." in comparison.notes()
+    assert "All scores are rounded to 6 decimals, as those are." in notes(comparison)
     coarse = of(ours, references=(reference({("A", "X"): 0.8629, ("B", "X"): 0.6667, ("C", "X"): 0.9}),))
     assert coarse.against_control() == [None, (0, 3, 0)]
 
@@ -101,14 +103,14 @@ def test_every_place_has_the_same_p_value():
     for one in comparison.standings:
         if one.wins is not None:
             assert against[frozenset({one.classifier})] == one.p
-            assert f"p = {one.p:.3f}" in "".join(comparison.sentences()) or one.p < 0.001
+            assert f"p = {one.p:.3f}" in "".join(sentences(comparison)) or one.p < 0.001
 
 
 def test_the_sentences_are_what_a_paper_prints():
     better = [(f"D{n}", "network", 0.9 + n / 1000) for n in range(10)]
     worse = [(f"D{n}", "dummy", 0.8 + 2 * n / 1000) for n in range(10)]
     same = [(f"D{n}", "twin", 0.9 + n / 1000 + (-1) ** n * (n + 1) / 10_000) for n in range(10)]
-    same, other = of(better + worse + same).sentences()
+    same, other = sentences(of(better + worse + same))
     assert same == (
         "network and twin do not differ significantly: network wins on 5 of 10 data sets (ties: 0) and leads by 0.0001 "
         "on average (95 % bootstrap interval -0.0003 to 0.0004), Wilcoxon-Holm over 3 pairs p = 0.846."
@@ -153,7 +155,7 @@ def test_names_that_differ_in_case_are_ours_first_and_then_theirs(published):
 
 
 @pytest.mark.parametrize(
-    ("rows", "cautions"),
+    ("rows", "expected"),
     [
         ([("A", "network", 0.5)], ["There is one classifier, network, and so nothing to compare it with."]),
         (
@@ -166,8 +168,8 @@ def test_names_that_differ_in_case_are_ours_first_and_then_theirs(published):
         ([(name, one, 0.5) for name in DATASETS for one in ("network", "dummy")], []),
     ],
 )
-def test_what_keeps_the_tests_from_telling_anything_is_said(rows, cautions):
-    assert of(rows).cautions() == cautions
+def test_what_keeps_the_tests_from_telling_anything_is_said(rows, expected):
+    assert cautions(of(rows)) == expected
 
 
 def test_scores_that_are_all_equal_give_a_table_and_p_of_1():
@@ -176,14 +178,14 @@ def test_scores_that_are_all_equal_give_a_table_and_p_of_1():
     assert {one.rank for one in comparison.standings} == {2.0}
     assert comparison.friedman.p == 1
     assert [len(clique) for clique in comparison.cliques] == [3]
-    assert "do not differ significantly" in comparison.sentences()[0]
+    assert sentences(comparison)[0] == "network and dummy have equal scores on all 10 data sets."
     assert "NaN" not in as_json(comparison)
 
 
 def test_an_empty_comparison_is_no_error():
     comparison = Comparison(Results("empty", ()))
     assert (comparison.classifiers, comparison.datasets, comparison.control) == ((), (), "")
-    assert (comparison.sentences(), comparison.standings, comparison.missing()) == ([], [], [])
+    assert (sentences(comparison), comparison.standings, comparison.missing()) == ([], [], [])
     assert json.loads(as_json(comparison))["statistics"] is None
     assert "\\begin{tabular}{l}" in as_latex(comparison)
 
@@ -191,12 +193,12 @@ def test_an_empty_comparison_is_no_error():
 def test_data_sets_that_nobody_has_are_named():
     comparison = Comparison(made_up(), chosen=("Beef", "Nowhere"))
     assert comparison.datasets == ("Beef",)
-    assert "No figure at all on: Nowhere." in comparison.notes()
+    assert "No score at all on: Nowhere." in notes(comparison)
 
 
 def test_many_missing_cells_are_one_line_for_each_classifier_and_reason():
     rows = [(name, "network", 0.5) for name in DATASETS] + [("ArrowHead", "dummy", 0.5)]
-    last = of(rows).notes()[-1]
+    last = notes(of(rows))[-1]
     assert last == "Missing: dummy on Beef, BME, Car, CBF, Chinatown, Coffee and 3 more (never run)"
 
 
@@ -226,4 +228,4 @@ def test_latex_is_escaped():
     text = as_latex(comparison)
     assert "A\\_1 & \\textbf{0.5000} & 0.4000 \\\\" in text
     assert "50\\% \\& more & x\\#\\{\\} \\\\" in text
-    assert text.count("\\begin{") == text.count("\\end{") == 2
+    assert text.count("\\begin{") == text.count("\\end{") == 4  # standings and scores

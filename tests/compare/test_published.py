@@ -48,7 +48,8 @@ def test_every_published_classifier_has_a_source(published):
 def test_a_long_file_is_read(tmp_path):
     reference = read(tmp_path, "classifier,dataset,accuracy\nX,A,0.5\nX,B,0.25\nY,A,\n")
     assert reference.name == "others.csv"
-    assert reference.classifiers == ("X",)
+    assert reference.classifiers == ("X", "Y")
+    assert reference.reason("A", "Y") == "empty in line 4 of others.csv"
     assert reference.datasets == ("A", "B")
     assert reference.figure("B", "X", (0,)) == 0.25
     assert reference.figure("B", "X", (0, 1)) is None
@@ -92,7 +93,7 @@ def test_what_csv_prints_can_be_read_as_a_reference(tmp_path):
 def test_unknown_columns_are_named(tmp_path):
     assert problems(tmp_path, "dataset,classifier,acc,notes\nA,X,0.5,\n") == [
         "others.csv:1: unknown columns 'acc', 'notes'; known: dataset, classifier, resample, accuracy, "
-        "accuracy_default_split, accuracy_mean_30_resamples"
+        "balanced_accuracy, f1_macro, log_loss, roc_auc, accuracy_default_split, accuracy_mean_30_resamples"
     ]
     assert problems(tmp_path, "dataset,classifier\nA,X\n") == [
         "others.csv:1: needs the columns dataset, classifier and accuracy"
@@ -110,6 +111,7 @@ def test_every_wrong_line_is_told_at_once(tmp_path):
         "others.csv:6: names no data set",
         "others.csv:7: the classifiers 'x' and 'X' (line 2) differ in case alone; spell them the same",
         "others.csv:8: has 2 values, the header 3",
+        "others.csv: if its values are percentages, divide them by 100",
     ]
 
 
@@ -137,11 +139,100 @@ def test_a_file_that_is_not_there_or_not_text_says_so(tmp_path):
         DataError, match=r"nowhere\.csv: there is no such file; --reference takes a CSV file, or `published`"
     ):
         load_reference(str(tmp_path / "nowhere.csv"))
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"binary\.csv: is not UTF-8 text \(byte 0\)"):
+    (tmp_path / "binary.csv").write_bytes(b"dataset,X\nA,\x00")
+    with pytest.raises(DataError, match=r"binary\.csv:2: holds a zero byte, so it is not UTF-8 text"):
         load_reference(str(tmp_path / "binary.csv"))
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
         load_reference(str(tmp_path))
+
+
+def test_a_cell_that_is_no_number_leaves_its_classifier_in_the_table(tmp_path):
+    from tsbench.compare.comparison import Comparison
+    from tsbench.compare.results import Results
+    from tsbench.compare.wording import notes
+
+    reference = read(tmp_path, "dataset,ResNet,Mine\nCar,0.7,0.71\nFordA,nan,0.93\nBeef,0.5,-\nCoffee,1,0.9\n")
+    comparison = Comparison(Results("x", ()), (reference,))
+    assert comparison.classifiers == ("ResNet (others.csv)", "Mine (others.csv)")
+    assert comparison.complete.tolist() == [False, True, True, False]
+    said = notes(comparison)
+    assert "Ranks are over the 2 of 4 data sets for which every classifier has a score." in said
+    assert "Missing: ResNet (others.csv) on FordA ('nan' in line 3 of others.csv)" in said
+    assert "Missing: Mine (others.csv) on Beef ('-' in line 4 of others.csv)" in said
+
+
+def test_a_classifier_without_any_score_under_the_protocol_is_named(tmp_path):
+    from tests.compare.made_up import made_up
+    from tsbench.compare.comparison import Comparison
+    from tsbench.compare.wording import notes
+
+    reference = read(tmp_path, "dataset,classifier,resample,accuracy\nCar,X,0,0.5\nCar,Y,1,0.5\n")
+    comparison = Comparison(made_up(), (reference,))
+    assert "Y (others.csv)" not in comparison.classifiers
+    assert "others.csv has no score of Y (others.csv) on these data sets under this protocol." in notes(comparison)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["dataset;ResNet;Mine\nGunPoint;0,991;,987\n", "dataset\tResNet\tMine\nGunPoint\t0.991\t0,987\n"],
+    ids=["semicolons", "tabs"],
+)
+def test_other_separators_and_decimal_commas_are_read(tmp_path, text):
+    reference = read(tmp_path, text)
+    assert reference.figure("GunPoint", "ResNet", (0,)) == 0.991
+    assert reference.figure("GunPoint", "Mine", (0,)) == 0.987
+
+
+def test_unquoted_decimal_commas_between_commas_are_refused(tmp_path):
+    assert problems(tmp_path, "dataset,X\nA,0,991\n") == ["others.csv:2: has 3 values, the header 2"]
+
+
+def test_percentages_are_refused_with_a_hint(tmp_path):
+    assert problems(tmp_path, "dataset,X\nA,99.1\nB,55 %\n") == [
+        "others.csv:2: X on A: expected an accuracy between 0 and 1, got '99.1'",
+        "others.csv:3: X on B: expected an accuracy between 0 and 1, got '55 %'",
+        "others.csv: if its values are percentages, divide them by 100",
+    ]
+
+
+@pytest.mark.parametrize("text", ["1e999", "inf", "-0.1", "0_5", "1,000,5"])
+def test_what_is_no_score_is_refused(tmp_path, text):
+    assert problems(tmp_path, f'dataset,X\nA,"{text}"\n')[0].endswith(f"between 0 and 1, got '{text}'")
+
+
+def test_text_in_another_encoding_is_decoded_or_refused_with_line_and_byte(tmp_path):
+    path = tmp_path / "others.csv"
+    path.write_bytes("dataset,Zürich\nGunPoint,0.5\n".encode("utf-16"))
+    assert load_reference(str(path)).classifiers == ("Zürich",)
+    path.write_bytes("dataset,X\nGünPoint,0.5\n".encode("latin-1"))
+    with pytest.raises(
+        DataError, match=r"others\.csv:2: byte 2 of the line \(0xFC\) is not UTF-8; save the file as UTF-8"
+    ):
+        load_reference(str(path))
+    path.write_bytes("dataset,X\nA,0.5\n".encode("utf-16-le"))
+    with pytest.raises(DataError, match=r"others\.csv:1: holds a zero byte"):
+        load_reference(str(path))
+
+
+def test_similar_names_in_one_file_stay_apart_and_are_named(tmp_path):
+    reference = read(tmp_path, "dataset,X\nGun_Point,0.9\nGunPoint,0.8\nallgesturewiimotexeq,0.7\n")
+    assert reference.remarks == (
+        "others.csv: 'Gun_Point' (line 2) and 'GunPoint' (line 3) are taken as two data sets; if they are one, spell "
+        "them the same.",
+    )
+    again = reference.respelt(["GunPoint", "AllGestureWiimoteX_eq"])
+    assert again.datasets == ("AllGestureWiimoteX_eq", "Gun_Point", "GunPoint")
+    assert again.figure("GunPoint", "X", (0,)) == 0.8
+    assert again.remarks[-1] == "others.csv: 'allgesturewiimotexeq' is taken as 'AllGestureWiimoteX_eq'."
+
+
+def test_a_file_of_another_metric_is_read(tmp_path):
+    path = tmp_path / "others.csv"
+    path.write_text("dataset,classifier,accuracy,log_loss\nA,X,0.5,1.25\n")
+    assert load_reference(str(path), metric="log_loss").figure("A", "X", (0,)) == 1.25
+    assert load_reference(str(path)).figure("A", "X", (0,)) == 0.5
+    with pytest.raises(DataError, match="needs the columns dataset, classifier and roc_auc"):
+        load_reference(str(path), metric="roc_auc")
 
 
 def test_data_sets_are_matched_whatever_their_case(tmp_path):

@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from tsbench.compare.comparison import Comparison
-from tsbench.compare.report import FORMATS, as_csv, as_json, as_markdown, as_table, leaderboard, rows
+from tsbench.compare.report import FORMATS, as_csv, as_json, as_markdown, score_rows
 from tsbench.compare.results import Results, read_results
+from tsbench.compare.terminal import Printed, leaderboard, score_tables
+from tsbench.compare.wording import cautions, notes, protocol, sentences
 
 THIRD = 1 / 3
 
@@ -31,13 +33,13 @@ def comparison(log, store):
 
 def rendered(table, width=120):
     console = Console(record=True, width=width, file=io.StringIO())
-    console.print(table)
+    table.print(console)
     return console.export_text(styles=True)
 
 
 def plain(table):
     console = Console(record=True, width=120, file=io.StringIO())
-    console.print(table)
+    table.print(console)
     return console.export_text()
 
 
@@ -61,7 +63,12 @@ def test_the_best_rank_is_the_control_where_there_is_no_network(log, store):
     comparison = Comparison(read_results(store, "small"))
     assert comparison.control == "minirocket"
     assert comparison.against_control() == [(0, 0, 1), None]
-    assert [row[0] for row in rows(comparison)] == ["data set", "A", "average rank", "win/tie/loss against minirocket"]
+    assert [row[0] for row in score_rows(comparison)] == [
+        "data set",
+        "A",
+        "average rank",
+        "win/tie/loss against minirocket",
+    ]
     assert json.loads(as_json(comparison))["win_tie_loss"] == {"dummy": [0, 0, 1]}
 
 
@@ -70,8 +77,10 @@ def test_json_holds_everything(comparison):
     statistics = tree.pop("statistics")
     assert tree == {
         "name": "small",
+        "metric": "accuracy",
         "protocol": "accuracy on the archive's own split",
         "resamples": [0],
+        "splits": dict.fromkeys("ABC", "the archive's own split"),
         "datasets": ["A", "B", "C"],
         "classifiers": ["network", "dummy", "minirocket"],
         "published": {},
@@ -92,8 +101,9 @@ def test_json_holds_everything(comparison):
             },
             {"dataset": "C", "classifier": "minirocket", "reason": "running"},
         ],
-        "sentences": comparison.sentences(),
-        "cautions": comparison.cautions(),
+        "sentences": sentences(comparison),
+        "notes": notes(comparison),
+        "cautions": cautions(comparison),
     }
     assert statistics["datasets"] == ["A"]
     assert statistics["left_out"] == ["B", "C"]
@@ -154,7 +164,7 @@ def test_markdown_is_a_pipe_table_with_notes(comparison):
         "| dummy | 3.00 | 0.3333 | 0/0/1 | -0.5667 | -0.5667 to -0.5667 | 1.000 |\n"
         "\n"
         "Accuracy on the archive's own split.  \n"
-        "Ranks are over the 1 of 3 data sets where every classifier has a figure.  \n"
+        "Ranks are over the 1 of 3 data sets for which every classifier has a score.  \n"
         "Missing: minirocket on B (skipped: it takes cases of one length | only)  \n"
         "Missing: minirocket on C (running)  \n"
         "With one data set and 3 pairs no difference can be significant at 0.05: the least p there can be is 1. "
@@ -168,7 +178,7 @@ def test_a_bar_in_a_name_does_not_break_the_markdown_table(log, store):
 
 
 def test_a_table_renders_with_the_best_of_each_data_set_in_bold(comparison):
-    text = plain(as_table(comparison))
+    text = plain(score_tables(comparison, 120))
     lines = [[cell.strip() for cell in line.strip("│┃").split("│")] for line in text.splitlines() if "│" in line]
     assert "Test accuracy: small" in text
     assert lines == [
@@ -176,9 +186,10 @@ def test_a_table_renders_with_the_best_of_each_data_set_in_bold(comparison):
         ["B", "0.5000", "0.5000", ""],
         ["C", "0.8000", "0.7000", ""],
         ["average rank", "2.00", "3.00", "1.00"],
-        ["win/tie/loss against network", "", "0/1/2", "1/0/0"],
+        ["win/tie/loss", "", "0/1/2", "1/0/0"],
     ]
-    styled = rendered(as_table(comparison))
+    assert "Wins, ties and losses are against network." in text
+    styled = rendered(score_tables(comparison, 120))
     bold = [
         figure for figure in ("0.9000", "0.3333", "0.9500", "0.5000", "0.8000", "0.7000") if f"1m{figure}" in styled
     ]
@@ -187,36 +198,39 @@ def test_a_table_renders_with_the_best_of_each_data_set_in_bold(comparison):
 
 @pytest.mark.parametrize("width", [20, 40, 200])
 def test_a_table_renders_at_any_width(comparison, width):
-    assert all(len(line) <= width for line in plain_at(as_table(comparison), width))
+    printed = score_tables(comparison, width)
+    lines = plain_at(Printed(printed.tables), width)
+    assert all(len(line) <= width for line in lines)
+    assert sum("0.9000" in line for line in lines) == 1
 
 
 def plain_at(table, width):
     console = Console(record=True, width=width, file=io.StringIO())
-    console.print(table)
+    table.print(console)
     return console.export_text().splitlines()
 
 
 def test_brackets_in_a_name_are_no_markup(log, store):
     log("[bold]A[/bold]", "[red]x", 0.5)
     results = read_results(store, "small")
-    for table in (as_table(Comparison(results)), leaderboard(results, "accuracy")):
+    for table in (score_tables(Comparison(results), 120), leaderboard(results, "accuracy", 120)):
         assert "[bold]A[/bold]" in plain(table)
         assert "[red]x" in plain(table)
 
 
 def test_the_protocol_tells_the_archives_split_from_resamples(log, store):
-    protocol = lambda: Comparison(read_results(store, "small")).protocol()  # noqa: E731
-    assert protocol() == "nothing scored yet"
+    said = lambda: protocol(Comparison(read_results(store, "small")))  # noqa: E731
+    assert said() == "nothing scored yet"
     log("A", "network", 0.5)
     log("B", "network", state="failed", status="FAILED")
-    assert protocol() == "accuracy on the archive's own split"
+    assert said() == "accuracy on the archive's own split"
     log("A", "network", 0.5, resample=1)
     log("A", "network", 0.5, resample=2)
-    assert protocol() == "mean accuracy over 3 resamples of each data set"
+    assert said() == "mean accuracy over 3 resamples of each data set"
     log("B", "network", 0.5)
-    assert protocol() == "mean accuracy over 3 resamples of each data set"
+    assert said() == "mean accuracy over 3 resamples of each data set"
     archive = Comparison(read_results(store, "small").under((0,)))
-    assert archive.protocol() == "accuracy on the archive's own split"
+    assert protocol(archive) == "accuracy on the archive's own split"
 
 
 def test_two_protocols_never_stand_in_one_column(log, store):
@@ -227,7 +241,7 @@ def test_two_protocols_never_stand_in_one_column(log, store):
     comparison = Comparison(results)
     np.testing.assert_array_equal(comparison.scores, [[(0.5 + 0.6 + 0.7) / 3], [math.nan]])
     assert comparison.missing() == [{"dataset": "B", "classifier": "network", "reason": "resamples 1, 2 are not there"}]
-    assert comparison.notes()[-1] == "Figures on the archive's own split: --resamples 1."
+    assert notes(comparison)[-1] == "Scores on the archive's own split: --resamples 1."
     np.testing.assert_array_equal(Comparison(results.under((0,))).scores, [[0.5], [0.9]])
     np.testing.assert_allclose(Comparison(results.under((0, 1))).scores, [[0.55], [math.nan]])
 
@@ -235,16 +249,16 @@ def test_two_protocols_never_stand_in_one_column(log, store):
 def test_notes_are_silent_where_nothing_is_missing(log, store):
     log("A", "network", 0.5)
     log("A", "dummy", 0.4)
-    assert Comparison(read_results(store, "small")).notes() == ["Accuracy on the archive's own split."]
+    assert notes(Comparison(read_results(store, "small"))) == ["Accuracy on the archive's own split."]
 
 
 def test_an_experiment_without_results_can_be_shown():
     comparison = Comparison(Results("empty", ()))
     assert as_csv(comparison) == "dataset\n"
-    assert comparison.notes() == ["Nothing scored yet."]
+    assert notes(comparison) == ["Nothing scored yet."]
     assert json.loads(as_json(comparison))["accuracy"] == {}
     assert "| data set |" in as_markdown(comparison)
-    assert "average rank" in plain(as_table(comparison))
+    assert "average rank" in plain(score_tables(comparison, 120))
 
 
 def test_resamples_are_averaged_in_the_table(log, store):
@@ -252,12 +266,12 @@ def test_resamples_are_averaged_in_the_table(log, store):
     log("A", "network", 1.0, resample=1)
     log("A", "dummy", 0.5, resample=0)
     comparison = Comparison(read_results(store, "small"))
-    assert rows(comparison)[1] == ["A", "0.7500", ""]
-    assert comparison.notes() == [
+    assert score_rows(comparison)[1] == ["A", "0.7500", ""]
+    assert notes(comparison) == [
         "Mean accuracy over 2 resamples of each data set.",
-        "Ranks are over the 0 of 1 data sets where every classifier has a figure.",
+        "No data set has a score of every classifier, so there are no ranks and no tests.",
         "Missing: dummy on A (resample 1 is not there)",
-        "Figures on the archive's own split: --resamples 1.",
+        "Scores on the archive's own split: --resamples 1.",
     ]
 
 
@@ -266,7 +280,7 @@ def test_a_leaderboard_shows_cv_and_test_scores_and_seconds(log, store):
     log("A", "network", 0.9, metrics=metrics)
     log("A", "dummy", 0.5)
     log("B", "network", state="failed", status="FAILED")
-    text = plain(leaderboard(read_results(store, "small"), "accuracy"))
+    text = plain(leaderboard(read_results(store, "small"), "accuracy", 120))
     header, *lines = [
         [cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")]
         for line in text.splitlines()
@@ -284,7 +298,7 @@ def test_a_leaderboard_shows_cv_and_test_scores_and_seconds(log, store):
 def test_a_leaderboard_keeps_names_whole_in_80_columns(log, store):
     log("ItalyPowerDemand", "network", 0.9, metrics={"fit_seconds": 123.45})
     log("ItalyPowerDemand", "minirocket", 0.95)
-    lines = plain_at(leaderboard(read_results(store, "small"), "accuracy"), 80)
+    lines = plain_at(leaderboard(read_results(store, "small"), "accuracy", 80), 80)
     assert max(map(len, lines)) <= 80
     assert all(line[-1] in "┓┃┩│┤┘" for line in lines[1:])  # nothing is cut off
     assert sum("minirocket" in line for line in lines) == 1
@@ -299,10 +313,35 @@ def test_every_format_names_every_data_set_and_classifier(form, comparison):
 
 def test_a_single_resample_is_spoken_of_in_the_singular(log, store):
     log("A", "network", 0.5, resample=1)
-    assert "1 resamples" not in Comparison(read_results(store, "small")).protocol()
+    assert "1 resamples" not in protocol(Comparison(read_results(store, "small")))
 
 
 def test_the_best_is_found_by_its_figure_and_not_by_its_digits(log, store):
     log("A", "network", 0.90001)
     log("A", "dummy", 0.90002)
-    assert rendered(as_table(Comparison(read_results(store, "small")))).count("1m0.9000") == 1
+    assert rendered(score_tables(Comparison(read_results(store, "small")), 120)).count("1m0.9000") == 1
+
+
+def test_latex_of_many_classifiers_is_in_parts_that_fit_a_page(log, store):
+    names = [f"classifier-{letter}" for letter in "abcdefghijkl"]
+    for dataset in ("A_1", "[B]"):
+        for number, name in enumerate(names):
+            log(dataset, name, 0.5 + number / 100)
+    text = FORMATS["latex"](Comparison(read_results(store, "small")))
+    labels = [line for line in text.splitlines() if line.startswith("\\label")]
+    assert labels == [
+        f"\\label{{tab:small-accuracy-{what}}}" for what in ("summary", "scores-1", "scores-2", "scores-3")
+    ]
+    assert text.count("\\caption{") == 4
+    assert max(line.count("&") for line in text.splitlines() if not line.startswith("%")) == 6
+    assert "Part 2 of 3." in text
+    assert "{[}B]" in text  # after the end of a row a bracket would be an option
+    assert sum("\\textbf" in line for line in text.splitlines() if line.startswith("A\\_1")) == 1
+
+
+def test_latex_of_many_data_sets_goes_on_over_pages(log, store):
+    from tests.compare.made_up import made_up
+
+    text = FORMATS["latex"](Comparison(made_up(datasets=tuple(f"D{number}" for number in range(50)))))
+    assert text.count("\\begin{longtable}") == text.count("\\end{longtable}") == 1
+    assert "\\label{tab:made-up-accuracy-scores}\\\\" in text

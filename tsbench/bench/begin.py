@@ -20,6 +20,7 @@ from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
 from tsbench.evaluation.resampling import Fold
 from tsbench.search.study import Study, StudySpec, folds_of, meaning_of, study_seed
 from tsbench.tracking import names, provenance
+from tsbench.tracking.split import split_of
 from tsbench.tracking.store import DataInput, Store
 
 __all__ = [
@@ -84,6 +85,7 @@ def unit_tags(plan: Plan, unit: Unit, identity: str) -> dict[str, Any]:
     return {
         names.DATASET: unit.dataset,
         names.RESAMPLE: unit.resample,
+        names.SPLIT: split_of(plan.loaded.recipe, unit.dataset).tag,
         names.RECIPE: plan.loaded.recipe.name,
         names.STUDY: identity,
     }

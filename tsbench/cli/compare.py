@@ -1,4 +1,4 @@
-"""`tsbench compare`: who is better, by how much and how surely, out of MLflow and published figures."""
+"""`tsbench compare`: which classifier is better, by how much and how surely, from MLflow and published scores."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from tsbench.compare.published import Reference
     from tsbench.compare.results import Results
     from tsbench.tracking.store import Store
+
+
+class Metric(StrEnum):
+    """What can be compared."""
+
+    accuracy = "accuracy"
+    balanced_accuracy = "balanced_accuracy"
+    f1_macro = "f1_macro"
+    log_loss = "log_loss"
+    roc_auc = "roc_auc"
 
 
 class Format(StrEnum):
@@ -41,7 +51,7 @@ References = Annotated[
     typer.Option(
         "--reference",
         metavar="published|FILE.csv",
-        help="Figures of others beside ours: the published ones, or a CSV file's. May be given several times.",
+        help="Add published accuracies, or the scores of a CSV file. May be given several times.",
     ),
 ]
 
@@ -56,7 +66,7 @@ def compare(
         int,
         typer.Option(
             min=1,
-            help="Resamples that the figures of a FILE without a column for it are the mean of; 1: archive split.",
+            help="Resamples that the scores of a FILE without a column for it are the mean of; 1: the first split.",
         ),
     ] = 1,
     reference_only: Annotated[bool, typer.Option("--reference-only", help="Leave MLflow aside.")] = False,
@@ -64,16 +74,22 @@ def compare(
         str, typer.Option(metavar="NAME,...", help="Data sets to show, or a collection such as ucr-112.")
     ] = "",
     classifiers: Annotated[str, typer.Option(metavar="NAME,...", help="Classifiers to show.")] = "",
+    metric: Annotated[
+        Metric, typer.Option(help="Test score to compare; published ones exist for accuracy only.")
+    ] = Metric.accuracy,
     resamples: Annotated[
         int | None,
-        typer.Option(min=1, help="Mean over resamples 0 to N-1; 1: the archive's own split. By default all there are."),
+        typer.Option(min=1, help="Mean over resamples 0 to N-1; 1: the first split alone. By default all there are."),
     ] = None,
     control: Annotated[
-        str, typer.Option(metavar="NAME", help="Whom the others are compared with: the network, else the best rank.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Reference classifier for all comparisons; by default the network, else the best rank."
+        ),
     ] = "",
     alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Level of the tests.")] = 0.05,
     rope: Annotated[
-        float, typer.Option(min=0, max=0.5, help="Differences of accuracy that are practically none (Bayesian test).")
+        float, typer.Option(min=0, max=0.5, help="Differences of the metric that are practically none (Bayesian test).")
     ] = 0.01,
     nemenyi: Annotated[bool, typer.Option("--nemenyi", help="Nemenyi's test too, in JSON and the report.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
@@ -85,15 +101,14 @@ def compare(
     ] = None,
     log: Annotated[bool, typer.Option("--log", help="Record it as a run in MLflow.")] = False,
     fail_if_worse_than: Annotated[
-        str, typer.Option(metavar="NAME", help="Exit with 1 where the control's mean accuracy is worse than NAME's.")
+        str, typer.Option(metavar="NAME", help="Exit with 1 if the control's mean score is worse than NAME's.")
     ] = "",
-    margin: Annotated[float, typer.Option(min=0, max=1, help="By how much it may be worse.")] = 0.0,
+    margin: Annotated[float, typer.Option(min=0, help="By how much it may be worse.")] = 0.0,
 ) -> None:
-    """Compare classifiers by their test accuracy: who is better, by how much, and how surely."""
+    """Compare classifiers by a test score: which is better, by how much, and how surely."""
     from tsbench.compare.comparison import Comparison
-    from tsbench.compare.published import load_reference
 
-    references = tuple(load_reference(one, reference_resamples) for one in reference or ())
+    references = _load_references(reference or [], reference_resamples, metric)
     if reference_only and not references:
         raise RecipeError(["--reference-only needs --reference published or --reference FILE.csv"])
     store, experiments, of_recipes = (
@@ -101,30 +116,89 @@ def compare(
     )
     if log and store is None:
         raise RecipeError(["--log needs an MLflow experiment to record the comparison in; name one"])
-    results = _read(store, experiments)
-    shown = _data_sets(_split(datasets) or of_recipes, references, results)
-    results = results.of(shown) if shown else results
+    everything = _read(store, experiments, references)
+    shown = _data_sets(_split(datasets) or of_recipes, references, everything)
+    results = everything.of(shown) if shown else everything
+    if experiments:
+        _refuse_without_results(everything, results, bool(references))
     if resamples is not None:
         results = results.under(tuple(range(resamples)))
+    shown, remark = (shown, "") if shown or results.rows else _largest_collection(references, results.protocol)
     chosen = tuple(_split(classifiers))
-    comparison = Comparison(results, references, shown, chosen, control, alpha, rope, nemenyi)
+    comparison = Comparison(results, references, shown, chosen, control, alpha, rope, nemenyi, metric.value, remark)
     if fail_if_worse_than:
         comparison.lead_over(fail_if_worse_than)  # an unknown name is refused before anything is recorded
     _print(comparison, format_)
-    if not results.rows and not references:
-        typer.echo(f"{results.name} has no scored classifiers yet.", err=True)
     if figures:
         from tsbench.compare.figures import save_pictures
+        from tsbench.compare.spelling import count_of
 
         try:
             count = len(save_pictures(comparison, figures))
         except OSError as error:
             raise RecipeError([f"--figures {figures}: cannot be written: {error.strerror}"]) from None
-        typer.echo(f"Wrote {count} pictures into {figures}.", err=True)
+        typer.echo(f"Wrote {count_of(count, 'picture')} into {figures}.", err=True)
     if report or log:
         _record(comparison, store, experiments, report, log)
     if fail_if_worse_than:
         _fail_if_worse(comparison, fail_if_worse_than, margin)
+
+
+def _load_references(given: Sequence[str], resamples: int, metric: Metric) -> tuple[Reference, ...]:
+    """Each reference once; files of the same name are told apart by their folders.
+
+    Raises:
+        RecipeError: published scores of another metric than accuracy are asked for.
+    """
+    from dataclasses import replace
+
+    from tsbench.compare.published import load_reference
+
+    sources = list(dict.fromkeys(given))
+    loaded = [load_reference(source, resamples, metric.value) for source in sources]
+    if metric is not Metric.accuracy and any(reference.carried for reference in loaded):
+        raise RecipeError(
+            [
+                f"--metric {metric.value}: published scores exist for accuracy only; leave out --reference published, "
+                "or compare by accuracy"
+            ]
+        )
+    names = [reference.name for reference in loaded]
+    return tuple(
+        reference if names.count(reference.name) == 1 or reference.carried else replace(reference, name=source)
+        for reference, source in zip(loaded, sources, strict=True)
+    )
+
+
+def _refuse_without_results(everything: Results, shown: Results, with_reference: bool) -> None:
+    """An empty table would look like a result.
+
+    Raises:
+        RecipeError: the experiments hold nothing, or nothing on the data sets chosen, and nothing else is shown.
+    """
+    if shown.rows:
+        for name in everything.empty:
+            typer.echo(f"{name} has no results.", err=True)
+        return
+    if everything.rows:
+        problem = f"{everything.name} has no result on these data sets; it has: {', '.join(everything.datasets)}"
+    else:
+        problem = (
+            f"{everything.name} has no results: nothing was scored yet, or its runs were removed; start a search with "
+            "`tsbench search RECIPE`"
+        )
+    if not with_reference:
+        raise RecipeError([problem])
+    typer.echo(f"{problem}. Only the references are shown.", err=True)
+
+
+def _largest_collection(references: Sequence[Reference], protocol: tuple[int, ...]) -> tuple[tuple[str, ...], str]:
+    """The data sets to show of published scores alone, and why; none if there are other references too."""
+    from tsbench.compare.archive_choice import choose_collection
+
+    if not references or not all(reference.carried for reference in references):
+        return (), ""
+    return choose_collection(references[0], protocol)
 
 
 def _find_experiments(
@@ -132,7 +206,7 @@ def _find_experiments(
 ) -> tuple[Store | None, list[str], list[str]]:
     """The store, the experiments to read and the data sets of the recipes among them.
 
-    No store, and none, where nothing is named, nothing is there and figures of others are shown anyway.
+    No store, and none, if nothing is named, nothing is there and references are shown anyway.
     """
     found = [store_and_name(one, uri) for one in given]
     if len({store.uri for store, _, _ in found}) > 1:
@@ -155,10 +229,13 @@ def _find_experiments(
     raise RecipeError([f"which experiment? The store {held}, as in `tsbench compare NAME`"])
 
 
-def _read(store: Store | None, experiments: Sequence[str]) -> Results:
+def _read(store: Store | None, experiments: Sequence[str], references: Sequence[Reference]) -> Results:
+    """The experiments' results; without any an empty table named after the references."""
     from tsbench.compare.results import Results, read_results
 
-    return read_results(store, *experiments) if store and experiments else Results("published figures", ())
+    if store and experiments:
+        return read_results(store, *experiments)
+    return Results(", ".join("published" if one.carried else one.name for one in references), ())
 
 
 def _split(text: str) -> list[str]:
@@ -182,19 +259,23 @@ def _data_sets(given: Sequence[str], references: Sequence[Reference], results: R
 
 
 def _print(comparison: Comparison, form: Format) -> None:
-    from tsbench.compare.report import FORMATS, WIDEST, as_table, standings
+    from tsbench.compare.report import FORMATS
+    from tsbench.compare.terminal import WIDEST, score_tables, standings_table
+    from tsbench.compare.wording import cautions, notes, sentences
 
     if form is not Format.table:
         typer.echo(FORMATS[form](comparison).rstrip("\n"))
+        if form is Format.csv and comparison.remark:
+            typer.echo(comparison.remark, err=True)  # a file of scores has no place for it
         return
     from rich.console import Console
 
     console = Console()
     if len(comparison.classifiers) <= WIDEST:
-        console.print(as_table(comparison))
+        score_tables(comparison, console.width).print(console)
     if len(comparison.standings) > 1:
-        console.print(standings(comparison))
-    lines = comparison.sentences()[:1] + comparison.notes() + comparison.cautions()
+        standings_table(comparison, console.width).print(console)
+    lines = sentences(comparison)[:1] + notes(comparison) + cautions(comparison)
     if len(comparison.classifiers) > WIDEST:
         lines.append(
             "The table by data set is too wide for a terminal: --classifiers, --report or --format csv show it."
@@ -220,12 +301,14 @@ def _record(
 
 
 def _fail_if_worse(comparison: Comparison, name: str, margin: float) -> None:
+    from tsbench.compare.spelling import count_of, signed
+
     lead = comparison.lead_over(name)
-    verdict = "is worse" if lead.difference < -margin else "is not worse"
+    verdict = "is worse" if lead.advantage < -margin else "is not worse"
     typer.echo(
-        f"{lead.first} {verdict} than {lead.second} by more than {margin:g}: mean accuracy {lead.difference:+.4f} over "
-        f"{lead.count} data set{'' if lead.count == 1 else 's'}.",
+        f"{lead.first} {verdict} than {lead.second} by more than {margin:g}: mean {comparison.words} "
+        f"{signed(lead.difference)} over {count_of(lead.count, 'data set')}.",
         err=True,
     )
-    if lead.difference < -margin:
+    if lead.advantage < -margin:
         raise typer.Exit(1)

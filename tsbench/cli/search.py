@@ -71,26 +71,24 @@ def search(
 
 def _print_results(console: Console, plan: Plan) -> None:
     from tsbench.compare.comparison import Comparison
-    from tsbench.compare.report import leaderboard
     from tsbench.compare.results import read_results
+    from tsbench.compare.terminal import leaderboard
+    from tsbench.compare.wording import run_notes
     from tsbench.data.selection import names_of
 
     recipe = plan.loaded.recipe
     results = read_results(plan.store, recipe.name).of(names_of(recipe))
-    console.print(leaderboard(results, recipe.search.metric))
-    for note in Comparison(results).notes():
+    leaderboard(results, recipe.search.metric, console.width).print(console)
+    for note in run_notes(Comparison(results)):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_front(console: Console, unit: str, front: list[BestTrial], plan: Plan) -> None:
     """The best compromises of a search over several metrics."""
-    from rich.table import Table
-
+    from tsbench.compare.terminal import front_table
     from tsbench.tracking import names
 
     search = plan.loaded.recipe.search
-    metrics = [names.cv(metric) for metric in (search.metric, *search.trade_off)]
-    table = Table("trial", *metrics, title=f"{unit}: trials that no other one surpasses in all metrics")
-    for one in front:
-        table.add_row(str(one.number), *(f"{one.scores[metric]:.4g}" for metric in metrics))
-    console.print(table)
+    metrics = (search.metric, *search.trade_off)
+    rows = [(trial.number, [trial.scores[names.cv(metric)] for metric in metrics]) for trial in front]
+    console.print(front_table(unit, metrics, rows))

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tsbench.compare.comparison import Comparison, spell_p
+from tsbench.compare.comparison import Comparison
+from tsbench.compare.spelling import count_of, fixed, signed, spell_p
+from tsbench.compare.wording import cautions, legend, marked, protocol, sentence_case
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +23,6 @@ __all__ = ["PICTURES", "Picture", "render", "save_pictures"]
 INK, GREY, RULE = "#1a1a1a", "#6e6e6e", "#d9d9d9"
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 OURS, THEIRS = BLUE, ORANGE
-DAGGER = "\u2020"
 MOST_PANELS = 24
 
 
@@ -51,11 +52,6 @@ def save_pictures(comparison: Comparison, folder: Path) -> list[Path]:
     return files
 
 
-def _label(comparison: Comparison, classifier: str) -> str:
-    """A dagger in place of the words that mark the figures of others."""
-    return classifier.rpartition(" (")[0] + DAGGER if comparison.is_published(classifier) else classifier
-
-
 def _colour(comparison: Comparison, classifier: str) -> str:
     return THEIRS if comparison.is_published(classifier) else OURS
 
@@ -67,13 +63,10 @@ def _new(width: float, height: float) -> Figure:
 
 
 def _footnote(comparison: Comparison, figure: Figure, text: str = "", dagger: str = "") -> None:
-    """What every picture must say of itself, below it; `dagger` in place of what a dagger means."""
-    if comparison.published:
-        dagger = f" {dagger or f'{DAGGER} published, not run here.'}"
-    protocol = comparison.protocol()
-    count = comparison.pairs.count
-    sets = f"{count} data set{'' if count == 1 else 's'}"
-    said = f"{protocol[0].upper()}{protocol[1:]}; {sets}.{f' {text}' if text else ''}{dagger}"
+    """What every picture must say of itself, below it; `dagger` in place of what the marks mean."""
+    marks = legend(comparison) and (dagger or legend(comparison))
+    sets = count_of(comparison.pairs.count, "data set")
+    said = " ".join(filter(None, (f"{sentence_case(protocol(comparison))}; {sets}.", text, marks)))
     figure.text(0.01, 0.01, said, fontsize=7.5, color=GREY, va="bottom", wrap=True)
 
 
@@ -122,8 +115,8 @@ def critical_difference(comparison: Comparison) -> Figure:
             name = comparison.classifiers[column]
             y, x = -depth - 0.27 * row - shift, place(ranks[column])
             axes.plot([x, x, edge], [0, y, y], color=GREY, lw=0.8, solid_joinstyle="miter")
-            text = f"{_label(comparison, name)}  {ranks[column]:.2f}" if align == "left" else ""
-            text = text or f"{ranks[column]:.2f}  {_label(comparison, name)}"
+            text = f"{marked(comparison, name)}  {fixed(ranks[column], 2)}" if align == "left" else ""
+            text = text or f"{fixed(ranks[column], 2)}  {marked(comparison, name)}"
             weight = "bold" if name == comparison.control else "normal"
             colour = _colour(comparison, name)
             axes.text(text_at, y, text, ha=align, va="center", fontsize=9, color=colour, fontweight=weight)
@@ -132,7 +125,7 @@ def critical_difference(comparison: Comparison) -> Figure:
         ends = [place(ranks[clique[0]]) + 0.05, place(ranks[clique[-1]]) - 0.05]
         axes.plot(ends, [y, y], color=INK, lw=4.5, solid_capstyle="round")
     test = f"Joined: no two differ at {comparison.alpha:g} (Wilcoxon signed-rank, Holm)."
-    if comparison.cautions():
+    if cautions(comparison):
         test += " With so few data sets no difference could be significant."
     _footnote(comparison, figure, test)
     return figure
@@ -167,14 +160,16 @@ def comparison_matrix(comparison: Comparison) -> Figure:
     differences = pairs.mean_difference[np.ix_(order, order)]
     # One poor classifier must not take the colour from all others.
     limit = max(float(np.quantile(np.abs(differences), 0.85)), 1e-4)
-    image = axes.imshow(differences, cmap="RdBu", vmin=-limit, vmax=limit, aspect="equal")
+    image = axes.imshow(
+        differences, cmap="RdBu" if comparison.sign > 0 else "RdBu_r", vmin=-limit, vmax=limit, aspect="equal"
+    )
     for i, row in enumerate(order):
         for j, column in enumerate(order):
             if row != column:
                 _cell(axes, comparison, (i, j), (row, column), limit)
     means = comparison.complete_scores.mean(axis=0)
-    names = [_label(comparison, labels[column]) for column in order]
-    texts = [f"{name}\n{means[column]:.4f}" for name, column in zip(names, order, strict=True)]
+    names = [marked(comparison, labels[column]) for column in order]
+    texts = [f"{name}\n{fixed(means[column])}" for name, column in zip(names, order, strict=True)]
     axes.set_yticks(range(count), texts, fontsize=8.5)
     axes.set_xticks(range(count), names, fontsize=8.5, rotation=40, ha="left", rotation_mode="anchor")
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
@@ -195,7 +190,7 @@ def _cell(axes: Axes, comparison: Comparison, at: tuple[int, int], pair: tuple[n
     axes.text(
         at[1],
         at[0],
-        f"{difference:+.4f}\n{wins}/{ties}/{losses}\n{p}",
+        f"{signed(difference)}\n{wins}/{ties}/{losses}\n{p}",
         ha="center",
         va="center",
         fontsize=7,
@@ -209,7 +204,7 @@ def _cell(axes: Axes, comparison: Comparison, at: tuple[int, int], pair: tuple[n
 
 
 def pairwise_scatter(comparison: Comparison) -> Figure:
-    """The control's accuracy against each other classifier's, one point a data set; it is better above the line."""
+    """The control's score against each other classifier's, one point a data set, with the line of equal scores."""
     others = [one.classifier for one in comparison.standings if one.classifier != comparison.control][:MOST_PANELS]
     columns = min(4, len(others))
     lines = -(-len(others) // columns)
@@ -217,7 +212,7 @@ def pairwise_scatter(comparison: Comparison) -> Figure:
     figure = _new(width, height)
     scores = comparison.complete_scores
     control = scores[:, comparison.classifiers.index(comparison.control)]
-    low = max(0.0, float(np.floor(scores.min() * 20) / 20) - 0.02)
+    span = _span(comparison, scores)
     for number, name in enumerate(others):
         row, column = divmod(number, columns)
         axes = figure.add_axes(
@@ -228,28 +223,37 @@ def pairwise_scatter(comparison: Comparison) -> Figure:
                 2.0 / height,
             )
         )
-        _panel(axes, comparison, name, control, low)
-    _footnote(comparison, figure, f"Above the line {_label(comparison, comparison.control)} is better.")
+        _panel(axes, comparison, name, control, span)
+    side = "Above" if comparison.sign > 0 else "Below"
+    _footnote(comparison, figure, f"{side} the line {marked(comparison, comparison.control)} is better.")
     return figure
 
 
-def _panel(axes: Axes, comparison: Comparison, name: str, control: Any, low: float) -> None:
+def _span(comparison: Comparison, scores: Any) -> tuple[float, float]:
+    """The ends of the axes: up to 1, or for a metric without an upper bound up to the largest score."""
+    low = max(0.0, float(np.floor(scores.min() * 20) / 20) - 0.02)
+    high = 1.0 if comparison.metric != "log_loss" else max(float(np.ceil(scores.max() * 20) / 20), low + 0.05)
+    return low, high
+
+
+def _panel(axes: Axes, comparison: Comparison, name: str, control: Any, span: tuple[float, float]) -> None:
     column = comparison.classifiers.index(name)
     other = comparison.complete_scores[:, column]
-    axes.plot([low, 1.0], [low, 1.0], color=GREY, lw=0.9)
+    axes.plot(span, span, color=GREY, lw=0.9)
     for wins, colour, marker in (
-        (control > other, GREEN, "^"),
-        (control < other, ORANGE, "v"),
+        (comparison.sign * (control - other) > 0, GREEN, "^"),
+        (comparison.sign * (control - other) < 0, ORANGE, "v"),
         (control == other, INK, "o"),
     ):
         axes.scatter(other[wins], control[wins], s=16, c=colour, marker=marker, alpha=0.75, linewidths=0)
-    axes.set_xlim(low, 1.02)
-    axes.set_ylim(low, 1.02)
+    margin = 0.02 * max(1.0, span[1])
+    axes.set_xlim(span[0], span[1] + margin)
+    axes.set_ylim(span[0], span[1] + margin)
     axes.set_aspect("equal")
     _bare(axes)
     axes.tick_params(labelsize=7)
-    axes.set_xlabel(_label(comparison, name), fontsize=8, color=INK, labelpad=2)
-    axes.set_ylabel(_label(comparison, comparison.control), fontsize=8, color=INK, labelpad=2)
+    axes.set_xlabel(marked(comparison, name), fontsize=8, color=INK, labelpad=2)
+    axes.set_ylabel(marked(comparison, comparison.control), fontsize=8, color=INK, labelpad=2)
     against = comparison.classifiers.index(comparison.control)
     pairs = comparison.pairs
     counts = f"{pairs.wins[against, column]}/{pairs.ties[against, column]}/{pairs.losses[against, column]}"
@@ -260,7 +264,7 @@ def _panel(axes: Axes, comparison: Comparison, name: str, control: Any, low: flo
 
 
 def accuracy_against_time(comparison: Comparison) -> Figure:
-    """Mean accuracy against the geometric mean of the seconds to fit, on a logarithmic axis."""
+    """Mean score against the geometric mean of the seconds to fit, on a logarithmic axis."""
     seconds = comparison.fit_seconds
     known = np.flatnonzero(~np.isnan(seconds))
     means = comparison.complete_scores.mean(axis=0)
@@ -279,7 +283,7 @@ def accuracy_against_time(comparison: Comparison) -> Figure:
     axes.set_axisbelow(True)
     _bare(axes)
     axes.set_xlabel("seconds to fit (geometric mean over data sets, one core)", fontsize=9)
-    axes.set_ylabel("mean accuracy", fontsize=9)
+    axes.set_ylabel(f"mean {comparison.words}", fontsize=9)
     _labels_at_the_side(axes, comparison, known, means, seconds, height)
     _footnote(comparison, figure, dagger="Published classifiers are left out: their fit times are of other machines.")
     return figure
@@ -288,7 +292,7 @@ def accuracy_against_time(comparison: Comparison) -> Figure:
 def _labels_at_the_side(
     axes: Axes, comparison: Comparison, known: Any, means: Any, seconds: Any, height: float
 ) -> None:
-    """Names in a column at the right, in the order of accuracy, each joined to its point: they never overlap."""
+    """Names in a column at the right, in the order of their scores, each joined to its point: they never overlap."""
     order = known[np.argsort(-means[known], kind="stable")]
     low, high = axes.get_ylim()
     gap = 0.24 / (axes.get_position().height * height)  # of the axis, for one line
@@ -297,7 +301,7 @@ def _labels_at_the_side(
     for column, y in zip(order, places, strict=True):
         name = comparison.classifiers[column]
         axes.annotate(
-            f"{_label(comparison, name)}  {means[column]:.4f}",
+            f"{marked(comparison, name)}  {fixed(means[column])}",
             xy=(seconds[column], means[column]),
             xytext=(1.04, y),
             textcoords="axes fraction",
@@ -326,11 +330,13 @@ def _apart(wanted: Sequence[float], gap: float) -> list[float]:
 
 
 def resample_boxes(comparison: Comparison) -> Figure:
-    """Boxes over data sets and resamples: accuracy, or with several data sets its difference from the set's mean."""
+    """Boxes over data sets and resamples: the score, or with several data sets its difference from the set's mean."""
     names, values, complete = _by_resample(comparison)
     several = len(complete) > 1
     deviations = values - values.mean(axis=(1, 2), keepdims=True) if several else values
-    order = np.argsort(-np.median(deviations.reshape(len(complete), len(names), -1), axis=(0, 2)), kind="stable")
+    order = np.argsort(
+        -comparison.sign * np.median(deviations.reshape(len(complete), len(names), -1), axis=(0, 2)), kind="stable"
+    )
     height = 0.3 * len(names) + 1.35
     figure = _new(8.0, max(height, 2.2))
     height = float(figure.get_figheight())
@@ -347,16 +353,17 @@ def resample_boxes(comparison: Comparison) -> Figure:
     )
     for patch, column in zip(boxes["boxes"], order, strict=True):
         patch.set(facecolor=_colour(comparison, names[column]), alpha=0.45, edgecolor=INK, linewidth=0.7)
-    axes.set_yticks(range(1, len(names) + 1), [_label(comparison, names[column]) for column in order])
+    axes.set_yticks(range(1, len(names) + 1), [marked(comparison, names[column]) for column in order])
     axes.invert_yaxis()
     axes.grid(axis="x", color=RULE, lw=0.6)
     axes.set_axisbelow(True)
     _bare(axes)
     axes.set_xlabel(
-        "accuracy less the data set's mean over classifiers and resamples" if several else "accuracy", fontsize=9
+        f"{comparison.words} less the data set's mean over classifiers and resamples" if several else comparison.words,
+        fontsize=9,
     )
-    protocol = f"Boxes: {values.shape[2]} resamples of {len(complete)} data set{'s' if several else ''}"
-    _footnote(comparison, figure, f"{protocol}; median, quartiles, whiskers of 1.5 quartile ranges.")
+    boxes_of = f"Boxes: {values.shape[2]} resamples of {count_of(len(complete), 'data set')}"
+    _footnote(comparison, figure, f"{boxes_of}; median, quartiles, whiskers of 1.5 quartile ranges.")
     return figure
 
 
@@ -365,7 +372,7 @@ def _by_resample(comparison: Comparison) -> tuple[list[str], Any, list[str]]:
     complete = [name for name, kept in zip(comparison.datasets, comparison.complete, strict=True) if kept]
     count = len(comparison.results.protocol)
     found = {
-        label: [list(comparison.by_resample(dataset, label).values()) for dataset in complete]
+        label: [list(comparison.columns[label].by_resample(dataset).values()) for dataset in complete]
         for label in comparison.classifiers
     }
     names = [label for label, each in found.items() if complete and all(len(one) == count for one in each)]
@@ -394,12 +401,12 @@ class Picture:
 def _lacks_pairs(comparison: Comparison) -> str:
     if len(comparison.classifiers) < 2:
         return "there are no two classifiers to compare"
-    return "" if comparison.complete.any() else "there is no data set on which every classifier has a figure"
+    return "" if comparison.complete.any() else "there is no data set for which every classifier has a score"
 
 
 def _lacks_times(comparison: Comparison) -> str:
     if not comparison.complete.any():
-        return "there is no data set on which every classifier has a figure"
+        return "there is no data set for which every classifier has a score"
     return "" if (~np.isnan(comparison.fit_seconds)).sum() > 1 else "there are no two classifiers of known fit time"
 
 
@@ -412,8 +419,8 @@ def _lacks_resamples(comparison: Comparison) -> str:
 PICTURES = {
     "critical_difference": Picture("Critical difference diagram", critical_difference, _lacks_pairs),
     "comparison_matrix": Picture("Multi-comparison matrix", comparison_matrix, _lacks_pairs),
-    "pairwise_scatter": Picture("Accuracy by data set", pairwise_scatter, _lacks_pairs),
-    "accuracy_against_time": Picture("Accuracy against fit time", accuracy_against_time, _lacks_times),
+    "pairwise_scatter": Picture("Scores by data set", pairwise_scatter, _lacks_pairs),
+    "accuracy_against_time": Picture("Score against fit time", accuracy_against_time, _lacks_times),
     "resample_boxes": Picture("Spread over resamples", resample_boxes, _lacks_resamples),
 }
 """The pictures by the names of their files."""

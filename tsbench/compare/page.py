@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -11,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from tsbench import __version__
-from tsbench.compare.comparison import Comparison, spell_p
+from tsbench.compare.comparison import Comparison
 from tsbench.compare.figures import PICTURES, render
 from tsbench.compare.provenance import Provenance
 from tsbench.compare.report import as_csv
+from tsbench.compare.spelling import count_of, fixed, signed, spell_p
+from tsbench.compare.wording import cautions, first_split_sentence, notes, protocol, sentence_case, sentences
 
 __all__ = ["as_html"]
 
@@ -25,12 +28,14 @@ def as_html(comparison: Comparison, provenance: Provenance | None = None) -> str
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = (files("tsbench.compare") / "templates" / "report.html").read_text(encoding="utf-8")
-    protocol = comparison.protocol()
+    environment.filters |= {"breakable": _breakable, "fixed": fixed, "signed": signed, "count_of": count_of}
     return environment.from_string(template).render(
-        title=f"{comparison.results.name}: comparison of {len(comparison.classifiers)} classifiers",
+        title=f"{comparison.results.name}: comparison of {count_of(len(comparison.classifiers), 'classifier')}",
         comparison=comparison,
-        protocol=f"{protocol[0].upper()}{protocol[1:]}.",
-        notes=comparison.cautions() + comparison.notes()[1:],
+        protocol=f"{sentence_case(protocol(comparison))}.",
+        first_split=first_split_sentence(comparison) if comparison.datasets else "",
+        sentences=sentences(comparison),
+        notes=cautions(comparison) + notes(comparison)[1:],
         scores=_scores(comparison),
         standings=_standings(comparison),
         pairs=list(_pairs(comparison)),
@@ -45,13 +50,20 @@ def as_html(comparison: Comparison, provenance: Provenance | None = None) -> str
     )
 
 
+def _breakable(name: str) -> Any:
+    """A name that a browser may break after a dot, `_`, `@` or hyphen: import paths are longer than columns."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([._@\-])", r"\1<wbr>", str(escape(name))))
+
+
 def _scores(comparison: Comparison) -> list[dict[str, Any]]:
     """One row for each data set: its name, whether it is complete, and the cells."""
     table = []
     for dataset, row, complete in zip(comparison.datasets, comparison.scores, comparison.complete, strict=True):
-        best = np.fmax.reduce(row, initial=-np.inf)
+        best = comparison.best(row)
         cells = [
-            {"text": "" if np.isnan(value) else f"{value:.4f}", "key": "" if np.isnan(value) else repr(float(value))}
+            {"text": "" if np.isnan(value) else fixed(value), "key": "" if np.isnan(value) else repr(float(value))}
             | {"best": bool(value == best)}
             for value in row
         ]
@@ -113,8 +125,8 @@ def _tests(comparison: Comparison) -> str:
     first, second = found.degrees
     f = "infinite" if np.isinf(found.f) else f"{found.f:.2f}"
     return (
-        f"Friedman's test over {comparison.pairs.count} data sets: chi-square {found.statistic:.2f} with {first} "
-        f"degrees of freedom, p {spell_p(found.p)}; Iman and Davenport's F {f} with {first} and {second}, "
+        f"Friedman's test over {count_of(comparison.pairs.count, 'data set')}: chi-square {found.statistic:.2f} with "
+        f"{first} degrees of freedom, p {spell_p(found.p)}; Iman and Davenport's F {f} with {first} and {second}, "
         f"p {spell_p(found.p_f)}."
     )
 

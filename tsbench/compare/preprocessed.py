@@ -26,6 +26,6 @@ def preprocessing_notes(results: Results, datasets: Iterable[str], classifiers: 
     for cell in preprocessed(results, datasets, classifiers):
         grouped.setdefault((cell["dataset"], cell["preprocessing"]), []).append(cell["classifier"])
     return [
-        f"On preprocessed cases of {dataset}: {', '.join(labels)} ({done})"
+        f"On preprocessed cases of {dataset}: {', '.join(labels)} ({done})."
         for (dataset, done), labels in grouped.items()
     ]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tsbench.compare.studies import DIGEST
 from tsbench.errors import TrackingError
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store, redacted
@@ -16,7 +17,6 @@ __all__ = ["Provenance", "read_provenance"]
 MOST_READ = 100
 """Searches whose versions are read, the newest ones: each is a file of its own, which a server may be slow to give."""
 
-DIGEST = "tsbench.sha256."
 COMMIT = "mlflow.source.git.commit"
 
 

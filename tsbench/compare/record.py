@@ -11,13 +11,15 @@ from tsbench.compare.figures import save_pictures
 from tsbench.compare.page import as_html
 from tsbench.compare.provenance import Provenance
 from tsbench.compare.report import FORMATS
+from tsbench.compare.spelling import count_of
+from tsbench.compare.wording import protocol
 from tsbench.errors import RecipeError
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 
 __all__ = ["log_comparison", "write_report"]
 
-FILES = {"csv": "accuracy.csv", "json": "comparison.json", "markdown": "comparison.md", "latex": "comparison.tex"}
+FILES = {"csv": "{metric}.csv", "json": "comparison.json", "markdown": "comparison.md", "latex": "comparison.tex"}
 
 
 def write_report(comparison: Comparison, provenance: Provenance, path: Path) -> None:
@@ -41,9 +43,11 @@ def log_comparison(comparison: Comparison, provenance: Provenance, store: Store,
         The run's id.
     """
     tags = {names.ROLE: "comparison", names.RECIPE: experiment}
-    run = store.begin(store.experiment(experiment), f"comparison of {len(comparison.classifiers)} classifiers", tags)
+    title = f"comparison of {count_of(len(comparison.classifiers), 'classifier')}"
+    run = store.begin(store.experiment(experiment), title, tags)
     params = {
-        "protocol": comparison.protocol(),
+        "metric": comparison.metric,
+        "protocol": protocol(comparison),
         "control": comparison.control,
         "alpha": comparison.alpha,
         "rope": comparison.rope,
@@ -55,13 +59,15 @@ def log_comparison(comparison: Comparison, provenance: Provenance, store: Store,
     metrics: dict[str, float] = {}
     for one in comparison.standings:
         name = re.sub(r"[^\w.\- ]", "", one.classifier)  # what MLflow takes
-        metrics |= {f"average_rank/{name}": one.rank, f"mean_accuracy/{name}": one.mean}
+        metrics |= {f"average_rank/{name}": one.rank, f"mean_{comparison.metric}/{name}": one.mean}
         if one.wins is not None:
             metrics |= {f"difference_from_control/{name}": one.difference, f"p_holm_against_control/{name}": one.p}
     store.log(run, metrics, params)
     with tempfile.TemporaryDirectory() as folder:
         for form, file in FILES.items():
-            (Path(folder) / file).write_text(FORMATS[form](comparison), encoding="utf-8")
+            (Path(folder) / file.format(metric=comparison.metric)).write_text(
+                FORMATS[form](comparison), encoding="utf-8"
+            )
         (Path(folder) / "report.html").write_text(as_html(comparison, provenance), encoding="utf-8")
         save_pictures(comparison, Path(folder) / "pictures")
         store.log_files(run, Path(folder))

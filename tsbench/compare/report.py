@@ -1,4 +1,4 @@
-"""A comparison in text: for a terminal, as CSV, JSON, Markdown and LaTeX."""
+"""A comparison in text, as CSV, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -9,32 +9,31 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
-from rich.table import Table
 
-from tsbench.compare.comparison import CONFIDENCE, Comparison, Standing, spell_p
-from tsbench.compare.preprocessed import preprocessed, preprocessing_notes
-from tsbench.compare.results import Results
-from tsbench.tracking import names
+from tsbench.compare.comparison import CONFIDENCE, Comparison, Standing
+from tsbench.compare.latex import as_latex
+from tsbench.compare.preprocessed import preprocessed
+from tsbench.compare.spelling import count_of, fixed, signed, spell_p
+from tsbench.compare.wording import cautions, notes, protocol, sentences
 
-__all__ = ["FORMATS", "WIDEST", "as_csv", "as_json", "as_latex", "as_markdown", "as_table", "leaderboard", "standings"]
-
-WIDEST = 12
-"""Classifiers that a terminal's table by data set can hold."""
+__all__ = ["FORMATS", "as_csv", "as_json", "as_latex", "as_markdown", "over", "score_rows", "standing_rows"]
 
 
 def as_json(comparison: Comparison) -> str:
-    """The table, `protocol`, `missing` with reasons, `published` with sources, and `statistics`."""
+    """The table under the metric's name, `protocol`, `splits`, `missing` with reasons, `published` with sources, and
+    `statistics`."""
     results, scores = comparison.results, comparison.scores
     wins = zip(comparison.classifiers, comparison.against_control(), strict=True)
     tree: dict[str, Any] = {
         "name": results.name,
-        "protocol": comparison.protocol(),
+        "metric": comparison.metric,
+        "protocol": protocol(comparison),
         "resamples": list(results.protocol),
+        "splits": {dataset: str(split) for dataset, split in comparison.splits.items()},
         "datasets": list(comparison.datasets),
         "classifiers": list(comparison.classifiers),
         "published": comparison.published,
-        "accuracy": {
+        comparison.metric: {
             dataset: {
                 classifier: float(value)
                 for classifier, value in zip(comparison.classifiers, row, strict=True)
@@ -50,8 +49,9 @@ def as_json(comparison: Comparison) -> str:
         "win_tie_loss": {classifier: list(counts) for classifier, counts in wins if counts is not None},
         "missing": comparison.missing(),
         "preprocessed": preprocessed(results, comparison.datasets, comparison.classifiers),
-        "sentences": comparison.sentences(),
-        "cautions": comparison.cautions(),
+        "sentences": sentences(comparison),
+        "notes": notes(comparison),
+        "cautions": cautions(comparison),
         "statistics": _statistics(comparison),
     }
     return json.dumps(tree, indent=2, allow_nan=False)
@@ -66,7 +66,7 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
         "alpha": comparison.alpha,
         "datasets": [name for name, kept in zip(comparison.datasets, comparison.complete, strict=True) if kept],
         "left_out": [name for name, kept in zip(comparison.datasets, comparison.complete, strict=True) if not kept],
-        "mean_accuracy": {one.classifier: one.mean for one in comparison.standings},
+        f"mean_{comparison.metric}": {one.classifier: one.mean for one in comparison.standings},
         "friedman": friedman
         and {
             "chi_square": friedman.statistic,
@@ -124,12 +124,12 @@ def _pairs(comparison: Comparison) -> Any:
             }
 
 
-def rows(comparison: Comparison) -> list[list[str]]:
+def score_rows(comparison: Comparison) -> list[list[str]]:
     """The table as texts: a header, a row for each data set, the ranks, and the wins against the control."""
     table = [["data set", *comparison.classifiers]]
     for dataset, row in zip(comparison.datasets, comparison.scores, strict=True):
-        table.append([dataset, *("" if np.isnan(value) else f"{value:.4f}" for value in row)])
-    table.append(["average rank", *("" if np.isnan(rank) else f"{rank:.2f}" for rank in comparison.ranks)])
+        table.append([dataset, *("" if np.isnan(value) else fixed(value) for value in row)])
+    table.append(["average rank", *("" if np.isnan(rank) else fixed(rank, 2) for rank in comparison.ranks)])
     wins = ["" if counts is None else "/".join(map(str, counts)) for counts in comparison.against_control()]
     if any(wins):
         table.append([f"win/tie/loss against {comparison.control}", *wins])
@@ -148,71 +148,13 @@ def as_csv(comparison: Comparison) -> str:
 
 def as_markdown(comparison: Comparison) -> str:
     """Pipe tables by data set and by classifier, with notes."""
-    header, *body = rows(comparison)
+    header, *body = score_rows(comparison)
     lines = [_pipes(header), _pipes(["---", *["---:"] * (len(header) - 1)]), *map(_pipes, body), ""]
     if len(comparison.standings) > 1:
         header, *body = standing_rows(comparison)
-        lines += [f"{_over(comparison)} (Wilcoxon, Holm):", ""]
+        lines += [f"{over(comparison)} (Wilcoxon, Holm):", ""]
         lines += [_pipes(header), _pipes(["---", *["---:"] * (len(header) - 1)]), *map(_pipes, body), ""]
-    return "\n".join([*lines, *(f"{note}  " for note in comparison.notes() + comparison.cautions())]) + "\n"
-
-
-def as_latex(comparison: Comparison) -> str:
-    """A table for a paper (packages booktabs and, for many columns, graphicx), the best of each row in bold."""
-    labels = comparison.classifiers
-    header = " & ".join(["Data set", *map(_latex_label, labels)])
-    lines = [
-        f"% {comparison.protocol()}; needs \\usepackage{{booktabs}}",
-        "\\begin{table}",
-        "\\centering",
-        f"\\caption{{{_latex(_caption(comparison))}}}",
-        f"\\begin{{tabular}}{{l{'r' * len(labels)}}}",
-        "\\toprule",
-        f"{header} \\\\",
-        "\\midrule",
-    ]
-    for dataset, row in zip(comparison.datasets, comparison.scores, strict=True):
-        best = np.fmax.reduce(row, initial=-np.inf)
-        cells = ["--" if np.isnan(x) else f"\\textbf{{{x:.4f}}}" if x == best else f"{x:.4f}" for x in row]
-        lines.append(" & ".join([_latex(dataset), *cells]) + " \\\\")
-    lines.append("\\midrule")
-    lines.append(
-        " & ".join(["Average rank", *("--" if np.isnan(r) else f"{r:.2f}" for r in comparison.ranks)]) + " \\\\"
-    )
-    if len(comparison.standings) > 1:
-        p = {one.classifier: one.p for one in comparison.standings}
-        spelt = ["--" if one == comparison.control else f"${spell_p(p[one]).removeprefix('= ')}$" for one in labels]
-        lines.append(" & ".join([f"$p$ against {_latex_label(comparison.control)}", *spelt]) + " \\\\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}"]) + "\n"
-
-
-def _caption(comparison: Comparison) -> str:
-    protocol = comparison.protocol()
-    text = f"{protocol[0].upper()}{protocol[1:]}; best in bold."
-    if len(comparison.standings) > 1:
-        text += (
-            f" Ranks and p-values (Wilcoxon signed-rank, two-sided, Holm-adjusted over all pairs) are over "
-            f"{comparison.pairs.count} data sets."
-        )
-    for note in preprocessing_notes(comparison.results, comparison.datasets, comparison.classifiers):
-        text += f" {note}."
-    return text + (" A dagger marks published figures, not run here." if comparison.published else "")
-
-
-def _latex_label(label: str) -> str:
-    """Published classifiers get a dagger in place of the words."""
-    if label.endswith(" (published)"):
-        return f"{_latex(label.removesuffix(' (published)'))}$^\\dagger$"
-    return _latex(label)
-
-
-def _latex(text: str) -> str:
-    special = {char: f"\\{char}" for char in "&%$#_{}"} | {
-        "\\": "\\textbackslash{}",
-        "~": "\\textasciitilde{}",
-        "^": "\\textasciicircum{}",
-    }
-    return "".join(special.get(char, char) for char in text)
+    return "\n".join([*lines, *(f"{note}  " for note in notes(comparison) + cautions(comparison))]) + "\n"
 
 
 FORMATS: dict[str, Callable[[Comparison], str]] = {
@@ -221,86 +163,34 @@ FORMATS: dict[str, Callable[[Comparison], str]] = {
     "markdown": as_markdown,
     "latex": as_latex,
 }
-"""The spellings of a comparison as plain text; a terminal's is `as_table`."""
-
-
-def as_table(comparison: Comparison) -> Table:
-    """For a terminal, by data set, the best of each in bold."""
-    header, *body = rows(comparison)
-    table = Table(title=f"Test accuracy: {escape(comparison.results.name)}", caption=None)
-    table.add_column(header[0])
-    for name in header[1:]:
-        table.add_column(escape(name), justify="right")
-    scores = comparison.scores
-    for number, row in enumerate(body):
-        figures = scores[number] if number < len(scores) else np.full(len(row) - 1, np.nan)
-        best = np.fmax.reduce(figures, initial=-np.inf)
-        cells = [
-            f"[bold]{cell}[/bold]" if figure == best else escape(cell)
-            for cell, figure in zip(row[1:], figures, strict=True)
-        ]
-        table.add_row(escape(row[0]), *cells, end_section=number == len(scores) - 1)
-    return table
+"""The spellings of a comparison as plain text; a terminal's are in `terminal`."""
 
 
 def standing_rows(comparison: Comparison) -> list[list[str]]:
     """How each classifier stands, as texts: a header, then the best rank first."""
-    header = ["classifier", "average rank", "mean accuracy", "win/tie/loss", "mean difference", "95 % interval", "p"]
+    header = ["classifier", "average rank", f"mean {comparison.words}", "win/tie/loss"]
+    header += ["mean difference", "95 % interval", "p"]
     return [header, *map(_standing_row, comparison.standings)]
 
 
 def _standing_row(one: Standing) -> list[str]:
-    cells = [one.classifier, f"{one.rank:.2f}", f"{one.mean:.4f}"]
+    cells = [one.classifier, fixed(one.rank, 2), fixed(one.mean)]
     if one.wins is None:
         return [*cells, "", "", "", ""]
     low, high = one.interval
     counts = "/".join(map(str, one.wins))
-    return [*cells, counts, f"{one.difference:+.4f}", f"{low:+.4f} to {high:+.4f}", spell_p(one.p).removeprefix("= ")]
+    return [
+        *cells,
+        counts,
+        signed(one.difference),
+        f"{signed(low)} to {signed(high)}",
+        spell_p(one.p).removeprefix("= "),
+    ]
 
 
-def standings(comparison: Comparison) -> Table:
-    """For a terminal, by classifier: ranks and what the control differs by."""
-    header, *body = standing_rows(comparison)
-    table = Table(title=escape(f"{_over(comparison)} (Wilcoxon, Holm)"))
-    for number, name in enumerate(header):
-        table.add_column(escape(name), justify="left" if number == 0 else "right", overflow="fold")
-    for row in body:
-        table.add_row(*map(escape, row))
-    return table
-
-
-def _over(comparison: Comparison) -> str:
-    count = comparison.pairs.count
-    return f"Over {count} data set{'' if count == 1 else 's'}, against {comparison.control}"
-
-
-def leaderboard(results: Results, metric: str) -> Table:
-    """The table that ends a search: each classifier's CV score, test scores and fit seconds, by data set."""
-    notes = preprocessing_notes(results, results.datasets, results.classifiers)
-    caption = escape("\n".join(notes)) or None
-    table = Table(title=f"Results: {escape(results.name)}", caption=caption, caption_justify="left")
-    table.add_column("data set", no_wrap=True)
-    longest = max(map(len, ("classifier", *results.classifiers)))
-    table.add_column("classifier", overflow="fold", no_wrap=longest <= 20)  # the figures' titles wrap instead
-    for title in (f"cv {metric}", "test accuracy", "balanced accuracy", "fit seconds"):
-        table.add_column(title, justify="right", min_width=8)
-    columns = [names.cv(metric), names.test("accuracy"), names.test("balanced_accuracy"), "fit_seconds"]
-    for dataset in results.datasets:
-        means = {c: [results.mean(column, dataset, c) for column in columns] for c in results.classifiers}
-        best = max((row[1] for row in means.values() if row[1] is not None), default=None)
-        for number, (classifier, row) in enumerate(means.items()):
-            cells = [_cell(value, column) for value, column in zip(row, columns, strict=True)]
-            if row[1] is not None and row[1] == best:
-                cells[1] = f"[bold]{cells[1]}[/bold]"
-            last = number == len(means) - 1
-            table.add_row(escape(dataset) if number == 0 else "", escape(classifier), *cells, end_section=last)
-    return table
-
-
-def _cell(value: float | None, column: str) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f}" if column == "fit_seconds" else f"{value:.4f}"
+def over(comparison: Comparison) -> str:
+    """What the standings are over, as a table's title."""
+    return f"Over {count_of(comparison.pairs.count, 'data set')}, against {comparison.control}"
 
 
 def _pipes(cells: list[str]) -> str:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from tsbench.compare.spelling import METRIC_WORDS
+from tsbench.compare.studies import StudyData, read_studies
 from tsbench.tracking import names
+from tsbench.tracking.split import UNKNOWN, Split
 from tsbench.tracking.store import RunRecord, Store
 
 __all__ = ["ARCHIVE_SPLIT", "Result", "Results", "read_results"]
 
 ARCHIVE_SPLIT = (0,)
-"""The protocol of the archives' own split alone."""
+"""The protocol of the first split alone; of the archives' data sets that is the archive's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one classifier did on one resample of one data set; `state` is complete, skipped, failed or running.
+    """How one classifier did on one resample of one data set.
 
-    `preprocessing` says what was done to cases that the classifier could not take as they are; empty for nothing.
+    Attributes:
+        state: complete, skipped, failed, running, interrupted, or `on another split` than the data set's newest
+            result, with which it cannot be compared.
+        data: what its search recorded of its data.
+        preprocessing: what was done to cases that the classifier could not take as they are; empty for nothing.
     """
 
     dataset: str
@@ -31,6 +38,7 @@ class Result:
     metrics: Mapping[str, float]
     reason: str
     run_id: str
+    data: StudyData = field(default_factory=StudyData)
     preprocessing: str = ""
 
 
@@ -44,12 +52,14 @@ class Results:
         datasets: the data sets shown, by default all, sorted by name.
         protocol: the resamples that every figure is the mean of, so that no two figures are of different ones; by
             default all that any classifier was scored on.
+        empty: the experiments that hold no result.
     """
 
     name: str
     rows: tuple[Result, ...]
     datasets: tuple[str, ...] = ()
     protocol: tuple[int, ...] = ()
+    empty: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.datasets:
@@ -75,6 +85,24 @@ class Results:
         return tuple(
             sorted({row.resample for row in self.rows if row.state == "complete" and dataset in (None, row.dataset)})
         )
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """Whose split each data set's scores are of; of one without any it is unknown."""
+        found = dict.fromkeys(self.datasets, UNKNOWN)
+        for row in self.rows:
+            if row.dataset in found and row.state == "complete" and row.data.split != UNKNOWN:
+                found[row.dataset] = row.data.split
+        return found
+
+    @cached_property
+    def changed(self) -> list[str]:
+        """The data sets whose files were not the same in all the searches that the scores are of."""
+        seen: dict[str, set[frozenset[str]]] = defaultdict(set)
+        for row in self.rows:
+            if row.state == "complete" and row.data.digests:
+                seen[row.dataset].add(frozenset(row.data.digests.values()))
+        return [dataset for dataset in self.datasets if len(seen[dataset]) > 1]
 
     def figures(self, metric: str, dataset: str, classifier: str) -> dict[int, float]:
         """What there is, by the resample; a figure that is no number is left out."""
@@ -106,8 +134,8 @@ class Results:
         done = list(dict.fromkeys(row.preprocessing for row in rows if row.state == "complete" and row.preprocessing))
         return "" if not done else done[0] if len(done) == 1 else f"{done[0]} (other lengths in other resamples)"
 
-    def reason(self, dataset: str, classifier: str) -> str:
-        """Why a cell has no figure."""
+    def reason(self, dataset: str, classifier: str, metric: str = "accuracy") -> str:
+        """Why a cell has no figure of a metric."""
         cell = self._cells.get((dataset, classifier), {})
         if not cell:
             return "never run"
@@ -119,14 +147,16 @@ class Results:
             return reasons[-1]
         lacking = [number for number in self.protocol if number not in cell]
         if not lacking:
-            return "complete, but without a test accuracy"
+            return f"complete, but without a test {METRIC_WORDS[metric]}"
         return f"{_resamples(lacking)} {'are' if len(lacking) > 1 else 'is'} not there"
 
     def of(self, datasets: Sequence[str]) -> Results:
         """The results on some of the data sets, each once, in the order given."""
         rows = tuple(row for row in self.rows if row.dataset in datasets)
         held = {row.dataset for row in rows}
-        return Results(self.name, rows, tuple(name for name in dict.fromkeys(datasets) if name in held))
+        return Results(
+            self.name, rows, tuple(name for name in dict.fromkeys(datasets) if name in held), empty=self.empty
+        )
 
     def under(self, protocol: tuple[int, ...]) -> Results:
         """The same, with figures that are the mean of these resamples."""
@@ -148,21 +178,42 @@ def _resamples(numbers: Sequence[int]) -> str:
 def read_results(store: Store, *experiments: str) -> Results:
     """The results of one or more MLflow experiments.
 
-    Where a classifier was run more than once on the same resample, the newest finished run counts. The networks of
-    several recipes are different classifiers, each named after its recipe: `network@quickstart`.
+    If a classifier was run more than once on the same resample, the newest finished run counts. All scores of a data
+    set are of one split, that of the newest result: results on another lose theirs. The networks of several recipes
+    are different classifiers, each named after its recipe: `network@quickstart`.
 
     Raises:
         TrackingError: there is no such experiment.
     """
     where = names.where({}, unlike={names.CLASSIFIER: "", names.ROLE: "trial"})
-    runs = [
-        (run.started, _result(run, experiment if len(experiments) > 1 else ""))
+    studies = read_studies(store, experiments)
+    found = {
+        experiment: [
+            (run.started, _result(run, experiment if len(experiments) > 1 else "", studies))
+            for run in store.runs(experiment, where)
+            if run.tags.get(names.ROLE) in ("model", "baseline")
+        ]
         for experiment in experiments
-        for run in store.runs(experiment, where)
-        if run.tags.get(names.ROLE) in ("model", "baseline")
-    ]
+    }
+    runs = [pair for pairs in found.values() for pair in pairs]
     runs.sort(key=lambda pair: pair[0])  # the oldest first, whatever the experiment
-    return Results(", ".join(experiments), tuple(_newest(result for _, result in runs)))
+    rows = tuple(_newest(_on_one_split([result for _, result in runs])))
+    return Results(", ".join(experiments), rows, empty=tuple(name for name, pairs in found.items() if not pairs))
+
+
+def _on_one_split(results: Sequence[Result]) -> Iterable[Result]:
+    """The results, the oldest first; those on another split than the newest of their data set lose their scores."""
+    newest = {
+        result.dataset: result.data.split
+        for result in results
+        if result.state == "complete" and result.data.split != UNKNOWN
+    }
+    for result in results:
+        split = newest.get(result.dataset, UNKNOWN)
+        if result.state != "complete" or split == UNKNOWN or result.data.split in (split, UNKNOWN):
+            yield result
+        else:
+            yield replace(result, state="on another split", metrics={}, reason=str(result.data.split))
 
 
 def _newest(results: Iterable[Result]) -> Iterable[Result]:
@@ -177,7 +228,7 @@ def _newest(results: Iterable[Result]) -> Iterable[Result]:
     return newest.values()
 
 
-def _result(run: RunRecord, experiment: str) -> Result:
+def _result(run: RunRecord, experiment: str, studies: Mapping[str, StudyData]) -> Result:
     state = run.tags.get(names.STATE, "running" if run.status == "RUNNING" else "interrupted")
     classifier = run.tags[names.CLASSIFIER]
     if experiment and classifier == names.NETWORK:
@@ -190,5 +241,14 @@ def _result(run: RunRecord, experiment: str) -> Result:
         run.metrics,
         run.tags.get(names.REASON, ""),
         run.run_id,
+        _data(run, studies),
         run.tags.get(names.PREPROCESSING, ""),
     )
+
+
+def _data(run: RunRecord, studies: Mapping[str, StudyData]) -> StudyData:
+    """What the run's search recorded, or without it what the run itself did."""
+    study = studies.get(run.tags.get(names.STUDY, ""), StudyData())
+    if study.split != UNKNOWN or names.SPLIT not in run.tags:
+        return study
+    return replace(study, split=Split.parse(run.tags[names.SPLIT]))

@@ -9,7 +9,7 @@ classifiers over multiple data sets", is the source where no other is named.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -180,6 +180,10 @@ class Pairwise:
     def losses(self) -> Counts:
         """On how many data sets the column is better."""
         return self.wins.T
+
+    def times(self, sign: int) -> Pairwise:
+        """The same with the differences multiplied by 1 or -1; none of them is -0.0."""
+        return replace(self, mean_difference=sign * self.mean_difference + 0.0)
 
 
 def pairwise(scores: Floats) -> Pairwise:

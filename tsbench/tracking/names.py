@@ -19,6 +19,7 @@ __all__ = [
     "REGISTERED",
     "RESAMPLE",
     "ROLE",
+    "SPLIT",
     "STATE",
     "STUDY",
     "TRIAL",
@@ -32,6 +33,7 @@ ROLE = "tsbench.role"  # search (the parent of the others), trial, model, baseli
 DATASET = "tsbench.dataset"
 RESAMPLE = "tsbench.resample"
 CLASSIFIER = "tsbench.classifier"
+SPLIT = "tsbench.split"  # whose split the scores are of; see tsbench.tracking.split
 RECIPE = "tsbench.recipe"
 STUDY = "tsbench.study"  # one value for every run of a study, its model and its baselines
 TRIAL = "tsbench.trial"  # number of a trial in its study

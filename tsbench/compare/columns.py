@@ -1,0 +1,128 @@
+"""The columns of a comparison: a classifier that was run here, or one of a reference, behind the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from tsbench.compare.published import PUBLISHED, Reference
+from tsbench.compare.results import Results
+from tsbench.tracking import names
+from tsbench.tracking.split import UNKNOWN
+
+__all__ = ["Column", "OwnColumn", "ReferenceColumn", "columns_of", "marks_of"]
+
+MARKS = "\u2020\u2021\u00a7\u00b6"
+"""Footnote marks: the first for published scores, the others for files in their order."""
+
+
+class Column(Protocol):
+    """The scores of one classifier under the comparison's protocol."""
+
+    @property
+    def label(self) -> str:
+        """What the tables call it."""
+
+    @property
+    def name(self) -> str:
+        """The classifier's own name, without what marks its source."""
+
+    @property
+    def reference(self) -> Reference | None:
+        """Where its scores are from; None if it was run here."""
+
+    def score(self, dataset: str) -> float | None:
+        """Its score on a data set; None if there is none."""
+
+    def by_resample(self, dataset: str) -> dict[int, float]:
+        """Its score on each resample of the protocol, as far as they are known."""
+
+    def reason(self, dataset: str) -> str:
+        """Why there is no score."""
+
+
+@dataclass(frozen=True)
+class OwnColumn:
+    """A classifier that was run here."""
+
+    label: str
+    results: Results
+    metric: str
+
+    @property
+    def name(self) -> str:
+        """The same as its label."""
+        return self.label
+
+    @property
+    def reference(self) -> None:
+        """It was run here."""
+        return None
+
+    def score(self, dataset: str) -> float | None:
+        """The mean over the protocol's resamples."""
+        return self.results.mean(names.test(self.metric), dataset, self.label)
+
+    def by_resample(self, dataset: str) -> dict[int, float]:
+        """As far as they were scored."""
+        found = self.results.figures(names.test(self.metric), dataset, self.label)
+        return {number: found[number] for number in self.results.protocol if number in found}
+
+    def reason(self, dataset: str) -> str:
+        """As the runs say."""
+        return self.results.reason(dataset, self.label, self.metric)
+
+
+@dataclass(frozen=True)
+class ReferenceColumn:
+    """A classifier of a reference."""
+
+    label: str
+    name: str
+    reference: Reference
+    results: Results
+
+    def score(self, dataset: str) -> float | None:
+        """None also if our results are of the user's own data, of which no published score can be."""
+        if self._is_of_other_data(dataset):
+            return None
+        return self.reference.figure(dataset, self.name, self.results.protocol)
+
+    def by_resample(self, dataset: str) -> dict[int, float]:
+        """As far as they were published."""
+        if self._is_of_other_data(dataset):
+            return {}
+        each = {number: self.reference.figure(dataset, self.name, (number,)) for number in self.results.protocol}
+        return {number: value for number, value in each.items() if value is not None}
+
+    def reason(self, dataset: str) -> str:
+        """Why there is no score."""
+        if self._is_of_other_data(dataset) and self.reference.cells.get((dataset, self.name)):
+            return f"published for the archive's data set; the runs here are on {self.results.splits[dataset]}"
+        return self.reference.reason(dataset, self.name)
+
+    def _is_of_other_data(self, dataset: str) -> bool:
+        return self.reference.carried and self.results.splits.get(dataset, UNKNOWN).is_own
+
+
+def columns_of(results: Results, references: Iterable[Reference], metric: str) -> dict[str, Column]:
+    """Every column by its label: ours, the network first, then those of the references."""
+    columns: dict[str, Column] = {name: OwnColumn(name, results, metric) for name in results.classifiers}
+    for reference in references:
+        mark = PUBLISHED if reference.carried else reference.name
+        for name in reference.classifiers:
+            label = f"{name} ({mark})"
+            columns[label] = ReferenceColumn(label, name, reference, results)
+    return columns
+
+
+def marks_of(references: Iterable[Reference]) -> dict[str, str]:
+    """A footnote mark for each reference, by its name."""
+    marks: dict[str, str] = {}
+    ordered = sorted(references, key=lambda reference: not reference.carried)
+    spare = list(MARKS if any(reference.carried for reference in ordered) else MARKS[1:])
+    for reference in ordered:
+        number = len(marks)
+        marks.setdefault(reference.name, spare[number] if number < len(spare) else f"[{number + 1}]")
+    return marks
