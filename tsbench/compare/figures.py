@@ -13,6 +13,7 @@ import numpy as np
 from tsbench.compare.comparison import Comparison
 from tsbench.compare.spelling import count_of, fixed, signed, spell_p
 from tsbench.compare.wording import cautions, legend, marked, protocol, sentence_case
+from tsbench.drawing import new_figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,9 +58,12 @@ def _colour(comparison: Comparison, classifier: str) -> str:
 
 
 def _new(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
+    return new_figure(width, height, facecolor="white")
 
-    return Figure(figsize=(width, height), facecolor="white")
+
+def _name(comparison: Comparison, label: str) -> str:
+    """A classifier's name with its mark, as it can be drawn."""
+    return plain(marked(comparison, label))
 
 
 def _footnote(comparison: Comparison, figure: Figure, text: str = "", dagger: str = "") -> None:
@@ -67,7 +71,7 @@ def _footnote(comparison: Comparison, figure: Figure, text: str = "", dagger: st
     marks = legend(comparison) and (dagger or legend(comparison))
     sets = count_of(comparison.pairs.count, "data set")
     said = " ".join(filter(None, (f"{sentence_case(protocol(comparison))}; {sets}.", text, marks)))
-    figure.text(0.01, 0.01, said, fontsize=7.5, color=GREY, va="bottom", wrap=True)
+    figure.text(0.01, 0.01, plain(said), fontsize=7.5, color=GREY, va="bottom", wrap=True)
 
 
 def _bare(axes: Axes) -> None:
@@ -115,8 +119,8 @@ def critical_difference(comparison: Comparison) -> Figure:
             name = comparison.classifiers[column]
             y, x = -depth - 0.27 * row - shift, place(ranks[column])
             axes.plot([x, x, edge], [0, y, y], color=GREY, lw=0.8, solid_joinstyle="miter")
-            text = f"{marked(comparison, name)}  {fixed(ranks[column], 2)}" if align == "left" else ""
-            text = text or f"{fixed(ranks[column], 2)}  {marked(comparison, name)}"
+            text = f"{_name(comparison, name)}  {fixed(ranks[column], 2)}" if align == "left" else ""
+            text = text or f"{fixed(ranks[column], 2)}  {_name(comparison, name)}"
             weight = "bold" if name == comparison.control else "normal"
             colour = _colour(comparison, name)
             axes.text(text_at, y, text, ha=align, va="center", fontsize=9, color=colour, fontweight=weight)
@@ -168,7 +172,7 @@ def comparison_matrix(comparison: Comparison) -> Figure:
             if row != column:
                 _cell(axes, comparison, (i, j), (row, column), limit)
     means = comparison.complete_scores.mean(axis=0)
-    names = [marked(comparison, labels[column]) for column in order]
+    names = [_name(comparison, labels[column]) for column in order]
     texts = [f"{name}\n{fixed(means[column])}" for name, column in zip(names, order, strict=True)]
     axes.set_yticks(range(count), texts, fontsize=8.5)
     axes.set_xticks(range(count), names, fontsize=8.5, rotation=40, ha="left", rotation_mode="anchor")
@@ -225,7 +229,7 @@ def pairwise_scatter(comparison: Comparison) -> Figure:
         )
         _panel(axes, comparison, name, control, span)
     side = "Above" if comparison.sign > 0 else "Below"
-    _footnote(comparison, figure, f"{side} the line {marked(comparison, comparison.control)} is better.")
+    _footnote(comparison, figure, f"{side} the line {_name(comparison, comparison.control)} is better.")
     return figure
 
 
@@ -252,8 +256,8 @@ def _panel(axes: Axes, comparison: Comparison, name: str, control: Any, span: tu
     axes.set_aspect("equal")
     _bare(axes)
     axes.tick_params(labelsize=7)
-    axes.set_xlabel(marked(comparison, name), fontsize=8, color=INK, labelpad=2)
-    axes.set_ylabel(marked(comparison, comparison.control), fontsize=8, color=INK, labelpad=2)
+    axes.set_xlabel(_name(comparison, name), fontsize=8, color=INK, labelpad=2)
+    axes.set_ylabel(_name(comparison, comparison.control), fontsize=8, color=INK, labelpad=2)
     against = comparison.classifiers.index(comparison.control)
     pairs = comparison.pairs
     counts = f"{pairs.wins[against, column]}/{pairs.ties[against, column]}/{pairs.losses[against, column]}"
@@ -301,7 +305,7 @@ def _labels_at_the_side(
     for column, y in zip(order, places, strict=True):
         name = comparison.classifiers[column]
         axes.annotate(
-            f"{marked(comparison, name)}  {fixed(means[column])}",
+            f"{_name(comparison, name)}  {fixed(means[column])}",
             xy=(seconds[column], means[column]),
             xytext=(1.04, y),
             textcoords="axes fraction",
@@ -353,7 +357,7 @@ def resample_boxes(comparison: Comparison) -> Figure:
     )
     for patch, column in zip(boxes["boxes"], order, strict=True):
         patch.set(facecolor=_colour(comparison, names[column]), alpha=0.45, edgecolor=INK, linewidth=0.7)
-    axes.set_yticks(range(1, len(names) + 1), [marked(comparison, names[column]) for column in order])
+    axes.set_yticks(range(1, len(names) + 1), [_name(comparison, names[column]) for column in order])
     axes.invert_yaxis()
     axes.grid(axis="x", color=RULE, lw=0.6)
     axes.set_axisbelow(True)
