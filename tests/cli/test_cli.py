@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from tests.cli.conftest import run, tsbench
 from tests.conftest import RECIPE
-from tests.processes import TSBENCH, finish, free_port, served, start, wait_for
+from tests.processes import TSBENCH, finish, start, wait_for
 from tsbench.cli.app import VERBS
 from tsbench.recipe.space import DEFAULT_SPACE
 
@@ -235,23 +234,6 @@ def test_datasets_lists_what_is_at_hand(tmp_path: Path, monkeypatch: pytest.Monk
     assert rows["JapaneseVowels"][1:8] == ["270", "370", "12", "7", "to", "29", "9"]
     assert "Tecator" not in rows  # regression
     assert f"Others are downloaded into {tmp_path}/datasets/archive" in result.output
-
-
-@pytest.mark.slow
-def test_ui_serves_mlflow_on_this_machine_only(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder, _ = searched
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    with served([TSBENCH, "ui", "tiny.yaml", "--port", str(port)], f"{address}/health", folder) as server:
-        body = json.dumps({"max_results": 10}).encode()
-        url = f"{address}/api/2.0/mlflow/experiments/search"
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            assert "tiny" in [one["name"] for one in json.load(answer)["experiments"]]
-        taken = tsbench("ui", "tiny.yaml", "--port", str(port), cwd=folder)
-        assert taken.returncode == 1
-        assert f"port {port} on 127.0.0.1 cannot be used" in taken.stderr
-    assert server.process.returncode == 0
 
 
 def imported_by(*arguments: str) -> set[str]:

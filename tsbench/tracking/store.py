@@ -21,6 +21,7 @@ from tsbench.errors import TrackingError
 from tsbench.patience import patiently
 from tsbench.quiet import quiet
 from tsbench.tracking import names
+from tsbench.tracking.views import VIEWS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -204,7 +205,8 @@ class Store:
                 location = None
                 if self.database is not None:
                     location = (self.database.parent / "mlartifacts" / name).as_uri()
-                return str(self.client.create_experiment(name, location, {KIND: "custom_model_development"}))
+                tags = {KIND: "custom_model_development", **dict(view.tag for view in VIEWS)}
+                return str(self.client.create_experiment(name, location, tags))
         _refuse_deleted(found)
         return str(found.experiment_id)
 
