@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -247,6 +248,24 @@ def imported_by(*arguments: str) -> set[str]:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("verbs", [[], ["datasets"]])
+def test_summaries_of_commands_fit_into_80_columns(verbs: list[str]) -> None:
+    done = subprocess.run(
+        [TSBENCH, *verbs, "--help"], env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True, check=True
+    )
+    commands = done.stdout.partition("Commands:\n")[2].splitlines()
+    assert len(commands) >= 5
+    for line in commands:
+        assert line.endswith("."), line  # a sentence to its end
+        assert not line.endswith("..."), line
+
+
+def test_users_read_no_row_numbers_of_the_networks_description() -> None:
+    texts = [run("schema").output, *(run(verb, "--help").output for verb in VERBS)]
+    for text in texts:
+        assert not re.search(r"\brows? N\d|\bN\d+\b", text)
 
 
 HEAVY = {"torch", "mlflow", "optuna", "sktime", "aeon", "sklearn", "pandas", "scipy", "matplotlib", "numba", "numpy"}

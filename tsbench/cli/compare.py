@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tsbench.cli import completion
 from tsbench.cli.app import verb
 from tsbench.cli.options import TrackingUri, store_and_name
+from tsbench.cli.status import working
 from tsbench.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ class Format(StrEnum):
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[NAME or RECIPE]...", help="MLflow experiments, or recipes' files; several are compared together."
+        metavar="[NAME or RECIPE]...",
+        help="MLflow experiments, or recipes' files; several are compared together.",
+        autocompletion=completion.experiments_and_recipes,
     ),
 ]
 References = Annotated[
@@ -89,9 +93,10 @@ def compare(
     ] = "",
     margin: Annotated[float, typer.Option(min=0, max=1, help="By how much it may be worse.")] = 0.0,
 ) -> None:
-    """Compare classifiers by their test accuracy: who is better, by how much, and how surely."""
-    from tsbench.compare.comparison import Comparison
-    from tsbench.compare.published import load_reference
+    """Compare classifiers by their test accuracy. Says which is better, by how much, and how surely."""
+    with working("reading the results"):
+        from tsbench.compare.comparison import Comparison
+        from tsbench.compare.published import load_reference
 
     references = tuple(load_reference(one, reference_resamples) for one in reference or ())
     if reference_only and not references:
@@ -153,7 +158,8 @@ def _find_experiments(
 def _read(store: Store | None, experiments: Sequence[str]) -> Results:
     from tsbench.compare.results import Results, read_results
 
-    return read_results(store, *experiments) if store and experiments else Results("published figures", ())
+    with working("reading the results"):
+        return read_results(store, *experiments) if store and experiments else Results("published figures", ())
 
 
 def _split(text: str) -> list[str]:

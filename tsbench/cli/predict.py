@@ -9,6 +9,7 @@ import typer
 
 from tsbench.cli.app import verb
 from tsbench.cli.options import ModelReference, TrackingUri, store_for
+from tsbench.cli.status import working
 
 
 @verb
@@ -30,12 +31,13 @@ def predict(
     label: Annotated[str, typer.Option("--label", help="The column of a table with the true labels.")] = "label",
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Predict labels and probabilities for the cases of a file, with a search's final network."""
-    from tsbench.bench.predict import predict_file, write_table
-    from tsbench.bench.recorded import open_model
+    """Predict the labels of a file's cases. Uses a search's final network, and prints its probabilities too."""
+    with working("predicting"):
+        from tsbench.bench.predict import predict_file, write_table
+        from tsbench.bench.recorded import open_model
 
-    saved = open_model(store_for(tracking_uri), model)
-    predictions = predict_file(saved.ensemble, file, {"case": case, "time": time, "label": label})
+        saved = open_model(store_for(tracking_uri), model)
+        predictions = predict_file(saved.ensemble, file, {"case": case, "time": time, "label": label})
     if out is None:
         typer.echo(predictions.table.to_csv(), nl=False)
     else:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tsbench.cli.app import INTERRUPTED, verb
 from tsbench.cli.options import RecipePath, Set, load
+from tsbench.cli.status import working
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,26 +30,34 @@ def search(
         typer.Option("--fresh", help="Begin new studies, where the same command would continue earlier ones."),
     ] = False,
 ) -> None:
-    """Tune the network on a recipe's data sets, score it beside the baselines, and record it all in MLflow.
+    """Tune the network on a recipe's data sets, and score it.
+
+    The network and the baselines are scored on the test cases, and all of it is recorded in MLflow.
 
     The same command again continues a search that was interrupted, and runs nothing where it is complete.
     """
     from rich.console import Console
 
-    from tsbench.bench.begin import check_meanings
-    from tsbench.bench.plan import describe_plan, make_plan
     from tsbench.bench.progress import make_display, spell
-    from tsbench.bench.run import BenchmarkRun
 
-    loaded = load(recipe, set_)
-    plan = make_plan(loaded, lambda text: typer.echo(text, err=True))
     if dry_run:
+        with working("reading the recipe and its data sets"):
+            plan = _plan(recipe, set_, lambda text: None)
+        from tsbench.bench.plan import describe_plan
+
         typer.echo(describe_plan(plan), nl=False)
         return
-    if not fresh:
-        check_meanings(plan)
-    console = Console()
-    run = BenchmarkRun(plan, make_display(console), fresh)
+    began, console = time.monotonic(), Console()
+    display = make_display(console)
+    with display:
+        plan = _plan(recipe, set_, display.prepare)
+        from tsbench.bench.begin import check_meanings
+        from tsbench.bench.run import BenchmarkRun
+
+        if not fresh:
+            check_meanings(plan)
+    run = BenchmarkRun(plan, display, fresh)
+    run.state.began = began
     try:
         failures = run.carry_out()
     except KeyboardInterrupt:
@@ -61,6 +73,17 @@ def search(
     if failures:
         typer.echo("\n".join(["What failed:", *(f"  {failure}" for failure in failures)]), err=True)
         raise typer.Exit(1)
+
+
+def _plan(path: Path, overrides: list[str] | None, prepare: Callable[[str], None]) -> Plan:
+    """Reads a recipe and checks it; `prepare` is told of each step that may take a while."""
+    from tsbench.bench.plan import make_plan
+    from tsbench.data.selection import names_of
+
+    loaded = load(path, overrides)
+    count = len(names_of(loaded.recipe))
+    prepare(f"reading {count} data set{'' if count == 1 else 's'}")
+    return make_plan(loaded, lambda text: typer.echo(text, err=True))
 
 
 def _print_results(console: Console, plan: Plan) -> None:

@@ -10,7 +10,7 @@ from tsbench.cli.options import RecipePath, Set, load
 
 @verb
 def validate(recipe: RecipePath, set_: Set = None) -> None:
-    """Check a recipe: every problem at once, each with its line and column."""
+    """Check a recipe without running it. Reports all problems at once, each with its line and column."""
     from tsbench.data.selection import names_of
 
     loaded = load(recipe, set_)
