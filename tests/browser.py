@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tests.processes import TSBENCH, free_port, served
+from tests.processes import TSBENCH, free_port, served, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -20,18 +20,13 @@ __all__ = ["CHROMIUM", "chromium_page", "compare_address", "picture", "served_ui
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 """The system's own Chromium (Debian's package `chromium`); None where there is none."""
 
-WITHOUT_ASSISTANT = """
-localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
-localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
-localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
-"""
-
 
 @contextmanager
 def served_ui(folder: Path, name: str) -> Iterator[str]:
     """`tsbench ui NAME` in a folder, on a free port; gives the address that it prints."""
     port = free_port()
     with served([TSBENCH, "ui", name, "--port", str(port)], f"http://127.0.0.1:{port}/health", folder) as server:
+        wait_for(server.log.read_text)
         yield server.log.read_text().splitlines()[0].rpartition(" ")[2]
 
 
@@ -43,7 +38,6 @@ def chromium_page(width: int = 1280, height: int = 800) -> Iterator[tuple[Page, 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         context = browser.new_context(viewport={"width": width, "height": height})
-        context.add_init_script(WITHOUT_ASSISTANT)
         page = context.new_page()
         page.set_default_timeout(60_000)
         errors: list[str] = []

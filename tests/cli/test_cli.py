@@ -1,10 +1,10 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import run, tsbench
 from tests.conftest import RECIPE
-from tests.processes import TSBENCH, finish, free_port, served, start, wait_for
+from tests.processes import TSBENCH, finish, start, wait_for
 from tsbench.cli.app import VERBS
 from tsbench.recipe.space import DEFAULT_SPACE
 
@@ -248,23 +248,6 @@ def test_datasets_lists_what_is_at_hand(tmp_path: Path, monkeypatch: pytest.Monk
     assert f"Others are downloaded into {tmp_path}/datasets/archive" in result.output
 
 
-@pytest.mark.slow
-def test_ui_serves_mlflow_on_this_machine_only(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder, _ = searched
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    with served([TSBENCH, "ui", "tiny.yaml", "--port", str(port)], f"{address}/health", folder) as server:
-        body = json.dumps({"max_results": 10}).encode()
-        url = f"{address}/api/2.0/mlflow/experiments/search"
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            assert "tiny" in [one["name"] for one in json.load(answer)["experiments"]]
-        taken = tsbench("ui", "tiny.yaml", "--port", str(port), cwd=folder)
-        assert taken.returncode == 1
-        assert f"port {port} on 127.0.0.1 cannot be used" in taken.stderr
-    assert server.process.returncode == 0
-
-
 def imported_by(*arguments: str) -> set[str]:
     """Top-level modules that a command has imported when it ends."""
     script = (
@@ -276,6 +259,24 @@ def imported_by(*arguments: str) -> set[str]:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("verbs", [[], ["datasets"]])
+def test_summaries_of_commands_fit_into_80_columns(verbs: list[str]) -> None:
+    done = subprocess.run(
+        [TSBENCH, *verbs, "--help"], env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True, check=True
+    )
+    commands = done.stdout.partition("Commands:\n")[2].splitlines()
+    assert len(commands) >= 5
+    for line in commands:
+        assert line.endswith("."), line  # a sentence to its end
+        assert not line.endswith("..."), line
+
+
+def test_users_read_no_row_numbers_of_the_networks_description() -> None:
+    texts = [run("schema").output, *(run(verb, "--help").output for verb in VERBS)]
+    for text in texts:
+        assert not re.search(r"\brows? N\d|\bN\d+\b", text)
 
 
 HEAVY = {"torch", "mlflow", "optuna", "sktime", "aeon", "sklearn", "pandas", "scipy", "matplotlib", "numba", "numpy"}

@@ -152,3 +152,23 @@ def test_logging_a_model_leaves_mlflows_own_uri_and_the_environment_as_they_were
             assert mlflow.get_tracking_uri() == store_uri
         assert mlflow.get_tracking_uri() == before
         assert os.environ.get("MLFLOW_TRACKING_URI") == variable
+
+
+def test_a_model_is_fetched_without_a_progress_bar_and_the_environment_is_as_before(
+    store_uri: str,
+    tmp_path: Path,
+    gun_point: Fitted,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    variable = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+    _, uri = logged(Store(store_uri), gun_point, tmp_path / "saved")
+    capfd.readouterr()
+    # As in a process whose first call fetches a model, so that nothing has opened the store before.
+    monkeypatch.delenv(variable, raising=False)
+    fetch_model(Store(store_uri), uri, tmp_path / "fetched")
+    assert capfd.readouterr().err == ""
+    assert variable not in os.environ
+    monkeypatch.setenv(variable, "true")  # who wants one has it
+    fetch_model(Store(store_uri), uri, tmp_path / "again")
+    assert "Downloading artifacts" in capfd.readouterr().err

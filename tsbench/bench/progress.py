@@ -10,6 +10,7 @@ from typing import Protocol
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.spinner import Spinner
 from rich.table import Table
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "WorkerState",
     "make_display",
     "spell",
+    "spell_trials",
 ]
 
 
@@ -36,6 +38,11 @@ def spell(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def spell_trials(ended: int, asked: int) -> str:
+    """How many trials of a study ended, of how many: `2/3`, or `6 (3 asked for)` if the recipe now asks for fewer."""
+    return f"{ended}/{asked}" if ended <= asked else f"{ended} ({asked} asked for)"
 
 
 @dataclass
@@ -119,6 +126,9 @@ class Display(Protocol):
     def __exit__(self, *error: object) -> None:
         """Ends."""
 
+    def prepare(self, text: str) -> None:
+        """Shows what is done before there is a state to show; after that, nothing."""
+
     def update(self, state: RunState) -> None:
         """Shows the state as it is now."""
 
@@ -127,26 +137,53 @@ class Display(Protocol):
 
 
 class LiveDisplay:
-    """One table on a terminal, drawn over itself."""
+    """One table on a terminal, drawn over itself; before it, a line with what is prepared."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._began = time.monotonic()
+        self._live: Live | None = None
+        self._preparing = True
 
     def __enter__(self) -> Display:
+        # It refreshes by itself: while a library is imported, the seconds go on.
+        self._live = Live(_Preparation("starting", self._began), console=self._console, refresh_per_second=4)
         self._live.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._live.__exit__(None, None, None)
+        if self._live is not None:
+            self._live.transient = self._preparing  # only a table stays
+            self._live.__exit__(None, None, None)
+            self._live = None
+
+    def prepare(self, text: str) -> None:
+        """Shows the text with a sign of life and the seconds since the beginning."""
+        if self._preparing and self._live is not None:
+            self._live.update(_Preparation(text, self._began), refresh=True)
 
     def update(self, state: RunState) -> None:
         """Draws the table anew."""
-        self._live.update(render(state), refresh=True)
+        self._preparing = False
+        if self._live is not None:
+            self._live.update(render(state), refresh=True)
 
     def say(self, text: str) -> None:
         """Prints above the table."""
-        self._live.console.print(escape(text), highlight=False)
+        self._console.print(escape(text), highlight=False)
+
+
+class _Preparation:
+    """A line that changes with time."""
+
+    def __init__(self, text: str, began: float) -> None:
+        self._spinner = Spinner("dots")
+        self._text = text
+        self._began = began
+
+    def __rich__(self) -> RenderableType:
+        self._spinner.update(text=escape(f"{self._text} ({spell(time.monotonic() - self._began)})"))
+        return self._spinner
 
 
 class PlainDisplay:
@@ -156,6 +193,7 @@ class PlainDisplay:
         self._console = console
         self._began = time.monotonic()
         self._shown: dict[str, tuple[object, ...]] = {}
+        self._preparing = True
 
     def __enter__(self) -> Display:
         return self
@@ -163,15 +201,21 @@ class PlainDisplay:
     def __exit__(self, *error: object) -> None:
         pass
 
+    def prepare(self, text: str) -> None:
+        """Prints the text."""
+        if self._preparing:
+            self.say(text)
+
     def update(self, state: RunState) -> None:
         """Prints a line for each unit whose trials, best score or stage changed."""
+        self._preparing = False
         left = state.seconds_left() if any(unit.stage not in ENDED for unit in state.units) else None
         for unit in state.units:
             now = (unit.ended, unit.stage, unit.test)
             if now == self._shown.get(unit.title, (0, "waiting", None)):
                 continue
             self._shown[unit.title] = now
-            parts = [unit.stage, f"{unit.ended}/{unit.trials} trials"]
+            parts = [unit.stage, _trials(unit)]
             if unit.best is not None:
                 parts.append(f"best cv {state.metric} {unit.best:.4f}")
             if unit.test is not None:
@@ -185,6 +229,12 @@ class PlainDisplay:
         self._console.print(
             f"[{time.monotonic() - self._began:7.1f} s] {text}", markup=False, highlight=False, soft_wrap=True
         )
+
+
+def _trials(unit: UnitState) -> str:
+    if unit.ended <= unit.trials:
+        return f"{spell_trials(unit.ended, unit.trials)} trials"
+    return f"{unit.ended} trials, {unit.trials} asked for"
 
 
 def _left(seconds: float) -> str:
@@ -205,7 +255,7 @@ def render(state: RunState, most: int = 12) -> RenderableType:
         table.add_row(
             escape(unit.title),
             unit.stage,
-            f"{unit.ended}/{unit.trials}",
+            spell_trials(unit.ended, unit.trials),
             str(unit.pruned or ""),
             "" if unit.best is None else f"{unit.best:.4f}",
             "" if unit.test is None else f"{unit.test:.4f}",

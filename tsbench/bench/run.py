@@ -32,6 +32,7 @@ from tsbench.search.launchers.pool import WorkerPool
 from tsbench.search.launchers.protocol import Message, Task
 from tsbench.search.outcome import TrialProgress
 from tsbench.search.study import BestTrial, Study
+from tsbench.tracking.store import redacted
 
 __all__ = ["BenchmarkRun"]
 
@@ -100,7 +101,9 @@ class BenchmarkRun:
         try:
             with self.display, self._make_pool() as pool:
                 if self.fresh or any(Study.stored_meaning(unit.folder) is None for unit in self.plan.units):
+                    self.display.prepare("starting the workers")
                     pool.start()
+                self.display.prepare(f"opening the MLflow store {redacted(self.plan.store.uri)}")
                 self.plan.store.prepare()
                 if self.fresh:
                     archive_studies(self.plan)
@@ -209,6 +212,7 @@ class BenchmarkRun:
 
     def _open(self, unit: Unit, state: UnitState) -> UnitRun | None:
         """Begins a unit; None where its data do not let it be begun, which must not end the others."""
+        self.display.prepare(f"opening the study of {unit.title}")
         try:
             opened = UnitRun(self.plan, unit, state)
         except DataError as error:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tsbench.cli import completion
 from tsbench.cli.app import verb
 from tsbench.cli.options import TrackingUri, store_and_name
+from tsbench.cli.status import working
 from tsbench.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -43,7 +45,9 @@ class Format(StrEnum):
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[NAME or RECIPE]...", help="MLflow experiments, or recipes' files; several are compared together."
+        metavar="[NAME or RECIPE]...",
+        help="MLflow experiments, or recipes' files; several are compared together.",
+        autocompletion=completion.experiments_and_recipes,
     ),
 ]
 References = Annotated[
@@ -105,8 +109,9 @@ def compare(
     ] = "",
     margin: Annotated[float, typer.Option(min=0, help="By how much it may be worse.")] = 0.0,
 ) -> None:
-    """Compare classifiers by a test score: which is better, by how much, and how surely."""
-    from tsbench.compare.comparison import Comparison
+    """Compare classifiers by a test score. Says which is better, by how much, and how surely."""
+    with working("reading the results"):
+        from tsbench.compare.comparison import Comparison
 
     references = _load_references(reference or [], reference_resamples, metric)
     if reference_only and not references:
@@ -234,7 +239,8 @@ def _read(store: Store | None, experiments: Sequence[str], references: Sequence[
     from tsbench.compare.results import Results, read_results
 
     if store and experiments:
-        return read_results(store, *experiments)
+        with working("reading the results"):
+            return read_results(store, *experiments)
     return Results(", ".join("published" if one.carried else one.name for one in references), ())
 
 

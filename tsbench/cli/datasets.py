@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tsbench.cli import completion
 from tsbench.cli.app import app, sentences
 
 if TYPE_CHECKING:
@@ -95,7 +96,11 @@ def _print_at_hand(archive: Path | None) -> None:
 def list_(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME or COLLECTION]...", help="Names, patterns (Gun*) or ucr, ucr-112, uea-26, ..."),
+        typer.Argument(
+            metavar="[NAME or COLLECTION]...",
+            help="Names, patterns (Gun*) or ucr, ucr-112, uea-26, ...",
+            autocompletion=completion.data_sets,
+        ),
     ] = None,
     univariate: Annotated[bool | None, typer.Option("--univariate/--multivariate", help="One channel or more.")] = None,
     equal_length: Annotated[bool | None, typer.Option("--equal-length/--unequal-length")] = None,
@@ -111,7 +116,7 @@ def list_(
     format_: Annotated[Format, typer.Option("--format", help="How the list is printed.")] = Format.TABLE,
     archive: ArchiveFolder = None,
 ) -> None:
-    """List the catalogue's data sets: all of the UCR and UEA archives, or those that the filters let pass."""
+    """List the catalogue's data sets, all or filtered. It holds the UCR and UEA archives."""
     from tsbench.data.archive import Archive
     from tsbench.data.catalogue import catalogue, kept
     from tsbench.data.selection import expand
@@ -194,11 +199,13 @@ def _print_table(facts: Sequence[Facts], here: set[str]) -> None:
 @datasets.command()
 @sentences
 def info(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A data set.", show_default=False, autocompletion=completion.data_sets)
+    ],
     plot: Plot = None,
     archive: ArchiveFolder = None,
 ) -> None:
-    """Tell what is known of a data set, with a small picture of each class where it is at hand."""
+    """Show what is known of a data set. If its files are available, each class is drawn."""
     from rich.console import Console
 
     from tsbench.data.archive import Archive
@@ -271,10 +278,15 @@ def _print_classes(console: Console, train: Collection, test: Collection) -> Non
 @datasets.command()
 @sentences
 def download(
-    names: Annotated[list[str], typer.Argument(metavar="NAME or COLLECTION...", help="Names, patterns, ucr, uea, ...")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME or COLLECTION...", help="Names, patterns, ucr, uea, ...", autocompletion=completion.data_sets
+        ),
+    ],
     archive: ArchiveFolder = None,
 ) -> None:
-    """Download data sets into the archive; those that are at hand are passed over."""
+    """Download data sets into the archive. Those that are already there are skipped."""
     from rich.console import Console
 
     from tsbench.data.archive import Archive
@@ -322,12 +334,15 @@ def _download_progress(console: Console) -> Iterator[tuple[Progress, Any]]:
 @sentences
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="By default all that are at hand.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="By default all that are at hand.", autocompletion=completion.data_sets
+        ),
     ] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Record files that have changed as they are now.")] = False,
     archive: ArchiveFolder = None,
 ) -> None:
-    """Read the files at hand anew, and compare them with their recorded SHA-256 and with the catalogue."""
+    """Verify the files of data sets. Compares them with their recorded SHA-256 and with the catalogue."""
     from tsbench.data.archive import Archive
     from tsbench.data.selection import expand
     from tsbench.data.verification import verify as verify_set
@@ -368,7 +383,7 @@ def check(
     plot: Plot = None,
     archive: ArchiveFolder = None,
 ) -> None:
-    """Tell what a file of your own holds, and what of it will make trouble: missing values, duplicates, leakage, ..."""
+    """Check a file of your own. Reports missing values, duplicates, leakage and other problems."""
     from rich.console import Console
 
     from tsbench.data.archive import Archive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from tsbench.cli.app import verb
 from tsbench.cli.options import ModelReference, TrackingUri, store_for
+from tsbench.cli.status import working
 
 
 @verb
@@ -24,8 +26,11 @@ def explain(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the pictures go.")] = Path("explanations"),
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Draw cases over what a final network attended to, and where its pooled maxima lie."""
-    from tsbench.bench.explain import draw_cases
+    """Draw what a final network looked at in single cases. Shows its attention and where its pooled maxima lie."""
+    with working("loading the model"):
+        from tsbench.bench.explain import draw_cases
 
-    for path in draw_cases(store_for(tracking_uri), model, case, file, out):
+        paths = draw_cases(store_for(tracking_uri), model, case, file, out)
+        first = list(islice(paths, 1))
+    for path in chain(first, paths):
         typer.echo(f"Wrote {path}")

@@ -10,6 +10,7 @@ import typer
 
 from tsbench.cli.app import verb
 from tsbench.cli.options import ModelReference, TrackingUri, store_for
+from tsbench.cli.status import working
 
 
 class Target(StrEnum):
@@ -27,10 +28,11 @@ def export(
     ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Export a final network, its normalisation included, and compare what was written with PyTorch on real cases."""
-    from tsbench.bench.export import export_model
+    """Export a final network to ONNX. What was written is compared with PyTorch on real cases."""
+    with working("exporting the model, and comparing it with PyTorch"):
+        from tsbench.bench.export import export_model
 
-    done = export_model(store_for(tracking_uri), model, out)
+        done = export_model(store_for(tracking_uri), model, out)
     typer.echo(
         f"Wrote {done.path}: inputs x (cases, {done.channels}, time steps) and lengths (cases), any number and length "
         f"of cases; output probabilities of {done.classes} classes."

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tsbench.cli import completion
+from tsbench.cli.completion import DEFAULT_STORE
 from tsbench.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -26,16 +28,22 @@ __all__ = [
     "store_for",
 ]
 
-DEFAULT_STORE = "sqlite:///mlflow.db"
-
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in YAML.", show_default=False)]
+RecipePath = Annotated[
+    Path,
+    typer.Argument(metavar="RECIPE", help="A recipe in YAML.", show_default=False, autocompletion=completion.recipes),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe, as in --set search.trials=30."),
 ]
 NameOrRecipe = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME or RECIPE]", help="An MLflow experiment, or a recipe's file.", show_default=False),
+    typer.Argument(
+        metavar="[NAME or RECIPE]",
+        help="An MLflow experiment, or a recipe's file.",
+        show_default=False,
+        autocompletion=completion.experiments_and_recipes,
+    ),
 ]
 ModelReference = Annotated[
     str,
@@ -43,6 +51,7 @@ ModelReference = Annotated[
         metavar="RUN_OR_MODEL",
         help="Id of a search's or a final network's MLflow run, models:/NAME@best, or a folder with a model.",
         show_default=False,
+        autocompletion=completion.models,
     ),
 ]
 TrackingUri = Annotated[

@@ -9,6 +9,7 @@ import typer
 
 from tsbench.cli.app import verb
 from tsbench.cli.options import ModelReference, TrackingUri, store_for
+from tsbench.cli.status import working
 
 
 @verb
@@ -36,13 +37,15 @@ def predict(
     ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Predict labels and probabilities for the cases of a file, with a search's final network."""
-    from tsbench.bench.predict import predict_file, write_table
-    from tsbench.bench.recorded import open_model
+    """Predict the labels of a file's cases. Uses a search's final network, and prints its probabilities too."""
+    with working("predicting"):
+        from tsbench.bench.predict import predict_file, write_table
+        from tsbench.bench.recorded import open_model
 
-    saved = open_model(store_for(tracking_uri), model)
-    given = {"case": case, "time": time, "label": label}
-    predictions = predict_file(saved.ensemble, file, {role: name for role, name in given.items() if name is not None})
+        saved = open_model(store_for(tracking_uri), model)
+        given = {"case": case, "time": time, "label": label}
+        named = {role: column for role, column in given.items() if column is not None}
+        predictions = predict_file(saved.ensemble, file, named)
     if out is None:
         typer.echo(predictions.table.to_csv(), nl=False)
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tsbench.cli import completion
 from tsbench.cli.app import verb
 from tsbench.cli.options import TrackingUri, store_for
 
@@ -21,18 +22,20 @@ def reproduce(
     run: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="Id of a trial's, a final network's or a search's MLflow run.", show_default=False
+            metavar="RUN",
+            help="Id of a trial's, a final network's or a search's MLflow run.",
+            show_default=False,
+            autocompletion=completion.any_runs,
         ),
     ],
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Run a recorded trial, network or baseline again; compare every figure."""
+    """Run a recorded trial, network or baseline again. Says whether all numbers agree to the bit."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[variable] = "1"  # as a worker has; before NumPy and torch are imported
     from rich.console import Console
 
     from tsbench.bench.progress import spell
-    from tsbench.bench.reproduce import reproduce as run_again
     from tsbench.errors import ModelError
 
     store = store_for(tracking_uri)
@@ -40,6 +43,8 @@ def reproduce(
         raise ModelError("there is no MLflow store here; name one with --tracking-uri")
     console = Console(stderr=True)
     with console.status("reading what was recorded") as status:
+        from tsbench.bench.reproduce import reproduce as run_again
+
         done = run_again(store, run, lambda text: status.update(f"running again: {text}"))
     typer.echo(f"{done.run.name}, run {done.run.run_id}: ran again in {spell(done.seconds)}.")
     _print(done)

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from tsbench.cli import completion
 from tsbench.cli.app import verb
 from tsbench.cli.options import TrackingUri, store_and_name
+from tsbench.cli.status import working
 from tsbench.errors import RecipeError
 
 
@@ -15,17 +17,23 @@ from tsbench.errors import RecipeError
 def rm(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME or RECIPE", help="A search's name, or its recipe's file.", show_default=False),
+        typer.Argument(
+            metavar="NAME or RECIPE",
+            help="A search's name, or its recipe's file.",
+            show_default=False,
+            autocompletion=completion.experiments_and_recipes,
+        ),
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Remove a search: its parent runs with all their children, its models, and its study on disk."""
-    from tsbench.bench.removal import plan_removal, remove
+    """Remove a search: its runs, its models and its study. Child runs and files on disk are included."""
+    with working("looking for what belongs to the search"):
+        from tsbench.bench.removal import plan_removal, remove
 
-    store, experiment, _ = store_and_name(name, tracking_uri)
-    assert experiment is not None
-    removal = plan_removal(store, experiment)
+        store, experiment, _ = store_and_name(name, tracking_uri)
+        assert experiment is not None
+        removal = plan_removal(store, experiment)
     if removal.empty:
         raise RecipeError([f"there is nothing of {experiment!r} to remove"])
     typer.echo(f"{experiment}: {removal.described()}")

@@ -11,7 +11,7 @@ from tsbench.cli.app import verb
 
 @verb
 def schema() -> None:
-    """Print the JSON schema of recipes, for editors that complete and check YAML by one."""
+    """Print the JSON schema of recipes. Editors complete and check YAML by it."""
     from tsbench.recipe.schema import Recipe
 
     tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tsbench.cli.app import INTERRUPTED, verb
 from tsbench.cli.options import RecipePath, Set
+from tsbench.cli.status import working
 from tsbench.cli.validate import download_lines, load_with_data
 
 if TYPE_CHECKING:
@@ -28,30 +32,32 @@ def search(
         typer.Option("--fresh", help="Begin new studies, where the same command would continue earlier ones."),
     ] = False,
 ) -> None:
-    """Tune the network on a recipe's data sets, score it beside the baselines, and record it all in MLflow.
+    """Tune the network on a recipe's data sets, and score it.
+
+    The network and the baselines are scored on the test cases, and all of it is recorded in MLflow.
 
     The same command again continues a search that was interrupted, and runs nothing where it is complete.
     """
     from rich.console import Console
 
-    from tsbench.bench.begin import check_meanings
-    from tsbench.bench.plan import describe_plan, make_plan
-    from tsbench.bench.preflight import check_ready
     from tsbench.bench.progress import make_display, spell
-    from tsbench.bench.run import BenchmarkRun
 
-    loaded = load_with_data(recipe, set_)
     if dry_run:
-        lines = list(download_lines(loaded.recipe, "would be"))
-        described = describe_plan(make_plan(loaded, lines.append, dry=True))
-        typer.echo("".join(f"# {line}\n" for line in lines) + described, nl=False)
+        with working("reading the recipe and its data sets"):
+            text = _described(recipe, set_)
+        typer.echo(text, nl=False)
         return
-    check_ready(loaded.recipe, fresh)  # before anything is downloaded
-    plan = make_plan(loaded, lambda text: typer.echo(text, err=True))
-    if not fresh:
-        check_meanings(plan)
-    console = Console()
-    run = BenchmarkRun(plan, make_display(console), fresh)
+    began, console = time.monotonic(), Console()
+    display = make_display(console)
+    with display:
+        plan = _plan(recipe, set_, fresh, display.prepare)
+        from tsbench.bench.begin import check_meanings
+        from tsbench.bench.run import BenchmarkRun
+
+        if not fresh:
+            check_meanings(plan)
+    run = BenchmarkRun(plan, display, fresh)
+    run.state.began = began
     try:
         failures = run.carry_out()
     except KeyboardInterrupt:
@@ -67,6 +73,29 @@ def search(
     if failures:
         typer.echo("\n".join(["What failed:", *(f"  {failure}" for failure in failures)]), err=True)
         raise typer.Exit(1)
+
+
+def _described(path: Path, overrides: list[str] | None) -> str:
+    """The resolved plan of a recipe; nothing is changed to make it."""
+    from tsbench.bench.plan import describe_plan, make_plan
+
+    loaded = load_with_data(path, overrides)
+    lines = list(download_lines(loaded.recipe, "would be"))
+    described = describe_plan(make_plan(loaded, lines.append, dry=True))
+    return "".join(f"# {line}\n" for line in lines) + described
+
+
+def _plan(path: Path, overrides: list[str] | None, fresh: bool, prepare: Callable[[str], None]) -> Plan:
+    """Reads a recipe and checks it; `prepare` is called before each step that may take a while."""
+    from tsbench.bench.plan import make_plan
+    from tsbench.bench.preflight import check_ready
+    from tsbench.data.selection import names_of
+
+    loaded = load_with_data(path, overrides)
+    check_ready(loaded.recipe, fresh)  # before anything is downloaded
+    count = len(names_of(loaded.recipe))
+    prepare(f"reading {count} data set{'' if count == 1 else 's'}")
+    return make_plan(loaded, lambda text: typer.echo(text, err=True))
 
 
 def _print_results(console: Console, plan: Plan) -> None:

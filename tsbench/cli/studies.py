@@ -18,10 +18,11 @@ def studies(
     tracking_uri: TrackingUri = None,
     format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
 ) -> None:
-    """List studies: one for each data set and resample, with state, trials and best CV score."""
+    """List studies with state, trials and best CV score. There is one for each data set and resample."""
     from rich.console import Console
     from rich.table import Table
 
+    from tsbench.bench.progress import spell_trials
     from tsbench.bench.studies import list_studies
 
     root, recipe, _ = home(name, tracking_uri)
@@ -42,5 +43,5 @@ def studies(
         title = one.dataset if one.resample == 0 else f"{one.dataset} resample {one.resample}"
         best = "" if one.best is None else f"{one.metric} {one.best:.4f}"
         counts = (str(getattr(one, kind) or "") for kind in happened)
-        table.add_row(one.recipe, title, one.state, f"{one.trials}/{one.budget}", *counts, best)
+        table.add_row(one.recipe, title, one.state, spell_trials(one.trials, one.budget), *counts, best)
     Console().print(table)

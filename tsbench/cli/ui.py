@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 
 from tsbench.cli.app import verb
 from tsbench.cli.options import NameOrRecipe, TrackingUri, store_and_name
+from tsbench.cli.status import working
 
 
 @verb
@@ -16,13 +18,27 @@ def ui(
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
-    """Open MLflow's page on a store, on this machine only (127.0.0.1), until Ctrl-C."""
-    from tsbench.tracking.store import redacted
-    from tsbench.tracking.ui import page, serve
+    """Serve MLflow's page on a store to this machine, until Ctrl-C.
 
-    store, experiment, _ = store_and_name(name, tracking_uri)
+    The address is printed when the page answers. It opens the leaderboard of the recipe's experiment, or the trials as
+    long as nothing is scored on test cases; without a name, the store's only experiment or the list of all.
+    """
+    from tsbench.tracking.store import redacted
+    from tsbench.tracking.ui import remote_page, served_page
+
+    with working("reading the store"):
+        store, experiment, _ = store_and_name(name, tracking_uri)
     if store.database is None:
-        typer.echo(f"The store is an MLflow server already: {redacted(store.uri)}")
+        with working(f"asking {redacted(store.uri)}"):
+            address = remote_page(store, experiment)
+        typer.echo(f"The store is an MLflow server: {redacted(address)}")
         return
-    typer.echo(f"MLflow on {store.database}: {page(store, f'http://127.0.0.1:{port}', experiment)}")
-    raise typer.Exit(serve(store, port))
+    with ExitStack() as stack:
+        with working("starting MLflow's page"):
+            page = stack.enter_context(served_page(store, port, experiment))
+        typer.echo(f"MLflow on {store.database}: {page.address}")
+        typer.echo("Ctrl-C ends it.")
+        try:
+            page.wait()
+        except KeyboardInterrupt:
+            return

@@ -21,7 +21,7 @@ MAX_NAMES = 20  # of data sets in a line
 
 @verb
 def validate(recipe: RecipePath, set_: Set = None) -> None:
-    """Check a recipe and the data that it names: every problem at once, each with its line and column."""
+    """Check a recipe and its data. Reports all problems at once, each with its line and column."""
     from tsbench.data.selection import names_of
 
     loaded = load_with_data(recipe, set_)

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from tsbench.cli import completion
 from tsbench.cli.app import verb
 from tsbench.cli.options import TrackingUri, home
+from tsbench.cli.status import working
 from tsbench.errors import TsbenchError
 
 
@@ -16,7 +18,12 @@ from tsbench.errors import TsbenchError
 def worker(
     study: Annotated[
         str,
-        typer.Argument(metavar="NAME or RECIPE", help="The search to join, or its recipe's file.", show_default=False),
+        typer.Argument(
+            metavar="NAME or RECIPE",
+            help="The search to join, or its recipe's file.",
+            show_default=False,
+            autocompletion=completion.experiments_and_recipes,
+        ),
     ],
     storage: Annotated[
         str | None,
@@ -25,7 +32,9 @@ def worker(
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda:N.")] = "auto",
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Join a search that is under way, from a second terminal or machine, until it is done or Ctrl-C.
+    """Join a running search as one more worker.
+
+    It works from a second terminal or machine until the search is done, or until Ctrl-C.
 
     The worker does what the search's own workers do. A search lets workers of other machines in where its trials are in
     a database (search.storage) and its records on an MLflow server.
@@ -40,7 +49,8 @@ def worker(
     root, name, stored = home(study, tracking_uri)
     assert name is not None
     invitation = find_invitation(name, root, storage or stored)
-    chosen = find_devices(device, 1)[0]
+    with working("looking for a device"):
+        chosen = find_devices(device, 1)[0]
     typer.echo(f"Working for {name!r} at {invitation.host}:{invitation.port} on {chosen}; Ctrl-C leaves.")
     try:
         done = join(invitation, chosen, may_leave=True)

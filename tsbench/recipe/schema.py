@@ -240,7 +240,7 @@ class StemConfig(Settings):
 
 
 class ConvolutionConfig(Settings):
-    """The multi-scale convolutions (rows N1 to N3)."""
+    """The multi-scale convolutions."""
 
     kernels: Annotated[tuple[Kernel, ...], Field(strict=False, min_length=1)] = Field(
         (3, 5, 9),
@@ -254,12 +254,12 @@ class ConvolutionConfig(Settings):
     separable: bool = Field(False, description="blocks after the first: convolve each channel by itself, then mix them")
     fixed_filters: bool = Field(False, description="first block: add hand-crafted filters for rise, fall and peak")
     position: Literal["before_encoder", "after_encoder"] = Field(
-        "before_encoder", description="in front of the encoder, or between it and the attention (row N9)"
+        "before_encoder", description="in front of the encoder, or between it and the attention"
     )
 
 
 class EncoderConfig(Settings):
-    """What reads the convolutions' output along time (rows N4 to N7, N11)."""
+    """What reads the convolutions' output along time."""
 
     type: Literal["lstm", "gru", "transformer", "none"] = Field("none", description="kind of encoder layer")
     layers: PositiveInt = Field(2, description="layers, each with a residual connection round it")
@@ -273,7 +273,7 @@ class EncoderConfig(Settings):
 
 
 class AttentionConfig(Settings):
-    """Self-attention over the encoder's output (rows N8, N10)."""
+    """Self-attention over the encoder's output."""
 
     type: Literal["none", "single", "multi"] = Field("none", description="no attention, one head, or several")
     heads: PositiveInt = Field(4, description="multi: attention heads")
@@ -281,7 +281,7 @@ class AttentionConfig(Settings):
 
 
 class FeaturesConfig(Settings):
-    """Features that are computed rather than learned, with a linear classifier of their own (row N21)."""
+    """Features that are computed rather than learned, with a linear classifier of their own."""
 
     blocks: Annotated[tuple[Feature, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
         ("minirocket",), description=f"feature blocks by name: {', '.join(FEATURES)}"
@@ -290,7 +290,7 @@ class FeaturesConfig(Settings):
 
 
 class HeadConfig(Settings):
-    """The dense classifier at the end (row N15)."""
+    """The dense classifier at the end."""
 
     hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = Field(
         (128,), description="units of the dense layers, each with LayerNorm, GELU and dropout"
@@ -343,7 +343,7 @@ class AugmentationConfig(Settings):
 
 
 class TrainingConfig(Settings):
-    """How one network is trained (rows N16, N18 to N20)."""
+    """How one network is trained."""
 
     epochs: PositiveInt = Field(100, description="passes over the training cases; left out, see min_steps")
     min_steps: int = Field(

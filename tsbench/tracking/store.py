@@ -21,6 +21,7 @@ from tsbench.quiet import quiet
 from tsbench.tracking import names
 from tsbench.tracking.addresses import database_of, redacted, resolve_uri
 from tsbench.tracking.database import check_writable, created_whole, refuse_other_databases
+from tsbench.tracking.views import VIEWS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,7 +201,8 @@ class Store:
             found = self.client.get_experiment_by_name(name)
             if found is None:
                 location = None if self.database is None else self._artifacts_of(name)
-                return str(self.client.create_experiment(name, location, {KIND: "custom_model_development"}))
+                tags = {KIND: "custom_model_development", **dict(view.tag for view in VIEWS)}
+                return str(self.client.create_experiment(name, location, tags))
         _refuse_deleted(found)
         return str(found.experiment_id)
 

@@ -1,48 +1,203 @@
-"""Starts MLflow's page on a store."""
+"""Starts MLflow's page on a SQLite store, waits until it answers, and ends all of it."""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
+from types import FrameType
+from typing import IO, Any
+from urllib.request import ProxyHandler, Request, build_opener
 
 from tsbench.errors import TrackingError
+from tsbench.tracking import server, tables
 from tsbench.tracking.store import Store
+from tsbench.tracking.views import LEADERBOARD, TRIALS, VIEWS, View, page_address
 
-__all__ = ["page", "serve"]
+__all__ = ["Page", "remote_page", "served_page"]
+
+LAST_LINES = 15  # of the server's log, when it failed
+POLL = 0.1  # seconds between two attempts to reach the server
+ENDING = server.GRACE + 8  # seconds that the server has to end by itself
 
 
-def page(store: Store, server: str, experiment: str | None) -> str:
-    """The address of an experiment's runs on MLflow's page, or of all experiments, as one who trains models sees them.
+class Page:
+    """MLflow's page while it is served; `served_page` makes one.
+
+    Attributes:
+        address: what a browser opens.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes], address: str) -> None:
+        self.address = address
+        self._process = process
+        self._log = log
+
+    def wait(self) -> None:
+        """Returns never by itself: waits for Ctrl-C or SIGTERM.
+
+        Raises:
+            TrackingError: the server ended, with the last lines of its log.
+            KeyboardInterrupt: at Ctrl-C.
+            SystemExit: at SIGTERM.
+        """
+        self._process.wait()
+        raise _failed(self._process, self._log)
+
+
+@contextmanager
+def served_page(store: Store, port: int, name: str | None) -> Iterator[Page]:
+    """MLflow's page on 127.0.0.1, which answers when this is entered; its process ends when this is left.
+
+    Args:
+        store: in a SQLite file.
+        port: to listen on.
+        name: of the experiment to open; the store's only one, or the list of all, if None.
 
     Raises:
-        TrackingError: there is no such experiment.
+        TrackingError: the port is in use, there is no such experiment, or the server could not be started.
     """
-    place = "" if experiment is None else f"/{store.experiment_id(experiment)}/runs"
-    return f"{server}/#/experiments{place}?workflowType=machine_learning"
+    experiment = _experiment(store, name)
+    _check_port(port)
+    address = f"http://{server.HOST}:{port}"
+    command = [sys.executable, "-m", "tsbench.tracking.server", store.uri, str(port)]
+    with tempfile.TemporaryFile() as log, _sigterm_as_exit():
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **server.VARIABLES},
+            stdin=subprocess.PIPE,  # it ends when this end is closed, even if this process is killed
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_until_ready(process, log, address)
+            view = None if experiment is None else _ensure_views(store, address, experiment)
+            target = page_address("", experiment, view)
+            yield Page(process, log, f"{address}{server.START}{target.removeprefix('/')}")
+        finally:
+            _end(process)
 
 
-def serve(store: Store, port: int) -> int:
-    """Runs MLflow's page on 127.0.0.1 until it ends, and returns its exit code (0 after Ctrl-C).
+def remote_page(store: Store, name: str | None) -> str:
+    """The address of an experiment, with its views, on the MLflow server that a store is.
 
     Raises:
-        TrackingError: the port is in use.
+        TrackingError: there is no such experiment, or the server failed.
     """
+    uri = store.uri.rstrip("/")
+    if name is None:
+        return page_address(uri, None)
+    experiment = store.experiment_id(name)
+    scored = next(iter(store.runs_in(experiment, LEADERBOARD.where)), None) is not None
+    view = LEADERBOARD if scored else TRIALS
+    with store.explained():
+        tags = store.client.get_experiment(experiment).tags
+        for key, value in (known.tag for known in VIEWS):
+            if key not in tags:
+                store.client.set_experiment_tag(experiment, key, value)
+    return page_address(uri, experiment, view)
+
+
+def _experiment(store: Store, name: str | None) -> str | None:
+    """The id of the experiment of this name, or of the only one there is."""
+    assert store.database is not None
+    rows = tables.experiments(store.database)
+    if name is None:
+        active = [row for row in rows if row.active]
+        return active[0].id if len(active) == 1 else None
+    for row in rows:
+        if row.name == name and row.active:
+            return row.id
+    return store.experiment_id(name)  # raises the sentence for one that is deleted or unknown
+
+
+def _check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((server.HOST, port))
         except OSError as error:
-            raise TrackingError(f"port {port} on 127.0.0.1 cannot be used: {error.strerror}; try --port") from None
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=environment)
+            reason = (error.strerror or str(error)).lower()
+            raise TrackingError(
+                f"port {port} on {server.HOST} cannot be used: {reason}; name another one with --port"
+            ) from None
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], log: IO[bytes], address: str) -> None:
+    """Returns when the page itself is answered, not only the port."""
+    while True:
+        if process.poll() is not None:
+            raise _failed(process, log)
+        with suppress(OSError, HTTPException):
+            _request(address + "/")
+            return
+        time.sleep(POLL)
+
+
+def _ensure_views(store: Store, address: str, experiment: str) -> View | None:
+    """Gives an experiment the views that it lacks, and returns the one to show; None if the store cannot be written.
+
+    A view that somebody changed on MLflow's page keeps the change.
+    """
+    assert store.database is not None
+    api = f"{address}/api/2.0/mlflow/experiments"
     try:
-        return process.wait()
-    except KeyboardInterrupt:
-        process.wait(10)
-        return 0
+        found = _request(f"{api}/get?experiment_id={experiment}")["experiment"].get("tags", [])
+        keys = {tag["key"] for tag in found}
+        for key, value in (view.tag for view in VIEWS):
+            if key not in keys:
+                _request(f"{api}/set-experiment-tag", {"experiment_id": experiment, "key": key, "value": value})
+    except (OSError, HTTPException):
+        return None
+    return LEADERBOARD if tables.with_test_scores(store.database, experiment) else TRIALS
+
+
+def _request(address: str, body: dict[str, str] | None = None) -> Any:
+    """The answer of the server, never through a proxy; JSON is parsed."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(address, data, {"Content-Type": "application/json"})
+    with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
+        content = answer.read()
+        return json.loads(content) if "json" in answer.headers.get("Content-Type", "") else content
+
+
+def _failed(process: subprocess.Popen[bytes], log: IO[bytes]) -> TrackingError:
+    log.seek(0)
+    lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+    said = "\n".join(["; the last lines of its log:", *lines[-LAST_LINES:]]) if lines else " without a word"
+    return TrackingError(f"MLflow's server ended with exit code {process.returncode}{said}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the server, which is a single process, and waits until it is gone."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(ENDING)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """SIGTERM raises SystemExit, so that the server is ended too."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
     finally:
-        if process.poll() is None:
-            process.terminate()
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,70 @@
+"""What a terminal and a log show of a run: what is prepared, then the table or a line for each change."""
+
+from io import StringIO
+
+from rich.console import Console
+
+from tsbench.bench.progress import LiveDisplay, PlainDisplay, RunState, UnitState, WorkerState, make_display, render
+
+ERASE_LINE = "\x1b[2K"
+
+
+def state(ended: int, trials: int) -> RunState:
+    unit = UnitState("GunPoint", 100, trials, ended=ended, best=0.9, stage="searching")
+    return RunState("tiny", "accuracy", [unit], {0: WorkerState("cpu")})
+
+
+def terminal() -> tuple[Console, StringIO]:
+    output = StringIO()
+    return Console(file=output, width=100, force_terminal=True, color_system=None), output
+
+
+def test_a_log_has_a_line_for_each_step_until_there_is_a_state() -> None:
+    output = StringIO()
+    display = make_display(Console(file=output, width=100))
+    assert isinstance(display, PlainDisplay)
+    with display:
+        display.prepare("reading 2 data sets")
+        display.update(state(1, 4))
+        display.prepare("opening the study of another one")
+    first, second = output.getvalue().splitlines()
+    assert first.startswith("[")
+    assert first.endswith(" s] reading 2 data sets")
+    assert second.endswith(" s] GunPoint: searching, 1/4 trials, best cv accuracy 0.9000")
+
+
+def test_a_terminal_shows_the_step_at_once_and_then_the_table_in_its_place() -> None:
+    console, output = terminal()
+    display = make_display(console)
+    assert isinstance(display, LiveDisplay)
+    with display:
+        display.prepare("reading [2] data sets")
+        assert "reading [2] data sets (0 s)" in output.getvalue()
+        display.update(state(1, 4))
+        display.prepare("opening the study of another one")
+        assert "1/4" in output.getvalue()
+    assert "opening the study" not in output.getvalue()
+    assert "GunPoint" in output.getvalue().rpartition("reading [2]")[2]
+
+
+def test_a_preparation_that_ends_without_a_table_is_removed_and_another_may_follow() -> None:
+    console, output = terminal()
+    display = make_display(console)
+    with display:
+        display.prepare("reading 2 data sets")
+    assert ERASE_LINE in output.getvalue().rpartition("reading 2 data sets")[2]
+    with display:
+        display.prepare("starting the workers")
+        assert "starting the workers" in output.getvalue()
+    display.say("what is said after that is printed")
+    assert "what is said after that" in output.getvalue()
+
+
+def test_more_trials_than_the_recipe_now_asks_for_are_named_as_such() -> None:
+    console, output = terminal()
+    console.print(render(state(6, 3)))
+    assert "6 (3 asked for)" in output.getvalue()
+    assert "6/3" not in output.getvalue()
+    log = StringIO()
+    PlainDisplay(Console(file=log, width=200)).update(state(6, 3))
+    assert "searching, 6 trials, 3 asked for, best cv" in log.getvalue()

@@ -1,0 +1,96 @@
+"""Completes names in a shell: recipes, experiments, data sets and runs, without any heavy import.
+
+A completion function never fails: if a name cannot be found out, nothing is completed, and what is wrong is reported by
+the command itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from tsbench.errors import TsbenchError
+
+if TYPE_CHECKING:
+    from tsbench.tracking.store import Store
+
+__all__ = ["any_runs", "data_sets", "experiments", "experiments_and_recipes", "models", "recipes"]
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+SUFFIXES = (".yaml", ".yml")
+
+
+def recipes(incomplete: str) -> list[str]:
+    """YAML files in the folder that is typed and in the folders in it; deeper ones are left to the shell."""
+    folder, _, start = incomplete.rpartition("/")
+    shown = f"{folder}/" if "/" in incomplete else ""
+    root = Path(shown or ".").expanduser()
+    found = []
+    with suppress(OSError):
+        for path in sorted(root.iterdir()):
+            if not path.name.startswith(start) or path.name.startswith("."):
+                continue
+            inside = sorted(path.iterdir()) if path.is_dir() else [path]
+            found += [f"{shown}{file.relative_to(root)}" for file in inside if file.suffix in SUFFIXES]
+    return found
+
+
+def experiments(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of searches: the experiments of a SQLite store, or the folders of studies here if the store is a server."""
+    from tsbench.tracking import tables
+
+    found: list[str] = []
+    with suppress(TsbenchError, OSError):
+        database = _store(ctx).database
+        if database is None:
+            found = sorted(path.name for path in Path(".tsbench").iterdir() if path.is_dir())
+        else:
+            found = [row.name for row in tables.experiments(database) if row.active]
+    return [name for name in found if name.startswith(incomplete)]
+
+
+def experiments_and_recipes(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of searches, and recipes' files."""
+    return [*experiments(ctx, incomplete), *recipes(incomplete)]
+
+
+def models(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Ids of runs that have a model, each with its name: final networks and searches."""
+    return list(_runs(ctx, incomplete, ("model", "search")))
+
+
+def any_runs(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Ids of runs that can be run again, each with its name: final networks, searches and trials."""
+    return list(_runs(ctx, incomplete, ("model", "search", "trial")))
+
+
+def data_sets(incomplete: str) -> list[str]:
+    """Data sets and collections of the catalogue."""
+    from tsbench.data.catalogue import catalogue
+    from tsbench.recipe.names import COLLECTIONS
+
+    with suppress(TsbenchError, OSError):
+        return [name for name in (*COLLECTIONS, *catalogue()) if name.startswith(incomplete)]
+    return []
+
+
+def _runs(ctx: typer.Context, incomplete: str, roles: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    from tsbench.tracking import tables
+
+    with suppress(TsbenchError, OSError):
+        database = _store(ctx).database
+        for run in tables.newest_runs(database, roles) if database is not None else ():
+            if run.id.startswith(incomplete):
+                yield run.id, f"{run.name} (search)" if run.role == "search" else run.name
+
+
+def _store(ctx: typer.Context) -> Store:
+    """The store that the command will read."""
+    from tsbench.tracking.store import Store
+
+    return Store(str(ctx.params.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE))
