@@ -10,8 +10,9 @@ from tsbench.compare.figures import PICTURES, render
 from tsbench.compare.page import as_html
 from tsbench.compare.report import FORMATS
 from tsbench.compare.results import Result, Results
-from tsbench.compare.spelling import count_of, fixed, signed
+from tsbench.compare.spelling import fixed, signed
 from tsbench.compare.wording import sentences
+from tsbench.recipe.sentences import count_of
 
 
 def results(metric, rows, resamples=1):

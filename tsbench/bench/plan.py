@@ -17,6 +17,7 @@ from tsbench.errors import DataError, RecipeError
 from tsbench.evaluation.resampling import resample
 from tsbench.recipe.loading import LoadedRecipe
 from tsbench.recipe.schema import OwnDataConfig, Recipe
+from tsbench.recipe.sentences import count_of
 from tsbench.recipe.space import grid
 from tsbench.search.launchers.local import find_devices
 from tsbench.tracking.store import Store, redacted
@@ -245,11 +246,12 @@ def describe_plan(plan: Plan) -> str:
 
     recipe = plan.loaded.recipe
     lines = [
-        f"# {len(plan.units)} studies of {plan.trials} trials on {plan.workers} workers "
+        f"# {count_of(len(plan.units), 'study', 'studies')} of {count_of(plan.trials, 'trial')} on "
+        f"{count_of(plan.workers, 'worker')} "
         f"({', '.join(sorted(set(plan.devices))) or recipe.execution.launcher}), {recipe.search.folds} folds each;",
-        f"# one held-out part in their place where there are more than {recipe.search.holdout_above} training cases;",
-        f"# then {recipe.evaluation.ensemble} networks of the best configuration and "
-        f"{len(recipe.baselines)} baselines for each.",
+        f"# one held-out part in their place if there are more than {recipe.search.holdout_above} training cases;",
+        f"# then {count_of(recipe.evaluation.ensemble, 'network')} of the best configuration and "
+        f"{count_of(len(recipe.baselines), 'baseline')} for each.",
     ]
     if note := plan.note:
         lines.append(f"# note: {note}")

@@ -20,6 +20,7 @@ from tsbench.data.formats.long import cases_of, known_columns
 from tsbench.data.formats.sizes import check_padding
 from tsbench.data.formats.table import Table, listed
 from tsbench.errors import DataError, ModelError
+from tsbench.recipe.sentences import count_of
 
 __all__ = ["NamedCases", "ServedModel", "check", "named_cases", "predict_table", "read_input"]
 
@@ -118,8 +119,8 @@ def check(ensemble: NetworkEnsemble, cases: NamedCases) -> None:
         raise ModelError("there are no cases to predict")
     if collection.channels != ensemble.channels:
         raise ModelError(
-            f"{cases.called(0)} has {_count(collection.channels, 'channel')}; the model was trained on "
-            f"{_count(ensemble.channels, 'channel')}"
+            f"{cases.called(0)} has {count_of(collection.channels, 'channel')}; the model was trained on "
+            f"{count_of(ensemble.channels, 'channel')}"
         )
     short = ensemble.too_short(collection)
     if len(short):
@@ -147,10 +148,6 @@ def _check_values(ensemble: NetworkEnsemble, cases: NamedCases) -> None:
         raise ModelError(
             f"{cases.called(case)}, {place}, time step {step}: the value is {what}; {advice} ({counted} counted from 0)"
         )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def read_input(model_input: Any, channels: int, columns: Columns | None = None) -> NamedCases:
@@ -250,7 +247,8 @@ def _collected(series: Sequence[NDArray[np.float64]], called: Sequence[str]) -> 
     for number, width in enumerate(widths):
         if width != widths[0]:
             raise ModelError(
-                f"{called[number]} has {_count(width, 'channel')}, {called[0]} has {widths[0]}; all must have the same"
+                f"{called[number]} has {count_of(width, 'channel')}, {called[0]} has {widths[0]}; all must have the "
+                "same number"
             )
     lengths = np.array([one.shape[1] for one in series], dtype=np.int64)
     try:
@@ -302,7 +300,7 @@ def named_cases(
     cases = read.collection
     if known.channels is None and cases.channels != channels:
         raise DataError(
-            f"{table.name} has {_count(cases.channels, 'channel')} ({listed(found.channels or ())}); the model was "
-            f"trained on {_count(channels, 'channel')}"
+            f"{table.name} has {count_of(cases.channels, 'channel')} ({listed(found.channels or ())}); the model was "
+            f"trained on {count_of(channels, 'channel')}"
         )
     return NamedCases(cases, read.names, None if found.label is None else cases.labels)

@@ -136,7 +136,7 @@ def compare(
     _print(comparison, format_)
     if figures:
         from tsbench.compare.figures import save_pictures
-        from tsbench.compare.spelling import count_of
+        from tsbench.recipe.sentences import count_of
 
         try:
             count = len(save_pictures(comparison, figures))
@@ -307,7 +307,8 @@ def _record(
 
 
 def _fail_if_worse(comparison: Comparison, name: str, margin: float) -> None:
-    from tsbench.compare.spelling import count_of, signed
+    from tsbench.compare.spelling import signed
+    from tsbench.recipe.sentences import count_of
 
     lead = comparison.lead_over(name)
     verdict = "is worse" if lead.advantage < -margin else "is not worse"

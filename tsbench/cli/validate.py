@@ -23,12 +23,13 @@ MAX_NAMES = 20  # of data sets in a line
 def validate(recipe: RecipePath, set_: Set = None) -> None:
     """Check a recipe and its data. Reports all problems at once, each with its line and column."""
     from tsbench.data.selection import names_of
+    from tsbench.recipe.sentences import count_of
 
     loaded = load_with_data(recipe, set_)
     count = len(names_of(loaded.recipe))
-    searched = f"{len(loaded.space)} settings searched" if loaded.space else "nothing searched"
-    datasets = f"{count} data set{'' if count == 1 else 's'}"
-    typer.echo(f"{recipe}: fine; {datasets}, {searched}, {len(loaded.recipe.baselines)} baselines")
+    searched = f"{count_of(len(loaded.space), 'setting')} searched" if loaded.space else "nothing searched"
+    baselines = count_of(len(loaded.recipe.baselines), "baseline")
+    typer.echo(f"{recipe}: fine; {count_of(count, 'data set')}, {searched}, {baselines}")
     for line in download_lines(loaded.recipe, "will be"):
         typer.echo(line)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tsbench.compare.published import Reference
-from tsbench.compare.spelling import count_of
 from tsbench.data.catalogue import collection
 from tsbench.recipe.names import COLLECTIONS
+from tsbench.recipe.sentences import count_of
 
 __all__ = ["choose_collection"]
 

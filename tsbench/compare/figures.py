@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tsbench.compare.comparison import Comparison
-from tsbench.compare.spelling import count_of, fixed, signed, spell_p
+from tsbench.compare.spelling import fixed, signed, spell_p
 from tsbench.compare.wording import cautions, legend, marked, protocol, sentence_case
 from tsbench.drawing import new_figure, plain
+from tsbench.recipe.sentences import count_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

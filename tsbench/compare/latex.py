@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from tsbench.compare.comparison import Comparison, Standing
 from tsbench.compare.preprocessed import preprocessing_notes
-from tsbench.compare.spelling import count_of, fixed, signed, spell_p
+from tsbench.compare.spelling import fixed, signed, spell_p
 from tsbench.compare.wording import cautions, legend, marked, notes, protocol, sentence_case
+from tsbench.recipe.sentences import count_of
 
 __all__ = ["as_latex"]
 

@@ -16,8 +16,9 @@ from tsbench.compare.comparison import Comparison
 from tsbench.compare.figures import PICTURES, render
 from tsbench.compare.provenance import Provenance
 from tsbench.compare.report import as_csv
-from tsbench.compare.spelling import count_of, fixed, signed, spell_p
+from tsbench.compare.spelling import fixed, signed, spell_p
 from tsbench.compare.wording import cautions, first_split_sentence, notes, protocol, sentence_case, sentences
+from tsbench.recipe.sentences import count_of
 
 __all__ = ["as_html"]
 

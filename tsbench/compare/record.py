@@ -11,9 +11,9 @@ from tsbench.compare.figures import save_pictures
 from tsbench.compare.page import as_html
 from tsbench.compare.provenance import Provenance
 from tsbench.compare.report import FORMATS
-from tsbench.compare.spelling import count_of
 from tsbench.compare.wording import protocol
 from tsbench.errors import RecipeError
+from tsbench.recipe.sentences import count_of
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 

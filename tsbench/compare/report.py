@@ -13,8 +13,9 @@ import numpy as np
 from tsbench.compare.comparison import CONFIDENCE, Comparison, Standing
 from tsbench.compare.latex import as_latex
 from tsbench.compare.preprocessed import preprocessed
-from tsbench.compare.spelling import count_of, fixed, signed, spell_p
+from tsbench.compare.spelling import fixed, signed, spell_p
 from tsbench.compare.wording import cautions, notes, protocol, sentences
+from tsbench.recipe.sentences import count_of
 
 __all__ = ["FORMATS", "as_csv", "as_json", "as_latex", "as_markdown", "over", "score_rows", "standing_rows"]
 

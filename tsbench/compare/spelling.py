@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["METRIC_WORDS", "count_of", "fixed", "listed", "signed", "spell_p"]
+__all__ = ["METRIC_WORDS", "fixed", "listed", "signed", "spell_p"]
 
 METRIC_WORDS = {
     "accuracy": "accuracy",
@@ -36,11 +36,6 @@ def spell_p(p: float) -> str:
     if p < 1e-4:
         return "< 0.0001"
     return f"= {p:.4f}" if p < 0.001 else f"= {p:.3f}"
-
-
-def count_of(count: int, noun: str, plural: str = "") -> str:
-    """`1 data set`, `2 data sets`."""
-    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def listed(names: Sequence[str], most: int = LISTED) -> str:

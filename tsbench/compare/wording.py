@@ -11,7 +11,8 @@ from tsbench.compare.comparison import Comparison, Standing
 from tsbench.compare.preprocessed import preprocessing_notes
 from tsbench.compare.published import Reference
 from tsbench.compare.results import ARCHIVE_SPLIT
-from tsbench.compare.spelling import count_of, fixed, listed, spell_p
+from tsbench.compare.spelling import fixed, listed, spell_p
+from tsbench.recipe.sentences import count_of
 from tsbench.tracking import names
 from tsbench.tracking.split import Split
 

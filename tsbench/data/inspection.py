@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.data.collection import Collection
+from tsbench.recipe.sentences import count_of
 
 __all__ = ["Inspection", "PartFacts", "inspect"]
 
@@ -141,14 +142,14 @@ def _findings(facts: Mapping[str, PartFacts], leaked: int, parts: Mapping[str, C
     for name, one in facts.items():
         of = "" if name == "all" else f" of the {name} split"
         if one.infinite:
-            found.append(f"{_count(one.infinite, 'infinite value')}{of}, refused when the data set is loaded")
+            found.append(f"{count_of(one.infinite, 'infinite value')}{of}, refused when the data set is loaded")
         if one.contradictions:
             found.append(f"{_cases(one.contradictions)}{of} {_is(one.contradictions)} there again with another label")
         if one.duplicates > one.contradictions:
             again = one.duplicates - one.contradictions
             found.append(f"{_cases(again)}{of} {_is(again)} there more than once")
         if one.missing:
-            missing = _count(one.missing, "missing value")
+            missing = count_of(one.missing, "missing value")
             found.append(f"{missing}{of} ({one.missing_share:.2%}); see preprocessing.missing")
         if one.constant_channels:
             cases = parts[name]
@@ -172,12 +173,8 @@ def _shared_groups(parts: Mapping[str, Collection]) -> list[str]:
     return [] if one is None or other is None else sorted(map(str, np.intersect1d(one, other)))
 
 
-def _count(count: int, what: str) -> str:
-    return f"1 {what}" if count == 1 else f"{count} {what}s"
-
-
 def _cases(count: int) -> str:
-    return _count(count, "case")
+    return count_of(count, "case")
 
 
 def _is(count: int) -> str:

@@ -8,6 +8,7 @@ from tsbench.data.collection import Collection
 from tsbench.data.columns import NOT_CHOSEN
 from tsbench.data.formats.labels import lookalikes
 from tsbench.data.formats.table import NO_NAME, listed
+from tsbench.recipe.sentences import count_of
 
 __all__ = ["remarks_on_channels", "remarks_on_labels"]
 
@@ -17,13 +18,12 @@ def remarks_on_channels(cases: Collection) -> list[str]:
     columns = cases.columns
     if columns is None or columns.channels is None:
         return []
-    count = len(columns.channels)
-    found = [f"{count} {'channel' if count == 1 else 'channels'}: {listed(columns.channels)}"]
+    found = [f"{count_of(len(columns.channels), 'channel')}: {listed(columns.channels)}"]
     chosen = [name for name, reason in columns.ignored.items() if reason == NOT_CHOSEN]
     if chosen:
         found.append(f"not among the channels that were chosen: {listed(chosen)}")
     return found + [
-        f"the {name} is not a channel"
+        f"the {name}, is not a channel"
         if name.startswith(NO_NAME)
         else f"column {name!r} is not a channel: it {reason} (name it by `channels` if it is one)"
         for name, reason in columns.ignored.items()

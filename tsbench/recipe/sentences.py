@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-__all__ = ["sentence", "shown", "suggestion"]
+__all__ = ["count_of", "sentence", "shown", "suggestion"]
 
 LONGEST = 60  # characters of a value in a sentence
 
@@ -72,3 +72,8 @@ _BOUNDS = {
     "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
 }
+
+
+def count_of(count: int, noun: str, plural: str = "") -> str:
+    """`1 data set`, `2 data sets`."""
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
