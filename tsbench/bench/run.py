@@ -7,7 +7,6 @@ and with the next unit.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ from tsbench.search.launchers.pool import WorkerPool
 from tsbench.search.launchers.protocol import Message, Task
 from tsbench.search.outcome import TrialProgress
 from tsbench.search.study import BestTrial, Study
+from tsbench.signals import TerminatedError, describe_interrupt, ignored_signals
 
 __all__ = ["BenchmarkRun"]
 
@@ -40,6 +40,8 @@ PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection", "torch._d
 PRELOAD_FOR_SQLITE = ("mlflow.store.tracking.sqlalchemy_store",)
 WAIT = 0.25  # seconds between two looks at the workers
 LOOK_AFTER = 2.0  # seconds between two looks at what a launcher has started
+SECONDS_AFTER_CTRL_C = 15.0  # for running tasks to end; whoever is at the keyboard can press it again
+SECONDS_AFTER_SIGNAL = 5.0  # as `docker stop` kills after 10 seconds, in which all must be recorded
 
 
 class BenchmarkRun:
@@ -77,7 +79,7 @@ class BenchmarkRun:
         """Runs everything and returns what failed, one sentence each.
 
         Raises:
-            KeyboardInterrupt: after the first Ctrl-C, when running trials were ended and recorded.
+            KeyboardInterrupt: after Ctrl-C or another signal, when running trials were ended and recorded.
             SearchError: another process carries this recipe out, or see `check_ready`; nothing was changed.
             TrackingError: see `check_ready`; nothing was changed, or the store failed later.
         """
@@ -106,14 +108,14 @@ class BenchmarkRun:
                     archive_studies(self.plan)
                 try:
                     self._loop(pool)
-                except KeyboardInterrupt:
-                    self._drain(pool)
+                except KeyboardInterrupt as interrupt:
+                    self._drain(pool, interrupt)
                     raise
         finally:
             try:
                 self._leave_nothing_running()
             except KeyboardInterrupt:  # records are still closed, which takes a moment, but nothing is waited for
-                with _deaf_to_interrupts():
+                with ignored_signals():
                     self._leave_nothing_running()
                 raise
         return self.failures
@@ -257,15 +259,19 @@ class BenchmarkRun:
             self.failures += unit.failures
             self.open.remove(unit)
 
-    def _drain(self, pool: WorkerPool) -> None:
-        """After Ctrl-C: lets running trials notice and record their end; a second Ctrl-C does not wait."""
+    def _drain(self, pool: WorkerPool, interrupt: KeyboardInterrupt) -> None:
+        """After a signal: lets running trials notice and record their end; a second signal does not wait."""
+        signalled = isinstance(interrupt, TerminatedError)
+        again = "a second signal ends" if signalled else "Ctrl-C again to end"
         try:
-            self.display.say("interrupted: ending what runs (Ctrl-C again to end at once)")
+            self.display.say(f"{describe_interrupt(interrupt)}: ending what runs ({again} at once)")
             pool.stop()
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + (SECONDS_AFTER_SIGNAL if signalled else SECONDS_AFTER_CTRL_C)
             while pool.busy and time.monotonic() < deadline:
                 for message in pool.wait(WAIT):
                     self._receive(message)
+            if signalled and pool.busy:
+                pool.end_at_once()
         except KeyboardInterrupt:
             pool.end_at_once()
             lose_patience()
@@ -277,15 +283,6 @@ def _remove_unused(home: Path, created: Sequence[Path]) -> None:
         (home / LOCK).unlink(missing_ok=True)
         for folder in created:
             folder.rmdir()
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _describe(key: TaskKey, progress: Any = None) -> str:

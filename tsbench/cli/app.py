@@ -12,11 +12,11 @@ from typing import Annotated, ParamSpec, TypeVar
 import typer
 
 from tsbench import __version__
+from tsbench.cli.output import lasting_output
 from tsbench.errors import TsbenchError
+from tsbench.signals import exit_code_of
 
-__all__ = ["INTERRUPTED", "app", "sentences", "verb"]
-
-INTERRUPTED = 130
+__all__ = ["app", "sentences", "verb"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,10 +53,11 @@ def _errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except TsbenchError as error:
-        typer.echo(str(error), err=True)
+        with lasting_output():
+            typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as interrupt:
+        raise typer.Exit(exit_code_of(interrupt)) from None
     except BrokenPipeError:
         # Whoever read the output has gone (`tsbench compare | head`); nothing is left to say.
         sys.stderr.close()

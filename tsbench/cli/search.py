@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tsbench.cli.app import INTERRUPTED, verb
+from tsbench.cli.app import verb
 from tsbench.cli.options import RecipePath, Set
+from tsbench.cli.output import lasting_output
 from tsbench.cli.validate import download_lines, load_with_data
+from tsbench.signals import describe_interrupt, exit_code_of, raised_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +35,11 @@ def search(
 
     The same command again continues a search that was interrupted, and runs nothing where it is complete.
     """
+    with lasting_output(), raised_signals():
+        _search(recipe, set_, dry_run, fresh)
+
+
+def _search(recipe: Path, overrides: list[str] | None, dry_run: bool, fresh: bool) -> None:
     from rich.console import Console
 
     from tsbench.bench.begin import check_meanings
@@ -40,7 +48,7 @@ def search(
     from tsbench.bench.progress import make_display, spell
     from tsbench.bench.run import BenchmarkRun
 
-    loaded = load_with_data(recipe, set_)
+    loaded = load_with_data(recipe, overrides)
     if dry_run:
         lines = list(download_lines(loaded.recipe, "would be"))
         described = describe_plan(make_plan(loaded, lines.append, dry=True))
@@ -54,10 +62,10 @@ def search(
     run = BenchmarkRun(plan, make_display(console), fresh)
     try:
         failures = run.carry_out()
-    except KeyboardInterrupt:
-        without = " without --fresh" if fresh else ""
-        typer.echo(f"Interrupted. The same command{without} continues where it stopped.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as interrupt:
+        how, without = describe_interrupt(interrupt), " without --fresh" if fresh else ""
+        typer.echo(f"I{how[1:]}. The same command{without} continues where it stopped.", err=True)
+        raise typer.Exit(exit_code_of(interrupt)) from None
     if run.begun:
         _print_results(console, plan)
         for unit, front in run.fronts.items():
