@@ -80,7 +80,7 @@ def _check_studies(store: Store, folders: Iterable[Path]) -> None:
     """Refuses to continue what is damaged, or is not in MLflow any more; all of its trials would be run again."""
     studies = [Study.open(folder) for folder in folders if (folder / "study.json").exists()]
     for study in studies:
-        study.check_journal()
+        study.check()
     there: dict[str, bool] = {}
     for experiment in sorted({study.spec.experiment for study in studies}) if store.exists() else ():
         there |= store.searches(experiment)

@@ -23,6 +23,7 @@ from tsbench.bench.preflight import LOCK, check_ready, refusal_of_second
 from tsbench.bench.progress import Display, RunState, UnitState, WorkerState
 from tsbench.bench.records import TaskProgress
 from tsbench.bench.unit import TaskKey, UnitRun
+from tsbench.bench.watch import FileWatch
 from tsbench.errors import DataError, TsbenchError
 from tsbench.patience import lose_patience
 from tsbench.search.launchers import Launcher, make_launcher
@@ -39,7 +40,7 @@ __all__ = ["BenchmarkRun"]
 PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection", "torch._dynamo")
 PRELOAD_FOR_SQLITE = ("mlflow.store.tracking.sqlalchemy_store",)
 WAIT = 0.25  # seconds between two looks at the workers
-LOOK_AFTER = 2.0  # seconds between two looks at what a launcher has started
+LOOK_AFTER = 2.0  # seconds between two looks at what a launcher has started, and at the store's file
 SECONDS_AFTER_CTRL_C = 15.0  # for running tasks to end; whoever is at the keyboard can press it again
 SECONDS_AFTER_SIGNAL = 5.0  # as `docker stop` kills after 10 seconds, in which all must be recorded
 
@@ -73,6 +74,7 @@ class BenchmarkRun:
         self.failures: list[str] = []
         self.begun = False  # whether there is anything in MLflow
         self.launcher: Launcher | None = None
+        self._database = FileWatch.of(None)
         self.fronts: dict[str, list[BestTrial]] = {}  # by unit, where several metrics are searched
 
     def carry_out(self) -> list[str]:
@@ -81,7 +83,7 @@ class BenchmarkRun:
         Raises:
             KeyboardInterrupt: after Ctrl-C or another signal, when running trials were ended and recorded.
             SearchError: another process carries this recipe out, or see `check_ready`; nothing was changed.
-            TrackingError: see `check_ready`; nothing was changed, or the store failed later.
+            TrackingError: see `check_ready`; nothing was changed, or the store failed later, or its file was deleted.
         """
         home, recipe = self.plan.home, self.plan.loaded.recipe
         check_ready(recipe, self.fresh)
@@ -104,6 +106,7 @@ class BenchmarkRun:
                 if self.fresh or any(Study.stored_meaning(unit.folder) is None for unit in self.plan.units):
                     pool.start()
                 self.plan.store.prepare()
+                self._database = FileWatch.of(self.plan.store.database)
                 if self.fresh:
                     archive_studies(self.plan)
                 try:
@@ -174,12 +177,14 @@ class BenchmarkRun:
             self._close_finished()
             self.display.update(self.state)
             if not (self.open or self.unopened):
+                self._database.check()
                 return
             for message in pool.wait(WAIT):
                 self._receive(message)
-            if self.launcher is not None and time.monotonic() - looked > LOOK_AFTER:
+            if time.monotonic() - looked > LOOK_AFTER:
                 looked = time.monotonic()
-                for line in self.launcher.look_after():
+                self._database.check()
+                for line in self.launcher.look_after() if self.launcher is not None else ():
                     self.display.say(line)
 
     def _hand_out(self, pool: WorkerPool) -> bool:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from tsbench.cli.app import verb
 from tsbench.cli.options import NameOrRecipe, TrackingUri, home
+
+if TYPE_CHECKING:
+    from tsbench.bench.studies import StudySummary
 
 
 @verb
@@ -18,18 +22,29 @@ def studies(
     tracking_uri: TrackingUri = None,
     format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
 ) -> None:
-    """List studies: one for each data set and resample, with state, trials and best CV score."""
-    from rich.console import Console
-    from rich.table import Table
+    """List studies: one for each data set and resample, with state, trials and best CV score.
 
+    A study that cannot be read is reported after the others, and the exit code is then 1.
+    """
     from tsbench.bench.studies import list_studies
 
     root, recipe, _ = home(name, tracking_uri)
-    found = list(list_studies(root, recipe))
+    problems: list[str] = []
+    found = list(list_studies(root, recipe, problems.append))
     if format_ == "json":
-        plain = [dataclasses.asdict(one) | {"folder": str(one.folder)} for one in found]
+        plain = [dataclasses.asdict(study) | {"folder": str(study.folder)} for study in found]
         typer.echo(json.dumps(plain, indent=2))
-        return
+    elif found:
+        _print_table(found)
+    if problems:
+        typer.echo("\n".join(problems), err=True)
+        raise typer.Exit(1)
+
+
+def _print_table(found: Sequence[StudySummary]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table()
     for title in ("recipe", "data set", "state"):
         table.add_column(title, no_wrap=True)
