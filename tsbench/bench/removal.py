@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from tsbench.bench.plan import home_of
+from tsbench.bench.preflight import held
 from tsbench.data.places import is_folder
 from tsbench.errors import SearchError
 from tsbench.search.study import Study
@@ -78,24 +80,18 @@ def remove(store: Store, removal: Removal) -> None:
         TrackingError: the store cannot be written, and nothing was removed; or it failed later, and the same call
             removes what is left.
     """
-    lock = FileLock(removal.folder / "lock", timeout=0) if removal.folder is not None else None
     try:
-        if lock is not None:
-            lock.acquire()
+        with held(removal.folder) if removal.folder is not None else nullcontext():
+            studies = _studies_in(removal.folder)
+            store.check(removal.name)
+            for study in studies:
+                study.delete()
+            for run in sorted(removal.runs, key=lambda run: run.tags[names.ROLE] == "search"):
+                store.delete(run.run_id)
+            for name in removal.models:
+                store.delete_registered(name)
     except Timeout:
         raise SearchError(f"a search of {removal.name!r} is under way; end it first") from None
-    try:
-        studies = _studies_in(removal.folder)
-        store.check(removal.name)
-        for study in studies:
-            study.delete()
-        for run in sorted(removal.runs, key=lambda one: one.tags[names.ROLE] == "search"):
-            store.delete(run.run_id)
-        for name in removal.models:
-            store.delete_registered(name)
-    finally:
-        if lock is not None:
-            lock.release()
     if removal.folder is not None:
         shutil.rmtree(removal.folder)
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from tsbench.bench.begin import archive_studies
 from tsbench.bench.plan import Plan, Unit
-from tsbench.bench.preflight import LOCK, check_ready, refusal_of_second
+from tsbench.bench.preflight import LOCK, check_ready, held, refusal_of_second
 from tsbench.bench.progress import Display, RunState, UnitState, WorkerState
 from tsbench.bench.records import TaskProgress
 from tsbench.bench.unit import TaskKey, UnitRun
@@ -90,7 +90,7 @@ class BenchmarkRun:
         created = [folder for folder in (home, *home.parents) if not folder.exists()]
         home.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(home / LOCK, timeout=0):
+            with held(home):
                 return self._carry_out()
         except Timeout:
             raise refusal_of_second(recipe.name, home) from None
