@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +19,8 @@ from optuna.trial import TrialState
 
 from tests.processes import TSBENCH, finish, start, wait_for, workers_of
 from tests.servers import mlflow_server
+from tsbench.bench.watch import FileWatch
+from tsbench.errors import TrackingError
 from tsbench.search.outcome import COMPLETE, FAILED, PRUNED
 from tsbench.search.study import Study
 from tsbench.search.worker import run_trial
@@ -209,6 +212,46 @@ def test_an_mlflow_server_that_is_away_is_waited_for_and_loses_nothing(
         finished = [run for run in runs if role_of(run) == "trial" and run.status == "FINISHED"]
         assert len(finished) == 4
         assert [run.status for run in runs if role_of(run) == "model"] == ["FINISHED"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["mlflow.db", ".tsbench", ".tsbench/tiny/ItalyPowerDemand/values.npy"])
+def test_files_that_are_deleted_in_mid_search_end_it_in_one_sentence(
+    recipe_file: Write, tmp_path: Path, lost: str
+) -> None:
+    recipe = recipe_file(("epochs: 4", "epochs: 60"))
+    process = search(recipe, patience=5)
+    wait_for(lambda: running(recipe), process)
+    place = tmp_path / lost
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    code, output, errors = finish(process, 120)
+    assert "Traceback" not in output + errors
+    if place.suffix == ".npy":
+        # The search notices it unless the worker has all files open already; the next one always does.
+        assert code == 0 or "damaged" in errors
+        code, _, errors = finish(search(recipe))
+        assert code == 1
+        assert "the training cases of this study are missing or damaged; put the files back" in errors
+        return
+    assert code == 1
+    sentence = "was deleted, moved or replaced during the search" if lost == "mlflow.db" else "was deleted or moved"
+    assert sentence in errors
+
+
+def test_a_store_whose_file_is_replaced_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    path.write_text("1")
+    watch = FileWatch.of(path)
+    path.write_text("2")
+    watch.check()
+    FileWatch.of(None).check()
+    path.rename(tmp_path / "aside")
+    path.write_text("1")
+    with pytest.raises(TrackingError, match="was deleted, moved or replaced during the search"):
+        watch.check()
+    path.unlink()
+    with pytest.raises(TrackingError, match="was deleted, moved or replaced during the search"):
+        watch.check()
 
 
 @pytest.mark.slow

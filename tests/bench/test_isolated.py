@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import sys
@@ -32,6 +33,21 @@ def die(report, code):
 
 def be_killed(report):
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleep_for_long(seconds):
+    time.sleep(seconds)
+
+
+def ends_of_own_pool(report):
+    """Exit codes of workers that `multiprocessing.Pool` ends by SIGTERM while they are busy."""
+    pool = multiprocessing.get_context("fork").Pool(2)
+    processes = list(pool._pool)
+    pool.map_async(sleep_for_long, [60, 60])
+    time.sleep(0.2)
+    pool.terminate()
+    pool.join()
+    return [process.exitcode for process in processes]
 
 
 def pid(report):
@@ -120,3 +136,13 @@ def test_what_cannot_be_started_is_a_crash(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(CrashedError, match="its process ended with exit code 1"):
         IsolatedProcess().call(f"{HERE}:pid", ())
+
+
+def test_signals_to_all_processes_do_not_end_a_call_but_reach_what_it_started(apart):
+    number = apart.call(f"{HERE}:pid", ())
+    for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        os.kill(number, one)
+    assert apart.call(f"{HERE}:double", (4,)) == 8
+    assert apart.call(f"{HERE}:pid", ()) == number
+    if hasattr(os, "register_at_fork"):
+        assert apart.call(f"{HERE}:ends_of_own_pool", (), timeout=20) == [-signal.SIGTERM, -signal.SIGTERM]

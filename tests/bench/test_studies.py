@@ -1,4 +1,5 @@
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from tests.bench.test_preflight import begun
 from tests.bench.test_run import carry_out, plan_of, runs_by_role
 from tsbench.bench.studies import find_invitation, list_studies
 from tsbench.cli import app
@@ -51,6 +53,33 @@ def test_no_studies_are_a_sentence_that_names_what_there_is(tmp_path: Path) -> N
         list(list_studies(tmp_path / ".tsbench", "other"))
 
 
+def test_a_study_that_cannot_be_read_is_reported_beside_the_others_and_removed_with_them(
+    recipe_file: Write, tmp_path: Path
+) -> None:
+    plan = begun(recipe_file(("ensemble: 2", "ensemble: 1, resamples: 4")))
+    whole, damaged, cut, newer = (unit.folder for unit in plan.units)
+    (damaged / "study.json").write_text('{"meaning": ')
+    (cut / "journal.log").write_text('{"op_code":0\n' + (cut / "journal.log").read_text())
+    plain = json.loads((newer / "study.json").read_text())
+    (newer / "study.json").write_text(json.dumps(plain | {"format": 9}))
+    shown = CliRunner().invoke(app, ["studies", str(tmp_path / "tiny.yaml"), "--format", "json"])
+    assert shown.exit_code == 1
+    assert [study["folder"] for study in json.loads(shown.stdout)] == [str(whole)]
+    problems = shown.stderr.splitlines()
+    assert len(problems) == 3
+    for folder, sentence in (
+        (damaged, "study.json cannot be read: it is damaged"),
+        (cut, "journal.log:1: the trials of this study are damaged"),
+        (newer, "study.json has format 9, which a newer version of tsbench wrote"),
+    ):
+        assert any(problem.startswith(f"{folder}/{sentence}") for problem in problems)
+    gone = CliRunner().invoke(app, ["rm", str(tmp_path / "tiny.yaml"), "--yes"])
+    assert gone.exit_code == 0, gone.output
+    assert f"note: {damaged}/study.json cannot be read" in gone.stderr
+    assert not plan.home.exists()
+    assert not list(plan.store.runs("tiny"))
+
+
 def test_a_worker_without_a_search_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SearchError, match=r"no search of 'tiny' is under way .* for a search on another machine give"):
         find_invitation("tiny", tmp_path, None)
@@ -81,6 +110,7 @@ def test_several_metrics_lead_to_a_front_that_is_recorded(recipe_file: Write) ->
     assert plan.loaded.recipe.search.pruner == "none"
     assert carry_out(plan)[0] == []
     study = Study.open(plan.units[0].folder)
+    study.check()
     trials = study.trials()
     assert all(len(one.values) == 2 for one in trials)
     front = {one.number for one in study.pareto_front()}

@@ -187,7 +187,6 @@ REFUSED: dict[str, Refused] = {
     ),
     "rm, unknown name": (Place.as_it_is, ["rm", "nobody", "--yes"], 1, "has no experiment 'nobody'"),
     "rm, under way": (Place.search_under_way, ["rm", "tiny", "--yes"], 1, "a search of 'tiny' is under way"),
-    "rm, study damaged": (Place.study_damaged, ["rm", "tiny", "--yes"], 1, "study.json cannot be read"),
     "rm, experiment deleted": (Place.experiment_deleted, ["rm", "tiny", "--yes"], 1, "'tiny' was deleted"),
     "compare --log, unknown name": (Place.as_it_is, ["compare", "nobody", "--log"], 1, "has no experiment 'nobody'"),
     "compare --log, experiment deleted": (

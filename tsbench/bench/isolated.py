@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import Any
 
 from tsbench.search.launchers.local import ONE_THREAD, own_modules
+from tsbench.signals import blocked_signals, ignore_until_told
 
 __all__ = ["CrashedError", "FailedError", "IsolatedProcess", "OverranError", "StoppedError"]
 
@@ -125,7 +126,10 @@ class IsolatedProcess:
             self._answers = queue.Queue()
             command = [sys.executable, "-m", "tsbench.bench.isolated"]
             environment = {**os.environ, **own_modules(), **ONE_THREAD}
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+            with blocked_signals():
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+                )
             threading.Thread(target=_listen, args=(self._process, self._answers), daemon=True).start()
             answer = self._answers.get()  # it says that it is there
             if answer is None:
@@ -157,7 +161,7 @@ def _listen(process: subprocess.Popen[bytes], answers: queue.Queue[tuple[str, An
 
 def _main() -> None:
     """Call after call; what is printed meanwhile goes to standard error."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller decides
+    ignore_until_told()  # by the caller, which ends it
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     calls: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -11,12 +12,13 @@ from tsbench.bench.plan import home_of, study_folders
 from tsbench.data.places import is_writable, nearest_folder
 from tsbench.errors import SearchError, TrackingError
 from tsbench.recipe.schema import Recipe
+from tsbench.search.launchers.joining import INVITATION
 from tsbench.search.storage import open_database
 from tsbench.search.study import Study
 from tsbench.tracking.addresses import database_of, redacted
 from tsbench.tracking.store import Store
 
-__all__ = ["LOCK", "check_ready", "is_held", "refusal_of_second"]
+__all__ = ["LOCK", "check_ready", "held", "is_held", "refusal_of_second"]
 
 LOCK = "lock"
 """The file in a recipe's folder that the process of its search holds."""
@@ -50,14 +52,41 @@ def check_ready(recipe: Recipe, fresh: bool) -> None:
 
 
 def is_held(home: Path) -> bool:
-    """Whether a process carries out the search whose folder this is."""
+    """Whether a process carries out the search whose folder this is.
+
+    Raises:
+        SearchError: the file of its lock cannot be opened.
+    """
     if not (home / LOCK).exists():
         return False
     try:
-        with FileLock(home / LOCK, timeout=0):
+        with held(home):
             return False
     except Timeout:
         return True
+
+
+@contextmanager
+def held(home: Path) -> Iterator[None]:
+    """Holds the lock of the search whose folder this is.
+
+    Raises:
+        Timeout: another process holds it.
+        SearchError: its file cannot be opened.
+    """
+    lock = FileLock(home / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if isinstance(error, Timeout):
+            raise
+        raise SearchError(
+            f"{home / LOCK} cannot be opened ({error.strerror}); remove it, or change its permissions"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def refusal_of_second(recipe: str, home: Path) -> SearchError:
@@ -74,13 +103,17 @@ def _check_folder(home: Path) -> None:
         raise SearchError(f"the studies cannot be written to {home}: {folder} is a file, not a folder")
     if not is_writable(folder):
         raise SearchError(f"the studies cannot be written to {home}: {folder} is read-only; change its permissions")
+    if (home / INVITATION).is_dir():
+        raise SearchError(f"{home / INVITATION} is a folder, and the search writes a file of this name; remove it")
 
 
 def _check_studies(store: Store, folders: Iterable[Path]) -> None:
     """Refuses to continue what is damaged, or is not in MLflow any more; all of its trials would be run again."""
     studies = [Study.open(folder) for folder in folders if (folder / "study.json").exists()]
     for study in studies:
-        study.check_journal()
+        study.check()
+        if not is_writable(study.folder):
+            raise SearchError(f"the study cannot be continued: {study.folder} is read-only; change its permissions")
     there: dict[str, bool] = {}
     for experiment in sorted({study.spec.experiment for study in studies}) if store.exists() else ():
         there |= store.searches(experiment)

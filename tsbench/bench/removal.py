@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from tsbench.bench.plan import home_of
+from tsbench.bench.preflight import held
 from tsbench.data.places import is_folder
 from tsbench.errors import SearchError
 from tsbench.search.study import Study
@@ -28,12 +30,14 @@ class Removal:
         runs: parents, trials, networks and baselines.
         models: names of its registered models.
         folder: of its studies on disk, where there is one.
+        unreadable: a sentence for each study whose file cannot be read; it goes with the folder.
     """
 
     name: str
     runs: tuple[RunRecord, ...]
     models: tuple[str, ...]
     folder: Path | None
+    unreadable: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -62,36 +66,32 @@ def plan_removal(store: Store, name: str) -> Removal:
     runs = tuple(store.runs(name, names.where({names.RECIPE: name})))
     registered = {run.tags[names.REGISTERED].rpartition(" version ")[0] for run in runs if names.REGISTERED in run.tags}
     folder = home_of(store, name)
-    return Removal(name, runs, tuple(sorted(registered)), folder if is_folder(str(folder)) else None)
+    if not is_folder(str(folder)):
+        return Removal(name, runs, tuple(sorted(registered)), None)
+    return Removal(name, runs, tuple(sorted(registered)), folder, tuple(_read_studies(folder)[1]))
 
 
 def remove(store: Store, removal: Removal) -> None:
     """Removes the studies, then the runs, children before parents, and the registered models.
 
     Raises:
-        SearchError: the search is under way, a study cannot be read, or the studies' database cannot be opened; nothing
-            was removed.
+        SearchError: the search is under way, its folder cannot be written, or the studies' database cannot be opened;
+            nothing was removed.
         TrackingError: the store cannot be written, and nothing was removed; or it failed later, and the same call
             removes what is left.
     """
-    lock = FileLock(removal.folder / "lock", timeout=0) if removal.folder is not None else None
     try:
-        if lock is not None:
-            lock.acquire()
+        with held(removal.folder) if removal.folder is not None else nullcontext():
+            studies = _studies_in(removal.folder)
+            store.check(removal.name)
+            for study in studies:
+                study.delete()
+            for run in sorted(removal.runs, key=lambda run: run.tags[names.ROLE] == "search"):
+                store.delete(run.run_id)
+            for name in removal.models:
+                store.delete_registered(name)
     except Timeout:
         raise SearchError(f"a search of {removal.name!r} is under way; end it first") from None
-    try:
-        studies = _studies_in(removal.folder)
-        store.check(removal.name)
-        for study in studies:
-            study.delete()
-        for run in sorted(removal.runs, key=lambda one: one.tags[names.ROLE] == "search"):
-            store.delete(run.run_id)
-        for name in removal.models:
-            store.delete_registered(name)
-    finally:
-        if lock is not None:
-            lock.release()
     if removal.folder is not None:
         shutil.rmtree(removal.folder)
 
@@ -100,9 +100,23 @@ def _studies_in(folder: Path | None) -> list[Study]:
     """The studies of a recipe, archived ones too, each with its storage open so that it can be deleted.
 
     Raises:
-        SearchError: one cannot be read, or its database cannot be opened.
+        SearchError: the database of one cannot be opened.
     """
-    studies = [] if folder is None else [Study.open(file.parent) for file in sorted(folder.glob("*/study.json"))]
+    studies = [] if folder is None else _read_studies(folder)[0]
     for study in studies:
         study.open_storage()
     return studies
+
+
+def _read_studies(folder: Path) -> tuple[list[Study], list[str]]:
+    """The studies in a recipe's folder, and a sentence for each whose file cannot be read."""
+    studies: list[Study] = []
+    unreadable: list[str] = []
+    for file in sorted(folder.glob("*/study.json")):
+        try:
+            studies.append(Study.open(file.parent))
+        except SearchError:
+            unreadable.append(
+                f"{file} cannot be read; if its trials are in a database (search.storage), they are not removed there"
+            )
+    return studies, unreadable

@@ -7,7 +7,6 @@ and with the next unit.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,14 +15,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from tsbench.bench.begin import archive_studies
 from tsbench.bench.plan import Plan, Unit
-from tsbench.bench.preflight import LOCK, check_ready, refusal_of_second
+from tsbench.bench.preflight import LOCK, check_ready, held, refusal_of_second
 from tsbench.bench.progress import Display, RunState, UnitState, WorkerState
 from tsbench.bench.records import TaskProgress
 from tsbench.bench.unit import TaskKey, UnitRun
+from tsbench.bench.watch import FileWatch
 from tsbench.errors import DataError, TsbenchError
 from tsbench.patience import lose_patience
 from tsbench.search.launchers import Launcher, make_launcher
@@ -32,6 +32,7 @@ from tsbench.search.launchers.pool import WorkerPool
 from tsbench.search.launchers.protocol import Message, Task
 from tsbench.search.outcome import TrialProgress
 from tsbench.search.study import BestTrial, Study
+from tsbench.signals import TerminatedError, describe_interrupt, ignored_signals
 from tsbench.tracking.store import redacted
 
 __all__ = ["BenchmarkRun"]
@@ -40,7 +41,9 @@ __all__ = ["BenchmarkRun"]
 PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection", "torch._dynamo")
 PRELOAD_FOR_SQLITE = ("mlflow.store.tracking.sqlalchemy_store",)
 WAIT = 0.25  # seconds between two looks at the workers
-LOOK_AFTER = 2.0  # seconds between two looks at what a launcher has started
+LOOK_AFTER = 2.0  # seconds between two looks at what a launcher has started, and at the store's file
+SECONDS_AFTER_CTRL_C = 15.0  # for running tasks to end; whoever is at the keyboard can press it again
+SECONDS_AFTER_SIGNAL = 5.0  # as `docker stop` kills after 10 seconds, in which all must be recorded
 
 
 class BenchmarkRun:
@@ -72,22 +75,23 @@ class BenchmarkRun:
         self.failures: list[str] = []
         self.begun = False  # whether there is anything in MLflow
         self.launcher: Launcher | None = None
+        self._database = FileWatch.of(None)
         self.fronts: dict[str, list[BestTrial]] = {}  # by unit, where several metrics are searched
 
     def carry_out(self) -> list[str]:
         """Runs everything and returns what failed, one sentence each.
 
         Raises:
-            KeyboardInterrupt: after the first Ctrl-C, when running trials were ended and recorded.
+            KeyboardInterrupt: after Ctrl-C or another signal, when running trials were ended and recorded.
             SearchError: another process carries this recipe out, or see `check_ready`; nothing was changed.
-            TrackingError: see `check_ready`; nothing was changed, or the store failed later.
+            TrackingError: see `check_ready`; nothing was changed, or the store failed later, or its file was deleted.
         """
         home, recipe = self.plan.home, self.plan.loaded.recipe
         check_ready(recipe, self.fresh)
         created = [folder for folder in (home, *home.parents) if not folder.exists()]
         home.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(home / LOCK, timeout=0):
+            with held(home):
                 return self._carry_out()
         except Timeout:
             raise refusal_of_second(recipe.name, home) from None
@@ -105,18 +109,19 @@ class BenchmarkRun:
                     pool.start()
                 self.display.prepare(f"opening the MLflow store {redacted(self.plan.store.uri)}")
                 self.plan.store.prepare()
+                self._database = FileWatch.of(self.plan.store.database)
                 if self.fresh:
                     archive_studies(self.plan)
                 try:
                     self._loop(pool)
-                except KeyboardInterrupt:
-                    self._drain(pool)
+                except KeyboardInterrupt as interrupt:
+                    self._drain(pool, interrupt)
                     raise
         finally:
             try:
                 self._leave_nothing_running()
             except KeyboardInterrupt:  # records are still closed, which takes a moment, but nothing is waited for
-                with _deaf_to_interrupts():
+                with ignored_signals():
                     self._leave_nothing_running()
                 raise
         return self.failures
@@ -175,12 +180,14 @@ class BenchmarkRun:
             self._close_finished()
             self.display.update(self.state)
             if not (self.open or self.unopened):
+                self._database.check()
                 return
             for message in pool.wait(WAIT):
                 self._receive(message)
-            if self.launcher is not None and time.monotonic() - looked > LOOK_AFTER:
+            if time.monotonic() - looked > LOOK_AFTER:
                 looked = time.monotonic()
-                for line in self.launcher.look_after():
+                self._database.check()
+                for line in self.launcher.look_after() if self.launcher is not None else ():
                     self.display.say(line)
 
     def _hand_out(self, pool: WorkerPool) -> bool:
@@ -261,15 +268,19 @@ class BenchmarkRun:
             self.failures += unit.failures
             self.open.remove(unit)
 
-    def _drain(self, pool: WorkerPool) -> None:
-        """After Ctrl-C: lets running trials notice and record their end; a second Ctrl-C does not wait."""
+    def _drain(self, pool: WorkerPool, interrupt: KeyboardInterrupt) -> None:
+        """After a signal: lets running trials notice and record their end; a second signal does not wait."""
+        signalled = isinstance(interrupt, TerminatedError)
+        again = "a second signal ends" if signalled else "Ctrl-C again to end"
         try:
-            self.display.say("interrupted: ending what runs (Ctrl-C again to end at once)")
+            self.display.say(f"{describe_interrupt(interrupt)}: ending what runs ({again} at once)")
             pool.stop()
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + (SECONDS_AFTER_SIGNAL if signalled else SECONDS_AFTER_CTRL_C)
             while pool.busy and time.monotonic() < deadline:
                 for message in pool.wait(WAIT):
                     self._receive(message)
+            if signalled and pool.busy:
+                pool.end_at_once()
         except KeyboardInterrupt:
             pool.end_at_once()
             lose_patience()
@@ -281,15 +292,6 @@ def _remove_unused(home: Path, created: Sequence[Path]) -> None:
         (home / LOCK).unlink(missing_ok=True)
         for folder in created:
             folder.rmdir()
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _describe(key: TaskKey, progress: Any = None) -> str:

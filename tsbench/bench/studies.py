@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,15 +49,19 @@ class StudySummary:
     folder: Path
 
 
-def list_studies(root: Path, recipe: str | None = None) -> Iterator[StudySummary]:
+def list_studies(
+    root: Path, recipe: str | None = None, report: Callable[[str], None] | None = None
+) -> Iterator[StudySummary]:
     """The studies in a folder `.tsbench`, by recipe and data set.
 
     Args:
         root: the folder.
         recipe: only those of this recipe.
+        report: called with a sentence for each study that cannot be read, and the others are listed; by default the
+            first one raises.
 
     Raises:
-        SearchError: there are none.
+        SearchError: there are none, or one cannot be read.
     """
     found = sorted(root.glob(f"{recipe or '*'}/*/study.json"))
     if not found:
@@ -65,11 +69,24 @@ def list_studies(root: Path, recipe: str | None = None) -> Iterator[StudySummary
         hint = f"; there are studies of: {', '.join(known)}" if known else "; `tsbench search RECIPE` begins one"
         of = f" of {recipe!r}" if recipe else ""
         raise SearchError(f"{root} holds no studies{of}{hint}")
-    return (_summary(file.parent) for file in found)
+    return _summaries([file.parent for file in found], report)
+
+
+def _summaries(folders: Sequence[Path], report: Callable[[str], None] | None) -> Iterator[StudySummary]:
+    for folder in folders:
+        try:
+            summary = _summary(folder)
+        except SearchError as error:
+            if report is None:
+                raise
+            report(str(error))
+        else:
+            yield summary
 
 
 def _summary(folder: Path) -> StudySummary:
     study = Study.open(folder)
+    study.check_trials()
     counts, best = study.counts(), study.best()
     spec, ended = study.spec, counts["complete"] + counts["pruned"] + counts["fail"]
     if folder.name != folder_of(folder.parent, spec.dataset, spec.resample).name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +13,11 @@ from typing import Annotated, ParamSpec, TypeVar
 import typer
 
 from tsbench import __version__
+from tsbench.cli.output import lasting_output
 from tsbench.errors import TsbenchError
+from tsbench.signals import exit_code_of
 
-__all__ = ["INTERRUPTED", "app", "sentences", "verb"]
-
-INTERRUPTED = 130
+__all__ = ["app", "sentences", "verb"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,14 +54,47 @@ def _errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except TsbenchError as error:
-        typer.echo(str(error), err=True)
+        with lasting_output():
+            typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as interrupt:
+        raise typer.Exit(exit_code_of(interrupt)) from None
     except BrokenPipeError:
         # Whoever read the output has gone (`tsbench compare | head`); nothing is left to say.
         sys.stderr.close()
         raise typer.Exit(0) from None
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        with lasting_output():
+            typer.echo(_describe(error), err=True)
+        raise typer.Exit(1) from None
+
+
+_OF_THE_DISK = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""Errors of files and folders that the user can mend; others are reported with a traceback."""
+
+
+def _describe(error: OSError) -> str:
+    """One sentence that names the file or folder, if the system does."""
+    reason = error.strerror or type(error).__name__
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = f" of {error.filename}" if error.filename else ""
+        return f"no space is left on the disk{place}; free some, then run the same command again"
+    if error.filename:
+        return f"{error.filename} cannot be read or written: {reason}; check its path and permissions"
+    return f"a file cannot be read or written: {reason}"
 
 
 def sentences(function: Callable[P, R]) -> Callable[P, R]:

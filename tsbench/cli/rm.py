@@ -37,6 +37,8 @@ def rm(
     if removal.empty:
         raise RecipeError([f"there is nothing of {experiment!r} to remove"])
     typer.echo(f"{experiment}: {removal.described()}")
+    for sentence in removal.unreadable:
+        typer.echo(f"note: {sentence}", err=True)
     if not (yes or typer.confirm("Remove them?")):
         typer.echo("Nothing was removed.")
         return

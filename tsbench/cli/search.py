@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tsbench.cli.app import INTERRUPTED, verb
+from tsbench.cli.app import verb
 from tsbench.cli.options import RecipePath, Set
+from tsbench.cli.output import lasting_output
 from tsbench.cli.status import working
 from tsbench.cli.validate import download_lines, load_with_data
+from tsbench.signals import describe_interrupt, exit_code_of, raised_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,19 +40,24 @@ def search(
 
     The same command again continues a search that was interrupted, and runs nothing where it is complete.
     """
+    with lasting_output(), raised_signals():
+        _search(recipe, set_, dry_run, fresh)
+
+
+def _search(recipe: Path, overrides: list[str] | None, dry_run: bool, fresh: bool) -> None:
     from rich.console import Console
 
     from tsbench.bench.progress import make_display, spell
 
     if dry_run:
         with working("reading the recipe and its data sets"):
-            text = _described(recipe, set_)
+            text = _described(recipe, overrides)
         typer.echo(text, nl=False)
         return
     began, console = time.monotonic(), Console()
     display = make_display(console)
     with display:
-        plan = _plan(recipe, set_, fresh, display.prepare)
+        plan = _plan(recipe, overrides, fresh, display.prepare)
         from tsbench.bench.begin import check_meanings
         from tsbench.bench.run import BenchmarkRun
 
@@ -60,10 +67,10 @@ def search(
     run.state.began = began
     try:
         failures = run.carry_out()
-    except KeyboardInterrupt:
-        without = " without --fresh" if fresh else ""
-        typer.echo(f"Interrupted. The same command{without} continues where it stopped.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as interrupt:
+        how, without = describe_interrupt(interrupt), " without --fresh" if fresh else ""
+        typer.echo(f"I{how[1:]}. The same command{without} continues where it stopped.", err=True)
+        raise typer.Exit(exit_code_of(interrupt)) from None
     if run.begun:
         _print_results(console, plan)
         for unit, front in run.fronts.items():

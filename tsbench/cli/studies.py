@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from tsbench.cli.app import verb
 from tsbench.cli.options import NameOrRecipe, TrackingUri, home
+
+if TYPE_CHECKING:
+    from tsbench.bench.studies import StudySummary
 
 
 @verb
@@ -18,19 +22,31 @@ def studies(
     tracking_uri: TrackingUri = None,
     format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
 ) -> None:
-    """List studies with state, trials and best CV score. There is one for each data set and resample."""
+    """List studies with state, trials and best CV score. There is one for each data set and resample.
+
+    A study that cannot be read is reported after the others, and the exit code is then 1.
+    """
+    from tsbench.bench.studies import list_studies
+
+    root, recipe, _ = home(name, tracking_uri)
+    problems: list[str] = []
+    found = list(list_studies(root, recipe, problems.append))
+    if format_ == "json":
+        plain = [dataclasses.asdict(study) | {"folder": str(study.folder)} for study in found]
+        typer.echo(json.dumps(plain, indent=2))
+    elif found:
+        _print_table(found)
+    if problems:
+        typer.echo("\n".join(problems), err=True)
+        raise typer.Exit(1)
+
+
+def _print_table(found: Sequence[StudySummary]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from tsbench.bench.progress import spell_trials
-    from tsbench.bench.studies import list_studies
 
-    root, recipe, _ = home(name, tracking_uri)
-    found = list(list_studies(root, recipe))
-    if format_ == "json":
-        plain = [dataclasses.asdict(one) | {"folder": str(one.folder)} for one in found]
-        typer.echo(json.dumps(plain, indent=2))
-        return
     table = Table()
     for title in ("recipe", "data set", "state"):
         table.add_column(title, no_wrap=True)

@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 
 from tsbench.errors import SearchError
 from tsbench.patience import patiently
+from tsbench.search.integrity import check_journal, damaged_journal
 
 __all__ = ["DatabaseAwayError", "open_database", "open_journal", "together", "when_there_is_space"]
 
@@ -56,14 +57,33 @@ class _Journal(JournalFileBackend):
                 self.append_logs(held)
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        if self._held is None:  # else Optuna looks for news after each note
+        if self._held is not None:  # Optuna looks for news after each note
+            return
+        try:
             yield from super().read_logs(log_number_from)
+        except OSError as error:
+            raise self._unavailable(error) from None
+        except ValueError:
+            check_journal(Path(self._file_path))  # which names the line
+            raise damaged_journal(Path(self._file_path), "a line is not valid JSON") from None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         if self._held is not None:
             self._held += logs
             return
-        when_there_is_space(lambda: self._append(logs), Path(self._file_path))
+        try:
+            when_there_is_space(lambda: self._append(logs), Path(self._file_path))
+        except OSError as error:
+            raise self._unavailable(error) from None
+
+    def _unavailable(self, error: OSError) -> SearchError:
+        path = Path(self._file_path)
+        if not path.exists():
+            return SearchError(
+                f"{path}, which holds the trials of a study, was deleted or moved while it was in use; put it back, or "
+                "run the search with --fresh, which begins a new study"
+            )
+        return SearchError(f"{path} cannot be read or written ({error.strerror}); the same command continues")
 
     def _append(self, logs: list[dict[str, Any]]) -> None:
         with self._own_lock:

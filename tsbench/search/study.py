@@ -32,10 +32,12 @@ from tsbench.evaluation.metrics import MAXIMISED
 from tsbench.evaluation.resampling import Fold, fraction_of, held_out_fold, stratified_folds
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Space, describe, parse_space
+from tsbench.search.integrity import check_journal, damaged_journal
 from tsbench.search.launchers.protocol import SharedFolder
 from tsbench.search.pruning import Direction
 from tsbench.search.sampling import Suggester
 from tsbench.search.storage import open_database, open_journal, when_there_is_space
+from tsbench.tracking import names
 from tsbench.tracking.names import COSTS
 
 __all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "folds_of", "invitations_in", "meaning_of", "study_seed"]
@@ -47,6 +49,12 @@ FOLDS = "folds"  # user attribute: for each fold its training loss and its score
 RUN = "run"  # user attribute: a trial's MLflow run, where its worker told its end
 RETRY_OF = "retry_of"  # user attribute: number of the lost trial whose parameters are tried again
 MOST_RETRIES = 2
+FORMAT = 1  # of study.json; a file without a number is of the first
+
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
+"""What Optuna and NumPy raise for files that do not hold what they should."""
+
+FRESH = "or run the search with --fresh, which archives the study and begins a new one"
 
 optuna.logging.set_verbosity(logging.WARNING)
 
@@ -215,7 +223,7 @@ class Study:
         study = cls(folder, spec)
         optuna.create_study(storage=study.storage, study_name=spec.optuna_name, directions=spec.directions)
         # Written last: a folder without it was not finished and is made anew.
-        text = json.dumps({"meaning": meaning, **spec.to_json()}, indent=2)
+        text = json.dumps({"format": FORMAT, "meaning": meaning, **spec.to_json()}, indent=2)
         part = folder / "study.json.part"
         part.touch(0o600)  # the address of a database may hold a password
         part.write_text(text, encoding="utf-8")
@@ -229,16 +237,23 @@ class Study:
         Raises:
             SearchError: the folder holds none, or one that cannot be read.
         """
+        file = folder / "study.json"
         try:
-            plain = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+            plain = json.loads(file.read_text(encoding="utf-8"))
+            number = plain.pop("format", 1)
+            if isinstance(number, int) and number > FORMAT:
+                raise SearchError(
+                    f"{file} has format {number}, which a newer version of tsbench wrote; this one reads up to format "
+                    f"{FORMAT}: update tsbench, {FRESH}"
+                )
             plain.pop("meaning")
             return cls(folder, StudySpec.from_json(plain))
         except FileNotFoundError:
             raise SearchError(f"{folder} holds no study") from None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError):
             raise SearchError(
-                f"{folder / 'study.json'} cannot be read: it is damaged, or was written by another version of tsbench; "
-                "put it back as it was, or run the search with --fresh, which archives the study and begins a new one"
+                f"{file} cannot be read: it is damaged, or was written by another version of tsbench; put it back as "
+                f"it was, {FRESH}"
             ) from None
 
     @staticmethod
@@ -246,7 +261,7 @@ class Study:
         """The digest that the folder's study was created with; None where there is no whole study."""
         try:
             return str(json.loads((folder / "study.json").read_text(encoding="utf-8"))["meaning"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
 
     @staticmethod
@@ -278,23 +293,67 @@ class Study:
         """Optuna's study.
 
         Raises:
-            SearchError: its trials are gone.
+            SearchError: its trials are gone, or damaged.
         """
-        self.check_journal()
+        self._check_trials_exist()
         try:
             return optuna.load_study(study_name=self.spec.optuna_name, storage=self.storage)
         except KeyError:
             raise self._lost() from None
+        except MALFORMED as error:
+            if self.spec.search.storage is not None:
+                raise
+            raise self._damaged(error) from None
 
-    def check_journal(self) -> None:
-        """Refuses a study whose file of trials is gone, which Optuna would begin anew.
+    def check(self) -> None:
+        """Refuses a study of which a file is gone or damaged.
 
         Raises:
-            SearchError: its trials are gone.
+            SearchError: names the file, and says what to do.
         """
-        journal = self.folder / "journal.log"
-        if self.spec.search.storage is None and not (journal.is_file() and journal.stat().st_size):
+        self.check_trials()
+        _ = self.training
+
+    def check_trials(self) -> None:
+        """Refuses a study whose file of trials is gone or damaged; a database guards its own.
+
+        Raises:
+            SearchError: says where, and what to do.
+        """
+        self._check_trials_exist()
+        if self.spec.search.storage is None:
+            check_journal(self._journal)
+            for trial in self.trials():
+                self._check_complete(trial)
+
+    def _check_complete(self, trial: FrozenTrial) -> None:
+        """Refuses a complete trial whose results do not belong together, as lines of the journal are missing."""
+        if trial.state is not TrialState.COMPLETE:
+            return
+        fixed = _fixed_parameters(trial)
+        if any(trial.params[name] != fixed[name] for name in trial.params.keys() & fixed.keys()):
+            raise damaged_journal(self._journal, f"trial {trial.number} did not run with the parameters it was to have")
+        try:
+            best = _as_best(trial)
+            whole = [best.scores[names.cv(metric)] for metric in self.spec.metrics] == list(trial.values)
+            whole = whole and "cv_log_loss" in best.scores
+        except MALFORMED:
+            whole = False
+        if not whole:
+            raise damaged_journal(self._journal, f"trial {trial.number} is complete, and its results are not whole")
+
+    @property
+    def _journal(self) -> Path:
+        return self.folder / "journal.log"
+
+    def _check_trials_exist(self) -> None:
+        """Refuses a study whose file of trials is gone, which Optuna would begin anew."""
+        if self.spec.search.storage is None and not (self._journal.is_file() and self._journal.stat().st_size):
             raise self._lost()
+
+    def _damaged(self, error: Exception) -> SearchError:
+        check_journal(self._journal)  # which names the line
+        return damaged_journal(self._journal, f"Optuna cannot read them ({type(error).__name__}: {error})")
 
     def _lost(self) -> SearchError:
         where = "its journal.log" if self.spec.search.storage is None else "its database"
@@ -322,12 +381,32 @@ class Study:
 
     @cached_property
     def training(self) -> TrainingSet:
-        """The training cases, as memory maps."""
-        return TrainingSet(self.spec.dataset, Collection.load(self.folder))
+        """The training cases, as memory maps.
+
+        Raises:
+            SearchError: a file of them is missing or damaged.
+        """
+        try:
+            return TrainingSet(self.spec.dataset, Collection.load(self.folder))
+        except (OSError, *MALFORMED):
+            raise SearchError(
+                f"{self.folder}: the training cases of this study are missing or damaged; put the files back as they "
+                f"were, {FRESH}"
+            ) from None
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials by number."""
-        return self.optuna.get_trials(deepcopy=False)
+        """All trials by number.
+
+        Raises:
+            SearchError: they are gone, or damaged.
+        """
+        study = self.optuna
+        try:
+            return study.get_trials(deepcopy=False)
+        except MALFORMED as error:
+            if self.spec.search.storage is not None:
+                raise
+            raise self._damaged(error) from None
 
     # What the supervisor does
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from tsbench.errors import TsbenchError
 from tsbench.search.launchers.protocol import carry_out_tasks
+from tsbench.signals import blocked_signals, ignore_until_told
 
 __all__ = ["ONE_THREAD", "begin_imports", "find_devices", "one_thread", "own_modules", "start_process"]
 
@@ -37,7 +37,7 @@ def begin_imports(preload: Sequence[str]) -> bool:
     if FORKS:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["torch", *preload, "tsbench.search.launchers.frozen"])
-        with one_thread(), _environment(**own_modules()), _deaf_to_interrupts():
+        with one_thread(), _environment(**own_modules()), blocked_signals():
             forkserver.ensure_running()
     return FORKS
 
@@ -45,7 +45,7 @@ def begin_imports(preload: Sequence[str]) -> bool:
 def start_process(name: str, device: str, preload: Sequence[str]) -> tuple[BaseProcess, Connection]:
     """Starts a worker process and returns it with the connection to it."""
     begin_imports(preload)
-    with one_thread(), _deaf_to_interrupts():
+    with one_thread(), blocked_signals():
         context: SpawnContext | ForkServerContext = (
             multiprocessing.get_context("forkserver") if FORKS else multiprocessing.get_context("spawn")
         )
@@ -62,21 +62,8 @@ def own_modules() -> dict[str, str]:
     return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
 
 
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """A process started herein does not hear a terminal's Ctrl-C, not even before it can ignore it; this one later."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # would be started by a process's start, which it ends with hearing again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _live(connection: Connection, device: str, preload: Sequence[str], environment: Mapping[str, str]) -> None:
+    ignore_until_told()
     os.environ.clear()  # the server's may be of an earlier time
     os.environ.update(environment)
     try:

@@ -225,7 +225,5 @@ class WorkerPool:
 def _end(process: BaseProcess, deadline: float) -> None:
     process.join(max(0.0, deadline - time.monotonic()))
     if process.is_alive():
-        process.terminate()
+        process.kill()  # workers ignore SIGTERM
         process.join(5)
-    if process.is_alive():
-        process.kill()

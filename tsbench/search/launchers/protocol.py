@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tsbench.errors import TsbenchError
+from tsbench.signals import ENDING
 
 __all__ = ["END", "STOP", "Message", "SharedFolder", "Task", "WorkerContext", "carry_out_tasks"]
 
@@ -175,8 +176,8 @@ def carry_out_tasks(
         connection: to the supervisor.
         device: torch device that tasks run on.
         preload: modules to be imported before the first task.
-        may_leave: Ctrl-C ends the task and this worker. Otherwise it is for the supervisor to hear, which decides and
-            tells its workers.
+        may_leave: Ctrl-C, SIGTERM and SIGHUP end the task and this worker. Otherwise Ctrl-C is for the supervisor to
+            hear, which decides and tells its workers.
     """
     if threading.current_thread() is threading.main_thread() and not may_leave:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -187,7 +188,9 @@ def carry_out_tasks(
         import_module(module)
     context = WorkerContext(device, connection)
     if may_leave:
-        signal.signal(signal.SIGINT, lambda *_: context.leave())
+        for number in ENDING:
+            if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP is under nohup
+                signal.signal(number, lambda *_: context.leave())
     with ExitStack() as scratch:
         folders: dict[Path, SharedFolder] = {}
         while not (context.abandoned or context.dismissed):

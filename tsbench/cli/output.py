@@ -1,0 +1,64 @@
+"""Standard output and errors that may go away: a closed terminal, a pipe whose reader has ended."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+__all__ = ["lasting_output"]
+
+GONE = (errno.EIO, errno.EPIPE, errno.ENXIO, errno.EBADF)
+
+
+class _LastingStream:
+    """A text stream whose writes never fail; what can no longer be written is dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes text as far as there is anybody to read it."""
+        with self._without_errors():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Writes what is buffered."""
+        with self._without_errors():
+            self._stream.flush()
+
+    @contextmanager
+    def _without_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # After a full disk the next line may succeed. Where nobody reads any more, Python's own flush at exit
+            # would fail too, and change the exit code.
+            if error.errno in GONE:
+                self._discard()
+
+    def _discard(self) -> None:
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+@contextmanager
+def lasting_output() -> Iterator[None]:
+    """Within the context, printing never raises an OSError, so that work and its records go on without a reader."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (_LastingStream(stream) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before

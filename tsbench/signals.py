@@ -1,0 +1,131 @@
+"""The signals that ask a process to end, handled the way Python handles Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+__all__ = [
+    "ENDING",
+    "TerminatedError",
+    "blocked_signals",
+    "describe_interrupt",
+    "exit_code_of",
+    "ignore_until_told",
+    "ignored_signals",
+    "raised_signals",
+]
+
+ENDING: tuple[signal.Signals, ...] = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Ctrl-C; the end that `kill`, `docker stop`, systemd and Slurm ask for; a terminal that was closed."""
+
+SAME_REQUEST = 0.3
+"""Seconds within which further signals belong to the first: a shell passes SIGHUP on that the kernel sends as well."""
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM or SIGHUP; whatever handles Ctrl-C handles it in the same way.
+
+    Args:
+        number: the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = signal.Signals(number)
+
+
+def exit_code_of(interrupt: KeyboardInterrupt) -> int:
+    """The exit code of a process that a signal ended, as shells report it: 128 plus the signal's number."""
+    return 128 + (interrupt.number if isinstance(interrupt, TerminatedError) else signal.SIGINT)
+
+
+def describe_interrupt(interrupt: KeyboardInterrupt) -> str:
+    """Returns "interrupted", with the signal's name unless it was Ctrl-C."""
+    return f"interrupted by {interrupt.number.name}" if isinstance(interrupt, TerminatedError) else "interrupted"
+
+
+@contextmanager
+def raised_signals() -> Iterator[None]:
+    """Raises `TerminatedError` in the main thread when SIGTERM or SIGHUP arrives within the context.
+
+    A signal that the process was started to ignore stays ignored, such as SIGHUP under nohup. In other threads than the
+    main one nothing is changed, as Python allows no handlers there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    last = -SAME_REQUEST
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last - before >= SAME_REQUEST:
+            raise TerminatedError(number)
+
+    with _handled_by(end, [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]):
+        yield
+
+
+@contextmanager
+def ignored_signals() -> Iterator[None]:
+    """Ignores the signals that would raise an exception; for the few moments of the last records."""
+    with _handled_by(signal.SIG_IGN, [number for number in ENDING if callable(signal.getsignal(number))]):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Any, numbers: list[signal.Signals]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+@contextmanager
+def blocked_signals() -> Iterator[None]:
+    """A process started within the context is reached by no signal of `ENDING` before it has chosen how to handle it.
+
+    This process receives them when the context ends.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        # The start of a process would start the tracker, which then unblocks SIGINT and SIGTERM.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore_until_told() -> None:
+    """Lets the signals of `ENDING` pass by a worker process, which ends when its supervisor tells it to or has exited.
+
+    Slurm, systemd and closed terminals send them to every process. Processes that a worker starts react to SIGTERM as
+    usual, because `multiprocessing.Pool` ends its own workers by it.
+    """
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN if number != signal.SIGTERM else _do_nothing)
+    if hasattr(os, "register_at_fork"):  # a handler does not survive exec, but it does survive a fork
+        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """Handles a signal by ignoring it."""
