@@ -106,7 +106,7 @@ def test_validate_says_what_it_found(recipe_file: Write) -> None:
     path = recipe_file()
     result = run("validate", path)
     assert result.exit_code == 0
-    assert result.output == f"{path}: fine; 1 data set, 2 settings searched, 1 baselines\n"
+    assert result.output == f"{path}: fine; 1 data set, 2 settings searched, 1 baseline\n"
     assert run("validate", path, "--set", "search.trials=0").exit_code == 2
 
 
@@ -115,7 +115,7 @@ def test_dry_run_prints_the_plan_and_does_nothing(recipe_file: Write, tmp_path: 
     before = sorted(tmp_path.iterdir())
     result = run("search", path, "--dry-run", "--set", "search.trials=30")
     assert result.exit_code == 0
-    assert "# 1 studies of 30 trials" in result.output
+    assert "# 1 study of 30 trials" in result.output
     assert "label_smoothing: 0.1" in result.output
     assert sorted(tmp_path.iterdir()) == before
 
