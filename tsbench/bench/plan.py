@@ -18,8 +18,9 @@ from tsbench.evaluation.resampling import resample
 from tsbench.recipe.loading import LoadedRecipe
 from tsbench.recipe.schema import OwnDataConfig, Recipe
 from tsbench.recipe.space import grid
+from tsbench.redaction import redacted, redacted_tree
 from tsbench.search.launchers.local import find_devices
-from tsbench.tracking.store import Store, redacted
+from tsbench.tracking.store import Store
 
 __all__ = ["Plan", "Unit", "describe_plan", "folder_of", "home_of", "make_plan", "studies_folder", "study_folders"]
 
@@ -91,10 +92,7 @@ class Plan:
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with every value that will be used, in plain data, without credentials."""
-        tree = self.loaded.resolved()
-        tree["tracking"]["uri"] = redacted(tree["tracking"]["uri"])
-        if tree["search"]["storage"] is not None:
-            tree["search"]["storage"] = redacted(tree["search"]["storage"])
+        tree: dict[str, Any] = redacted_tree(self.loaded.resolved())
         tree["execution"]["workers"] = self.workers
         tree["search"]["concurrency"] = self.concurrency
         tree["search"]["trials"] = self.trials

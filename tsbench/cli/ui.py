@@ -17,7 +17,7 @@ def ui(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
     """Open MLflow's page on a store, on this machine only (127.0.0.1), until Ctrl-C."""
-    from tsbench.tracking.store import redacted
+    from tsbench.redaction import redacted
     from tsbench.tracking.ui import page, serve
 
     store, experiment, _ = store_and_name(name, tracking_uri)
