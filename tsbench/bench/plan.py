@@ -17,7 +17,7 @@ from tsbench.errors import DataError, RecipeError
 from tsbench.evaluation.resampling import resample
 from tsbench.recipe.loading import LoadedRecipe
 from tsbench.recipe.schema import OwnDataConfig, Recipe
-from tsbench.recipe.space import grid
+from tsbench.recipe.space import grid_size
 from tsbench.redaction import redacted, redacted_tree
 from tsbench.search.launchers.local import find_devices
 from tsbench.tracking.store import Store
@@ -190,7 +190,7 @@ def _trials(loaded: LoadedRecipe) -> int:
     search = loaded.recipe.search
     if not loaded.space:
         return 1
-    return min(search.trials, len(grid(loaded.space))) if search.sampler == "grid" else search.trials
+    return min(search.trials, grid_size(loaded.space)) if search.sampler == "grid" else search.trials
 
 
 def _units(loaded: LoadedRecipe, home: Path, sizes: Mapping[str, int]) -> Iterator[Unit]:
