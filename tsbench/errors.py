@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tsbench.redaction import redacted
+
 __all__ = ["DataError", "ModelError", "RecipeError", "SearchError", "TrackingError", "TsbenchError"]
 
 
 class TsbenchError(Exception):
-    """Base of the errors that the command line prints as a sentence.
+    """Base of the errors that the command line prints as a sentence, and that are recorded; without credentials.
+
+    Args:
+        message: the sentence; passwords and tokens in it are hidden.
 
     Attributes:
         exit_code: what the process ends with: 2 where the recipe or the arguments are wrong, 1 where a run failed.
     """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *further: object) -> None:
+        super().__init__(redacted(str(message)), *further)
 
 
 class RecipeError(TsbenchError):
@@ -27,7 +35,7 @@ class RecipeError(TsbenchError):
     exit_code = 2
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(redacted(problem) for problem in problems)
         super().__init__("\n".join(self.problems))
 
 

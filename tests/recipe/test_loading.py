@@ -578,7 +578,7 @@ def test_an_override_can_empty_the_space_or_name_the_default_one(load):
 
 @pytest.mark.parametrize("value", ["2020-99-99", "9" * 5000, "!!bool x"], ids=["date", "digits", "tag"])
 def test_an_override_whose_value_cannot_be_constructed_is_a_problem_not_a_crash(problems, value):
-    assert problems(BASE, f"archive={value}")[0].startswith(f"--set archive={value} ")
+    assert problems(BASE, f"archive={value}")[0].startswith("--set archive=")
 
 
 @pytest.mark.parametrize("override", ["datasets.0=A", "search.trials.x=3", "search..trials=3"])

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tsbench.errors import TrackingError
-from tsbench.tracking.addresses import database_of, redacted, resolve_uri
+from tsbench.redaction import redacted
+from tsbench.tracking.addresses import database_of, resolve_uri
 from tsbench.tracking.store import Store
 
 NAMES = [

@@ -13,7 +13,8 @@ from tests.cli.conftest import run, tsbench
 from tests.conftest import RECIPE
 from tests.servers import mlflow_server
 from tsbench.errors import TrackingError
-from tsbench.tracking.store import Store, redacted, resolve_uri
+from tsbench.redaction import redacted
+from tsbench.tracking.store import Store, resolve_uri
 
 USER, PASSWORD = "someone", "sesame-opens-4711"
 

@@ -19,6 +19,7 @@ from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
 from tsbench.evaluation import figures
 from tsbench.evaluation.metrics import MAXIMISED
+from tsbench.spreadsheet import as_cell
 from tsbench.tracking import names, provenance
 from tsbench.tracking.models import LoggedModel, log_model, register_model
 from tsbench.tracking.store import Store
@@ -107,7 +108,7 @@ def record_pictures(
     for number, name in enumerate(classes):
         table[f"probability_{name}"] = probabilities[:, number]
     with tempfile.TemporaryDirectory() as scratch:
-        table.to_csv(Path(scratch) / "test_predictions.csv", index=False)
+        table.map(as_cell).rename(columns=as_cell).to_csv(Path(scratch) / "test_predictions.csv", index=False)
         store.log_files(run, Path(scratch))
     with tempfile.TemporaryDirectory() as scratch:
         figures.confusion_matrix(test.labels, predicted, classes).savefig(Path(scratch) / "confusion_matrix.png")

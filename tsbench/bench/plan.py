@@ -18,9 +18,10 @@ from tsbench.evaluation.resampling import resample
 from tsbench.recipe.loading import LoadedRecipe
 from tsbench.recipe.schema import OwnDataConfig, Recipe
 from tsbench.recipe.sentences import count_of
-from tsbench.recipe.space import grid
+from tsbench.recipe.space import grid_size
+from tsbench.redaction import redacted, redacted_tree
 from tsbench.search.launchers.local import find_devices
-from tsbench.tracking.store import Store, redacted
+from tsbench.tracking.store import Store
 
 __all__ = ["Plan", "Unit", "describe_plan", "folder_of", "home_of", "make_plan", "studies_folder", "study_folders"]
 
@@ -92,10 +93,7 @@ class Plan:
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with every value that will be used, in plain data, without credentials."""
-        tree = self.loaded.resolved()
-        tree["tracking"]["uri"] = redacted(tree["tracking"]["uri"])
-        if tree["search"]["storage"] is not None:
-            tree["search"]["storage"] = redacted(tree["search"]["storage"])
+        tree: dict[str, Any] = redacted_tree(self.loaded.resolved())
         tree["execution"]["workers"] = self.workers
         tree["search"]["concurrency"] = self.concurrency
         tree["search"]["trials"] = self.trials
@@ -193,7 +191,7 @@ def _trials(loaded: LoadedRecipe) -> int:
     search = loaded.recipe.search
     if not loaded.space:
         return 1
-    return min(search.trials, len(grid(loaded.space))) if search.sampler == "grid" else search.trials
+    return min(search.trials, grid_size(loaded.space)) if search.sampler == "grid" else search.trials
 
 
 def _units(loaded: LoadedRecipe, home: Path, sizes: Mapping[str, int]) -> Iterator[Unit]:

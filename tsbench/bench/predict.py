@@ -18,6 +18,7 @@ from tsbench.data.formats.labels import uniform_label
 from tsbench.data.formats.table import listed, read_table
 from tsbench.data.formats.text import read_utf8, suffix_of
 from tsbench.errors import DataError, ModelError
+from tsbench.spreadsheet import as_cell
 
 __all__ = ["Predictions", "predict_file", "read_cases", "write_table"]
 
@@ -145,7 +146,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         )
     try:
         if suffix == ".csv":
-            table.to_csv(path)
+            table.map(as_cell).rename(columns=as_cell, index=as_cell).to_csv(path)
         else:
             table.to_parquet(path)
     except OSError as error:

@@ -12,10 +12,11 @@ from tsbench.bench.plan import home_of, study_folders
 from tsbench.data.places import is_writable, nearest_folder
 from tsbench.errors import SearchError, TrackingError
 from tsbench.recipe.schema import Recipe
+from tsbench.redaction import redacted
 from tsbench.search.launchers.joining import INVITATION
 from tsbench.search.storage import open_database
 from tsbench.search.study import Study
-from tsbench.tracking.addresses import database_of, redacted
+from tsbench.tracking.addresses import database_of
 from tsbench.tracking.store import Store
 
 __all__ = ["LOCK", "check_ready", "held", "is_held", "refusal_of_second"]

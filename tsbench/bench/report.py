@@ -17,6 +17,7 @@ from tsbench.evaluation import figures
 from tsbench.recipe.space import label, leaves
 from tsbench.search.figures import draw_study
 from tsbench.search.study import BestTrial, Study
+from tsbench.spreadsheet import as_cell
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
 
@@ -168,7 +169,7 @@ def _front(study: Study, front: Sequence[BestTrial]) -> list[list[str]]:
 
 def _csv(rows: Sequence[Sequence[str]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([as_cell(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 

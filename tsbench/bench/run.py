@@ -26,6 +26,7 @@ from tsbench.bench.unit import TaskKey, UnitRun
 from tsbench.bench.watch import FileWatch
 from tsbench.errors import DataError, TsbenchError
 from tsbench.patience import lose_patience
+from tsbench.redaction import redacted
 from tsbench.search.launchers import Launcher, make_launcher
 from tsbench.search.launchers.joining import INVITATION, LOCAL, Arrival, Door, own_address
 from tsbench.search.launchers.pool import WorkerPool
@@ -33,7 +34,6 @@ from tsbench.search.launchers.protocol import Message, Task
 from tsbench.search.outcome import TrialProgress
 from tsbench.search.study import BestTrial, Study
 from tsbench.signals import TerminatedError, describe_interrupt, ignored_signals
-from tsbench.tracking.store import redacted
 
 __all__ = ["BenchmarkRun"]
 

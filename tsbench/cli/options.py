@@ -107,7 +107,8 @@ def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, 
     """
     from tsbench.data.places import is_file
     from tsbench.data.selection import names_of
-    from tsbench.tracking.store import Store, redacted
+    from tsbench.redaction import redacted
+    from tsbench.tracking.store import Store
 
     name, datasets = name_or_recipe, []
     if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or is_file(name_or_recipe)):

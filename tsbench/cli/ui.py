@@ -23,7 +23,7 @@ def ui(
     The address is printed when the page answers. It opens the leaderboard of the recipe's experiment, or the trials as
     long as nothing is scored on test cases; without a name, the store's only experiment or the list of all.
     """
-    from tsbench.tracking.store import redacted
+    from tsbench.redaction import redacted
     from tsbench.tracking.ui import remote_page, served_page
 
     with working("reading the store"):

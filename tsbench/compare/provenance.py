@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from tsbench.compare.studies import DIGEST
 from tsbench.errors import TrackingError
+from tsbench.redaction import redacted
 from tsbench.tracking import names
-from tsbench.tracking.store import RunRecord, Store, redacted
+from tsbench.tracking.store import RunRecord, Store
 
 __all__ = ["Provenance", "read_provenance"]
 

@@ -9,15 +9,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import YAMLError
 
 from tsbench.errors import RecipeError
+from tsbench.recipe.reading import MAX_BYTES, NotReadableError, read_yaml
 from tsbench.recipe.schema import (
     DataEntry,
     HyperparameterConfig,
@@ -27,12 +27,14 @@ from tsbench.recipe.schema import (
     SelectionConfig,
     SplitConfig,
 )
-from tsbench.recipe.sentences import sentence, shown, suggestion
+from tsbench.recipe.sentences import escaped, sentence, shortened, shown, suggestion
 from tsbench.recipe.space import (
+    COUNTED,
     DEFAULT_SPACE,
     FloatRange,
     Space,
     describe,
+    grid_size,
     label,
     leaves,
     never_active,
@@ -41,6 +43,9 @@ from tsbench.recipe.space import (
 )
 
 __all__ = ["LoadedRecipe", "load_recipe"]
+
+MAX_PROBLEMS = 100  # that are put into words
+MAX_GRID = 100_000  # combinations; the sampler keeps a list of them
 
 Path_ = tuple[str | int, ...]
 
@@ -105,13 +110,14 @@ def load_recipe(
     recipe = _validate(tree, report, {"baselines": baselines, "check_baseline": check_baseline})
     if check_datasets is not None:
         archive = tree.get("archive")
-        for place, message in check_datasets(_data_entries(tree), archive if isinstance(archive, str) else None):
+        problems_of = check_datasets(_data_entries(tree), archive if isinstance(archive, str) else None)
+        for place, message in islice(problems_of, MAX_PROBLEMS):
             report.add(_in_tree(place, tree), message)
     raw_space = tree.get("space") or {}
     space: Space = {}
     if isinstance(raw_space, Mapping) or raw_space == "default":
         space, problems = parse_space(raw_space, _fixed(tree))
-        for problem in problems:
+        for problem in problems[:MAX_PROBLEMS]:
             report.add(("space", *problem.path), problem.message)
     if recipe is not None:
         space = _without_idle(space, recipe, report)
@@ -148,11 +154,20 @@ def _check_search(search: SearchConfig, space: Space, report: _Report) -> None:
                 report.add(path, f"the space does not offer {shown(value)}")
     if search.sampler != "grid":
         return
+    finite = True
     for name, entry in space.items():
         if entry.when:
             report.add(("space", name, "when"), "a grid has no conditions; use sampler: tpe or random")
         if isinstance(entry, FloatRange) and entry.step is None:
+            finite = False
             report.add(("space", name), "a grid needs a finite number of values; give step, or a choice")
+    if finite and (size := grid_size(space)) > MAX_GRID:
+        combinations = f"{size} combinations" if size < COUNTED else f"more than {COUNTED:.0e} combinations"
+        report.add(
+            ("search", "sampler"),
+            f"the grid of the space has {combinations}, and may have at most {MAX_GRID}; search fewer settings, "
+            "or use sampler: tpe or random",
+        )
 
 
 class _Report:
@@ -166,9 +181,9 @@ class _Report:
 
     def add(self, path: Path_, message: str, at: str | None = None) -> None:
         if path:
-            message = f"{'.'.join(map(str, path))}: {message}"
+            message = f"{'.'.join(escaped(str(part)) for part in path)}: {message}"
         if at is None and (override := self.override(path, whole=False)) is not None:
-            at = f"--set {override}"
+            at = f"--set {shortened(override)}"
         if at is not None:
             self.problems[(0, 0, at, message)] = None
             return
@@ -199,12 +214,18 @@ class _Report:
         return line + 1, column + 1
 
     def sentences(self) -> list[str]:
-        return [f"{place} {message}" for _, _, place, message in sorted(self.problems)]
+        """The problems in the order of their places, the first of very many."""
+        found = [f"{place} {message}" for _, _, place, message in sorted(self.problems)]
+        if len(found) < MAX_PROBLEMS:
+            return found
+        return [*found[:MAX_PROBLEMS], f"{self.path}: these are the first {MAX_PROBLEMS} problems; there may be more"]
 
 
 def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
     """The file as ruamel reads it, which knows lines and columns, and as plain data."""
     try:
+        if path.is_file() and (size := path.stat().st_size) > MAX_BYTES:
+            raise RecipeError([f"{path}:1:1 {size} bytes, of which a recipe may have at most {MAX_BYTES}"])
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RecipeError([f"{path}: there is no such file; `tsbench init` writes a recipe to begin from"]) from None
@@ -215,40 +236,19 @@ def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
     except OSError as error:
         raise RecipeError([f"{path}: cannot be read: {error.strerror}"]) from None
     try:
-        document = YAML(typ="rt", pure=True).load(text)
-        tree = _plain(document)
-    except Exception as error:  # ruamel raises errors of its own, and whatever a value's construction happens to
-        raise RecipeError([_not_yaml(path, error)]) from None
+        document = read_yaml(text)
+    except NotReadableError as error:
+        raise RecipeError([f"{path}:{error.line}:{error.column} {error}"]) from None
     if document is None:
         raise RecipeError([f"{path}: the file is empty; `tsbench init` writes a recipe to begin from"])
     if not isinstance(document, CommentedMap):
         kind = "a list" if isinstance(document, list) else "a single value"
         raise RecipeError([f"{path}:1:1 expected `key: value` lines, got {kind}"])
-    return document, tree
-
-
-def _not_yaml(path: Path, error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    problem = getattr(error, "problem", None) or getattr(error, "context", None) or _reason(error)
-    place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}:"
-    return f"{place} not valid YAML: {str(problem).splitlines()[0]}"
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, YAMLError):
-        return str(error)
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply, or holds itself"
-    return f"a value cannot be read ({type(error).__name__}: {error})"
+    return document, _plain(document)
 
 
 def _plain(node: Any) -> Any:
-    """Ruamel's annotated containers and numbers as Python's own, which strict validation expects.
-
-    Raises:
-        ValueError: for a whole number, spelt in hexadecimal, that is too long to be spelt in decimal.
-        RecursionError: for what is nested too deeply, or holds itself by an alias.
-    """
+    """Ruamel's annotated containers and numbers as Python's own, which strict validation expects."""
     if isinstance(node, Mapping):
         return {str(key): _plain(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -267,12 +267,13 @@ def _override(tree: dict[str, Any], text: str, report: _Report) -> None:
     key, separator, value = text.partition("=")
     path = _override_path(key.strip())
     if not separator or not all(path):
-        report.add((), "expected KEY=VALUE, such as search.trials=30", at=f"--set {text}")
+        report.add((), "expected KEY=VALUE, such as search.trials=30", at=f"--set {shortened(text)}")
         return
     try:
-        parsed = _plain(YAML(typ="safe", pure=True).load(value))
-    except Exception:  # see `_read`
-        report.add((key,), f"the value is not valid YAML: {shown(value)}", at=f"--set {text}")
+        parsed = _plain(read_yaml(value))
+    except NotReadableError as error:
+        problem = "the value is not valid YAML" if str(error).startswith("not valid") else str(error)
+        report.add((key,), f"{problem}: {shown(value)}", at=f"--set {shortened(text)}")
         return
     if path[0] == "space" and len(path) > 1 and tree.get("space") == "default":
         tree["space"] = {name: entry for name, entry in DEFAULT_SPACE.items() if name not in _fixed(tree)}
@@ -307,7 +308,7 @@ def _validate(tree: dict[str, Any], report: _Report, context: Mapping[str, Any])
     try:
         return Recipe.model_validate(tree, context=dict(context))
     except ValidationError as error:
-        for one in error.errors():
+        for one in error.errors(include_url=False)[:MAX_PROBLEMS]:
             if one["type"] == "too_short" and one["input"]:
                 continue  # its items are wrong, and pydantic counts the right ones alone
             path = _existing(one["loc"], tree, one["type"])

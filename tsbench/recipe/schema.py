@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
@@ -33,7 +34,7 @@ from pydantic_core import PydanticCustomError
 from tsbench.recipe.names import COLLECTIONS, FEATURES
 from tsbench.recipe.plain import plain
 from tsbench.recipe.presets import PRESETS, Preset
-from tsbench.recipe.sentences import shown, suggestion
+from tsbench.recipe.sentences import shortened, shown, suggestion
 
 __all__ = [
     "AttentionConfig",
@@ -60,7 +61,7 @@ __all__ = [
     "TrainingConfig",
 ]
 
-DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"  # what a device is called
+DEVICE = r"^(auto|cpu|cuda(:[0-9]{1,4})?)$"  # what a device is called
 MAX_NAME = 100
 """Characters of a name. Some file systems take 143 bytes in the name of a folder, and a study's folder has the data
 set's name with the number of a resample and the time at which the study was archived."""
@@ -75,7 +76,7 @@ Metric = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_a
 Objective = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc", "predict_seconds", "parameters"]
 
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]+)\s*")
+_DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-z]+)\s*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 _RESAMPLE = re.compile(r"-resample-[0-9]+$", re.IGNORECASE)  # see `tsbench.bench.plan.folder_of`
 _LARGEST = 2**63 - 1  # what NumPy, PyTorch and databases hold as a whole number
@@ -157,9 +158,9 @@ def _optional_positive(value: Any) -> Any:
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    repeated = sorted(str(value) for value, count in Counter(values).items() if count > 1)
     if repeated:
-        raise _wrong(f"named more than once: {', '.join(repeated)}")
+        raise _wrong(f"named more than once: {shortened(', '.join(repeated))}")
     return values
 
 
@@ -613,7 +614,8 @@ def _named_once(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     found = [entry.name if isinstance(entry, OwnDataConfig) else entry for entry in entries]
     names = [name for name in found if isinstance(name, str)]
     _distinct(tuple(names))
-    if alike := sorted(name for name in names if sum(name.lower() == other.lower() for other in names) > 1):
+    counts = Counter(name.lower() for name in names)
+    if alike := sorted(name for name in names if counts[name.lower()] > 1):
         raise _wrong(f"differ only in case, so that their folders are one on some file systems: {', '.join(alike)}")
     return entries
 
@@ -653,7 +655,9 @@ class BaselinePreprocessingConfig(Settings):
 class EvaluationConfig(Settings):
     """What is scored on the test cases, and how often."""
 
-    resamples: PositiveInt = Field(1, description="splits: the archive's own, then stratified resamples 1, 2, ...")
+    resamples: PositiveInt = Field(
+        1, le=10_000, description="splits: the archive's own, then stratified resamples 1, 2, ..."
+    )
     ensemble: PositiveInt = Field(3, description="networks of different seeds whose probabilities are averaged")
     cross_validate_baselines: bool = Field(True, description="give the baselines a CV score on the search's folds")
     baseline_timeout: Duration | None = Field(

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-__all__ = ["count_of", "sentence", "shown", "suggestion"]
+from tsbench.redaction import redacted
+
+__all__ = ["count_of", "escaped", "sentence", "shortened", "shown", "suggestion"]
 
 LONGEST = 60  # characters of a value in a sentence
 
@@ -17,13 +19,26 @@ def shown(value: object) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # Python does not spell whole numbers of more than 4300 digits
         return "a value too long to show"
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """The text without credentials and in one line, cut where it is long; a cut address would hide no password."""
+    text = escaped(redacted(text))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def escaped(text: str) -> str:
+    """The text with line ends and control characters spelt out, as a terminal would obey them."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`; did you mean '...'?` where a known name is close, else nothing."""
+    if len(name) > LONGEST:
+        return ""  # it is close to nothing, and comparing would take long
     close = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean '{escaped(close[0])}'?" if close else ""
 
 
 def sentence(error: Mapping[str, Any], known: Iterable[str] = ()) -> str:

@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any, cast, get_args
 
@@ -23,6 +24,7 @@ from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.sentences import sentence, shown, suggestion
 
 __all__ = [
+    "COUNTED",
     "DEFAULT_SPACE",
     "Choice",
     "FloatRange",
@@ -33,12 +35,16 @@ __all__ = [
     "assign",
     "describe",
     "grid",
+    "grid_size",
     "label",
     "leaves",
     "never_active",
     "offers",
     "parse_space",
 ]
+
+COUNTED = 10**15
+"""A grid of more combinations is not counted further."""
 
 Scalar = str | int | float | bool | None
 
@@ -84,7 +90,7 @@ class Choice:
     values: tuple[Any, ...]
     when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def labels(self) -> dict[Scalar, Any]:
         """Each value by the scalar that stands for it."""
         return {label(value): value for value in self.values}
@@ -149,14 +155,33 @@ def grid(space: Space) -> list[dict[str, Scalar]]:
     return [dict(zip(names, values, strict=True)) for values in product(*(_values(one) for one in space.values()))]
 
 
+def grid_size(space: Space) -> int:
+    """The number of `grid`'s combinations, without building them; beyond `COUNTED` it is not counted on."""
+    count = 1
+    for entry in space.values():
+        count *= _number_of_values(entry)
+        if count > COUNTED:
+            return COUNTED
+    return count
+
+
+def _number_of_values(entry: Range) -> int:
+    if isinstance(entry, Choice):
+        return len(entry.labels)
+    if isinstance(entry, IntRange):
+        return (entry.high - entry.low) // entry.step + 1
+    assert entry.step is not None
+    steps = (entry.high - entry.low) / entry.step
+    return math.floor(steps + 1e-9) + 1 if steps < COUNTED else COUNTED
+
+
 def _values(entry: Range) -> list[Scalar]:
     if isinstance(entry, Choice):
         return list(entry.labels)
     if isinstance(entry, IntRange):
         return list(range(entry.low, entry.high + 1, entry.step))
     assert entry.step is not None
-    count = math.floor((entry.high - entry.low) / entry.step + 1e-9) + 1
-    return [entry.low + number * entry.step for number in range(count)]
+    return [entry.low + number * entry.step for number in range(_number_of_values(entry))]
 
 
 def describe(entry: Range) -> dict[str, Any]:
@@ -316,11 +341,8 @@ class _Parser:
 
     def checked(self, name: str, value: Any, *path: str | int) -> Any:
         """The value as the setting's own type takes it."""
-        info = self.fields[name]
         try:
-            return TypeAdapter(
-                info.rebuild_annotation(), config={"strict": True, "allow_inf_nan": False}
-            ).validate_python(value)
+            return _adapter(name).validate_python(value)
         except ValidationError as error:
             self.problem(f"not a value of {name}: {sentence(error.errors()[0])}", *path)
             return value
@@ -337,17 +359,24 @@ class _Parser:
             values = value if isinstance(value, list | tuple) else [value]
             if not values:
                 self.problem("expected at least one value", name, "when", key)
+            offered = self.offered(key)
             for one in values:
-                self.check_condition(name, key, one)
+                self.check_condition(name, key, one, offered)
             conditions[key] = tuple(map(label, values))
         return conditions
 
-    def check_condition(self, name: str, key: str, value: Any) -> None:
+    def offered(self, key: str) -> set[Scalar] | None:
+        """The labels of a setting's choices; None if it has none."""
+        entry = self.raw.get(key)
+        choices = entry.get("choice") if isinstance(entry, Mapping) else None
+        return set(map(label, choices)) if isinstance(choices, list | tuple) else None
+
+    def check_condition(self, name: str, key: str, value: Any, choices: set[Scalar] | None) -> None:
         """A value that the other setting never takes is a problem."""
         entry = self.raw.get(key)
         offered = entry if isinstance(entry, Mapping) else {}
-        if isinstance(choices := offered.get("choice"), list | tuple):
-            if label(value) not in map(label, choices):
+        if choices is not None:
+            if label(value) not in choices:
                 self.problem(f"{shown(label(value))} is not among the choices of {key}", name, "when", key)
             return
         before = len(self.problems)
@@ -368,6 +397,13 @@ class _Parser:
             for name in ready:
                 ordered[name] = waiting.pop(name)
         return ordered
+
+
+@lru_cache(maxsize=256)
+def _adapter(name: str) -> TypeAdapter[Any]:
+    """What checks the values of a setting; making one takes a thousand times longer than a check."""
+    info = dict(leaves(HyperparameterConfig))[name]
+    return TypeAdapter(info.rebuild_annotation(), config={"strict": True, "allow_inf_nan": False})
 
 
 def _between(value: Any, bounds: Any) -> bool:

@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 
 from tsbench.errors import SearchError
 from tsbench.patience import patiently
+from tsbench.redaction import redacted
 from tsbench.search.integrity import check_journal, damaged_journal
 
 __all__ = ["DatabaseAwayError", "open_database", "open_journal", "together", "when_there_is_space"]
@@ -179,7 +180,7 @@ class _Database(RDBStorage):
     """Optuna's storage in a database, which is waited for where it is away, such as while its server is restarted."""
 
     def __init__(self, uri: str) -> None:
-        self.place = _without_password(uri)
+        self._uri = uri
         self._away = False
         super().__init__(
             _with_driver_and_password(uri),
@@ -201,7 +202,8 @@ class _Database(RDBStorage):
                 raise
             self._away = True
             raise DatabaseAwayError(
-                f"search.storage {self.place} is away ({_reason(error)}); when it is back, the same command goes on"
+                f"search.storage {redacted(self._uri)} is away ({redacted(_reason(error), self._uri)}); when it is "
+                "back, the same command goes on"
             ) from None
         self._away = False
         return result
@@ -271,9 +273,9 @@ def open_database(uri: str) -> BaseStorage:
         raise SearchError(
             f'search.storage needs a PostgreSQL driver: pip install "tsbench[postgresql]" ({error})'
         ) from None
-    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError) as error:
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError, ValueError) as error:
         kind = DatabaseAwayError if _is_away(error) else SearchError
-        raise kind(f"search.storage {_without_password(uri)} cannot be opened: {_reason(error)}") from None
+        raise kind(f"search.storage {redacted(uri)} cannot be opened: {redacted(_reason(error), uri)}") from None
 
 
 def _with_driver_and_password(uri: str) -> str:
@@ -285,8 +287,3 @@ def _with_driver_and_password(uri: str) -> str:
         user, _, host = netloc.rpartition("@")
         netloc = f"{user}:{quote(password, safe='')}@{host}"
     return urlunsplit(parts._replace(scheme=scheme, netloc=netloc))
-
-
-def _without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    return uri if parts.password is None else uri.replace(f":{parts.password}@", ":***@", 1)

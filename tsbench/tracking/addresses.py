@@ -8,37 +8,28 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
-from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from tsbench.errors import TrackingError
+from tsbench.redaction import redacted
 
-__all__ = ["database_of", "redacted", "resolve_uri"]
+__all__ = ["check_driver", "database_of", "resolve_uri"]
 
 PLAIN, ENCODED = "sqlite:///", "sqlite+pysqlite:///"
 """MLflow creates the folder that it reads literally after `sqlite:///`; behind the name of the driver it creates none,
 so an address whose path is percent-encoded has that."""
+
+DATABASES = ("postgresql", "mysql", "mssql", "sqlite")
+MANAGED = ("databricks", "databricks-uc", "uc")
+"""Kinds of stores that MLflow has besides servers."""
 
 OPTIONS = {"cached_statements", "check_same_thread", "detect_types", "isolation_level", "timeout"}  # Python's sqlite3
 OPTIONS |= {"cache", "immutable", "mode", "nolock", "psow", "uri", "vfs"}  # SQLite's own, with uri=true
 
 _QUERY = re.compile(r"\?([^?/]+)$")
 _MEANT_OTHERWISE = re.compile(r"[%?#\x00-\x1f\x7f]")
-
-
-def redacted(uri: str) -> str:
-    """The URI without passwords and tokens: what may be written to a log, a tag or a recipe's dump."""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:  # not an address at all
-        return uri
-    if parts.password is not None:
-        host = parts.netloc.rpartition("@")[2]
-        parts = parts._replace(netloc=f"{parts.username}:***@{host}")
-    query = re.sub(r"(?i)((?:^|&)[^=&]*(?:token|password|secret|key)[^=&]*=)[^&]*", r"\1***", parts.query)
-    changed = parts._replace(query=query)
-    return uri if changed == urlsplit(uri) else urlunsplit(changed)  # `sqlite:///` would lose its slashes
 
 
 def resolve_uri(uri: str) -> str:
@@ -50,26 +41,81 @@ def resolve_uri(uri: str) -> str:
 
     Raises:
         TrackingError: a plain folder, which MLflow does not take as a store any more; a database in memory; a path
-            that is not UTF-8; or a server's address with a user's name or password in it, which belong into the
-            environment.
+            that is not UTF-8, or in the home of a user who does not exist; an address of a kind that MLflow does not
+            have; or a server's address with a user's name or password in it, which belong into the environment.
     """
     if re.match(r"sqlite(\+pysqlite)?:", uri):
         return _address(*_path_and_options(uri))
     try:
-        parts = urlsplit(uri)
+        scheme = urlsplit(uri).scheme
     except ValueError as error:
-        raise TrackingError(f"tracking.uri {uri!r} is not an address: {error}") from None
-    if parts.scheme in ("http", "https") and "@" in parts.netloc:
+        raise TrackingError(f"tracking.uri {redacted(uri)!r} is not an address: {error}") from None
+    if scheme in ("http", "https"):
+        _check_server(uri)
+    elif scheme in ("", "file"):
         raise TrackingError(
-            f"tracking.uri {redacted(uri)!r} carries a user's name; leave it out, and set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the environment"
-        )
-    if parts.scheme in ("", "file"):
-        raise TrackingError(
-            f"tracking.uri {uri!r} is a folder, which MLflow no longer accepts; "
+            f"tracking.uri {redacted(uri)!r} is a folder, which MLflow no longer accepts; "
             "write sqlite:///mlflow.db, or the http:// address of an MLflow server"
         )
+    elif not _is_known(scheme, uri):
+        raise TrackingError(
+            f"tracking.uri {redacted(uri)!r} is of no kind that MLflow knows; write sqlite:///mlflow.db, the http:// "
+            "address of an MLflow server, or the postgresql:// address of a database"
+        )
     return uri
+
+
+def check_driver(uri: str) -> None:
+    """Refuses the address of a database that SQLAlchemy cannot read, or whose driver is not installed.
+
+    Args:
+        uri: what `resolve_uri` gave; other addresses than a database's pass.
+
+    Raises:
+        TrackingError: says what is wrong or missing.
+    """
+    if urlsplit(uri).scheme.partition("+")[0] not in DATABASES:
+        return
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        dialect = make_url(uri).get_dialect()
+    except (ArgumentError, ValueError) as error:  # ValueError for a port that is no number
+        reason = redacted(str(error), uri)
+        raise TrackingError(f"tracking.uri {redacted(uri)!r} is not a database's address: {reason}") from None
+    try:
+        dialect.import_dbapi()
+    except ImportError as error:
+        raise TrackingError(
+            f"tracking.uri {redacted(uri)!r} needs the Python package {error.name or error}, the driver of this kind "
+            "of database, which is not installed; install it, or name in the address a driver that is, as in "
+            "postgresql+pg8000://"
+        ) from None
+
+
+def _check_server(uri: str) -> None:
+    shown = redacted(uri)
+    try:
+        parts = urlsplit(uri)
+        named, host = "@" in parts.netloc or shown.partition("?")[0] != uri.partition("?")[0], parts.hostname
+        _ = None if named else parts.port
+    except ValueError as error:
+        raise TrackingError(f"tracking.uri {shown!r} is not an address: {error}") from None
+    if named:
+        raise TrackingError(
+            f"tracking.uri {shown!r} carries a user's name; leave it out, and set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the environment"
+        )
+    if not host:
+        raise TrackingError(f"tracking.uri {shown!r} is not an address: it names no host")
+
+
+def _is_known(scheme: str, uri: str) -> bool:
+    """Whether MLflow, or one of its plugins, has stores of this kind."""
+    if scheme.partition("+")[0] in DATABASES:
+        return "://" in uri
+    return scheme in MANAGED or scheme in {plugin.name for plugin in entry_points(group="mlflow.tracking_store")}
 
 
 def database_of(uri: str) -> Path | None:
@@ -103,7 +149,12 @@ def _as_written_or_decoded(text: str) -> Path:
 
 
 def _absolute(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:  # Python's own says nothing of the path
+        raise TrackingError(
+            f"tracking.uri: the path {text!r} begins with ~ and the name of a user who has no home on this machine"
+        ) from None
 
 
 def _address(path: Path, options: str) -> str:

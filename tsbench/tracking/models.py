@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tsbench.errors import ModelError
 from tsbench.patience import patiently
 from tsbench.quiet import quiet
-from tsbench.tracking.store import Store, _current_uri, _passes, redacted
+from tsbench.redaction import redacted
+from tsbench.tracking.store import Store, _current_uri, _passes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, cast
 from tsbench.errors import TrackingError
 from tsbench.patience import patiently
 from tsbench.quiet import quiet
+from tsbench.redaction import redacted
 from tsbench.tracking import names
-from tsbench.tracking.addresses import database_of, redacted, resolve_uri
+from tsbench.tracking.addresses import check_driver, database_of, resolve_uri
 from tsbench.tracking.database import check_writable, created_whole, refuse_other_databases
 from tsbench.tracking.views import VIEWS
 
@@ -142,6 +143,8 @@ class Store:
         if self._opened is None:
             if self.database is not None:
                 refuse_other_databases(self.database)
+            else:
+                check_driver(self.uri)
             self._opened = _open_client(self.uri)
         return self._opened
 
@@ -217,7 +220,7 @@ class Store:
         """Starts a run, by default now, else at a time in seconds since the epoch, and returns its id."""
         from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-        texts = {key: str(value) for key, value in tags.items()}
+        texts = {key: redacted(str(value)) for key, value in tags.items()}
         if parent is not None:
             texts[MLFLOW_PARENT_RUN_ID] = parent
         with self.explained():
@@ -242,8 +245,8 @@ class Store:
             for step, value in _thinned(curve)
         ]
         points += [Metric(name, float(value), now, 0) for name, value in (metrics or {}).items()]
-        settings = [Param(name, str(value)) for name, value in (params or {}).items()]
-        labels = [RunTag(name, str(value)) for name, value in (tags or {}).items()]
+        settings = [Param(name, redacted(str(value))) for name, value in (params or {}).items()]
+        labels = [RunTag(name, redacted(str(value))) for name, value in (tags or {}).items()]
         with self.explained():
             while points or settings or labels:
                 self.client.log_batch(
@@ -356,7 +359,9 @@ class Store:
             self.client.update_run(run, status="RUNNING")
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise TrackingError(f"the MLflow store {redacted(self.uri)} failed: {error}") from error
+                raise TrackingError(
+                    f"the MLflow store {redacted(self.uri)} {_failure(str(error), self.uri)}"
+                ) from error
             return None
         return str(before.status)
 
@@ -451,12 +456,12 @@ class Store:
         try:
             yield
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            raise TrackingError(f"the MLflow store {redacted(self.uri)} {_failure(str(error))}") from error
+            raise TrackingError(f"the MLflow store {redacted(self.uri)} {_failure(str(error), self.uri)}") from error
 
 
-def _failure(text: str) -> str:
-    """What went wrong with a store and what to do, from the text of its error."""
-    text = " ".join(text.split())
+def _failure(text: str, uri: str) -> str:
+    """What went wrong with a store and what to do, from the text of its error, which may hold the store's address."""
+    text = redacted(" ".join(text.split()), uri)
     for sign, sentence in FAILURES.items():
         if sign in text:
             return sentence

@@ -1,0 +1,65 @@
+"""No command prints a credential, whatever the address that holds it is like; the stores cannot be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import run
+from tests.conftest import RECIPE
+
+SECRET = "s3cr3tXy9"
+
+ADDRESSES = [
+    f"postgresql+pg8000://me:{SECRET}@127.0.0.1:9/x",
+    f"postgresql+pg8000://me:{SECRET}%40more@127.0.0.1:9/x?password={SECRET}",
+    f"mysql+pymysql://me:{SECRET}@127.0.0.1:9/x",
+    f"mssql://{SECRET}@127.0.0.1:9/x",
+    f"http://someone:{SECRET}@127.0.0.1:9",
+    f"http://someone:{SECRET}/more@127.0.0.1:9",
+    f"http://{SECRET}@127.0.0.1:9",
+    f"http://127.0.0.1:9/?token={SECRET}",
+    f"me:{SECRET}@127.0.0.1:9/x",
+    f"postgresql//me:{SECRET}@127.0.0.1:9/x",
+    f"postgresql://me:{SECRET}@127.0.0.1:port/x",
+    f"postgresql%3A%2F%2Fme%3A{SECRET}%40127.0.0.1%3A9%2Fx",
+]
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TSBENCH_PATIENCE", "0.1")
+    monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 0)  # else it tries a closed port for two minutes
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_no_command_prints_a_credential(address: str, recipe_file: Callable[..., Path]) -> None:
+    path = recipe_file()
+    path.write_text(RECIPE + f'tracking: {{uri: "{address}"}}\n')
+    bad = path.with_name("bad.yaml")
+    bad.write_text(
+        RECIPE + f'tracking: {{uri: "{address}", nonsense: "{address}"}}\nsearch: {{storage: "{address}"}}\n'
+    )
+    for command in (
+        ("validate", path),
+        ("validate", bad),
+        ("validate", path, "--set", f"search.storage={address}"),
+        ("validate", path, "--set", f"search.trials={address}"),
+        ("validate", path, "--set", f"tracking.uri: {address}"),
+        ("search", path),
+        ("search", path, "--dry-run"),
+        ("search", path, "--set", f"tracking.uri={address}"),
+        ("search", path, "--set", "tracking.uri=sqlite:///mlflow.db", "--set", f"search.storage={address}"),
+        ("compare", "tiny", "--tracking-uri", address),
+        ("compare", path),
+        ("ui", "tiny", "--tracking-uri", address),
+        ("studies", "--tracking-uri", address),
+        ("worker", "tiny", "--tracking-uri", address),
+        ("worker", "tiny", "--storage", address),
+    ):
+        result = run(*command)
+        assert SECRET not in result.output, command
+        assert result.exception is None or isinstance(result.exception, SystemExit), command
