@@ -49,7 +49,8 @@ def main(folder: Path, name: str, dataset: str) -> int:
     ]
     with served_ui(folder, name) as address, chromium_page(1180, 640) as (page, _):
         page.goto(address)
-        page.get_by_role("link", name=dataset, exact=True).first.wait_for()
+        page.get_by_role("link", name=f"{dataset} network", exact=True).first.wait_for()
+        picture(page, IMAGES / "leaderboard.png")
         server = address.partition("#")[0]
         page.goto(f"{server}#/experiments/{parent.experiment}/runs/{parent.run_id}/artifacts")
         page.get_by_text("misclassified_cases.png").click()

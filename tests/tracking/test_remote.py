@@ -106,7 +106,8 @@ def test_everything_goes_through_the_server_and_the_password_nowhere_else(
     for command, result in zip(commands, results, strict=True):
         assert result.exit_code == 0, (command, result.output)
     assert "agree to the bit" in results[3].output
-    assert f"The store is an MLflow server already: {address}" in results[6].output
+    assert f"The store is an MLflow server already: {address}/#/experiments/" in results[6].output
+    assert results[6].output.endswith("/runs?workflowType=machine_learning&viewStateShareKey=tsbench-leaderboard\n")
     assert list(store.runs("tiny")) == []
 
     texts = [one.stdout + one.stderr for one in said] + [result.output for result in results]
@@ -148,7 +149,7 @@ def test_a_password_in_a_servers_address_is_refused_without_being_repeated(
         assert result.exit_code in (1, 2)
         assert PASSWORD not in result.output
         assert "https://someone:***@mlflow.example.org" in result.output
-        assert len(result.output.splitlines()) == 1
+        assert len(result.stderr.splitlines()) == 1  # on standard output stands what was prepared
 
 
 def test_what_may_be_shown_of_an_address() -> None:

@@ -31,7 +31,7 @@ def ui(
     if store.database is None:
         with working(f"asking {redacted(store.uri)}"):
             address = remote_page(store, experiment)
-        typer.echo(f"The store is an MLflow server: {redacted(address)}")
+        typer.echo(f"The store is an MLflow server already: {redacted(address)}")
         return
     with ExitStack() as stack:
         with working("starting MLflow's page"):

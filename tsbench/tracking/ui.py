@@ -87,7 +87,9 @@ def served_page(store: Store, port: int, name: str | None) -> Iterator[Page]:
 
 
 def remote_page(store: Store, name: str | None) -> str:
-    """The address of an experiment, with its views, on the MLflow server that a store is.
+    """The address of an experiment, or of all, on the MLflow server that a store is.
+
+    The experiment is given the views that it lacks, if the server allows it.
 
     Raises:
         TrackingError: there is no such experiment, or the server failed.
@@ -97,13 +99,15 @@ def remote_page(store: Store, name: str | None) -> str:
         return page_address(uri, None)
     experiment = store.experiment_id(name)
     scored = next(iter(store.runs_in(experiment, LEADERBOARD.where)), None) is not None
-    view = LEADERBOARD if scored else TRIALS
-    with store.explained():
-        tags = store.client.get_experiment(experiment).tags
-        for key, value in (known.tag for known in VIEWS):
-            if key not in tags:
-                store.client.set_experiment_tag(experiment, key, value)
-    return page_address(uri, experiment, view)
+    try:
+        with store.explained():
+            tags = store.client.get_experiment(experiment).tags
+            for key, value in (view.tag for view in VIEWS):
+                if key not in tags:
+                    store.client.set_experiment_tag(experiment, key, value)
+    except TrackingError:  # one may read and not write there
+        return page_address(uri, experiment)
+    return page_address(uri, experiment, LEADERBOARD if scored else TRIALS)
 
 
 def _experiment(store: Store, name: str | None) -> str | None:
