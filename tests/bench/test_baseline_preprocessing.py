@@ -10,8 +10,10 @@ from tests.bench.test_run import Write, carry_out, plan_of, runs_by_role
 from tsbench.bench.plan import Plan
 from tsbench.bench.reproduce import reproduce
 from tsbench.compare.comparison import Comparison
-from tsbench.compare.report import as_json, as_latex, as_markdown, leaderboard
+from tsbench.compare.latex import as_latex
+from tsbench.compare.report import as_json, as_markdown
 from tsbench.compare.results import read_results
+from tsbench.compare.wording import notes, run_notes
 from tsbench.errors import ModelError
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
@@ -58,11 +60,11 @@ def test_a_figure_of_preprocessed_cases_says_so_everywhere_and_is_reproduced(rec
 
     results = read_results(plan.store, "tiny")
     assert {row.classifier: row.preprocessing for row in results.rows}["minirocket"] == PADDED
-    comparison, note = Comparison(results), f"On preprocessed cases of JapaneseVowels: minirocket ({PADDED})"
-    assert note in comparison.notes()
+    comparison, note = Comparison(results), f"On preprocessed cases of JapaneseVowels: minirocket ({PADDED})."
+    assert note in notes(comparison)
+    assert note in run_notes(comparison)
     assert note in as_markdown(comparison)
-    assert f"{note}." in as_latex(comparison)
-    assert leaderboard(results, "accuracy").caption == note
+    assert note in as_latex(comparison)
     assert json.loads(as_json(comparison))["preprocessed"] == [
         {"dataset": "JapaneseVowels", "classifier": "minirocket", "preprocessing": PADDED}
     ]

@@ -385,7 +385,7 @@ def told_in_order(study: Study) -> list[tuple[dict[str, Any], list[float]]]:
 def test_the_plan_is_told_in_yaml_that_loads_again(recipe_file: Write, tmp_path: Path) -> None:
     plan = plan_of(recipe_file(), "model.dropout=0.2")
     text = describe_plan(plan)
-    assert "# 1 studies of 4 trials on 1 workers (cpu), 2 folds each;" in text
+    assert "# 1 study of 4 trials on 1 worker (cpu), 2 folds each;" in text
     assert "# fixed by --set and so not searched: model.dropout" in text
     copy = tmp_path / "copy.yaml"
     copy.write_text(text)

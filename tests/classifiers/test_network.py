@@ -155,7 +155,11 @@ def test_saving_over_a_larger_ensemble_leaves_the_smaller_one(tmp_path, fitted):
 
 def test_files_hold_tensors_and_text_and_no_pickled_code(tmp_path, fitted):
     fitted.save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", *(f"weights-{i}.pt" for i in range(3))]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checksums.json",
+        "model.json",
+        *(f"weights-{i}.pt" for i in range(3)),
+    ]
     assert json.loads((tmp_path / "model.json").read_text())["classes"] == ["down", "mid", "up"]
     for number, member in enumerate(fitted.members):
         file = tmp_path / f"weights-{number}.pt"

@@ -57,11 +57,12 @@ def test_a_log_has_no_status(tmp_path: Path) -> None:
 
 
 def test_a_search_says_at_once_what_it_prepares(tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(RECIPE.replace("ItalyPowerDemand", "Absent"))
-    output, first = on_a_terminal([TSBENCH, "search", "tiny.yaml"], tmp_path, 30)
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    command = [TSBENCH, "search", "tiny.yaml", "--set", "execution.device=cuda:9"]
+    output, first = on_a_terminal(command, tmp_path, 30)
     assert re.search(r"starting \(\d s\)", output)
     assert re.search(r"reading 1 data set \(\d+ s\)", output)
     # Half a second on a machine that is not busy; before, nothing was shown until the first trial.
     assert first < 3
     assert ERASE_LINE in output.rpartition("reading 1 data set")[2]
-    assert "Absent" in output.rpartition(ERASE_LINE)[2]  # the refusal follows on a clean line
+    assert "cuda:9" in output.rpartition(ERASE_LINE)[2]  # the refusal follows on a clean line

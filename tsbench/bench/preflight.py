@@ -13,6 +13,7 @@ from tsbench.data.places import is_writable, nearest_folder
 from tsbench.errors import SearchError, TrackingError
 from tsbench.recipe.schema import Recipe
 from tsbench.redaction import redacted
+from tsbench.search.launchers import check_launcher
 from tsbench.search.launchers.joining import INVITATION
 from tsbench.search.storage import open_database
 from tsbench.search.study import Study
@@ -38,6 +39,7 @@ def check_ready(recipe: Recipe, fresh: bool) -> None:
 
     Raises:
         SearchError: the search is under way, its folder or database cannot be written, or a study is damaged.
+        TsbenchError: there is no cluster where the recipe says.
         TrackingError: the MLflow store cannot be reached or written, or what is to be continued was deleted there.
     """
     store = Store(recipe.tracking.uri)
@@ -45,6 +47,7 @@ def check_ready(recipe: Recipe, fresh: bool) -> None:
     _check_folder(home)
     if is_held(home):
         raise refusal_of_second(recipe.name, home)
+    check_launcher(recipe.execution)  # in a moment, where a store may be waited for
     store.check(recipe.name)
     if recipe.search.storage is not None:
         open_database(recipe.search.storage)

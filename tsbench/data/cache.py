@@ -244,5 +244,5 @@ def _load(folder: Path, path: Path) -> CaseFile | None:
     with suppress(OSError, ValueError, KeyError, TypeError):
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         lines = np.load(folder / "lines.npy", allow_pickle=False)
-        return CaseFile(path, Collection.load(folder), lines, about["missing"], tuple(about["remarks"]))
+        return CaseFile(path, Collection.load(folder, note=True), lines, about["missing"], tuple(about["remarks"]))
     return None

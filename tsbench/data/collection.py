@@ -134,8 +134,11 @@ class Collection:
         seal(folder, written)
 
     @classmethod
-    def load(cls, folder: Path) -> Collection:
+    def load(cls, folder: Path, note: bool = False) -> Collection:
         """The arrays that `save` wrote, as memory maps, which all processes share.
+
+        With `note` a verification of their checksums is written down, so that the next one only looks at the files'
+        times.
 
         A write to them changes no file and is seen by nobody else; compiled code takes them as it takes any array.
 
@@ -143,7 +146,7 @@ class Collection:
             OSError: a file is not there.
             ValueError, KeyError, TypeError: a file is not whole, or not as it was written.
         """
-        verify(folder)
+        verify(folder, note)
         names = [name for name in ARRAYS if (folder / f"{name}.npy").exists()]
         arrays = {
             name: np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False).view(np.ndarray) for name in names

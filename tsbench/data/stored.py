@@ -33,7 +33,11 @@ def seal(folder: Path, names: list[str], note: bool = True) -> None:
 def verify(folder: Path, note: bool = True) -> None:
     """Compares the files of a folder with their checksums; a folder of an older version has none.
 
-    With `note` a file is hashed again only if its size, times or inode are others than at the last verification.
+    Files are hashed again only if their size, times or inode are others than at the last verification that was noted.
+
+    Args:
+        folder: the folder.
+        note: write down that the files are whole.
 
     Raises:
         OSError: a file cannot be read.
@@ -44,7 +48,7 @@ def verify(folder: Path, note: bool = True) -> None:
     sums: dict[str, str] = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
     state = {name: _state(folder / name) for name in sums}
     with suppress(OSError, ValueError):
-        if note and json.loads((folder / VERIFIED).read_text(encoding="utf-8")) == state:
+        if json.loads((folder / VERIFIED).read_text(encoding="utf-8")) == state:
             return
     for name, sha256 in sums.items():
         if sha256_of(folder / name) != sha256:

@@ -8,7 +8,7 @@ from typing import Protocol
 from tsbench.recipe.schema import ExecutionConfig
 from tsbench.search.launchers.joining import Invitation
 
-__all__ = ["Launcher", "make_launcher"]
+__all__ = ["Launcher", "check_launcher", "make_launcher"]
 
 
 class Launcher(Protocol):
@@ -28,6 +28,22 @@ class Launcher(Protocol):
 
     def close(self) -> None:
         """Ends them all."""
+
+
+def check_launcher(config: ExecutionConfig) -> None:
+    """Refuses a cluster that is not there, without starting anything on it.
+
+    Raises:
+        TsbenchError: nobody listens at the address of a Ray cluster, or this machine has no Slurm.
+    """
+    if config.launcher == "ray":
+        from tsbench.search.launchers.ray import check_address
+
+        check_address(config.address)
+    if config.launcher == "slurm":
+        from tsbench.search.launchers.slurm import check_slurm
+
+        check_slurm(config)
 
 
 def make_launcher(config: ExecutionConfig, home: Path) -> Launcher | None:

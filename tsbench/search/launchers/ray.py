@@ -12,7 +12,7 @@ from tsbench.errors import TsbenchError
 from tsbench.recipe.schema import ExecutionConfig
 from tsbench.search.launchers.joining import Invitation, join
 
-__all__ = ["RayLauncher"]
+__all__ = ["RayLauncher", "check_address"]
 
 
 class _Actor:
@@ -23,11 +23,25 @@ class _Actor:
         return join(Invitation.from_json(invitation), device)
 
 
-def _knock(address: str) -> None:
-    """Fails at once where nobody listens; Ray itself would try for minutes."""
+def check_address(address: str) -> None:
+    """Refuses at once an address where nobody listens; Ray itself would try for minutes.
+
+    Raises:
+        TsbenchError: nobody listens there.
+    """
     host, _, port = address.rpartition(":")
     if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=10).close()
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise _not_there(address, error) from None
+
+
+def _not_there(address: str, error: Exception) -> TsbenchError:
+    return TsbenchError(
+        f"execution.address is {address!r}, but no Ray cluster is there; start one with `ray start --head`, or write "
+        f"address: local ({(str(error).splitlines() or [''])[0]})"
+    )
 
 
 class RayLauncher:
@@ -49,13 +63,10 @@ class RayLauncher:
         self._config = config
         self._began_ray = not ray.is_initialized()
         try:
-            _knock(config.address)
+            check_address(config.address)
             ray.init(address=config.address, log_to_driver=False, ignore_reinit_error=True, configure_logging=False)
         except (OSError, RuntimeError, ValueError) as error:
-            raise TsbenchError(
-                f"execution.address is {config.address!r}, but no Ray cluster is there; start one with "
-                f"`ray start --head`, or write address: local ({str(error).splitlines()[0]})"
-            ) from None
+            raise _not_there(config.address, error) from None
         self.host = str(self._ray.util.get_node_ip_address())
         self._device = "cuda:0" if config.gpus_per_worker else "cpu"
         self._actor = self._ray.remote(num_cpus=config.cpus_per_worker, num_gpus=config.gpus_per_worker)(_Actor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,23 @@ from tsbench.errors import TsbenchError
 from tsbench.recipe.schema import ExecutionConfig
 from tsbench.search.launchers.joining import Invitation, join
 
-__all__ = ["SlurmLauncher"]
+__all__ = ["SlurmLauncher", "check_slurm"]
 
 MOST_RESUBMISSIONS = 3  # of a job that ended before the search did, such as by its time limit
 
 
 def _work(invitation: str, device: str) -> bool:
     return join(Invitation.from_json(invitation), device)
+
+
+def check_slurm(config: ExecutionConfig) -> None:
+    """Refuses a machine without Slurm's commands, unless `slurm.cluster` names another way.
+
+    Raises:
+        TsbenchError: there is no `srun`.
+    """
+    if config.slurm.get("cluster", "slurm") == "slurm" and shutil.which("srun") is None:
+        raise TsbenchError("execution.slurm: this machine has no srun; run the search where Slurm's commands are")
 
 
 class SlurmLauncher:
