@@ -105,7 +105,7 @@ def compare(
     ] = "",
     margin: Annotated[float, typer.Option(min=0, help="By how much it may be worse.")] = 0.0,
 ) -> None:
-    """Compare classifiers by a test score: which is better, by how much, and how surely."""
+    """Compare classifiers by a test score, with statistics and a report."""
     from tsbench.compare.comparison import Comparison
 
     references = _load_references(reference or [], reference_resamples, metric)
