@@ -269,7 +269,7 @@ def test_resamples_are_averaged_in_the_table(log, store):
     assert score_rows(comparison)[1] == ["A", "0.7500", ""]
     assert notes(comparison) == [
         "Mean accuracy over 2 resamples of each data set.",
-        "No data set has a score of every classifier, so there are no ranks and no tests.",
+        "No data set has a score of every classifier, so there are no ranks and no tests; see --classifiers.",
         "Missing: dummy on A (resample 1 is not there)",
         "Scores on the archive's own split: --resamples 1.",
     ]

@@ -63,6 +63,7 @@ def test_only_log_loss_is_minimised():
 def test_perfect_predictions_get_the_best_scores(classes):
     labels, _, names = table(classes)
     scores = score_all(labels, (labels[:, None] == names).astype(np.float64), names)
+    assert f"{scores['log_loss']:.4f}" == "0.0000"  # and not -0.0000
     assert scores.pop("log_loss") == pytest.approx(0, abs=1e-12)
     assert scores == dict.fromkeys(scores, 1.0)
 

@@ -144,7 +144,7 @@ def _complete_notes(comparison: Comparison) -> Iterator[str]:
     if complete == total or len(comparison.classifiers) < 2:
         return
     if complete == 0:
-        yield "No data set has a score of every classifier, so there are no ranks and no tests."
+        yield "No data set has a score of every classifier, so there are no ranks and no tests; see --classifiers."
     else:
         yield f"Ranks are over the {complete} of {count_of(total, 'data set')} for which every classifier has a score."
 
@@ -170,8 +170,8 @@ def _left_out_notes(comparison: Comparison) -> Iterator[str]:
         without = [label for label, count in hidden.items() if not count and comparison.source(label) == reference.name]
         all_of_it = len(without) == len(reference.classifiers)
         if without and not reference.carried:
-            which = "anything" if all_of_it else ", ".join(without)
-            yield f"{reference.name} has no score of {which} on these data sets under this protocol."
+            of = "" if all_of_it else f" of {', '.join(without)}"
+            yield f"{reference.name} has no score{of} on these data sets under this protocol."
         elif without and all_of_it and not _own_data(comparison, reference):
             yield "There are no published scores on these data sets under this protocol."
 
@@ -217,7 +217,8 @@ def _first_split_hint(comparison: Comparison) -> Iterator[str]:
         return
     held = (results.figures(metric, cell["dataset"], cell["classifier"]) for cell in comparison.missing())
     if any(0 in scores for scores in held):
-        yield f"Scores on {split_words(comparison)}: --resamples 1."
+        words = split_words(comparison)
+        yield f"Scores on {'the first splits' if words.startswith('different') else words}: --resamples 1."
 
 
 def _sources(published: dict[str, str]) -> str:

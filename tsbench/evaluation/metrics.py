@@ -64,7 +64,7 @@ def _log_loss(labels: NDArray[np.str_], probabilities: NDArray[np.floating], cla
     p = np.asarray(probabilities, dtype=np.float64)
     p = np.clip(p / p.sum(axis=1, keepdims=True), np.finfo(np.float64).eps, 1.0)
     of_truth = np.where(labels[:, None] == classes, p, 0.0).sum(axis=1)
-    return float(-np.log(np.maximum(of_truth, np.finfo(np.float64).eps)).mean())
+    return float(-np.log(np.maximum(of_truth, np.finfo(np.float64).eps)).mean()) + 0.0  # 0.0, not -0.0, if perfect
 
 
 def _roc_auc(labels: NDArray[np.str_], probabilities: NDArray[np.floating], classes: NDArray[np.str_]) -> float:
