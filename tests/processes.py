@@ -42,7 +42,7 @@ def finish(process: subprocess.Popen[str], seconds: float = 240) -> tuple[int, s
 
 
 def wait_for(
-    condition: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 120
+    condition: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 240
 ) -> None:
     """Until the condition holds; a process that ends before fails the test with what it said."""
     deadline = time.monotonic() + seconds
