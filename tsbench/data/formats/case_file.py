@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from tsbench.data.collection import Collection
 from tsbench.data.formats.sizes import check_padding
 from tsbench.errors import DataError
 
-__all__ = ["CaseFile", "as_texts", "collect", "trimmed"]
+__all__ = ["CaseFile", "collect", "trimmed"]
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,6 @@ class CaseFile:
         """`file:line: case n`, both counted from 1; `case` counts from 0."""
         line = f"{self.lines[case]}:" if len(self.lines) else ""
         return f"{self.path}:{line} case {case + 1}"
-
-
-def as_texts(names: NDArray[Any]) -> NDArray[np.str_]:
-    """Numbers or texts as texts, no wider than the longest; NumPy would make room for 21 digits in each."""
-    distinct, which = np.unique(names, return_inverse=True)
-    return np.array([str(name) for name in distinct.tolist()])[which]
 
 
 def collect(path: Path, cases: Sequence[NDArray[np.float64]], labels: Sequence[str]) -> Collection:

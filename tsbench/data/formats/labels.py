@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["MISSING_LABELS", "label_text", "lookalikes", "name_text", "uniform_label", "uniform_labels"]
+__all__ = ["MISSING_LABELS", "label_text", "lookalikes", "name_text", "uniform_label"]
 
 MISSING_LABELS = ("", "?", "NaN", "nan")
 """Spellings of a label that is not known."""
@@ -49,12 +48,6 @@ def name_text(value: Any) -> str:
         value = int(value)
     text = str(value).replace("\0", " ").strip()
     return "" if text == "<NA>" else text
-
-
-def uniform_labels(labels: NDArray[Any]) -> NDArray[np.str_]:
-    """`uniform_label` of each label, shape (cases,)."""
-    distinct, which = np.unique(labels, return_inverse=True)
-    return np.array([uniform_label(str(label)) for label in distinct.tolist()])[which]
 
 
 def lookalikes(labels: Iterable[str]) -> list[tuple[str, ...]]:
