@@ -96,8 +96,38 @@ def _handled_by(handler: Any, numbers: list[signal.Signals]) -> Iterator[None]:
 def blocked_signals() -> Iterator[None]:
     """A process started within the context is reached by no signal of `ENDING` before it has chosen how to handle it.
 
-    This process receives them when the context ends.
+    This process handles them when the context ends.
     """
+    with _deferred_handlers(), _masked_signals():
+        yield
+
+
+@contextmanager
+def _deferred_handlers() -> Iterator[None]:
+    """Calls the handlers of signals that arrive within the context when it ends.
+
+    A mask holds signals back from one thread alone: the kernel gives a signal of the process to any other thread, such
+    as one of a library's pool, and Python then runs the handler in the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():  # handlers run in the main thread alone
+        yield
+        return
+    arrived: dict[int, None] = {}  # an ordered set
+
+    def note(number: int, frame: FrameType | None) -> None:
+        arrived[number] = None
+
+    try:
+        with _handled_by(note, [number for number in ENDING if callable(signal.getsignal(number))]):
+            yield
+    finally:
+        for number in arrived:
+            signal.raise_signal(number)
+
+
+@contextmanager
+def _masked_signals() -> Iterator[None]:
+    """Blocks `ENDING` in this thread, and thereby in processes that it starts."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -224,14 +225,23 @@ def test_signals_that_follow_at_once_are_the_same_request() -> None:
     assert caught == [signal.SIGHUP, signal.SIGHUP]
 
 
-def test_blocked_signals_arrive_afterwards() -> None:
+@pytest.mark.parametrize("threads", [0, 1])
+def test_blocked_signals_are_handled_afterwards(threads: int) -> None:
     reached = []
+    done = threading.Event()
+    others = [threading.Thread(target=done.wait) for _ in range(threads)]  # the kernel may give them the signal
+    for thread in others:
+        thread.start()
 
     def be_signalled() -> None:
         with blocked_signals():
             os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
             reached.append("the end of the context")
 
-    with raised_signals(), pytest.raises(TerminatedError):
-        be_signalled()
+    try:
+        with raised_signals(), pytest.raises(TerminatedError):
+            be_signalled()
+    finally:
+        done.set()
     assert reached == ["the end of the context"]
