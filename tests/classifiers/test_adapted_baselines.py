@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tsbench.bench.baseline import BaselineScores, score_baseline
-from tsbench.classifiers.baselines import BASELINES, find_baseline, fit_baseline
+from tsbench.classifiers.baselines import BASELINES, find_baseline
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, DataSet
 from tsbench.recipe.schema import BaselinePreprocessingConfig
@@ -169,7 +169,7 @@ def test_every_fold_is_adapted_by_its_own_training_cases() -> None:
     by_length = np.argsort(vowels.train.lengths, kind="stable")
     short, long = np.sort(by_length[:60]), np.sort(by_length[60:])
     preprocessing = BASELINES["quant"].narrowed(DEFAULT, vowels.train, vowels.test)
-    fitted = fit_baseline(BASELINES["quant"], vowels.train.subset(short), 0, preprocessing)
+    fitted = BASELINES["quant"].fit(vowels.train.subset(short), 0, preprocessing=preprocessing)
     assert fitted.adaptation is not None
     assert fitted.adaptation.length == vowels.train.lengths[short].max() < vowels.train.lengths.max()
     scores = score("quant", vowels, folds=[(short, long)])
@@ -225,9 +225,9 @@ def test_the_shortest_cases_that_are_not_refused_can_be_fitted_and_no_shorter_on
         return Collection(values, np.full(12, steps), np.array(["a", "b"] * 6))
 
     enough, short = cases(BASELINES[name].min_length), cases(BASELINES[name].min_length - 1)
-    assert np.isfinite(fit_baseline(BASELINES[name], enough, 0).predict_proba(enough)).all()
+    assert np.isfinite(BASELINES[name].fit(enough, 0).predict_proba(enough)).all()
     with pytest.raises((ValueError, OverflowError, RuntimeError)):
-        fit_baseline(BASELINES[name], short, 0)
+        BASELINES[name].fit(short, 0)
 
 
 @pytest.mark.parametrize("classifier", ["minirocket", "quant", "1nn-dtw", FOREST])

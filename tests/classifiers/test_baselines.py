@@ -3,10 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tsbench.classifiers.baselines import BASELINES, FittedBaseline, _series, find_baseline, fit_baseline, warm_up
+from tsbench.classifiers.baselines import BASELINES, find_baseline
+from tsbench.classifiers.contract import Facts
+from tsbench.classifiers.fitted_baseline import FittedBaseline, _series, warm_up
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection
 from tsbench.evaluation.resampling import resample
+from tsbench.testing import check_classifier
 
 
 def load(name):
@@ -14,7 +17,7 @@ def load(name):
 
 
 def accuracy(name, dataset, seed=0):
-    fitted = fit_baseline(made(name), dataset.train, seed)
+    fitted = made(name).fit(dataset.train, seed)
     predicted = fitted.classes[fitted.predict_proba(dataset.test).argmax(axis=1)]
     return (predicted == dataset.test.labels).mean()
 
@@ -50,7 +53,7 @@ def test_1nn_dtw_of_several_channels_and_unequal_lengths_gives_the_published_acc
 def test_dummy_predicts_the_majority_class_and_the_training_shares():
     labels = np.array(["a", "b", "b", "b", "c"])
     values = np.random.default_rng(0).normal(size=(5, 1, 20))
-    fitted = fit_baseline(BASELINES["dummy"], Collection(values, np.full(5, 20), labels), seed=0)
+    fitted = BASELINES["dummy"].fit(Collection(values, np.full(5, 20), labels), seed=0)
     probabilities = fitted.predict_proba(Collection(values[:3], np.full(3, 20), labels[:3]))
     assert fitted.classes[probabilities.argmax(axis=1)].tolist() == ["b", "b", "b"]
     np.testing.assert_allclose(probabilities, [[0.2, 0.6, 0.2]] * 3)
@@ -102,7 +105,7 @@ def test_a_classifier_by_import_path_is_made_with_its_parameters():
     forest = find_baseline("sktime.classification.interval_based.TimeSeriesForestClassifier", {"n_estimators": 5})
     assert (forest.multivariate, forest.unequal_length, forest.seeded) == (False, False, True)
     dataset = load("ItalyPowerDemand")
-    fitted = fit_baseline(forest, few(dataset.train, 3), seed=1)
+    fitted = forest.fit(few(dataset.train, 3), seed=1)
     assert len(fitted.classifier.estimators_) == 5
     assert fitted.predict_proba(few(dataset.test, 100)).shape == (11, 2)
 
@@ -113,7 +116,7 @@ def test_a_classifier_of_sktime_takes_cases_of_unequal_length():
     train, test = few(vowels.train, 9), few(vowels.test, 60)
     assert dummy.unequal_length
     assert not train.equal_length
-    assert fit_baseline(dummy, train, seed=0).predict_proba(test).shape == (len(test), 9)
+    assert dummy.fit(train, seed=0).predict_proba(test).shape == (len(test), 9)
 
 
 def test_a_classifier_without_probabilities_is_certain_of_its_prediction():
@@ -121,7 +124,7 @@ def test_a_classifier_without_probabilities_is_certain_of_its_prediction():
     assert dummy.unequal_length  # nothing is known of it, so it is tried
     labels = np.array(["a", "a", "b", "b"])
     flat = Collection(np.zeros((4, 1, 3)) + np.arange(4)[:, None, None], np.full(4, 3), labels)
-    fitted = FittedBaseline(dummy, _Predicts(), np.array(["a", "b"]), 0.0)
+    fitted = FittedBaseline(dummy, _Predicts(), np.array(["a", "b"]), 0.0, Facts.of(flat), flat)
     np.testing.assert_array_equal(fitted.predict_proba(flat), [[0, 1]] * 4)
 
 
@@ -141,7 +144,7 @@ def test_inceptiontime_is_the_mean_of_networks_of_different_seeds():
     dataset = load("ItalyPowerDemand")
     test = few(dataset.test, 200)
     parameters = {"num_epochs": 1, "members": 2}
-    fitted = fit_baseline(find_baseline("inceptiontime", parameters), few(dataset.train, 4), seed=3)
+    fitted = find_baseline("inceptiontime", parameters).fit(few(dataset.train, 4), seed=3)
     each = [one.predict_proba(test.values) for one in fitted.classifier.estimators_]
     assert not np.array_equal(*each)
     np.testing.assert_allclose(fitted.predict_proba(test), (each[0] + each[1]) / 2, atol=1e-6)
@@ -197,42 +200,28 @@ FITTINGS = [
 ]
 
 
-@pytest.fixture(scope="module", params=FITTINGS)
-def fitting(request):
-    """A baseline's name, a few train and test cases, and the fitted baseline."""
-    name, source = request.param
+@pytest.mark.parametrize("fitting", FITTINGS)
+def test_every_baseline_satisfies_the_contract_and_can_be_warmed_up(fitting):
+    name, source = fitting
     dataset = load(source)
     train, test = few(dataset.train, 3), few(dataset.test, len(dataset.test) // 12)
-    return name, train, test, fit_baseline(made(name), train, seed=5)
-
-
-def test_every_baseline_gives_a_distribution_over_the_classes_for_each_case(fitting):
-    _, train, test, fitted = fitting
-    probabilities = fitted.predict_proba(test)
-    assert probabilities.shape == (len(test), len(train.classes))
-    assert probabilities.dtype == np.float64
-    assert (probabilities >= 0).all()
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-6)
-    assert fitted.classes.tolist() == train.classes.tolist()
-    assert fitted.fit_seconds > 0
-
-
-def test_every_baseline_is_determined_by_its_seed(fitting):
-    name, train, test, fitted = fitting
-    again = fit_baseline(made(name), train, seed=5)
-    np.testing.assert_array_equal(again.predict_proba(test), fitted.predict_proba(test))
-
-
-def test_every_baseline_leaves_its_cases_as_they_were(fitting):
-    name, train, test, _ = fitting
-    before = train.digest(), test.digest()
-    fit_baseline(made(name), train, seed=5).predict_proba(test)
-    assert (train.digest(), test.digest()) == before
-
-
-def test_every_baseline_can_be_warmed_up_on_cases_like_those_it_will_get(fitting):
-    name, train, _, _ = fitting
     warm_up(made(name), train)
+    check_classifier(made(name), train, test, fresh_process=source == "ItalyPowerDemand" or name in COMPILED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path",
+    [
+        "aeon.classification.feature_based.SummaryClassifier",
+        "aeon.classification.convolution_based.MiniRocketClassifier",
+        "sktime.classification.interval_based.TimeSeriesForestClassifier",
+        "sktime.classification.distance_based.KNeighborsTimeSeriesClassifier",
+    ],
+)
+def test_classifiers_by_import_path_satisfy_the_contract(path):
+    dataset = load("ItalyPowerDemand")
+    check_classifier(find_baseline(path), few(dataset.train, 3), few(dataset.test, 80))
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -246,13 +235,13 @@ def test_a_baseline_is_made_unfitted_with_its_parameters(name):
 
 def test_minirocket_changes_with_the_seed():
     dataset = load("ItalyPowerDemand")
-    first, second = (fit_baseline(BASELINES["minirocket"], dataset.train, seed).classifier for seed in (0, 1))
-    kernels = [one.pipeline_.steps[0][1].parameters for one in (first, second)]
+    first, second = (BASELINES["minirocket"].fit(dataset.train, seed).classifier for seed in (0, 1))
+    kernels = [ridge.branches[0].transformer.parameters for ridge in (first, second)]
     assert any(not np.array_equal(a, b) for a, b in zip(*kernels, strict=True))
 
 
 def test_one_nearest_neighbour_takes_lengths_other_than_those_of_training():
-    fitted = fit_baseline(BASELINES["1nn-dtw"], few(load("GunPoint").train, 5), seed=0)
+    fitted = BASELINES["1nn-dtw"].fit(few(load("GunPoint").train, 5), seed=0)
     longer = few(load("ArrowHead").test, 60)
     assert fitted.predict_proba(longer).shape == (len(longer), 2)
 
@@ -274,5 +263,5 @@ def test_a_classifier_of_one_length_refuses_test_cases_of_another():
 def test_fitting_leaves_numpys_global_generator_as_it_was():
     np.random.seed(7)
     before = np.random.get_state()[1].copy()
-    fit_baseline(BASELINES["minirocket"], Archive().load("ItalyPowerDemand").train, seed=3)
+    BASELINES["minirocket"].fit(Archive().load("ItalyPowerDemand").train, seed=3)
     np.testing.assert_array_equal(np.random.get_state()[1], before)

@@ -219,6 +219,6 @@ def test_cases_of_less_than_half_the_shortest_training_case_are_too_short(fitted
     assert ensemble.shortest_allowed == allowed
     given = cases(3, unequal=True)
     given = replace(given, lengths=np.array([15, allowed, max(1, allowed - 1)]))
-    assert ensemble.too_short(given).tolist() == ([2] if allowed > 1 else [])
-    assert f"has 1 time step, which is too short; the model was trained on {trained}" in ensemble.about_length(1)
-    assert ensemble.about_length(1).endswith(f"takes {allowed} or more")
+    assert ensemble.unfit_lengths(given).tolist() == ([2] if allowed > 1 else [])
+    assert f"has 1 time step, which is too short; the model was trained on {trained}" in ensemble.describe_length(1)
+    assert ensemble.describe_length(1).endswith(f"takes {allowed} or more")

@@ -1,25 +1,32 @@
-"""Fits and scores one baseline; runs in a process of its own, so it imports neither MLflow nor Optuna."""
+"""Fits, scores and saves one baseline; runs in a process of its own, so it imports neither MLflow nor Optuna."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.classifiers.baselines import Baseline, find_baseline, fit_baseline, warm_up
+from tsbench.bench.model_files import MODEL_FOLDER, ModelFiles, few_of_each_class, write_model_files
+from tsbench.bench.records import OUT_OF_FOLD
+from tsbench.classifiers.baselines import Baseline, find_baseline
+from tsbench.classifiers.card import CardFacts
+from tsbench.classifiers.contract import OutOfFold
+from tsbench.classifiers.fitted_baseline import FittedBaseline, packages_of, warm_up
 from tsbench.data.adaptation import Adaptation
 from tsbench.data.collection import Collection, DataSet
+from tsbench.errors import ModelError
 from tsbench.evaluation.metrics import score_all
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselinePreprocessingConfig
-from tsbench.tracking import names
+from tsbench.tracking import names, provenance
 
-__all__ = ["BaselineScores", "score_baseline", "scores_on_test"]
+__all__ = ["BaselineScores", "Keeping", "score_baseline", "scores_on_test"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class BaselineScores:
         remark: what is to be known of the seconds; empty where nothing is.
         preprocessing: what was done to the cases first, in words; empty if the classifier took them as they are.
         time_steps: that every case was given by the preprocessing; 0 if each kept its own.
+        model: its files; None if it was not to be kept, or cannot be.
+        not_kept: why it cannot be kept; empty if it was kept or was not to be.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -39,6 +48,25 @@ class BaselineScores:
     remark: str = ""
     preprocessing: str = ""
     time_steps: int = 0
+    model: ModelFiles | None = None
+    not_kept: str = ""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What is to be kept of a baseline.
+
+    Attributes:
+        folder: that the out-of-fold probabilities are written to.
+        title: of the data set, for the model card.
+        recipe: its name, for the model card.
+        model: whether the fitted classifier is written, too.
+    """
+
+    folder: Path
+    title: str
+    recipe: str
+    model: bool
 
 
 def score_baseline(
@@ -49,6 +77,7 @@ def score_baseline(
     folds: Sequence[Fold],
     seed: int,
     preprocessing: BaselinePreprocessingConfig | None = None,
+    keeping: Keeping | None = None,
 ) -> BaselineScores:
     """Fits a baseline on the training cases and scores it once on the test cases, and on the folds where there are any.
 
@@ -60,6 +89,7 @@ def score_baseline(
         folds: of the training cases; none for no CV score.
         seed: of the classifier.
         preprocessing: what may be done to cases that the classifier cannot take as they are; None for nothing.
+        keeping: what is to be written; None for nothing.
     """
     baseline = find_baseline(classifier, parameters)
     train, test = dataset.train, dataset.test
@@ -70,18 +100,42 @@ def score_baseline(
         report("compiling")
         remark = _warm_up(baseline, train, needed)
         report("fitting")
-        fitted = fit_baseline(baseline, train, seed, needed)
+        fitted = baseline.fit(train, seed, preprocessing=needed)
         begun = time.perf_counter()
         probabilities = fitted.predict_proba(test)
         metrics = {"fit_seconds": fitted.fit_seconds, "predict_seconds": time.perf_counter() - begun}
         metrics |= scores_on_test(test, probabilities, fitted.classes)
+        out_of_fold = fitted.out_of_fold
         if folds:
             report("cross-validating")
-            metrics |= _cross_validate(baseline, train, folds, seed, needed)
+            scores, out_of_fold = _cross_validate(baseline, train, folds, seed, needed)
+            metrics |= scores
+        model, not_kept = None, ""
+        if keeping is not None:
+            report("saving")
+            if out_of_fold is not None:
+                out_of_fold.save(keeping.folder / OUT_OF_FOLD)
+            if keeping.model:
+                model, not_kept = _save(fitted, dataset, metrics, keeping)
+    scored = BaselineScores(metrics, remark=remark, model=model, not_kept=not_kept)
     if fitted.adaptation is None:
-        return BaselineScores(metrics, remark=remark)
+        return scored
     done = fitted.adaptation.describe(train, test)
-    return BaselineScores(metrics, remark=remark, preprocessing=done, time_steps=fitted.adaptation.length)
+    return replace(scored, preprocessing=done, time_steps=fitted.adaptation.length)
+
+
+def _save(
+    fitted: FittedBaseline, dataset: DataSet, metrics: Mapping[str, float], keeping: Keeping
+) -> tuple[ModelFiles | None, str]:
+    """The files of the fitted classifier, or why there are none."""
+    requirements = provenance.requirements()
+    requirements += [f"{name}=={text}" for name, text in packages_of(fitted.baseline.path, "skops").items()]
+    facts = CardFacts(keeping.title, keeping.recipe, None, len(dataset.train), len(dataset.test), metrics, requirements)
+    examples = dataset.train.subset(few_of_each_class(dataset.train.labels))
+    try:
+        return write_model_files(keeping.folder / MODEL_FOLDER, fitted, facts, examples), ""
+    except ModelError as error:
+        return None, str(error)
 
 
 def _warm_up(baseline: Baseline, train: Collection, preprocessing: BaselinePreprocessingConfig | None) -> str:
@@ -100,15 +154,21 @@ def _cross_validate(
     folds: Sequence[Fold],
     seed: int,
     preprocessing: BaselinePreprocessingConfig | None,
-) -> dict[str, float]:
-    """Mean over the folds of each metric that every fold defines; preprocessing is fitted on each fold's training."""
-    scores = []
+) -> tuple[dict[str, float], OutOfFold]:
+    """Mean over the folds of each metric that every fold defines, and the probabilities of the cases held out.
+
+    Preprocessing is fitted on each fold's training cases.
+    """
+    scores, parts = [], []
     for training, validation in folds:
-        fitted = fit_baseline(baseline, cases.subset(training), seed, preprocessing)
+        fitted = baseline.fit(cases.subset(training), seed, preprocessing=preprocessing)
         held_out = cases.subset(validation)
-        scores.append(score_all(held_out.labels, fitted.predict_proba(held_out), fitted.classes))
-    common = [metric for metric in scores[0] if all(metric in one for one in scores)]
-    return {names.cv(metric): float(np.mean([one[metric] for one in scores])) for metric in common}
+        probabilities = fitted.predict_proba(held_out)
+        scores.append(score_all(held_out.labels, probabilities, fitted.classes))
+        parts.append((validation, probabilities, fitted.classes))
+    common = [metric for metric in scores[0] if all(metric in fold for fold in scores)]
+    means = {names.cv(metric): float(np.mean([fold[metric] for fold in scores])) for metric in common}
+    return means, OutOfFold.of_folds(cases.labels, parts)
 
 
 def scores_on_test(test: Collection, probabilities: NDArray[np.float64], classes: NDArray[np.str_]) -> dict[str, float]:

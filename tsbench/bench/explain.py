@@ -38,13 +38,14 @@ def draw_cases(
         ModelError: there is no such model or case, or the model cannot take it.
     """
     saved = open_model(store, reference)
+    network = saved.network("explained")
     collection, what = _collection(store, saved, file)
     chosen = _first_of_each_class(collection) if cases is None else list(cases)
     for case in chosen:
         if case >= len(collection):
             raise ModelError(f"there is no {what} {case}: the {len(collection)} cases count from 0")
     for case in chosen:  # before the first picture is drawn
-        check(saved.ensemble, NamedCases(collection.subset(np.array([case])), [case]))
+        check(network, NamedCases(collection.subset(np.array([case])), [case]))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -52,13 +53,13 @@ def draw_cases(
     for case in chosen:
         one = collection.subset(np.array([case]))
         path = folder / f"{what.replace(' ', '_')}_{case}.png"
-        draw(saved.ensemble.explain(one), one, 0, path, f"{what} {case}")
+        draw(network.explain(one), one, 0, path, f"{what} {case}")
         yield path
 
 
 def _collection(store: Store | None, saved: SavedModel, file: Path | None) -> tuple[Collection, str]:
     if file is not None:
-        return read_cases(file, saved.ensemble, {}).collection, "case"
+        return read_cases(file, saved.classifier, {}).collection, "case"
     if store is not None and saved.run is not None:
         return open_unit(store, saved.run).dataset.test, "test case"
     return saved.examples, "training case"

@@ -11,6 +11,7 @@ import numpy as np
 
 from tsbench.bench.recorded import SavedModel, open_model, open_unit
 from tsbench.classifiers.exporting import compare_onnx, export_onnx
+from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
 from tsbench.data.places import is_writable
 from tsbench.errors import DataError, ModelError, RecipeError
@@ -55,31 +56,32 @@ def export_model(store: Store | None, reference: str, path: Path | None) -> Expo
         DataError: the file cannot be written.
     """
     saved = open_model(store, reference)
+    network = saved.network("exported as ONNX")
     name = "model" if saved.run is None else saved.run.tags[names.DATASET]
     path = path or Path(f"{name}.onnx")
     if path.is_dir() or not is_writable(path.absolute().parent):  # before the minute that an export may take
         reason = "it is a folder" if path.is_dir() else f"there is no folder {path.absolute().parent} to write in"
         raise DataError(f"{path}: cannot be written: {reason}")
-    cases, compared = _real_cases(store, saved)
+    cases, compared = _real_cases(store, saved, network)
     if not len(cases):
         raise ModelError(f"{reference} was saved without training cases, which a graph is traced and compared with")
     about = {} if saved.run is None else {"run": saved.run.run_id, "data set": names.title(saved.run.tags)}
-    if saved.ensemble.columns is not None and saved.ensemble.columns.channels:
-        about["channels"] = json.dumps(saved.ensemble.columns.channels)  # a graph takes them by position
+    if network.columns is not None and network.columns.channels:
+        about["channels"] = json.dumps(network.columns.channels)  # a graph takes them by position
     part = path.with_name(f".{path.name}.part")  # what stands at the path is replaced by a graph that was compared
     try:
-        export_onnx(saved.ensemble, cases.subset(np.arange(min(3, len(cases)))), part, about)
-        difference = compare_onnx(saved.ensemble, part, cases)
+        export_onnx(network, cases.subset(np.arange(min(3, len(cases)))), part, about)
+        difference = compare_onnx(network, part, cases)
         part.replace(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-    return Exported(path, saved.ensemble.channels, len(saved.ensemble.classes), compared, difference)
+    return Exported(path, network.channels, len(network.classes), compared, difference)
 
 
-def _real_cases(store: Store | None, saved: SavedModel) -> tuple[Collection, str]:
+def _real_cases(store: Store | None, saved: SavedModel, network: NetworkEnsemble) -> tuple[Collection, str]:
     """Cases to compare on: the test cases where the data set is at hand, else the examples kept with the model."""
     cases, compared = saved.examples, "the training cases kept with the model"
     if store is not None and saved.run is not None:
@@ -91,6 +93,6 @@ def _real_cases(store: Store | None, saved: SavedModel) -> tuple[Collection, str
             cases, compared = test.subset(np.arange(min(MOST_COMPARED, len(test)))), "test cases"
     whole = np.flatnonzero(~np.isnan(cases.values).any(axis=(1, 2)))
     if not len(whole):
-        filled = np.where(np.isnan(cases.values), saved.ensemble.preprocessing.mean[:, None], cases.values)
+        filled = np.where(np.isnan(cases.values), network.preprocessing.mean[:, None], cases.values)
         return Collection(filled, cases.lengths, cases.labels), f"{len(cases)} of {compared}, missing values filled in"
     return cases.subset(whole), f"{len(whole)} {compared}" if compared == "test cases" else compared

@@ -5,15 +5,15 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from tsbench import __version__
+from tsbench.bench.model_files import MODEL_FOLDER, ModelFiles, write_model_files
 from tsbench.bench.records import FinalNetwork, Records
-from tsbench.classifiers.card import CardFacts, model_card
+from tsbench.classifiers.card import CardFacts
 from tsbench.classifiers.explanation import draw_several
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
@@ -24,13 +24,7 @@ from tsbench.tracking import names, provenance
 from tsbench.tracking.models import LoggedModel, log_model, register_model
 from tsbench.tracking.store import Store
 
-__all__ = ["EXAMPLES", "MODEL_FOLDER", "first_case", "record_model", "record_pictures"]
-
-EXAMPLES = "examples.npz"
-"""File of the model with a few training cases: arrays `values`, `lengths` and `labels`, as in a `Collection`."""
-
-MODEL_FOLDER = "ensemble"
-"""Folder of tsbench's own files in an MLflow model's part `data`."""
+__all__ = ["log_model_files", "record_model", "record_pictures"]
 
 MOST_DRAWN = 4
 """Cases in the picture of misclassified ones."""
@@ -45,52 +39,37 @@ def record_model(
     metrics: Mapping[str, float],
 ) -> None:
     """Logs the model on its run, with card, examples and requirements, and registers it where that is asked for."""
-    requirements = provenance.requirements()
-    title = names.title(records.tags)
     facts = CardFacts(
-        title,
+        names.title(records.tags),
         str(records.tags[names.RECIPE]),
         int(final.tags[names.TRIAL]),
         final.cases,
         len(final.test),
         metrics,
-        requirements,
+        provenance.requirements(),
     )
-    card = model_card(ensemble, facts)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / MODEL_FOLDER
-        ensemble.save(folder)
-        (folder / "model_card.md").write_text(card, encoding="utf-8")
-        example = final.example
-        np.savez(folder / EXAMPLES, values=example.values, lengths=example.lengths, labels=example.labels)
-        model = LoggedModel(
-            folder,
-            "tsbench.classifiers.serving",
-            first_case(example),
-            [str(one) for one in ensemble.classes],
-            requirements,
-            {"tsbench": __version__, "data set": title, "recipe": facts.recipe},
-        )
-        uri = log_model(store, run, model)
-    store.log(run, tags={names.DESCRIPTION: card})
+        files = write_model_files(Path(scratch) / MODEL_FOLDER, ensemble, facts, final.example)
+        uri = log_model_files(store, records, run, files)
     if final.register and int(records.tags[names.RESAMPLE]) == 0:
         metric = names.cv(final.metric)
         name = f"{facts.recipe}-{records.tags[names.DATASET]}"
-        version = register_model(store, run, uri, name, card, metric, metrics[metric], MAXIMISED[final.metric])
+        version = register_model(store, run, uri, name, files.card, metric, metrics[metric], MAXIMISED[final.metric])
         store.log(run, tags={names.REGISTERED: f"{name} version {version}"})
 
 
-def first_case(cases: Collection) -> NDArray[np.float64] | dict[str, list[Any]]:
-    """The first case as an array, or as the columns of the table that it was read from."""
-    values = cases.values[0, :, : cases.lengths[0]].astype(np.float64)
-    columns = cases.columns
-    if columns is None or columns.channels is None:
-        return values[None]
-    steps = values.shape[1]
-    table: dict[str, list[Any]] = {columns.case: ["1"] * steps}
-    if columns.time is not None:
-        table[columns.time] = list(range(steps))
-    return table | {name: series.tolist() for name, series in zip(columns.channels, values, strict=True)}
+def log_model_files(store: Store, records: Records, run: str, files: ModelFiles) -> str:
+    """Logs a saved classifier as the model of a run, with its card as the run's description; returns its URI."""
+    metadata = {
+        "tsbench": __version__,
+        "data set": names.title(records.tags),
+        "recipe": str(records.tags[names.RECIPE]),
+    }
+    loader = "tsbench.classifiers.serving"
+    model = LoggedModel(files.folder, loader, files.example, files.classes, files.requirements, metadata)
+    uri = log_model(store, run, model)
+    store.log(run, tags={names.DESCRIPTION: files.card})
+    return uri
 
 
 def record_pictures(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.contract import FittedClassifier
 from tsbench.classifiers.serving import LABEL, NamedCases, named_cases, predict_table, read_input
 from tsbench.data.formats import READERS, SUFFIXES, format_of
 from tsbench.data.formats.labels import uniform_label
@@ -38,11 +38,11 @@ class Predictions:
     notes: tuple[str, ...] = ()
 
 
-def predict_file(ensemble: NetworkEnsemble, path: Path, columns: Mapping[str, str]) -> Predictions:
+def predict_file(classifier: FittedClassifier, path: Path, columns: Mapping[str, str]) -> Predictions:
     """Predicts every case of a file; the labelled ones are scored.
 
     Args:
-        ensemble: the model.
+        classifier: the model.
         path: see `read_cases`.
         columns: see `read_cases`.
 
@@ -50,18 +50,18 @@ def predict_file(ensemble: NetworkEnsemble, path: Path, columns: Mapping[str, st
         DataError: the file cannot be read.
         ModelError: the model cannot take a case of it.
     """
-    cases = read_cases(path, ensemble, columns)
+    cases = read_cases(path, classifier, columns)
     try:
-        table = predict_table(ensemble, cases)
+        table = predict_table(classifier, cases)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     if cases.labels is None or not (cases.labels != "").any():
         return Predictions(table, None)
-    labels = _in_spelling_of(ensemble.classes, cases.labels)
+    labels = _in_spelling_of(classifier.classes, cases.labels)
     table.insert(1, "true_label", labels)
     labelled = labels != ""
     right = table[LABEL].to_numpy() == labels
-    return Predictions(table, float(right[labelled].mean()), tuple(_notes(ensemble.classes, labels)))
+    return Predictions(table, float(right[labelled].mean()), tuple(_notes(classifier.classes, labels)))
 
 
 def _in_spelling_of(classes: NDArray[np.str_], labels: NDArray[np.str_]) -> NDArray[np.str_]:
@@ -84,14 +84,14 @@ def _notes(classes: NDArray[np.str_], labels: NDArray[np.str_]) -> Iterator[str]
         )
 
 
-def read_cases(path: Path, ensemble: NetworkEnsemble, columns: Mapping[str, str]) -> NamedCases:
+def read_cases(path: Path, classifier: FittedClassifier, columns: Mapping[str, str]) -> NamedCases:
     """The cases of a file, with their labels if it has any.
 
     Args:
         path: a data set's file (.ts, .arff, .tsv, .txt, .npz); a long table (.csv, .parquet) with the columns of the
             training table, or for a model that was not trained on one with the columns case, time, one for each channel
             and maybe label; JSON as a server takes it (.json); or an array of shape (cases, channels, steps) (.npy).
-        ensemble: the model.
+        classifier: the model.
         columns: the table's columns by their role (`case`, `time`, `label`), if they are called otherwise.
 
     Raises:
@@ -102,7 +102,7 @@ def read_cases(path: Path, ensemble: NetworkEnsemble, columns: Mapping[str, str]
         raise DataError(f"{path}: there is no such file")
     if path.suffix.lower() in (".json", ".npy"):
         try:
-            return read_input(_read_input(path), ensemble.channels, ensemble.columns)
+            return read_input(_read_input(path), classifier.channels, classifier.columns)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
     if suffix_of(path) not in SUFFIXES:
@@ -112,7 +112,7 @@ def read_cases(path: Path, ensemble: NetworkEnsemble, columns: Mapping[str, str]
         )
     how = format_of(path)
     if how == "long":
-        return named_cases(read_table(path), ensemble.channels, ensemble.columns, columns)
+        return named_cases(read_table(path), classifier.channels, classifier.columns, columns)
     collection = READERS[how](path, labelled=False).collection
     return NamedCases(collection, range(len(collection)), collection.labels)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsbench.bench.begin import to_yaml
-from tsbench.bench.final import EXAMPLES, MODEL_FOLDER
+from tsbench.bench.model_files import EXAMPLES, MODEL_FOLDER
 from tsbench.bench.plan import Plan, Unit, make_plan
 from tsbench.data.collection import Collection, DataSet
 from tsbench.data.places import is_folder
@@ -22,6 +22,7 @@ from tsbench.tracking.models import fetch_model
 from tsbench.tracking.store import RunRecord, Store
 
 if TYPE_CHECKING:
+    from tsbench.classifiers.contract import FittedClassifier
     from tsbench.classifiers.network import NetworkEnsemble
 
 __all__ = ["RecordedUnit", "SavedModel", "model_run", "open_model", "open_unit"]
@@ -89,17 +90,32 @@ def _alone(recipe: str, dataset: str) -> str:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A final network with what was logged beside it.
+    """A fitted classifier with what was logged beside it.
 
     Attributes:
-        ensemble: the networks.
+        classifier: the final network of a search, or a baseline.
         examples: a few of its training cases.
         run: its run; None for a model that was given as a folder or by its name in the registry.
     """
 
-    ensemble: NetworkEnsemble
+    classifier: FittedClassifier
     examples: Collection
     run: RunRecord | None
+
+    def network(self, purpose: str) -> NetworkEnsemble:
+        """The classifier, for what networks alone can do.
+
+        Args:
+            purpose: what for, to follow "cannot be", such as `exported as ONNX`.
+
+        Raises:
+            ModelError: it is no network.
+        """
+        from tsbench.classifiers.network import NetworkEnsemble
+
+        if not isinstance(self.classifier, NetworkEnsemble):
+            raise ModelError(f"{self.classifier.summary()} cannot be {purpose}; only tsbench's networks can")
+        return self.classifier
 
 
 def open_model(store: Store | None, reference: str) -> SavedModel:
@@ -107,14 +123,15 @@ def open_model(store: Store | None, reference: str) -> SavedModel:
 
     Args:
         store: where runs and registered models are; None where there is no store.
-        reference: id of a final network's run or of its parent run, `runs:/<id>/model`, `models:/<name>@<alias>` or
-            another of MLflow's model addresses, or a folder with a model's files.
+        reference: id of a final network's or baseline's run, or of a search's parent run for its final network,
+            `runs:/<id>/model`, `models:/<name>@<alias>` or another of MLflow's model addresses, or a folder with a
+            model's files.
 
     Raises:
         ModelError: there is no such model, or it is of a newer version or of another project.
         TrackingError: the store failed, or there is no such run.
     """
-    from tsbench.classifiers.network import NetworkEnsemble
+    from tsbench.classifiers.saved import load_classifier
 
     with tempfile.TemporaryDirectory() as scratch:
         run = None
@@ -128,7 +145,7 @@ def open_model(store: Store | None, reference: str) -> SavedModel:
                 run = model_run(store, reference)
                 uri = f"runs:/{run.run_id}/model"
             folder = fetch_model(store, uri, Path(scratch))
-        return SavedModel(NetworkEnsemble.load(folder), _examples(folder / EXAMPLES), run)
+        return SavedModel(load_classifier(folder), _examples(folder / EXAMPLES), run)
 
 
 def _examples(path: Path) -> Collection:
@@ -146,16 +163,21 @@ def _files_in(folder: Path) -> Path:
 
 
 def model_run(store: Store, run_id: str) -> RunRecord:
-    """The final network's run that a run's id stands for: its own, or its parent's.
+    """The run with a model that a run's id stands for: its own, or of a search, its final network's.
 
     Raises:
-        ModelError: it is the run of a trial or baseline, or of a search without a network yet.
+        ModelError: it is the run of a trial, of a baseline that was not kept, or of a search without a network yet.
         TrackingError: there is no such run.
     """
     run = store.run(run_id)
     role = run.tags[names.ROLE]
     if role == "model":
         return run
+    if role == "baseline":
+        if (kept := run.tags.get(names.MODEL)) == "logged":
+            return run
+        reason = kept or "older versions of tsbench kept no fitted baselines; run it again by tsbench search --fresh"
+        raise ModelError(f"the run {run_id} ({run.name}) is a baseline without a model: {reason}")
     tags = {names.STUDY: run.tags[names.STUDY], names.ROLE: "model"}
     found = list(store.runs_in(run.experiment, names.where(tags, status="FINISHED")))
     if role == "search" and found:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASELINE_ENTRY",
+    "OUT_OF_FOLD",
     "PREPROCESSING_PARAMS",
     "TIME_STEPS",
     "FinalNetwork",
@@ -26,6 +27,9 @@ __all__ = [
 
 BASELINE_ENTRY = "baseline.recipe_entry"
 """Parameter of a baseline's run: its entry in the recipe, as JSON."""
+
+OUT_OF_FOLD = "out_of_fold.npz"
+"""Artifact of a network's or baseline's run: the probabilities of its training cases by fits without them."""
 
 PREPROCESSING_PARAMS = "evaluation.baseline_preprocessing."
 """What the parameters of a baseline's run begin with that say what may be done to its cases."""

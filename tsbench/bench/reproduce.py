@@ -193,7 +193,7 @@ def _network(
     test = unit.dataset.test
     scores = score_all(test.labels, ensemble.predict_proba(test), ensemble.classes)
     now |= {names.test(metric): {0: value} for metric, value in scores.items()}
-    logged = open_model(store, run.run_id).ensemble
+    logged = open_model(store, run.run_id).network("compared by its weights")
     weights = Figure("sha256 of the weights", weights_digest(logged), weights_digest(ensemble))
     return [*_compared(recorded, now), weights]
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tsbench.bench import isolated, report
-from tsbench.bench.baseline import BaselineScores, scores_on_test
-from tsbench.bench.final import record_model, record_pictures
+from tsbench.bench.baseline import BaselineScores, Keeping, scores_on_test
+from tsbench.bench.final import log_model_files, record_model, record_pictures
 from tsbench.bench.records import (
     BASELINE_ENTRY,
+    OUT_OF_FOLD,
     TIME_STEPS,
     FinalNetwork,
     FittedMember,
@@ -161,9 +162,14 @@ def run_baseline(
     store, started = Store(records.uri), time.time()
     run = _begin(store, records, baseline.name, "baseline", {}, started)
     preprocessing = evaluation.baseline_preprocessing
-    arguments = (baseline.classifier, baseline.parameters, dataset, folds, seed, preprocessing)
     store.log(run, params=_baseline_params(baseline, seed) | preprocessing_params(preprocessing))
-    scored = _score_apart(context, baseline.name, arguments, evaluation.baseline_timeout)
+    with tempfile.TemporaryDirectory() as scratch:
+        keeps_model = evaluation.keep_baselines and int(records.tags[names.RESAMPLE]) == 0
+        keeping = Keeping(Path(scratch), names.title(records.tags), str(records.tags[names.RECIPE]), keeps_model)
+        arguments = (baseline.classifier, baseline.parameters, dataset, folds, seed, preprocessing, keeping)
+        scored, found = _score_apart(context, baseline.name, arguments, evaluation.baseline_timeout)
+        if found is not None:
+            _keep(context, store, records, run, found, keeping)
     labels = {names.STATE: scored.state, names.REASON: scored.reason, names.PREPROCESSING: scored.preprocessing}
     given = {TIME_STEPS: scored.time_steps} if scored.time_steps else {}
     store.log(run, scored.metrics, given, tags={name: text for name, text in labels.items() if text})
@@ -171,7 +177,32 @@ def run_baseline(
     return scored
 
 
-def _score_apart(context: WorkerContext, name: str, arguments: tuple[Any, ...], timeout: float | None) -> Scored:
+def _keep(
+    context: WorkerContext, store: Store, records: Records, run: str, found: BaselineScores, keeping: Keeping
+) -> None:
+    """Logs what was kept of a baseline on its run."""
+    if (path := keeping.folder / OUT_OF_FOLD).is_file():
+        store.log_file(run, path)
+    if found.model is not None:
+        context.report(TaskProgress("recording the model"))
+        log_model_files(store, records, run, found.model)
+        store.log(run, tags={names.MODEL: "logged"})
+    elif keeping.model:
+        store.log(run, tags={names.MODEL: found.not_kept})
+    else:
+        why = (
+            "evaluation.keep_baselines is off"
+            if int(records.tags[names.RESAMPLE]) == 0
+            else ("only the baselines of the archive's own split are kept")
+        )
+        store.log(run, tags={names.MODEL: why})
+
+
+def _score_apart(
+    context: WorkerContext, name: str, arguments: tuple[Any, ...], timeout: float | None
+) -> tuple[Scored, BaselineScores | None]:
+    """How the baseline did, and unless it failed or was skipped, what came out of it."""
+
     def report(text: str | None) -> None:
         context.report(TaskProgress(text or "starting"))
 
@@ -180,16 +211,17 @@ def _score_apart(context: WorkerContext, name: str, arguments: tuple[Any, ...], 
             "tsbench.bench.baseline:score_baseline", arguments, timeout, report, lambda: context.stopping
         )
     except isolated.StoppedError:
-        return Scored(name, "stopped", {}, "the run was interrupted")
+        return Scored(name, "stopped", {}, "the run was interrupted"), None
     except isolated.OverranError:
         assert timeout is not None
         limit = format_duration(timeout)
-        return Scored(name, "failed", {}, f"it took longer than {limit} (evaluation.baseline_timeout), and was ended")
+        overran = f"it took longer than {limit} (evaluation.baseline_timeout), and was ended"
+        return Scored(name, "failed", {}, overran), None
     except (isolated.FailedError, isolated.CrashedError) as error:
-        return Scored(name, "failed", {}, str(error))
+        return Scored(name, "failed", {}, str(error)), None
     if found.skipped:
-        return Scored(name, "skipped", {}, found.skipped)
-    return Scored(name, "complete", found.metrics, found.remark, found.preprocessing, found.time_steps)
+        return Scored(name, "skipped", {}, found.skipped), None
+    return Scored(name, "complete", found.metrics, found.remark, found.preprocessing, found.time_steps), found
 
 
 @lru_cache(maxsize=1)

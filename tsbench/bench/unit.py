@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tsbench.bench.begin import check_roc_auc, end_runs, ended_on_error, give_up, open_study, unit_tags
+from tsbench.bench.model_files import few_of_each_class
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
 from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored, preprocessing_params
@@ -31,7 +31,6 @@ ENSEMBLE = "tsbench.ensemble"  # tag of the final model: how many networks it av
 SHORTENED = "tsbench.shortened_by"  # tag of the final model: the timeout in seconds that left no time for all of them
 MOST_RETRIES = 2  # of a task whose worker died
 MOST_DEATHS = 30  # of workers, one after another, at trials of which none ends
-MOST_EXAMPLES = 8  # training cases that are kept with the model
 SPENT = "the study's time is spent"
 NOTE_TIME_EVERY = 5.0  # seconds between two notes of the time spent, which only a killed search needs
 SLACK, LEAST_SLACK = 0.05, 5.0  # by how much of a timeout, and how many seconds at least, a refit may be late
@@ -354,7 +353,7 @@ class UnitRun:
             tags[SHORTENED] = self.recipe.search.timeout
         final = FinalNetwork(
             members=self.members,
-            example=self.dataset.train.subset(_first_of_each_class(self.dataset.train.labels)),
+            example=self.dataset.train.subset(few_of_each_class(self.dataset.train.labels)),
             test=self.dataset.test,
             cases=len(self.dataset.train),
             metric=self.recipe.search.metric,
@@ -559,8 +558,3 @@ class UnitRun:
 def _networks_of(record: RunRecord | None, trial: int) -> int:
     """How many networks a recorded model averages, where they are of this trial; else none."""
     return int(record.tags[ENSEMBLE]) if record is not None and record.tags.get(names.TRIAL) == str(trial) else 0
-
-
-def _first_of_each_class(labels: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Numbers of a few cases, of as many classes."""
-    return np.sort(np.unique(labels, return_index=True)[1][:MOST_EXAMPLES])

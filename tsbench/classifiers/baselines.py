@@ -6,23 +6,21 @@ Importing this module costs nothing, so that a recipe's names can be checked wit
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from tsbench.classifiers.contract import Classifier
 from tsbench.recipe.sentences import suggestion
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from tsbench.data.adaptation import Adaptation
+    from tsbench.classifiers.contract import Budget
+    from tsbench.classifiers.fitted_baseline import FittedBaseline
     from tsbench.data.collection import Collection
     from tsbench.recipe.schema import BaselinePreprocessingConfig
 
-__all__ = ["BASELINES", "Baseline", "FittedBaseline", "find_baseline", "fit_baseline", "problem_with", "warm_up"]
+__all__ = ["BASELINES", "Baseline", "find_baseline", "problem_with"]
 
 CHECKED_PACKAGES = ("aeon", "sklearn", "sktime", "tsbench")
 """Packages whose classes are imported when a recipe is checked."""
@@ -32,7 +30,7 @@ Cost = Literal["instant", "seconds", "minutes", "hours", "unknown"]
 
 
 @dataclass(frozen=True)
-class Baseline:
+class Baseline(Classifier):
     """A classifier to compare with, and what it can take.
 
     Attributes:
@@ -60,7 +58,7 @@ class Baseline:
     compiled: bool = True
 
     def make(self, seed: int) -> Any:
-        """An unfitted classifier."""
+        """An unfitted classifier of its library."""
         return _load(self.path)(**{**({"random_state": seed} if self.seeded else {}), **self.parameters})
 
     def refuses(self, *collections: Collection, preprocessing: BaselinePreprocessingConfig | None = None) -> str | None:
@@ -91,6 +89,32 @@ class Baseline:
         if shortest < self.min_length:
             return f"it needs at least {self.min_length} time steps, and the shortest case has {shortest}"
         return None
+
+    def fit(
+        self,
+        cases: Collection,
+        seed: int,
+        budget: Budget | None = None,
+        preprocessing: BaselinePreprocessingConfig | None = None,
+    ) -> FittedBaseline:
+        """Fits on all of the cases; global generators and torch's number of threads are left as they were.
+
+        Cases of one class alone, as a fold of groups may have, give a classifier that always predicts it.
+
+        Args:
+            cases: the training cases.
+            seed: of the classifier.
+            budget: checked before the fit, which no library lets end from within.
+            preprocessing: what is done to all cases first, fitted on the training cases; None for nothing.
+
+        Raises:
+            BudgetSpentError: the budget was spent before.
+        """
+        from tsbench.classifiers.fitted_baseline import fit
+
+        if budget is not None:
+            budget.check()
+        return fit(self, cases, seed, preprocessing)
 
     def narrowed(
         self, preprocessing: BaselinePreprocessingConfig, *collections: Collection
@@ -213,106 +237,3 @@ def _load(path: str) -> Any:
 
 def _parameters(made: Any) -> list[str]:
     return [name for name in inspect.signature(made).parameters if name != "self"]
-
-
-@dataclass(frozen=True)
-class FittedBaseline:
-    """A fitted classifier.
-
-    Attributes:
-        baseline: what it was made from.
-        classifier: the fitted object of aeon, sktime or another library.
-        classes: shape (classes,), its labels.
-        fit_seconds: that fitting took, the adaptation of the training cases included.
-        adaptation: what every case goes through first; None if cases are taken as they are.
-    """
-
-    baseline: Baseline
-    classifier: Any
-    classes: NDArray[np.str_]
-    fit_seconds: float
-    adaptation: Adaptation | None = None
-
-    def predict_proba(self, cases: Collection) -> NDArray[np.float64]:
-        """Class probabilities, shape (cases, classes); of a classifier without them, 1 for its prediction."""
-        import numpy as np
-
-        series = _series(self.baseline, self.adaptation.apply(cases) if self.adaptation else cases)
-        if hasattr(self.classifier, "predict_proba"):
-            return np.asarray(self.classifier.predict_proba(series), dtype=np.float64)
-        return np.asarray(np.asarray(self.classifier.predict(series))[:, None] == self.classes, dtype=np.float64)
-
-
-def fit_baseline(
-    baseline: Baseline, cases: Collection, seed: int, preprocessing: BaselinePreprocessingConfig | None = None
-) -> FittedBaseline:
-    """Fits a classifier on all of the cases; NumPy's global generator is left as it was.
-
-    Cases of one class alone, as a fold of groups may have, give a classifier that always predicts it.
-
-    Args:
-        baseline: the classifier to fit.
-        cases: the training cases.
-        seed: of the classifier.
-        preprocessing: what is done to all cases first, fitted on the training cases; None for nothing.
-    """
-    import numpy as np
-
-    adaptation = None
-    classifier = baseline.make(seed) if len(cases.classes) > 1 else _OneClass()  # aeon's classifiers refuse one class
-    started = time.perf_counter()
-    if preprocessing is not None:
-        from tsbench.data.adaptation import Adaptation
-
-        adaptation = Adaptation.fit(cases, preprocessing)
-        cases = adaptation.apply(cases)
-    adapted = time.perf_counter() - started
-    series, state = _series(baseline, cases), np.random.get_state()
-    started = time.perf_counter()
-    classifier.fit(series, cases.labels)
-    seconds = adapted + time.perf_counter() - started
-    np.random.set_state(state)  # aeon's MiniROCKET seeds it
-    return FittedBaseline(baseline, classifier, np.asarray(classifier.classes_), seconds, adaptation)
-
-
-class _OneClass:
-    """Has seen one class, and predicts it."""
-
-    def fit(self, series: Any, labels: NDArray[np.str_]) -> None:
-        self.classes_ = labels[:1]
-
-    def predict_proba(self, series: Any) -> NDArray[np.float64]:
-        import numpy as np
-
-        return np.ones((len(series), 1))
-
-
-def warm_up(baseline: Baseline, cases: Collection) -> None:
-    """Lets numba compile a classifier's code for cases like these, on five made-up cases of each of two classes."""
-    import numpy as np
-
-    from tsbench.data.collection import Collection
-
-    if not baseline.compiled:
-        return
-    generator = np.random.default_rng(0)
-    values = generator.normal(size=(10, cases.channels, cases.length))
-    steps = np.full(10, cases.length, dtype=np.int64)
-    if not cases.equal_length:
-        steps[0] = int(cases.lengths.min())
-        values[0, :, steps[0] :] = 0.0
-    small = Collection(values, steps, np.array(["a", "b"] * 5))
-    fit_baseline(baseline, small, seed=0).predict_proba(small)
-
-
-def _series(baseline: Baseline, cases: Collection) -> Any:
-    """One array where all lengths are equal; else a list of what the classifier's library takes, one for each case."""
-    if cases.equal_length:
-        return cases.values
-    if not baseline.path.startswith("sktime."):
-        import numpy as np
-
-        return [np.ascontiguousarray(case) for case in cases.cases()]  # numba takes no list of several memory layouts
-    import pandas as pd
-
-    return [pd.DataFrame(case.T) for case in cases.cases()]

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tsbench import __version__
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.contract import FittedClassifier
 from tsbench.classifiers.serving import CASE, TIME
 
 __all__ = ["CardFacts", "model_card"]
 
 MOST_CLASSES = 50
 """Classes that a card names one by one."""
+
+
+OPTIMISTIC = " The cross-validation figures are the best of the search and so are optimistic: judge by the test."
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class CardFacts:
     Attributes:
         title: of the data set, with its resample.
         recipe: name of the recipe.
-        trial: number of the chosen trial.
+        trial: number of the chosen trial; None for a baseline.
         cases: number of training cases.
         test_cases: number of test cases.
         metrics: `cv_*` and `test_*` figures.
@@ -31,39 +34,38 @@ class CardFacts:
 
     title: str
     recipe: str
-    trial: int
+    trial: int | None
     cases: int
     test_cases: int
     metrics: Mapping[str, float]
     requirements: Sequence[str]
 
 
-def model_card(ensemble: NetworkEnsemble, facts: CardFacts) -> str:
+def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
     """Data set, recipe, CV and test figures, and what the model may be fed."""
-    classes = [str(one) for one in ensemble.classes]
-    named = ", ".join(f"`{one}`" for one in classes[:MOST_CLASSES])
+    classes = [str(one) for one in classifier.classes]
+    named = ", ".join(f"`{name}`" for name in classes[:MOST_CLASSES])
     more = f" and {len(classes) - MOST_CLASSES} more" if len(classes) > MOST_CLASSES else ""
     missing = (
         "may be missing (NaN in arrays, null in JSON, an empty cell in a table)"
-        if ensemble.missing_values
+        if classifier.missing_values
         else "must all be there: the training cases had no missing values, and NaN is refused"
     )
     lines = [
-        f"# Network for {facts.title}",
+        f"# {'Baseline' if facts.trial is None else 'Network'} for {facts.title}",
         "",
-        f"{len(ensemble.members)} neural networks that tsbench {__version__} tuned and trained on the data set "
-        f"{facts.title}; the answer is the mean of their class probabilities.",
+        f"{_capitalised(classifier.summary())}. tsbench {__version__} {'' if facts.trial is None else 'tuned and '}"
+        f"trained it on the data set {facts.title}.",
         "",
         "## What it may be fed",
         "",
-        f"- Time series of {_channels(ensemble)}.",
-        f"- Length: {_trained_on(ensemble)}; it takes {ensemble.shortest_allowed} time steps or more, and cases may "
-        "differ in length.",
+        f"- Time series of {_channels(classifier)}.",
+        f"- Length: {_trained_on(classifier)}; {_taken(classifier)}.",
         f"- Values as they were measured: normalisation is part of the model. Values {missing}.",
         f"- It answers with one of {len(classes)} classes: {named}{more}. It does so for series of any other kind too.",
         "",
-        f"An array of shape (cases, channels, time steps); a list of cases; or a long table with {_columns(ensemble)}, "
-        "all also as JSON below the key `inputs`.",
+        "An array of shape (cases, channels, time steps); a list of cases; or a long table with "
+        f"{_columns(classifier)}, all also as JSON below the key `inputs`.",
         "",
         "## How good it is",
         "",
@@ -71,36 +73,47 @@ def model_card(ensemble: NetworkEnsemble, facts: CardFacts) -> str:
         "| --- | ---: | ---: |",
         *_figures(facts.metrics),
         "",
-        f"Cross-validated on the {facts.cases} training cases; scored once on {facts.test_cases} test cases. The "
-        "cross-validation figures are the best of the search and so are optimistic: judge by the test.",
+        f"Cross-validated on the {facts.cases} training cases; scored once on {facts.test_cases} test cases."
+        + ("" if facts.trial is None else OPTIMISTIC),
         "",
         "## Where it comes from",
         "",
-        f"Recipe `{facts.recipe}`, trial {facts.trial}, refitted on all training cases. Needs "
-        f"{', '.join(f'`{one}`' for one in facts.requirements)}. Weights and settings only; no code is pickled.",
+        f"Recipe `{facts.recipe}`, {'baseline' if facts.trial is None else f'trial {facts.trial}, refitted'} on all "
+        f"training cases. Needs {', '.join(f'`{name}`' for name in facts.requirements)}. Values and settings only; no "
+        "code is pickled.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _channels(ensemble: NetworkEnsemble) -> str:
-    count = "1 channel" if ensemble.channels == 1 else f"{ensemble.channels} channels"
-    if ensemble.columns is not None and ensemble.columns.channels:
-        return f"{count}: {', '.join(f'`{name}`' for name in ensemble.columns.channels)}"
-    return count if ensemble.channels == 1 else f"{count}, in the training data's order"
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
-def _columns(ensemble: NetworkEnsemble) -> str:
-    columns = ensemble.columns
+def _taken(classifier: FittedClassifier) -> str:
+    if classifier.longest_allowed is None:
+        return f"it takes {classifier.shortest_allowed} time steps or more, and cases may differ in length"
+    return "it takes cases of this length alone"
+
+
+def _channels(classifier: FittedClassifier) -> str:
+    count = "1 channel" if classifier.channels == 1 else f"{classifier.channels} channels"
+    if classifier.columns is not None and classifier.columns.channels:
+        return f"{count}: {', '.join(f'`{name}`' for name in classifier.columns.channels)}"
+    return count if classifier.channels == 1 else f"{count}, in the training data's order"
+
+
+def _columns(classifier: FittedClassifier) -> str:
+    columns = classifier.columns
     if columns is None or not columns.channels:
         return f"the columns `{CASE}`, `{TIME}` and one for each channel"
     time = "" if columns.time is None else f", `{columns.time}` (time)"
     return f"the columns `{columns.case}` (case){time} and the channels by name, in any order"
 
 
-def _trained_on(ensemble: NetworkEnsemble) -> str:
-    if ensemble.shortest == ensemble.longest:
-        return f"trained on cases of {ensemble.longest} time steps"
-    return f"trained on cases of {ensemble.shortest} to {ensemble.longest} time steps"
+def _trained_on(classifier: FittedClassifier) -> str:
+    if classifier.shortest == classifier.longest:
+        return f"trained on cases of {classifier.longest} time steps"
+    return f"trained on cases of {classifier.shortest} to {classifier.longest} time steps"
 
 
 def _figures(metrics: Mapping[str, float]) -> list[str]:

@@ -31,7 +31,8 @@ from tsbench.classifiers.described import (
     savable,
 )
 from tsbench.classifiers.explanation import Explanation, draw, explain
-from tsbench.classifiers.network import DAMAGE, NetworkEnsemble
+from tsbench.classifiers.files import DAMAGE
+from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
 from tsbench.data.columns import Columns
 from tsbench.data.formats.sizes import check_expansion, check_padding
@@ -206,10 +207,10 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
         No error: sktime's contract is that unequal lengths are taken, and cross-validation over series of very unequal
         lengths would end in one.
         """
-        short = self.ensemble_.too_short(cases)
+        short = self.ensemble_.unfit_lengths(cases)
         if len(short):
             others = f" ({len(short)} of {len(cases)} cases are too short)" if len(short) > 1 else ""
-            problem = self.ensemble_.about_length(int(cases.lengths[short[0]]))
+            problem = self.ensemble_.describe_length(int(cases.lengths[short[0]]))
             warnings.warn(
                 f"case {short[0]} (counted from 0) {problem}{others}; its prediction is likely wrong",
                 UserWarning,

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import operator
-import pickle
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,41 +13,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tsbench import __version__
+from tsbench.classifiers.contract import Budget, Classifier, FittedClassifier
 from tsbench.classifiers.explanation import Explanation, explain
+from tsbench.classifiers.files import intact, kind_of, read_description, write_description
 from tsbench.data.collection import Collection
 from tsbench.data.columns import Columns
 from tsbench.data.preprocessing import Preprocessing
-from tsbench.data.stored import seal, verify
 from tsbench.errors import ModelError
 from tsbench.nn.network import Network, build_network
 from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.recipe.sentences import count_of
 from tsbench.training.memory import free_memory, is_out_of_memory
 from tsbench.training.trainer import Job, Series, predict_probabilities, train
 
-__all__ = ["DAMAGE", "NetworkEnsemble", "encode"]
-
-FORMAT = 1
-"""Version of the files that `NetworkEnsemble.save` writes."""
-
-DESCRIPTION = "model.json"
-
-DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    RuntimeError,
-    EOFError,
-    OverflowError,
-    MemoryError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What JSON, pydantic, NumPy, zipfile and torch raise on damaged files."""
+__all__ = ["NetworkEnsemble", "TunedNetwork", "encode"]
 
 
 def encode(labels: NDArray[np.str_], classes: NDArray[np.str_]) -> NDArray[np.int64]:
@@ -59,7 +35,7 @@ def encode(labels: NDArray[np.str_], classes: NDArray[np.str_]) -> NDArray[np.in
 
 
 @dataclass
-class NetworkEnsemble:
+class NetworkEnsemble(FittedClassifier):
     """Networks of one configuration whose probabilities are averaged.
 
     Attributes:
@@ -149,31 +125,10 @@ class NetworkEnsemble:
         )
         return mean
 
-    @property
-    def shortest_allowed(self) -> int:
-        """The fewest time steps of a case: half of the shortest training case, below which it is likely cut off."""
-        return (self.shortest + 1) // 2
-
-    def too_short(self, cases: Collection) -> NDArray[np.int64]:
-        """Numbers of the cases that have fewer time steps than `shortest_allowed`.
-
-        `predict_proba` takes them all the same, as an archive's own test cases may be so short; whoever receives cases
-        from a user says so.
-        """
-        return np.flatnonzero(cases.lengths < self.shortest_allowed)
-
-    def about_length(self, steps: int) -> str:
-        """What is wrong with a case of fewer time steps than `shortest_allowed`, to follow the name of the case."""
-        trained = f"{self.shortest} to {self.longest}" if self.shortest < self.longest else str(self.longest)
-        return (
-            f"has {steps} time step{'' if steps == 1 else 's'}, which is too short; the model was trained on {trained} "
-            f"time step{'' if trained == '1' else 's'} and takes {self.shortest_allowed} or more"
-        )
-
-    def predict(self, cases: Collection) -> NDArray[np.str_]:
-        """The most probable label of each case."""
-        labels: NDArray[np.str_] = self.classes[self.predict_proba(cases).argmax(axis=1)]
-        return labels
+    def summary(self) -> str:
+        """How many networks there are."""
+        count = count_of(len(self.members), "neural network")
+        return f"{count}, whose class probabilities are averaged" if len(self.members) > 1 else count
 
     def explain(self, cases: Collection) -> Explanation:
         """What the members looked at when they predict these cases (row N22)."""
@@ -182,38 +137,24 @@ class NetworkEnsemble:
     def save(self, folder: Path) -> None:
         """Writes `model.json`, one file of weights for each member, and their checksums; no code is pickled."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / DESCRIPTION).write_text(json.dumps(self._description(), indent=2), encoding="utf-8")
         files = [f"weights-{number}.pt" for number in range(len(self.members))]
         for name, member in zip(files, self.members, strict=True):
             torch.save({key: value.cpu() for key, value in member.state_dict().items()}, folder / name)
-        seal(folder, [DESCRIPTION, *files], note=False)
+        write_description(folder, "network", self._description(), files)
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> NetworkEnsemble:
         """Reads what `save` wrote, onto any device.
 
         Raises:
-            ModelError: there is no model in the folder, its files are damaged, or they are of a newer format than this
-                version of tsbench reads.
+            ModelError: there is no network in the folder, its files are damaged, or they are of a newer format than
+                this version of tsbench reads.
         """
-        try:
-            about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-            version, writer = int(about["format"]), str(about["tsbench"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise ModelError(f"{folder} holds no model of tsbench: there is no readable {DESCRIPTION}") from None
-        if version > FORMAT:
-            raise ModelError(
-                f"{folder} was written by tsbench {writer}, whose files this version ({__version__}) cannot read yet; "
-                f"install tsbench {writer} or newer"
-            )
-        try:
-            verify(folder, note=False)
+        about = read_description(folder)
+        if kind_of(about) != "network":
+            raise ModelError(f"{folder} holds a {kind_of(about)}, not a network")
+        with intact(folder):
             return cls._restored(about, folder, device)
-        except DAMAGE as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ModelError(
-                f"{folder}: the model's files are damaged ({reason}); fetch the model again, or save it again"
-            ) from None
 
     @classmethod
     def _restored(cls, about: dict[str, Any], folder: Path, device: str) -> NetworkEnsemble:
@@ -250,8 +191,6 @@ class NetworkEnsemble:
 
     def _description(self) -> dict[str, Any]:
         return {
-            "format": FORMAT,
-            "tsbench": __version__,
             "hyperparameters": self.hyperparameters.model_dump(mode="json"),
             "classes": [str(one) for one in self.classes],
             "preprocessing": {
@@ -270,3 +209,35 @@ class NetworkEnsemble:
             "columns": None if self.columns is None else self.columns.to_json(),
             "members": len(self.members),
         }
+
+
+@dataclass(frozen=True)
+class TunedNetwork(Classifier):
+    """Networks of one configuration, before they are trained.
+
+    Attributes:
+        hyperparameters: their configuration.
+        networks: how many, which differ in their seed.
+        device: to train on, such as `cpu` or `cuda:0`.
+    """
+
+    hyperparameters: HyperparameterConfig
+    networks: int = 5
+    device: str = "cpu"
+
+    def refuses(self, *collections: Collection) -> str | None:
+        """The network takes cases of any lengths, with missing values, of as many channels as in training."""
+        channels = {cases.channels for cases in collections}
+        if len(channels) > 1:
+            return (
+                f"it takes cases of one number of channels only, and these have {', '.join(map(str, sorted(channels)))}"
+            )
+        return None
+
+    def fit(self, cases: Collection, seed: int, budget: Budget | None = None) -> NetworkEnsemble:
+        """Trains the networks; the budget is checked after each epoch."""
+        seeds = np.random.SeedSequence(seed).generate_state(self.networks).tolist()
+        budget = budget or Budget()
+        return NetworkEnsemble.fit(
+            cases, self.hyperparameters, seeds, self.device, on_epoch=lambda epoch: budget.check()
+        )

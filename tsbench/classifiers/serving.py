@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.contract import FittedClassifier
+from tsbench.classifiers.saved import load_classifier
 from tsbench.data.collection import Collection
 from tsbench.data.columns import Columns
 from tsbench.data.formats.long import cases_of, known_columns
@@ -61,8 +62,8 @@ class NamedCases:
 class ServedModel:
     """What `mlflow.pyfunc.load_model` hands its input to."""
 
-    def __init__(self, ensemble: NetworkEnsemble) -> None:
-        self.ensemble = ensemble
+    def __init__(self, classifier: FittedClassifier) -> None:
+        self.classifier = classifier
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Labels and probabilities.
@@ -78,7 +79,9 @@ class ServedModel:
             MlflowException: the model cannot take it; a server answers with status 400 and the sentence.
         """
         try:
-            return predict_table(self.ensemble, read_input(model_input, self.ensemble.channels, self.ensemble.columns))
+            return predict_table(
+                self.classifier, read_input(model_input, self.classifier.channels, self.classifier.columns)
+            )
         except ModelError as error:
             from tsbench.tracking.models import refusal
 
@@ -87,10 +90,10 @@ class ServedModel:
 
 def _load_pyfunc(path: str) -> ServedModel:
     """The name that MLflow looks for in a loader module."""
-    return ServedModel(NetworkEnsemble.load(Path(path)))
+    return ServedModel(load_classifier(Path(path)))
 
 
-def predict_table(ensemble: NetworkEnsemble, cases: NamedCases) -> pd.DataFrame:
+def predict_table(classifier: FittedClassifier, cases: NamedCases) -> pd.DataFrame:
     """Predictions as a table.
 
     Returns:
@@ -99,39 +102,39 @@ def predict_table(ensemble: NetworkEnsemble, cases: NamedCases) -> pd.DataFrame:
     Raises:
         ModelError: a case is not of the kind that the model was trained on; see `check`.
     """
-    check(ensemble, cases)
-    probabilities = ensemble.predict_proba(cases.collection)
-    table = pd.DataFrame({LABEL: ensemble.classes[probabilities.argmax(axis=1)]})
-    for number, name in enumerate(ensemble.classes):
+    check(classifier, cases)
+    probabilities = classifier.predict_proba(cases.collection)
+    table = pd.DataFrame({LABEL: classifier.classes[probabilities.argmax(axis=1)]})
+    for number, name in enumerate(classifier.classes):
         table[f"probability_{name}"] = probabilities[:, number]
     return table.set_index(pd.Index(list(cases.names), name=CASE))
 
 
-def check(ensemble: NetworkEnsemble, cases: NamedCases) -> None:
+def check(classifier: FittedClassifier, cases: NamedCases) -> None:
     """Refuses cases unlike the training cases.
 
     Raises:
-        ModelError: another number of channels, a series of less than half the shortest training case, an infinite
-            value, or a missing one where the training cases had none.
+        ModelError: another number of channels, a length that the classifier does not take, an infinite value, or a
+            missing one if the training cases had none.
     """
     collection = cases.collection
     if not len(collection):
         raise ModelError("there are no cases to predict")
-    if collection.channels != ensemble.channels:
+    if collection.channels != classifier.channels:
         raise ModelError(
             f"{cases.called(0)} has {count_of(collection.channels, 'channel')}; the model was trained on "
-            f"{count_of(ensemble.channels, 'channel')}"
+            f"{count_of(classifier.channels, 'channel')}"
         )
-    short = ensemble.too_short(collection)
-    if len(short):
-        case = int(short[0])
-        raise ModelError(f"{cases.called(case)} {ensemble.about_length(int(collection.lengths[case]))}")
-    _check_values(ensemble, cases)
+    unfit = classifier.unfit_lengths(collection)
+    if len(unfit):
+        case = int(unfit[0])
+        raise ModelError(f"{cases.called(case)} {classifier.describe_length(int(collection.lengths[case]))}")
+    _check_values(classifier, cases)
 
 
-def _check_values(ensemble: NetworkEnsemble, cases: NamedCases) -> None:
+def _check_values(classifier: FittedClassifier, cases: NamedCases) -> None:
     values = cases.collection.values
-    if ensemble.missing_values:
+    if classifier.missing_values:
         wrong, what = np.isinf(values), "infinite"
         advice = "replace it, or make it NaN, which is taken for missing"
     else:

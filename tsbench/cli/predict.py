@@ -37,7 +37,7 @@ def predict(
     ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Predict the labels of a file's cases. Uses a search's final network, and prints its probabilities too."""
+    """Predict the labels of a file's cases, with probabilities. Uses a search's final network, or a baseline."""
     with working("predicting"):
         from tsbench.bench.predict import predict_file, write_table
         from tsbench.bench.recorded import open_model
@@ -45,7 +45,7 @@ def predict(
         saved = open_model(store_for(tracking_uri), model)
         given = {"case": case, "time": time, "label": label}
         named = {role: column for role, column in given.items() if column is not None}
-        predictions = predict_file(saved.ensemble, file, named)
+        predictions = predict_file(saved.classifier, file, named)
     if out is None:
         typer.echo(predictions.table.to_csv(), nl=False)
     else:

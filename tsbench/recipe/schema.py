@@ -660,6 +660,9 @@ class EvaluationConfig(Settings):
     )
     ensemble: PositiveInt = Field(3, description="networks of different seeds whose probabilities are averaged")
     cross_validate_baselines: bool = Field(True, description="give the baselines a CV score on the search's folds")
+    keep_baselines: bool = Field(
+        True, description="log the fitted baselines of the archive's own split (resample 0) as models"
+    )
     baseline_timeout: Duration | None = Field(
         None, description="time limit of one baseline on one data set, CV included; null: none"
     )

@@ -1,4 +1,4 @@
-"""Contracts that every registered block, encoder, scheduler and augmentation keeps, for new ones to be held against.
+"""Contracts that every registered block, encoder, scheduler, augmentation and classifier keeps, to check new ones by.
 
 Each is a plain function that raises AssertionError and says what was broken. A new feature block is checked by
 
@@ -8,7 +8,12 @@ Each is a plain function that raises AssertionError and says what was broken. A 
     FEATURES["mine"] = "my_package.my_module:MyBlock"
     check_feature_block("mine")
 
-and exported by `check_onnx`, which alone needs the extra `onnx`.
+and exported by `check_onnx`, which alone needs the extra `onnx`. A classifier of sktime or aeon is checked by
+
+    from tsbench.classifiers.baselines import find_baseline
+    from tsbench.testing import check_classifier
+
+    check_classifier(find_baseline("my_package.MyClassifier"), dataset.train, dataset.test)
 """
 
 from tsbench.testing.blocks import (
@@ -19,12 +24,14 @@ from tsbench.testing.blocks import (
     check_network,
     check_stem,
 )
+from tsbench.testing.classifiers import check_classifier
 from tsbench.testing.exporting import check_onnx
 from tsbench.testing.learning import check_augmentation, check_scheduler
 
 __all__ = [
     "check_attention",
     "check_augmentation",
+    "check_classifier",
     "check_convolution",
     "check_encoder",
     "check_feature_block",

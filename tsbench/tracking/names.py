@@ -11,6 +11,7 @@ __all__ = [
     "DATASET",
     "DESCRIPTION",
     "DEVICE",
+    "MODEL",
     "NETWORK",
     "PARETO",
     "PREPROCESSING",
@@ -42,6 +43,7 @@ PARETO = "tsbench.pareto"  # true on the trials that no other one surpasses in a
 PREPROCESSING = "tsbench.preprocessing"  # what was done to a baseline's cases, which it could not take as they are
 REASON = "tsbench.reason"  # why a run was pruned, failed or skipped
 DEVICE = "tsbench.device"  # what it ran on, in words: the processor, or the GPU
+MODEL = "tsbench.model"  # of a baseline: logged, or why it was not
 REGISTERED = "tsbench.registered_model"  # name and version in MLflow's registry
 DESCRIPTION = "mlflow.note.content"  # Markdown that MLflow's page shows on top of a run
 

@@ -278,6 +278,11 @@ class Store:
         with self.explained(), quiet("mlflow"):
             self.client.log_artifacts(run, str(folder))
 
+    def log_file(self, run: str, path: Path) -> None:
+        """Copies a file to a run's artifacts, over what is there of the same name."""
+        with self.explained(), quiet("mlflow"):
+            self.client.log_artifact(run, str(path))
+
     def read_text(self, run: str, file: str) -> str:
         """A text artifact.
 

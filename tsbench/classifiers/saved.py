@@ -1,0 +1,26 @@
+"""Loads a saved classifier of any kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tsbench.classifiers.contract import FittedClassifier
+from tsbench.classifiers.files import kind_of, read_description
+
+__all__ = ["load_classifier"]
+
+
+def load_classifier(folder: Path) -> FittedClassifier:
+    """Reads what `FittedClassifier.save` wrote, on the CPU; imports what the kind of classifier needs alone.
+
+    Raises:
+        ModelError: there is no model in the folder, its files are damaged, or this version of tsbench, or of a library
+            that fitted it, cannot read them.
+    """
+    if kind_of(read_description(folder)) == "baseline":
+        from tsbench.classifiers.fitted_baseline import FittedBaseline
+
+        return FittedBaseline.load(folder)
+    from tsbench.classifiers.network import NetworkEnsemble
+
+    return NetworkEnsemble.load(folder)

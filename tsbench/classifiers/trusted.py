@@ -1,0 +1,163 @@
+"""Saves fitted objects of scikit-learn, aeon and sktime by skops: their types and values, and no code.
+
+skops knows neither torch's tensors nor numba's functions. Both are replaced by what describes them before an object is
+written, and are made again after it is read. An object of a type of any other package is refused, both ways.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["NotSavableError", "read_object", "write_object"]
+
+TRUSTED = ("aeon.", "sktime.", "sklearn.", "skbase.", "numpy.", "scipy.", "tsbench.classifiers.", "torch.nn.")
+"""What the names of the types begin with that may stand in a file, besides those that skops itself trusts."""
+
+OTHERS = frozenset({"collections.OrderedDict", "collections.defaultdict", "torch.Size"})
+
+
+class NotSavableError(Exception):
+    """An object holds what cannot be saved without pickling code; the text says what, as a clause."""
+
+
+class TensorValues:
+    """Stands for one of torch's tensors.
+
+    Args:
+        values: of the tensor.
+        parameter: whether it is a module's parameter.
+    """
+
+    def __init__(self, values: Any, parameter: bool) -> None:
+        self.values = values
+        self.parameter = parameter
+
+
+class FunctionName:
+    """Stands for a function of a trusted package, such as one that numba compiled."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def write_object(thing: Any, path: Path) -> None:
+    """Writes a fitted object; the object itself is left as it is.
+
+    Raises:
+        NotSavableError: it holds something of another package, or something that skops cannot write.
+    """
+    from skops import io
+
+    described = _Rebuilt(_describe).of(thing)
+    try:
+        content = io.dumps(described)
+        untrusted = list(_untrusted(io.get_untrusted_types(data=content)))
+    except Exception as error:  # skops raises anything that an object's own methods raise
+        raise NotSavableError(f"it cannot be written by skops: {' '.join(str(error).split())[:200]}") from None
+    if untrusted:
+        raise NotSavableError(f"it holds an object of type {untrusted[0]}, which tsbench does not load from files")
+    path.write_bytes(content)
+
+
+def read_object(path: Path) -> Any:
+    """What `write_object` wrote.
+
+    Raises:
+        NotSavableError: the file holds a type that is not trusted.
+        Exception: the file is damaged; skops raises many kinds.
+    """
+    from skops import io
+
+    found = io.get_untrusted_types(file=path)
+    if untrusted := list(_untrusted(found)):
+        raise NotSavableError(f"it holds an object of type {untrusted[0]}, which tsbench does not load from files")
+    return _Rebuilt(_restore).of(io.load(path, trusted=found))
+
+
+def _untrusted(names: list[str]) -> Iterator[str]:
+    for name in names:
+        if not name.startswith(TRUSTED) and name not in OTHERS:
+            yield name
+
+
+def _describe(thing: Any) -> Any:
+    kind = type(thing)
+    if kind.__module__.startswith("torch.optim."):
+        return None  # what goes on with training; its keys are the parameters themselves
+    if kind.__module__.startswith("torch") and hasattr(thing, "detach"):
+        return TensorValues(thing.detach().cpu().numpy(), kind.__name__ == "Parameter")
+    if kind.__module__.startswith("numba.") and hasattr(thing, "py_func"):
+        function = thing.py_func
+        return FunctionName(f"{function.__module__}:{function.__qualname__}")
+    return thing
+
+
+def _restore(thing: Any) -> Any:
+    if isinstance(thing, TensorValues):
+        import torch
+
+        tensor = torch.from_numpy(np.array(thing.values))
+        return torch.nn.Parameter(tensor, requires_grad=False) if thing.parameter else tensor
+    if isinstance(thing, FunctionName):
+        if not thing.name.startswith(TRUSTED):
+            raise NotSavableError(f"it names the function {thing.name}, which tsbench does not load from files")
+        module, _, name = thing.name.partition(":")
+        return getattr(import_module(module), name)
+    return thing
+
+
+_LEAVES = (str, bytes, int, float, complex, bool, type(None), np.ndarray, np.generic, type, types.FunctionType)
+
+
+class _Rebuilt:
+    """A copy of an object in which `replace` was applied to every part; parts that hold nothing replaced are shared.
+
+    Args:
+        replace: returns what stands for a part, or the part itself.
+    """
+
+    def __init__(self, replace: Callable[[Any], Any]) -> None:
+        self.replace = replace
+        self.copies: dict[int, Any] = {}  # by the identity of the original, which is alive as long as this is
+        self.originals: list[Any] = []
+
+    def of(self, thing: Any) -> Any:
+        """The copy."""
+        if isinstance(thing, _LEAVES):
+            return thing
+        if id(thing) in self.copies:
+            return self.copies[id(thing)]
+        replaced = self.replace(thing)
+        if replaced is thing:
+            replaced = self._rebuilt(thing)
+        self.originals.append(thing)
+        self.copies[id(thing)] = replaced
+        return replaced
+
+    def _rebuilt(self, thing: Any) -> Any:
+        kind = type(thing)
+        if kind in (list, tuple, set, frozenset):
+            parts = [self.of(part) for part in thing]
+            changed = any(part is not old for part, old in zip(parts, thing, strict=True))
+            return kind(parts) if changed else thing
+        if isinstance(thing, dict):
+            values = {key: self.of(value) for key, value in thing.items()}
+            if all(values[key] is value for key, value in thing.items()):
+                return thing
+            mapping = thing.copy()
+            mapping.update(values)
+            return mapping
+        if not hasattr(thing, "__dict__") or isinstance(thing, types.ModuleType):
+            return thing
+        state = {name: self.of(value) for name, value in vars(thing).items()}
+        if all(state[name] is value for name, value in vars(thing).items()):
+            return thing
+        copy: Any = object.__new__(kind)
+        copy.__dict__.update(state)
+        return copy
