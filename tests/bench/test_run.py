@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
 from optuna.trial import TrialState
 from rich.console import Console
@@ -20,6 +21,7 @@ from tsbench.bench.progress import PlainDisplay
 from tsbench.bench.report import FILES
 from tsbench.bench.run import BenchmarkRun
 from tsbench.classifiers.baselines import BASELINES
+from tsbench.classifiers.contract import OutOfFold
 from tsbench.compare.results import Results, read_results
 from tsbench.errors import RecipeError, SearchError
 from tsbench.recipe.loading import load_recipe
@@ -177,12 +179,48 @@ def test_the_final_model_is_logged_and_predicts(finished: Plan) -> None:
     (run,) = runs_by_role(finished, "model")
     client = finished.store.client
     experiment = client.get_experiment_by_name("tiny").experiment_id
-    (model,) = client.search_logged_models([experiment])
-    assert model.source_run_id == run.run_id
+    (model,) = [found for found in client.search_logged_models([experiment]) if found.source_run_id == run.run_id]
     with _current_uri(finished.store.uri):
         loaded = mlflow.pyfunc.load_model(model.model_uri)
         by_run = mlflow.pyfunc.load_model(f"runs:/{run.run_id}/model")  # as docs/mlflow.md has it
     assert by_run.metadata.model_uuid == loaded.metadata.model_uuid
+    data = Archive().load("ItalyPowerDemand")
+    labels = loaded.predict(data.test.values)["label"]
+    assert (labels == data.test.labels).mean() == pytest.approx(run.metrics["test_accuracy"], abs=1e-12)
+
+
+def test_out_of_fold_probabilities_are_recorded_of_the_baselines_the_best_trials_and_the_network(
+    finished: Plan, tmp_path: Path
+) -> None:
+    store = finished.store
+    trials = runs_by_role(finished, "trial")
+    kept = [trial for trial in trials if names.OUT_OF_FOLD in store.files(trial.run_id)]
+    best = max(trials, key=lambda trial: (trial.metrics["cv_accuracy"], -trial.metrics["cv_log_loss"]))
+    assert best in kept
+    (network,), (baseline,) = runs_by_role(finished, "model"), runs_by_role(finished, "baseline")
+    found = []
+    for number, record in enumerate((best, network, baseline)):
+        store.client.download_artifacts(record.run_id, names.OUT_OF_FOLD, str(tmp_path))
+        path = (tmp_path / names.OUT_OF_FOLD).rename(tmp_path / f"{number}.npz")
+        found.append(OutOfFold.load(path))
+    np.testing.assert_array_equal(found[0].probabilities, found[1].probabilities)
+    for record, out_of_fold in zip((best, baseline), (found[0], found[2]), strict=True):
+        right = out_of_fold.classes[out_of_fold.probabilities.argmax(axis=1)] == out_of_fold.labels
+        scores = [right[out_of_fold.folds == fold].mean() for fold in (0, 1)]
+        assert np.mean(scores) == pytest.approx(record.metrics["cv_accuracy"], abs=1e-12)
+
+
+def test_a_baseline_is_logged_as_a_model_that_mlflow_loads(finished: Plan) -> None:
+    import mlflow
+
+    from tsbench.data.archive import Archive
+
+    (run,) = runs_by_role(finished, "baseline")
+    assert run.tags[names.MODEL] == "logged"
+    with _current_uri(finished.store.uri):
+        loaded = mlflow.pyfunc.load_model(f"runs:/{run.run_id}/model")
+        needed = Path(mlflow.artifacts.download_artifacts(f"runs:/{run.run_id}/model/requirements.txt")).read_text()
+    assert {line.partition("==")[0] for line in needed.split()} >= {"tsbench", "aeon", "scikit-learn", "skops"}
     data = Archive().load("ItalyPowerDemand")
     labels = loaded.predict(data.test.values)["label"]
     assert (labels == data.test.labels).mean() == pytest.approx(run.metrics["test_accuracy"], abs=1e-12)

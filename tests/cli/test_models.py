@@ -79,7 +79,7 @@ def test_what_cannot_be_predicted_ends_in_a_sentence(
 ) -> None:
     vowels = str(cases_file).replace("ItalyPowerDemand", "JapaneseVowels")
     (tmp_path / "cases.xml").write_text("<cases/>")
-    network, trial, baseline = (runs[name].run_id for name in ("network", "trial 0", "dummy"))
+    network, trial = runs["network"].run_id, runs["trial 0"].run_id
     for reference, file, sentence in (
         (
             network,
@@ -89,7 +89,6 @@ def test_what_cannot_be_predicted_ends_in_a_sentence(
         (network, tmp_path / "none.ts", "none.ts: there is no such file"),
         (network, tmp_path / "cases.xml", "no format is known by the suffix '.xml'"),
         (trial, cases_file, f"is a trial, which has no model; its search's final network is run {network}"),
-        (baseline, cases_file, "is a baseline, which has no model"),
         ("0" * 32, cases_file, f"has no run '{'0' * 32}'"),
         ("models:/nobody@best", cases_file, "has no model models:/nobody@best"),
         (str(tmp_path), cases_file, f"{tmp_path} holds no model of tsbench"),
@@ -98,6 +97,35 @@ def test_what_cannot_be_predicted_ends_in_a_sentence(
         assert result.exit_code in (1, 2)
         assert sentence in result.output
         assert len(result.output.splitlines()) == 1
+
+
+def test_a_baseline_predicts_as_it_was_scored(
+    uri: str, runs: dict[str, RunRecord], cases_file: Path, tmp_path: Path
+) -> None:
+    baseline = runs["dummy"]
+    result = run("predict", baseline.run_id, cases_file, "--out", tmp_path / "out.csv", "--tracking-uri", uri)
+    assert result.exit_code == 0, result.output
+    assert f"Accuracy against the file's own labels: {baseline.metrics['test_accuracy']:.4f}" in result.output
+    for verb, sentence in (
+        ("explain", "DummyClassifier of aeon 1.6.0 cannot be explained; only tsbench's networks can"),
+        ("export", "DummyClassifier of aeon 1.6.0 cannot be exported as ONNX; only tsbench's networks can"),
+    ):
+        refused = run(verb, baseline.run_id, "--tracking-uri", uri)
+        assert refused.exit_code == 1
+        assert refused.output.splitlines() == [f"Error: {sentence}"]
+
+
+def test_a_baseline_that_was_not_kept_says_why(store_uri: str, cases_file: Path) -> None:
+    store = Store(store_uri)
+    experiment = store.experiment("tiny")
+    for tags, reason in (
+        ({}, "older versions of tsbench kept no fitted baselines"),
+        ({names.MODEL: "evaluation.keep_baselines is off"}, "evaluation.keep_baselines is off"),
+    ):
+        known = {names.ROLE: "baseline", names.DATASET: "ItalyPowerDemand", names.STUDY: "s", **tags}
+        result = run("predict", store.begin(experiment, "dummy", known), cases_file, "--tracking-uri", store_uri)
+        assert result.exit_code == 1
+        assert f"is a baseline without a model: {reason}" in result.output
 
 
 def test_a_run_of_another_project_is_told(store_uri: str, cases_file: Path) -> None:

@@ -19,7 +19,7 @@ from tests.data.made import long_table, make_cases
 from tests.processes import free_port, served
 from tests.tracking.conftest import SETTINGS, Fitted
 from tests.tracking.test_models import logged, long_frame, nested
-from tsbench.bench.final import first_case
+from tsbench.bench.model_files import first_case
 from tsbench.bench.predict import predict_file
 from tsbench.classifiers.exporting import compare_onnx, export_onnx, onnx_probabilities
 from tsbench.classifiers.network import NetworkEnsemble

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.bench.model_files import MODEL_FOLDER, ModelFiles, few_of_each_class, write_model_files
-from tsbench.bench.records import OUT_OF_FOLD
 from tsbench.classifiers.baselines import Baseline, find_baseline
 from tsbench.classifiers.card import CardFacts
 from tsbench.classifiers.contract import OutOfFold
@@ -114,7 +113,7 @@ def score_baseline(
         if keeping is not None:
             report("saving")
             if out_of_fold is not None:
-                out_of_fold.save(keeping.folder / OUT_OF_FOLD)
+                out_of_fold.save(keeping.folder / names.OUT_OF_FOLD)
             if keeping.model:
                 model, not_kept = _save(fitted, dataset, metrics, keeping)
     scored = BaselineScores(metrics, remark=remark, model=model, not_kept=not_kept)

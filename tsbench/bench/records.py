@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASELINE_ENTRY",
-    "OUT_OF_FOLD",
     "PREPROCESSING_PARAMS",
     "TIME_STEPS",
     "FinalNetwork",
@@ -27,9 +26,6 @@ __all__ = [
 
 BASELINE_ENTRY = "baseline.recipe_entry"
 """Parameter of a baseline's run: its entry in the recipe, as JSON."""
-
-OUT_OF_FOLD = "out_of_fold.npz"
-"""Artifact of a network's or baseline's run: the probabilities of its training cases by fits without them."""
 
 PREPROCESSING_PARAMS = "evaluation.baseline_preprocessing."
 """What the parameters of a baseline's run begin with that say what may be done to its cases."""
@@ -95,6 +91,7 @@ class FinalNetwork:
         tags: of its run besides the unit's.
         started: when its first member was begun, in seconds since the epoch.
         register: whether to put it into MLflow's registry of models.
+        trial_run: id of the run of the trial whose settings it has; empty if it is not known.
     """
 
     members: Sequence[FittedMember]
@@ -106,6 +103,7 @@ class FinalNetwork:
     tags: Mapping[str, Any]
     started: float
     register: bool = False
+    trial_run: str = ""
 
 
 @dataclass(frozen=True)

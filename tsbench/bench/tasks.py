@@ -15,7 +15,6 @@ from tsbench.bench.baseline import BaselineScores, Keeping, scores_on_test
 from tsbench.bench.final import log_model_files, record_model, record_pictures
 from tsbench.bench.records import (
     BASELINE_ENTRY,
-    OUT_OF_FOLD,
     TIME_STEPS,
     FinalNetwork,
     FittedMember,
@@ -113,6 +112,8 @@ def score_network(context: WorkerContext, records: Records, final: FinalNetwork)
     store.log(run, results, mlflow_params(ensemble.hyperparameters), {**curves, **_usage(final.members)}, labels)
     context.report(TaskProgress("recording the model"))
     record_model(store, records, run, final, ensemble, results)
+    if final.trial_run:
+        store.copy_file(final.trial_run, run, names.OUT_OF_FOLD)
     record_pictures(store, records, run, ensemble, final.test, probabilities)
     store.end(run)
     return Scored(names.NETWORK, "complete", results)
@@ -181,7 +182,7 @@ def _keep(
     context: WorkerContext, store: Store, records: Records, run: str, found: BaselineScores, keeping: Keeping
 ) -> None:
     """Logs what was kept of a baseline on its run."""
-    if (path := keeping.folder / OUT_OF_FOLD).is_file():
+    if (path := keeping.folder / names.OUT_OF_FOLD).is_file():
         store.log_file(run, path)
     if found.model is not None:
         context.report(TaskProgress("recording the model"))

@@ -361,6 +361,7 @@ class UnitRun:
             tags=tags,
             started=self.fitting_begun[self.best.number],
             register=self.recipe.tracking.register,
+            trial_run=self.study.run_of(self.best.number),
         )
         return self._task("score_network", "score", (self.records, final))
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tsbench.classifiers.contract import OutOfFold
 from tsbench.classifiers.network import encode
 from tsbench.data.collection import TrainingSet
 from tsbench.data.preprocessing import Preprocessing
@@ -69,6 +70,7 @@ class _FoldJob:
     classes: NDArray[np.str_]
     series: Series
     labels: NDArray[np.str_]
+    held_out: NDArray[np.integer]
     features: Tensor | None = None
     prepared: bool = False
 
@@ -81,7 +83,7 @@ class _FoldJob:
         series = Series(prepared.series(cases, train_part), lengths[train_part])
         job = Job(series, encode(labels, classes), len(classes), seed, cases.group_numbers(train_part))
         validation = Series(prepared.series(cases, validation_part), lengths[validation_part])
-        return cls(job, classes, validation, cases.labels[validation_part])
+        return cls(job, classes, validation, cases.labels[validation_part], validation_part)
 
     @property
     def network(self) -> Network:
@@ -108,6 +110,7 @@ class CrossValidation:
         curves: `train_loss`, `learning_rate` by epoch, and `cv_<metric>` of the searched metric by rung.
         fold_scores: of the searched metric, for each fold by rung.
         fold_losses: training loss, for each fold by epoch.
+        out_of_fold: probabilities of the cases that the folds held out; None until training has ended.
         seconds: that it took.
     """
 
@@ -121,6 +124,7 @@ class CrossValidation:
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     fold_scores: list[list[tuple[int, float]]] = field(default_factory=list)
     fold_losses: list[list[tuple[int, float]]] = field(default_factory=list)
+    out_of_fold: OutOfFold | None = None
     seconds: float = 0.0
 
     def run(
@@ -207,6 +211,8 @@ class CrossValidation:
         probabilities = [predict_probabilities(one.network, one.series) for one in jobs]
         seconds = time.perf_counter() - began
         folds = [score_all(one.labels, each, one.classes) for one, each in zip(jobs, probabilities, strict=True)]
+        parts = [(job.held_out, each, job.classes) for job, each in zip(jobs, probabilities, strict=True)]
+        self.out_of_fold = OutOfFold.of_folds(self.training.cases.labels, parts)
         self._keep_fold_scores(epoch, [scores.get(self.search.metric, float("nan")) for scores in folds])
         names = [name for name in folds[0] if all(name in scores for scores in folds)]
         means = {name: float(np.mean([scores[name] for scores in folds])) for name in names}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import shutil
 import time
 import uuid
@@ -499,6 +500,14 @@ class Study:
             return None
         sign = -1 if self.spec.maximise else 1
         return _as_best(min(complete, key=lambda one: (sign * one.values[0], one.user_attrs[RESULT]["cv_log_loss"])))
+
+    def is_among_best(self, score: float | None, count: int) -> bool:
+        """Whether fewer than `count` complete trials have a better score of the searched metric."""
+        if score is None or not math.isfinite(score):
+            return False
+        scores = [trial.values[0] for trial in self.trials() if trial.state is TrialState.COMPLETE]
+        better = [known for known in scores if (known > score if self.spec.maximise else known < score)]
+        return len(better) < count
 
     @property
     def budget(self) -> int:

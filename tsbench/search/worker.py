@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import time
 from collections.abc import Callable
 from functools import cached_property, lru_cache
@@ -29,6 +30,10 @@ from tsbench.training.memory import free_memory, is_out_of_memory
 from tsbench.training.trainer import DivergedError
 
 __all__ = ["StoppedError", "mlflow_params", "open_study", "run_trial"]
+
+
+KEPT_OUT_OF_FOLD = 3
+"""Trials whose out-of-fold probabilities are recorded: those that are among so many best ones when they end."""
 
 
 class StoppedError(Exception):
@@ -177,6 +182,11 @@ class _TrialRun:
         metrics["fit_seconds"] = validation.seconds
         tags = {names.STATE: outcome.state, **({names.REASON: outcome.reason} if outcome.reason else {})}
         self.monitor.sample(now=True)
+        if validation.out_of_fold is not None and self.study.is_among_best(outcome.score, KEPT_OUT_OF_FOLD):
+            with tempfile.TemporaryDirectory() as scratch:
+                path = Path(scratch) / names.OUT_OF_FOLD
+                validation.out_of_fold.save(path)
+                self.store.log_file(run, path)
         self.store.log(run, metrics, curves={**validation.curves, **self.monitor.curves}, tags=tags)
         status = {FAILED: "FAILED", STOPPED: "KILLED"}.get(outcome.state, "FINISHED")
         self.store.end(run, status)

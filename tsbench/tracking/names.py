@@ -13,6 +13,7 @@ __all__ = [
     "DEVICE",
     "MODEL",
     "NETWORK",
+    "OUT_OF_FOLD",
     "PARETO",
     "PREPROCESSING",
     "REASON",
@@ -46,6 +47,9 @@ DEVICE = "tsbench.device"  # what it ran on, in words: the processor, or the GPU
 MODEL = "tsbench.model"  # of a baseline: logged, or why it was not
 REGISTERED = "tsbench.registered_model"  # name and version in MLflow's registry
 DESCRIPTION = "mlflow.note.content"  # Markdown that MLflow's page shows on top of a run
+
+OUT_OF_FOLD = "out_of_fold.npz"
+"""Artifact of a run: the probabilities of the training cases by fits without them."""
 
 NETWORK = "network"
 """The tuned network's name among the classifiers."""

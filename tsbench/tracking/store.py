@@ -283,6 +283,12 @@ class Store:
         with self.explained(), quiet("mlflow"):
             self.client.log_artifact(run, str(path))
 
+    def copy_file(self, source: str, target: str, file: str) -> None:
+        """Copies an artifact from one run to another; a run without it is left out."""
+        if file in self.files(source):
+            with self.explained(), quiet("mlflow"), tempfile.TemporaryDirectory() as folder:
+                self.client.log_artifact(target, self.client.download_artifacts(source, file, folder))
+
     def read_text(self, run: str, file: str) -> str:
         """A text artifact.
 
