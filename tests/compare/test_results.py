@@ -127,6 +127,18 @@ def test_resamples_of_one_data_set_say_nothing_of_another(log, read):
     assert read().scored("B") == (0,)
 
 
+def test_metrics_of_one_hot_probabilities_are_left_out(log, read, store):
+    """Before ridge classifiers had probabilities, theirs were 0 or 1; a run of then has no tag of its model."""
+    metrics = {names.test("log_loss"): 5.1, names.test("roc_auc"): 0.5, names.cv("log_loss"): 5.0}
+    path = "aeon.classification.convolution_based.MiniRocketClassifier"
+    for dataset, tags, known in (("A", {}, False), ("B", {names.MODEL: "logged"}, True)):
+        run = log(dataset, "minirocket", 0.9, metrics=metrics)
+        store.log(run, params={"baseline.classifier": path}, tags=tags)
+        assert read().mean(ACCURACY, dataset, "minirocket") == 0.9
+        assert (read().mean(names.test("log_loss"), dataset, "minirocket") == 5.1) is known
+        assert (read().mean(names.test("roc_auc"), dataset, "minirocket") == 0.5) is known
+
+
 def test_trials_and_searches_are_no_results(log, read):
     log("A", "network", 0.5)
     log("A", "network", 0.9, role="trial")

@@ -202,6 +202,8 @@ def _baseline(store: Store, run: RunRecord, unit: RecordedUnit, report: Callable
     recorded = _recorded(store, run)
     scores = score_again(run, unit, any(name.startswith(names.cv("")) for name in recorded), report)
     now = {name: {0: value} for name, value in scores.metrics.items()}
+    if names.is_one_hot(run.tags, run.params):
+        recorded = {name: curve for name, curve in recorded.items() if not name.endswith(names.PROBABILISTIC)}
     figures = _compared(recorded, now)
     if (done := run.tags.get(names.PREPROCESSING, "")) or scores.preprocessing:
         figures.append(Figure("preprocessing", done, scores.preprocessing))
@@ -241,6 +243,8 @@ def _differences(store: Store, run: RunRecord, unit: RecordedUnit, device: str) 
         for name in sorted(then.keys() | here.keys())
         if then.get(name) != here.get(name)
     ]
+    if names.is_one_hot(run.tags, run.params):
+        found.append("its probabilities were 0 or 1 then; log loss and ROC AUC of them are not compared")
     worked_on = run.tags.get(names.DEVICE)
     if worked_on is not None and worked_on != device_name(device):
         found.append(f"hardware: {worked_on} then, {device_name(device)} now")

@@ -238,12 +238,19 @@ def _result(run: RunRecord, experiment: str, studies: Mapping[str, StudyData]) -
         classifier,
         int(run.tags[names.RESAMPLE]),
         state,
-        run.metrics,
+        _metrics(run),
         run.tags.get(names.REASON, ""),
         run.run_id,
         _data(run, studies),
         run.tags.get(names.PREPROCESSING, ""),
     )
+
+
+def _metrics(run: RunRecord) -> dict[str, float]:
+    """What the run recorded; without what was computed from probabilities that were 0 or 1."""
+    if not names.is_one_hot(run.tags, run.params):
+        return run.metrics
+    return {name: value for name, value in run.metrics.items() if not name.endswith(names.PROBABILISTIC)}
 
 
 def _data(run: RunRecord, studies: Mapping[str, StudyData]) -> StudyData:

@@ -16,6 +16,7 @@ __all__ = [
     "OUT_OF_FOLD",
     "PARETO",
     "PREPROCESSING",
+    "PROBABILISTIC",
     "REASON",
     "RECIPE",
     "REGISTERED",
@@ -26,6 +27,7 @@ __all__ = [
     "STUDY",
     "TRIAL",
     "cv",
+    "is_one_hot",
     "test",
     "title",
     "where",
@@ -59,6 +61,25 @@ def title(tags: Mapping[str, Any]) -> str:
     """What people call the data set and resample of a run with these tags."""
     dataset, resample = str(tags[DATASET]), int(tags[RESAMPLE])
     return dataset if resample == 0 else f"{dataset} resample {resample}"
+
+
+_RIDGE_CLASSIFIERS = frozenset(
+    f"{name}Classifier" for name in ("Rocket", "MiniRocket", "MultiRocket", "Hydra", "MultiRocketHydra", "RDST")
+) | {"WEASEL_V2"}
+
+
+def is_one_hot(tags: Mapping[str, str], params: Mapping[str, str]) -> bool:
+    """Whether a run is of a ridge classifier by a version of tsbench in which these answered 0 or 1.
+
+    What is computed from such probabilities (`log_loss`, `roc_auc`) says nothing.
+    """
+    path = params.get("baseline.classifier", "")
+    ours = path.startswith("aeon.") and path.rpartition(".")[2] in _RIDGE_CLASSIFIERS
+    return tags.get(ROLE) == "baseline" and tags.get(STATE) == "complete" and MODEL not in tags and ours
+
+
+PROBABILISTIC = ("log_loss", "roc_auc")
+"""Metrics of probabilities, not of predicted labels."""
 
 
 def where(tags: Mapping[str, Any], unlike: Mapping[str, Any] | None = None, status: str = "") -> str:
