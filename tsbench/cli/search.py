@@ -88,7 +88,8 @@ def _described(path: Path, overrides: list[str] | None) -> str:
 
     loaded = load_with_data(path, overrides)
     lines = list(download_lines(loaded.recipe, "would be"))
-    described = describe_plan(make_plan(loaded, lines.append, dry=True))
+    with loaded.placed():
+        described = describe_plan(make_plan(loaded, lines.append, dry=True))
     return "".join(f"# {line}\n" for line in lines) + described
 
 
@@ -99,10 +100,11 @@ def _plan(path: Path, overrides: list[str] | None, fresh: bool, prepare: Callabl
     from tsbench.data.selection import names_of
 
     loaded = load_with_data(path, overrides)
-    check_ready(loaded.recipe, fresh)  # before anything is downloaded
-    count = len(names_of(loaded.recipe))
-    prepare(f"reading {count} data set{'' if count == 1 else 's'}")
-    return make_plan(loaded, lambda text: typer.echo(text, err=True))
+    with loaded.placed():
+        check_ready(loaded.recipe, fresh)  # before anything is downloaded
+        count = len(names_of(loaded.recipe))
+        prepare(f"reading {count} data set{'' if count == 1 else 's'}")
+        return make_plan(loaded, lambda text: typer.echo(text, err=True))
 
 
 def _print_results(console: Console, plan: Plan) -> None:
