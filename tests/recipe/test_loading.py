@@ -261,7 +261,7 @@ def test_the_data_sets_are_a_list_of_names(problems, value, sentence):
         ),
         (
             "[{name: p, train: a.csv, test: b.csv, file: c.csv}]",
-            ["2:47 datasets.0.file: expected `file` alone, or `train` and `test`, got both"],
+            ["2:49 datasets.0.file: expected `file` alone, or `train` and `test`, got both"],
         ),
         (
             "[{name: p, train: a, test: b, split: {group: g}}]",
