@@ -339,7 +339,7 @@ class ModelConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _preset_stands_beneath(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or data.get("preset") not in PRESETS:
+        if not isinstance(data, dict) or not isinstance(data.get("preset"), str) or data["preset"] not in PRESETS:
             return data
         return _laid_over(PRESETS[data["preset"]], data)
 

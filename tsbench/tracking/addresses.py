@@ -7,6 +7,7 @@ addresses, and only `database_of` reads the path from one.
 from __future__ import annotations
 
 import re
+import socket
 from functools import lru_cache
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -16,7 +17,14 @@ from tsbench.errors import TrackingError
 from tsbench.recipe.sentences import shortened
 from tsbench.redaction import redacted
 
-__all__ = ["check_driver", "database_of", "problem_with_database", "problem_with_store", "resolve_uri"]
+__all__ = [
+    "check_driver",
+    "check_reachable",
+    "database_of",
+    "problem_with_database",
+    "problem_with_store",
+    "resolve_uri",
+]
 
 PLAIN, ENCODED = "sqlite:///", "sqlite+pysqlite:///"
 """MLflow creates the folder that it reads literally after `sqlite:///`; behind the name of the driver it creates none,
@@ -26,6 +34,7 @@ DATABASES = ("postgresql", "mysql", "mssql", "sqlite")
 MANAGED = ("databricks", "databricks-uc", "uc")
 """Kinds of stores that MLflow has besides servers."""
 
+CONNECT_SECONDS = 5
 MAX_SHOWN = 200  # characters of an address in a message
 
 OPTIONS = {"cached_statements", "check_same_thread", "detect_types", "isolation_level", "timeout"}  # Python's sqlite3
@@ -117,6 +126,30 @@ def check_driver(uri: str) -> None:
             f"tracking.uri {_shown(uri)} needs the Python package {error.name or error}, the driver of this kind "
             "of database, which is not installed; install it, or name in the address a driver that is, as in "
             "postgresql+pg8000://"
+        ) from None
+
+
+def check_reachable(uri: str) -> None:
+    """Refuses the address of a server that nobody listens at; of a server behind a proxy, this cannot be known.
+
+    Args:
+        uri: an http or https address that `resolve_uri` gave.
+
+    Raises:
+        TrackingError: no connection was made within CONNECT_SECONDS.
+    """
+    from urllib.request import getproxies, proxy_bypass  # it takes long to import
+
+    parts = urlsplit(uri)
+    host, port = str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
+    if parts.scheme in getproxies() and not proxy_bypass(host):
+        return
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except (OSError, UnicodeError) as error:  # UnicodeError for a host whose name has a part that is too long
+        raise TrackingError(
+            f"tracking.uri {_shown(uri)} cannot be reached ({getattr(error, 'strerror', None) or error}); start a server "
+            "there with `mlflow server`, or name another store"
         ) from None
 
 
