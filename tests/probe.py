@@ -1,7 +1,7 @@
 """Feeds tsbench thousands of bad inputs through its commands, ends real searches by signals, and counts what happens.
 
-`python -m tests.probe` writes docs/robustness.md; it takes a quarter of an hour. `python -m tests.probe recipes` runs
-one of the parts and prints its rows. Exit code 1 if a count that must be 0 is not.
+`python -m tests.probe` writes docs/robustness.md. `python -m tests.probe recipes` runs one of the parts anew, and keeps
+the figures of the others. Exit code 1 if a count that must be 0 is not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ from tsbench.recipe.dotted import hyperparameters_of
 from tsbench.recipe.schema import Recipe
 from tsbench.tracking.store import Store
 
-PAGE = Path(__file__).parents[1] / "docs" / "robustness.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE, RECORDS = DOCS / "robustness.md", DOCS / "robustness.json"
 SECONDS = 5  # that an input may take at most
 STOP = 60  # seconds after which an input is given up
 MAX_LINE = 3000  # characters of a sentence
@@ -296,7 +297,7 @@ def probe_addresses(folder: Path, count: int = 25) -> list[Row]:
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 
 
-def probe_signals(folder: Path, count: int = 2) -> list[Row]:
+def probe_signals(folder: Path, count: int = 1) -> list[Row]:
     """Real searches that each signal ends in mid-trial, and that the same command completes."""
     os.environ.pop("TSBENCH_PATIENCE", None)
     rows = []
@@ -305,18 +306,19 @@ def probe_signals(folder: Path, count: int = 2) -> list[Row]:
         for attempt in range(count):
             recipe = folder / f"{number.name}-{attempt}" / "tiny.yaml"
             recipe.parent.mkdir()
-            text = tests.conftest.RECIPE.replace("epochs: 4", "epochs: 30")
+            text = tests.conftest.RECIPE.replace("epochs: 4", "epochs: 30").replace("trials: 4", "trials: 2")
+            text = text.replace("ensemble: 2", "ensemble: 1").replace("[dummy]", "[]")
             recipe.write_text(text + f'tracking: {{uri: "sqlite:///{recipe.parent}/mlflow.db"}}\n')
-            process = search(recipe, "execution.workers=2")
+            process = search(recipe)
             wait_for(lambda recipe=recipe: running(recipe), process)
             os.kill(process.pid, number)
             _, output, errors = finish(process, 120)
             if number is not signal.SIGKILL:
                 _count_running(row, recipe)
-            code, again, more = finish(search(recipe, "execution.workers=2"))
+            code, again, more = finish(search(recipe))
             if code == 0 and "Traceback" not in output + errors + again + more:
                 row.accepted += 1
-                check_that_all_is_told(recipe, 4)
+                check_that_all_is_told(recipe, 2)
             else:
                 row.tracebacks += 1
                 row.note(f"exit code {code}", (output, errors, again, more))
@@ -343,33 +345,39 @@ PARTS: dict[str, Callable[[Path], list[Row]]] = {
 
 
 def main(names: Sequence[str]) -> int:
-    """Runs the named parts, or all of them and writes the page; 1 if a count that must be 0 is not."""
+    """Runs the named parts, or all of them, and writes the page; 1 if a count that must be 0 is not."""
     if unknown := [name for name in names if name not in PARTS]:
         print(f"unknown part: {', '.join(unknown)}; known: {', '.join(PARTS)}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGALRM, _give_up)
-    found: dict[str, list[Row]] = {}
-    began = time.monotonic()
+    held = True
     for name in names or PARTS:
         print(f"probing {name} ...", file=sys.stderr, flush=True)
+        began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
-            found[name] = PARTS[name](Path(folder))
+            rows = PARTS[name](Path(folder))
             os.chdir(PAGE.parent)
-        for row in found[name]:
+        for row in rows:
             print("\n".join([*row.examples, f"{row}"[:200]]), file=sys.stderr, flush=True)
-    page = _page(found, time.monotonic() - began)
-    print(page)
-    if not names:
-        PAGE.write_text(page, encoding="utf-8")
-    return 0 if all(row.held for rows in found.values() for row in rows) else 1
+            held = held and row.held
+        records = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.exists() else {}
+        records[name] = {
+            "minutes": (time.monotonic() - began) / 60,
+            "rows": [{**asdict(row), "examples": []} for row in rows],
+        }
+        RECORDS.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(_page(records), encoding="utf-8")
+    return 0 if held else 1
 
 
 def _give_up(*_: object) -> None:
     raise TimeoutError(f"it took more than {STOP} s")
 
 
-def _page(found: dict[str, list[Row]], seconds: float) -> str:
+def _page(records: dict[str, Any]) -> str:
+    found = {name: [Row(**row) for row in records[name]["rows"]] for name in PARTS if name in records}
+    minutes = sum(record["minutes"] for record in records.values())
     inputs = [row for name, rows in found.items() if name != "signals" for row in rows]
     searches = found.get("signals", [])
     lines = [
@@ -377,7 +385,7 @@ def _page(found: dict[str, list[Row]], seconds: float) -> str:
         "",
         "tsbench reads what it is given, or refuses it in a sentence. However a search is ended, no MLflow run stays",
         "RUNNING, and the same command continues it. `python -m tests.probe` measures this and writes this page;",
-        f"the run below took {seconds / 60:.0f} minutes. The inputs are made by the strategies of",
+        f"the run below took {minutes:.0f} minutes. The inputs are made by the strategies of",
         "`tests/test_fuzz.py`, the same in each run. They pass through `tsbench validate`, `datasets check` and",
         "`predict`, and through the code that answers a served model's clients. Addresses with credentials pass",
         "through nine commands and options each.",

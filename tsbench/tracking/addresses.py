@@ -148,8 +148,8 @@ def check_reachable(uri: str) -> None:
         socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
     except (OSError, UnicodeError) as error:  # UnicodeError for a host whose name has a part that is too long
         raise TrackingError(
-            f"tracking.uri {_shown(uri)} cannot be reached ({getattr(error, 'strerror', None) or error}); start a server "
-            "there with `mlflow server`, or name another store"
+            f"tracking.uri {_shown(uri)} cannot be reached ({getattr(error, 'strerror', None) or error}); start a "
+            "server there with `mlflow server`, or name another store"
         ) from None
 
 
