@@ -397,8 +397,10 @@ def _page(records: dict[str, Any]) -> str:
             for row in inputs
         ),
         "",
-        f"Refused recipes whose message lacks line and column: {sum(row.unplaced for row in inputs)}.",
-        "",
+        *(
+            f"Refused {row.name} whose message lacks line and column: {row.unplaced}.\n"
+            for row in found.get("recipes", [])
+        ),
         "| real searches | tried | completed by the same command | tracebacks | runs left RUNNING |",
         "|---|---:|---:|---:|---:|",
         *(_cells(row.name, row.tried, row.accepted, row.tracebacks, row.unplaced) for row in searches),
