@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["as_cell"]
+__all__ = ["as_cell", "from_cell"]
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -14,9 +14,16 @@ def as_cell(value: Any) -> Any:
 
     Numbers, also as text such as `-1.5`, stay as they are.
     """
-    if not isinstance(value, str) or not value.lstrip(" \n").startswith(FORMULA) or _is_number(value):
-        return value
-    return f"'{value}"
+    return f"'{value}" if isinstance(value, str) and _is_formula(value.lstrip("'")) else value
+
+
+def from_cell(text: str) -> str:
+    """The text that `as_cell` made a cell of, so that what is written and read again has the same names."""
+    return text[1:] if text.startswith("'") and _is_formula(text.lstrip("'")) else text
+
+
+def _is_formula(text: str) -> bool:
+    return text.lstrip(" \n").startswith(FORMULA) and not _is_number(text)
 
 
 def _is_number(text: str) -> bool:

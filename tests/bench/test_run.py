@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from tests.processes import workers_of
+from tsbench.bench.baseline import score_baseline
 from tsbench.bench.begin import check_meanings
 from tsbench.bench.plan import Plan, describe_plan, make_plan
 from tsbench.bench.progress import PlainDisplay
@@ -23,6 +24,7 @@ from tsbench.bench.run import BenchmarkRun
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.classifiers.contract import OutOfFold
 from tsbench.compare.results import Results, read_results
+from tsbench.data.archive import Archive
 from tsbench.errors import RecipeError, SearchError
 from tsbench.recipe.loading import load_recipe
 from tsbench.search.study import Study
@@ -528,3 +530,13 @@ def test_a_baseline_that_fails_crashes_or_overruns_is_a_row_with_its_reason(
         "fit_seconds may hold compile time: the warm-up failed (ValueError: too few cases)"
     )
     assert runs["dummy"].params["baseline.classifier"] == "aeon.classification.dummy.DummyClassifier"
+
+
+def test_a_module_that_ends_the_process_at_import_is_a_failure_of_its_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "brittle_exit.py").write_text("raise SystemExit('no licence')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    dataset = Archive().load("ItalyPowerDemand")
+    with pytest.raises(ImportError, match=r"importing brittle_exit.Forest ends the process \(SystemExit: no licence\)"):
+        score_baseline(lambda text: None, "brittle_exit.Forest", {}, dataset, (), seed=0)

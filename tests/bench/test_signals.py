@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -245,3 +246,24 @@ def test_blocked_signals_are_handled_afterwards(threads: int) -> None:
     finally:
         done.set()
     assert reached == ["the end of the context"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--fresh",)])
+def test_a_signal_before_the_search_begins_ends_it_with_a_sentence(
+    recipe_file: Write, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    recipe = recipe_file()
+    with socket.create_server(("127.0.0.1", 0)) as server:  # one that never answers
+        server.settimeout(120)
+        uri = f"tracking.uri=http://127.0.0.1:{server.getsockname()[1]}"
+        process = start([TSBENCH, "search", recipe.name, "--set", uri, *arguments], tmp_path)
+        connections = [server.accept()[0] for _ in range(2)]  # the check of the address, then MLflow's first request
+        os.kill(process.pid, signal.SIGTERM)
+        code, _, errors = finish(process, 60)
+        for connection in connections:
+            connection.close()
+    assert code == 143
+    assert errors.splitlines() == [
+        "Interrupted by SIGTERM before the search began. Run the same command again to begin it."
+    ]
+    assert not (tmp_path / ".tsbench").exists()

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.cli.conftest import run
+from tsbench.bench.predict import as_csv
 from tsbench.data.archive import Archive
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
@@ -251,3 +252,9 @@ def test_rm_does_not_touch_a_search_under_way(searched: Searched, tmp_path: Path
     assert result.exit_code == 1
     assert "a search of 'tiny' is under way; end it first" in result.output
     assert len(list(Store(uri).runs("tiny"))) == 7
+
+
+def test_predictions_as_csv_hold_no_formulas_and_their_numbers_stay() -> None:
+    index = pd.Index(["=1", "b"], name="@unit")
+    table = pd.DataFrame({"label": ["+x", "-0.5"], "probability_+x": [-0.5, 1.0]}, index=index)
+    assert as_csv(table) == "'@unit,label,probability_+x\n'=1,'+x,-0.5\nb,-0.5,1.0\n"

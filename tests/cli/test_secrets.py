@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,3 +65,35 @@ def test_no_command_prints_a_credential(address: str, recipe_file: Callable[...,
         result = run(*command)
         assert SECRET not in result.output, command
         assert result.exception is None or isinstance(result.exception, SystemExit), command
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (f"http://me:{SECRET}@host",),
+        ("compare", "--metric", f"http://me:{SECRET}@host"),
+        ("studies", "tiny", f"http://me:{SECRET}@host"),
+        ("compare", f"--http://me:{SECRET}@host"),
+        ("search", "r.yaml", f"--tracking=http://me:{SECRET}@host"),
+        ("datasets", f"http://me:{SECRET}@host"),
+    ],
+)
+def test_wrong_arguments_are_reported_without_credentials(command: tuple[str, ...]) -> None:
+    result = run(*command)
+    assert result.exit_code == 2
+    assert "Error: " in result.output
+    assert SECRET not in result.output
+
+
+def test_an_unexpected_traceback_shows_no_credentials(tmp_path: Path) -> None:
+    program = (
+        "from tsbench.cli import app\n"
+        "@app.command()\n"
+        "def fail(address: str) -> None:\n"
+        "    raise RuntimeError(f'no {address}')\n"
+        f"app(['fail', 'http://me:' + {SECRET[:4]!r} + {SECRET[4:]!r} + '@host'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("RuntimeError: no http://me:***@host\nThis is an error in tsbench; please report it.\n")
+    assert SECRET not in done.stdout + done.stderr

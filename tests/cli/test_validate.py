@@ -182,3 +182,61 @@ def test_validate_reads_headers_alone(recipe: Write) -> None:
     assert run("validate", path).exit_code == 0
     assert time.process_time() - began < 3
     os.truncate("big.csv", len(header))
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("http://[::1", "is not an address: Invalid IPv6 URL"),
+        ("http://", "names no host"),
+        ("http://host:99999", "Port out of range"),
+        ("http://host\\n/x", "control characters"),
+        ("foo://host", "is of no kind that MLflow knows"),
+        ("mysql+nosuchdriver://host/x", "is not a database's address"),
+        ("mysql+cymysql://host/x", "needs the Python package cymysql"),
+        ("postgresql+pg8000://host:port/x", "is not a database's address"),
+        ("sqlite:///~nosuchuser/x.db", "the name of a user who has no home on this machine"),
+        ("sqlite:///" + "x" * 5000, "File name too long"),
+        ("foo://" + "x" * 5000, "is of no kind that MLflow knows"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_refused_with_its_place(recipe: Write, uri: str, reason: str) -> None:
+    path = recipe("datasets: [GunPoint]", "tracking:", f'  uri: "{uri}"')
+    before = snapshot(Path.cwd())
+    for command in (("validate",), ("search",), ("search", "--dry-run")):
+        result = run(*command, path)
+        assert result.exit_code == 2
+        assert result.output.startswith("r.yaml:4:3 tracking.uri: ")
+        assert reason in result.output
+        assert len(result.output) < 500
+    assert snapshot(Path.cwd()) == before
+
+
+def test_a_database_for_trials_that_cannot_be_used_is_refused_with_its_place(recipe: Write) -> None:
+    for address in ("postgresql://host:port/x", "postgresql+nosuchdriver://host/x", "postgresql+asyncpg://host/x"):
+        result = run("validate", recipe("datasets: [GunPoint]", f'search: {{storage: "{address}"}}'))
+        assert result.exit_code == 2
+        assert result.output.startswith("r.yaml:3:10 search.storage: ")
+
+
+@pytest.mark.parametrize("variable", ["TSBENCH_ARCHIVE", "TSBENCH_CACHE"])
+def test_a_home_that_does_not_exist_is_named(recipe: Write, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    path = recipe("datasets: [GunPoint]")
+    monkeypatch.setenv(variable, "~nosuchuser/x")
+    result = run("search", path, "--dry-run")
+    assert result.exit_code == 2
+    assert f"{variable}: the path '~nosuchuser/x' begins with ~ and the name of a user" in result.output
+
+
+def test_what_a_launcher_needs_is_checked_with_its_place(recipe: Write) -> None:
+    path = recipe("datasets: [GunPoint]", "execution:", "  workers: 2", "  launcher: ray")
+    result = run("validate", path)
+    assert result.exit_code == 2
+    assert result.output.startswith("r.yaml:5:3 execution.launcher 'ray' needs ")
+
+
+def test_a_device_that_this_machine_lacks_is_refused_with_its_place(recipe: Write) -> None:
+    path = recipe("datasets: [GunPoint]", "execution: {device: 'cuda:99'}")
+    result = run("search", path, "--dry-run")
+    assert result.exit_code == 1
+    assert result.output.startswith("r.yaml:3:13 execution.device is 'cuda:99', but torch sees ")

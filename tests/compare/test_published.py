@@ -80,6 +80,19 @@ def test_one_classifiers_resamples_are_read(tmp_path):
     assert reference.figure("ArrowHead", "HC2", (0, 1, 2)) == pytest.approx(0.8)
 
 
+def test_names_that_look_like_formulas_are_text_in_csv_and_read_again_as_they_are(tmp_path):
+    from tests.compare.made_up import made_up
+    from tsbench.compare.comparison import Comparison
+    from tsbench.compare.report import as_csv
+
+    classifiers, datasets = ("=1+1", "-x", "'@y"), ("+data", "plain", "@set")
+    text = as_csv(Comparison(made_up(classifiers, datasets)))
+    assert all(cell[0] not in "=+-@" for line in text.splitlines() for cell in line.split(","))
+    again = read(tmp_path, text)
+    assert set(again.classifiers) == set(classifiers)
+    assert all(again.figure(dataset, name, (0,)) is not None for dataset in datasets for name in classifiers)
+
+
 def test_what_csv_prints_can_be_read_as_a_reference(tmp_path):
     from tsbench.compare.comparison import Comparison
     from tsbench.compare.report import as_csv

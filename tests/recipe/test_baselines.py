@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from pydantic import ValidationError
 
@@ -75,3 +77,42 @@ def test_what_is_wrong_with_a_baseline_is_told_with_its_place(tmp_path):
 def test_a_time_limit_is_a_duration():
     tree = {"name": "a", "datasets": ["A"], "evaluation": {"baseline_timeout": "5 min"}}
     assert Recipe.model_validate(tree).evaluation.baseline_timeout == 300
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("..", ".", "a..b", ".a", "sklearn.", "sklearn .svm.SVC", "sklearn.svm.SVC\n", "sklearn.\0", "a.class", "1.2"),
+        *("x." + "y" * 10_000, "ü.ü", "nosuchpackage.Forest", "__main__.Forest"),
+    ],
+)
+def test_what_is_no_import_path_is_refused_in_a_short_sentence(path):
+    problem = problem_with(path, {})
+    assert problem is not None
+    assert "import" in problem
+    assert len(problem) < 200
+
+
+@pytest.mark.parametrize(
+    "path", ["this.s", "antigravity.fly", "tkinter.Tk", "own_module.Forest", "own_module.sub.Forest"]
+)
+def test_only_packages_of_the_list_are_imported_to_check_a_recipe(path, tmp_path, monkeypatch):
+    (tmp_path / "own_module.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = path.partition(".")[0]
+    loaded = module in sys.modules
+    assert problem_with(path, {"any": 3}) is None
+    assert (module in sys.modules) is loaded
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("sklearn.utils.check_array", "no classifier"),
+        ("aeon.classification.dummy", "no classifier"),
+        ("tsbench.cli.app.app", "no classifier"),
+        ("sklearn.nothing.Forest", "cannot be imported"),
+    ],
+)
+def test_what_is_no_class_of_a_package_of_the_list_is_refused(path, reason):
+    assert reason in str(problem_with(path, {}))

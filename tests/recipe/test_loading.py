@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tsbench.classifiers.baselines import BASELINES
-from tsbench.errors import RecipeError
+from tsbench.errors import RecipeError, TrackingError
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import ModelConfig, Recipe, SearchConfig
 from tsbench.recipe.space import DEFAULT_SPACE, Choice, FloatRange
@@ -257,17 +257,17 @@ def test_the_data_sets_are_a_list_of_names(problems, value, sentence):
         ("[{file: a.csv}]", ["2:12 datasets.0.name: this key is required"]),
         (
             "[{name: p, train: a.csv}]",
-            ["2:12 datasets.0: expected `train` and `test`, or `file` and `split`; there is no test"],
+            ["2:12 datasets.0.test: expected `train` and `test`, or `file` and `split`; there is no test"],
         ),
         (
             "[{name: p, train: a.csv, test: b.csv, file: c.csv}]",
-            ["2:12 datasets.0: expected `file` alone, or `train` and `test`, got both"],
+            ["2:49 datasets.0.file: expected `file` alone, or `train` and `test`, got both"],
         ),
         (
             "[{name: p, train: a, test: b, split: {group: g}}]",
             [
-                "2:12 datasets.0: `split` is for one `file`; with `train` and `test` leave it out, and write `group` "
-                "beside them"
+                "2:41 datasets.0.split: `split` is for one `file`; with `train` and `test` leave it out, and write "
+                "`group` beside them"
             ],
         ),
         ("[A, {name: A, file: a.csv}]", ["2:1 datasets: named more than once: A"]),
@@ -407,13 +407,16 @@ def test_a_folder_is_not_a_recipe(tmp_path):
     assert str(caught.value) == f"{tmp_path}: is a folder, not a recipe"
 
 
-@pytest.mark.parametrize(("content", "byte"), [(b"name: \xff\xfe\n", 6), ((BASE).encode("utf-16"), 0)])
-def test_a_file_that_is_not_utf8_is_refused(tmp_path, content, byte):
+@pytest.mark.parametrize(
+    ("content", "place", "byte"),
+    [(b"name: \xff\xfe\n", "1:7", 6), ((BASE).encode("utf-16"), "1:1", 0), ("ä: 1\nü: ".encode() + b"\xff", "2:4", 10)],
+)
+def test_a_file_that_is_not_utf8_is_refused(tmp_path, content, place, byte):
     path = tmp_path / "recipe.yaml"
     path.write_bytes(content)
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
-    assert str(caught.value) == f"{path}: is not UTF-8 text (byte {byte})"
+    assert str(caught.value) == f"{path}:{place} is not UTF-8 text (byte {byte})"
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_taken(load, problems):
@@ -691,3 +694,59 @@ def test_a_resolved_recipe_spells_out_the_space_that_is_searched(load):
     tree = load(SEARCHED, "model.skip=true").resolved()
     assert tree["space"] == {"model.dropout": {"float": [0.0, 0.5]}}
     assert len(load(f"{BASE}space: default\n").resolved()["space"]) == len(DEFAULT_SPACE)
+
+
+# --- places of what is refused later
+
+
+def test_addresses_of_stores_are_checked_by_the_given_functions(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(BASE + "tracking: {uri: nowhere}\n")
+
+    def check(address):
+        return f"no {address}" if address == "nowhere" else None
+
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, check_stores={"tracking.uri": check, "search.storage": check})
+    assert str(caught.value) == f"{path}:3:12 tracking.uri: no nowhere"
+    loaded = load_recipe(path, ["tracking.uri=here"], check_stores={"tracking.uri": check})
+    assert loaded.recipe.tracking.uri == "here"
+
+
+def test_an_error_that_names_a_key_gets_its_place(load, tmp_path):
+    loaded = load(BASE + "execution:\n  device: cuda:9\n", "search.trials=3")
+    for message, expected in {
+        "execution.device is 'cuda:9', but": "recipe.yaml:4:3 execution.device is 'cuda:9', but",
+        "execution.launcher 'ray' needs": "recipe.yaml:3:1 execution.launcher 'ray' needs",
+        "search.trials are many\nwhat else": "--set search.trials=3 search.trials are many\nwhat else",
+        "tracking.uri 'x'": "recipe.yaml:1:1 tracking.uri 'x'",
+        "searching failed": "searching failed",
+    }.items():
+        for error in (RecipeError(message.split("\n")), TrackingError(message)):
+            with pytest.raises(type(error)) as caught, loaded.placed():
+                raise error
+            assert str(caught.value).replace(f"{tmp_path}/", "") == expected
+            if isinstance(error, RecipeError):
+                assert "\n".join(error.problems) == str(error)
+
+
+@pytest.mark.parametrize("path", ["~nosuchuser/x", "a\\0b", "x" * 5000])
+def test_a_path_that_no_file_can_have_is_refused_with_its_key(problems, path):
+    found = problems(f'name: a\ndatasets: [{{name: p, file: "{path}"}}]\narchive: "{path}"\n')
+    assert [sentence.split(": ")[0] for sentence in found] == [
+        "recipe.yaml:2:22 datasets.0.file",
+        "recipe.yaml:3:1 archive",
+    ]
+    assert all(len(sentence) < 250 for sentence in found)
+
+
+@pytest.mark.parametrize("name", ["invitation.json", "Invitation.JSON", "lock", "slurm", "A-resample-1"])
+def test_own_data_cannot_be_named_like_what_tsbench_keeps_beside_it(problems, name):
+    (sentence,) = problems(f"name: a\ndatasets: [{{name: {name}, file: x.csv}}]\n")
+    assert sentence.startswith("recipe.yaml:2:13 datasets.0.name: cannot ")
+
+
+def test_a_device_of_thousands_of_digits_is_refused_in_a_short_sentence(problems):
+    (sentence,) = problems(BASE + f"execution: {{device: 'cuda:{'9' * 5000}'}}\n")
+    assert sentence.startswith("recipe.yaml:3:13 execution.device: expected auto, cpu, cuda or cuda:N, got 'cuda:9")
+    assert len(sentence) < 200

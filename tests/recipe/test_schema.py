@@ -286,3 +286,9 @@ def test_other_kernels_are_refused(kernels):
 )
 def test_epochs_that_are_given_are_meant_unless_steps_are_too(given, steps):
     assert HyperparameterConfig.model_validate({"training": given}).training.min_steps == steps
+
+
+@pytest.mark.parametrize("preset", [["classic"], {"a": 1}, 3, True])
+def test_a_preset_that_is_no_text_is_refused(preset):
+    with pytest.raises(ValidationError, match="preset"):
+        ModelConfig.model_validate({"preset": preset})

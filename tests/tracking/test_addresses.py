@@ -1,4 +1,5 @@
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -122,3 +123,12 @@ def test_a_store_that_cannot_be_created_leaves_nothing(tmp_path: Path, monkeypat
     with pytest.raises(TrackingError):
         store.prepare()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "a" * 80 + ".example"])
+def test_a_server_that_cannot_be_reached_is_refused_at_once(host: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(TrackingError, match=f"^tracking.uri 'http://{host}' cannot be reached") as caught:
+        Store(f"http://{host}").check("tiny")
+    assert time.monotonic() - began < 20  # of the 90 s for which a server that goes away later is waited for
+    assert "mlflow server" in str(caught.value)

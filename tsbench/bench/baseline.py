@@ -90,7 +90,10 @@ def score_baseline(
         preprocessing: what may be done to cases that the classifier cannot take as they are; None for nothing.
         keeping: what is to be written; None for nothing.
     """
-    baseline = find_baseline(classifier, parameters)
+    try:
+        baseline = find_baseline(classifier, parameters)
+    except SystemExit as error:  # of a module that ends the process when it is imported
+        raise ImportError(f"importing {classifier} ends the process (SystemExit: {error})") from None
     train, test = dataset.train, dataset.test
     if reason := baseline.refuses(train, test, preprocessing=preprocessing):
         return BaselineScores(skipped=reason)

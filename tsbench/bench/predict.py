@@ -20,7 +20,7 @@ from tsbench.data.formats.text import read_utf8, suffix_of
 from tsbench.errors import DataError, ModelError
 from tsbench.spreadsheet import as_cell
 
-__all__ = ["Predictions", "predict_file", "read_cases", "write_table"]
+__all__ = ["Predictions", "as_csv", "predict_file", "read_cases", "write_table"]
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,12 @@ def _read_input(path: Path) -> Any:
     return array
 
 
+def as_csv(table: pd.DataFrame) -> str:
+    """Predictions as CSV, without cells that a spreadsheet would run as formulas."""
+    cells = table.map(as_cell).rename(columns=as_cell, index=as_cell).rename_axis(index=as_cell(table.index.name))
+    return str(cells.to_csv(lineterminator="\n"))
+
+
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Writes predictions as CSV, or as Parquet where the file's suffix says so.
 
@@ -146,7 +152,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         )
     try:
         if suffix == ".csv":
-            table.map(as_cell).rename(columns=as_cell, index=as_cell).to_csv(path)
+            path.write_text(as_csv(table), encoding="utf-8", newline="")
         else:
             table.to_parquet(path)
     except OSError as error:

@@ -63,9 +63,10 @@ def list_studies(
     Raises:
         SearchError: there are none, or one cannot be read.
     """
-    found = sorted(root.glob(f"{recipe or '*'}/*/study.json"))
+    files = sorted(root.glob("*/*/study.json"))
+    found = [file for file in files if recipe in (None, "", file.parent.parent.name)]  # a name may be a path or pattern
     if not found:
-        known = sorted({file.parent.parent.name for file in root.glob("*/*/study.json")})
+        known = sorted({file.parent.parent.name for file in files})
         hint = f"; there are studies of: {', '.join(known)}" if known else "; `tsbench search RECIPE` begins one"
         of = f" of {recipe!r}" if recipe else ""
         raise SearchError(f"{root} holds no studies{of}{hint}")

@@ -23,7 +23,7 @@ from tsbench.bench.records import (
     TaskProgress,
     preprocessing_params,
 )
-from tsbench.classifiers.baselines import find_baseline
+from tsbench.classifiers.baselines import BASELINES
 from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection, DataSet
 from tsbench.evaluation.resampling import Fold
@@ -232,10 +232,17 @@ def _apart() -> isolated.IsolatedProcess:
 
 
 def _baseline_params(baseline: BaselineConfig, seed: int) -> dict[str, Any]:
-    known = find_baseline(baseline.classifier, baseline.parameters)
-    given = {f"baseline.{name}": value for name, value in known.parameters.items()}
+    # Another classifier's module is imported in the process apart alone: importing it runs it.
+    known = BASELINES.get(baseline.classifier)
+    parameters = {**(known.parameters if known else {}), **baseline.parameters}
+    given = {f"baseline.{name}": value for name, value in parameters.items()}
     entry = json.dumps(baseline.model_dump(mode="json"))
-    return {"baseline.classifier": known.path, "baseline.seed": seed, BASELINE_ENTRY: entry, **given}
+    return {
+        "baseline.classifier": known.path if known else baseline.classifier,
+        "baseline.seed": seed,
+        BASELINE_ENTRY: entry,
+        **given,
+    }
 
 
 def _begin(store: Store, records: Records, classifier: str, role: str, tags: Mapping[str, Any], started: float) -> str:

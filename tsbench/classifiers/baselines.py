@@ -9,10 +9,12 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from importlib.util import find_spec
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Literal
 
 from tsbench.classifiers.contract import Classifier
-from tsbench.recipe.sentences import suggestion
+from tsbench.recipe.sentences import shown, suggestion
 
 if TYPE_CHECKING:
     from tsbench.classifiers.contract import Budget
@@ -24,6 +26,8 @@ __all__ = ["BASELINES", "Baseline", "find_baseline", "problem_with"]
 
 CHECKED_PACKAGES = ("aeon", "sklearn", "sktime", "tsbench")
 """Packages whose classes are imported when a recipe is checked."""
+
+MAX_PATH = 500  # characters of an import path
 
 Cost = Literal["instant", "seconds", "minutes", "hours", "unknown"]
 """What fitting costs on one core on a data set of a few hundred cases and time steps."""
@@ -206,13 +210,17 @@ def find_baseline(classifier: str, parameters: Mapping[str, Any] | None = None) 
 def problem_with(classifier: str, parameters: Mapping[str, Any]) -> str | None:
     """What is wrong with a recipe's baseline, in words; None where it can be made.
 
-    A registered name without parameters is not imported.
+    An import path is only imported if its package is one of CHECKED_PACKAGES, as importing a module runs it; of any
+    other path, this reports that it is not a path, or that its package is not installed. A registered name without
+    parameters is not imported.
     """
     if classifier in BASELINES and not parameters:
         return None
     if classifier not in BASELINES and "." not in classifier:
         hint = suggestion(classifier, BASELINES) or f"; known: {', '.join(sorted(BASELINES))}"
-        return f"unknown baseline {classifier!r}{hint}, or an import path such as sktime.classification...."
+        return f"unknown baseline {shown(classifier)}{hint}, or an import path such as sktime.classification...."
+    if classifier not in BASELINES and (problem := _problem_with_path(classifier)):
+        return problem
     if classifier not in BASELINES and classifier.partition(".")[0] not in CHECKED_PACKAGES:
         return None  # checking must not run a module of any name; it is imported when it is fitted
     try:
@@ -228,6 +236,16 @@ def problem_with(classifier: str, parameters: Mapping[str, Any]) -> str | None:
         hint = suggestion(unknown[0], known) or f"; known: {', '.join(known)}"
         return f"{made.__name__} has no parameter {unknown[0]!r}{hint}"
     return None
+
+
+def _problem_with_path(path: str) -> str | None:
+    """What is wrong with an import path, found without importing anything."""
+    parts = path.split(".")
+    if len(path) > MAX_PATH or not all(part.isidentifier() and not iskeyword(part) for part in parts):
+        return f"{shown(path)} is not an import path, such as sktime.classification.kernel_based.RocketClassifier"
+    # For a name without dots, find_spec imports nothing. Workers have another __main__.
+    installed = parts[0] != "__main__" and find_spec(parts[0]) is not None
+    return None if installed else f"{shown(path)} cannot be imported: there is no package {shown(parts[0])}"
 
 
 def _load(path: str) -> Any:

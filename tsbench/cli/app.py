@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from importlib import import_module
-from typing import Annotated, ParamSpec, TypeVar
+from types import TracebackType
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from tsbench import __version__
 from tsbench.cli.output import lasting_output
 from tsbench.errors import TsbenchError
+from tsbench.redaction import redacted
 from tsbench.signals import exit_code_of
 
 __all__ = ["app", "sentences", "verb"]
@@ -22,8 +27,47 @@ __all__ = ["app", "sentences", "verb"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+ClickError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""The base class of errors in arguments, which typer does not export."""
+
+
+class _RedactingGroup(TyperGroup):
+    """Commands whose errors show no credentials: not those of wrong arguments, nor any traceback."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except Exception:
+            sys.excepthook = _print_redacted
+            raise
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _redacted_arguments():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _redacted_arguments():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _redacted_arguments() -> Iterator[None]:
+    """Hides credentials in what is reported of wrong arguments, such as an address in the wrong place."""
+    try:
+        yield
+    except ClickError as error:
+        error.message = redacted(error.message)  # type: ignore[attr-defined]
+        raise
+
+
+def _print_redacted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    text = redacted("".join(traceback.format_exception(kind, error, trace)))
+    sys.stderr.write(f"{text}This is an error in tsbench; please report it.\n")
+
+
 app = typer.Typer(
     name="tsbench",
+    cls=_RedactingGroup,
     help="Tunes a network for time series classification from a YAML recipe, compares it with baselines, "
     "and records all of it in MLflow.",
     no_args_is_help=True,
@@ -47,6 +91,8 @@ def _main(
     ] = False,
 ) -> None:
     """Declarative AutoML and honest benchmarking for time series classification."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8; as Python has for stderr
 
 
 @contextmanager

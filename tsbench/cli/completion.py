@@ -29,9 +29,10 @@ def recipes(incomplete: str) -> list[str]:
     """YAML files in the folder that is typed and in the folders in it; deeper ones are left to the shell."""
     folder, _, start = incomplete.rpartition("/")
     shown = f"{folder}/" if "/" in incomplete else ""
-    root = Path(shown or ".").expanduser()
+    root = Path(shown or ".")
     found = []
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # RuntimeError if it begins with ~ and a user who does not exist
+        root = root.expanduser()
         for path in sorted(root.iterdir()):
             if not path.name.startswith(start) or path.name.startswith("."):
                 continue

@@ -160,6 +160,8 @@ def _print_facts(facts: Sequence[Facts], here: set[str], how: Format) -> None:
     import sys
     from dataclasses import asdict
 
+    from tsbench.spreadsheet import as_cell
+
     if how is Format.NAMES:
         typer.echo("\n".join(one.name for one in facts))
     elif how is Format.JSON:
@@ -168,7 +170,7 @@ def _print_facts(facts: Sequence[Facts], here: set[str], how: Format) -> None:
         rows = [{**asdict(one), "at_hand": one.name in here} for one in facts]
         writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["name"], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({key: as_cell(value) for key, value in row.items()} for row in rows)
     else:
         _print_table(facts, here)
 
@@ -433,7 +435,9 @@ def _own_config(path: Path, test: Path | None, **options: Any) -> Any:
         return OwnDataConfig.model_validate({"name": "own", **files, **options})
     except ValidationError as error:
         first = error.errors()[0]
-        raise DataError(f"--{first['loc'][-1]}: {sentence(first)}") from None
+        key = str(first["loc"][-1])
+        place = {"file": "FILE", "train": "FILE", "test": "TEST FILE"}.get(key, f"--{key}")
+        raise DataError(f"{place}: {sentence(first)}") from None
 
 
 def _print_inspection(console: Console, found: Inspection, remarks: list[str]) -> None:

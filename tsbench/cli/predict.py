@@ -39,7 +39,7 @@ def predict(
 ) -> None:
     """Predict the labels of a file's cases, with probabilities. Uses a search's final network, or a baseline."""
     with working("predicting"):
-        from tsbench.bench.predict import predict_file, write_table
+        from tsbench.bench.predict import as_csv, predict_file, write_table
         from tsbench.bench.recorded import open_model
 
         saved = open_model(store_for(tracking_uri), model)
@@ -47,7 +47,7 @@ def predict(
         named = {role: column for role, column in given.items() if column is not None}
         predictions = predict_file(saved.classifier, file, named)
     if out is None:
-        typer.echo(predictions.table.to_csv(), nl=False)
+        typer.echo(as_csv(predictions.table), nl=False)
     else:
         write_table(predictions.table, out)
         typer.echo(f"Wrote {len(predictions.table)} predictions to {out}")

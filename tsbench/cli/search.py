@@ -54,22 +54,21 @@ def _search(recipe: Path, overrides: list[str] | None, dry_run: bool, fresh: boo
             text = _described(recipe, overrides)
         typer.echo(text, nl=False)
         return
-    began, console = time.monotonic(), Console()
+    began, console, run = time.monotonic(), Console(), None
     display = make_display(console)
-    with display:
-        plan = _plan(recipe, overrides, fresh, display.prepare)
-        from tsbench.bench.begin import check_meanings
-        from tsbench.bench.run import BenchmarkRun
-
-        if not fresh:
-            check_meanings(plan)
-    run = BenchmarkRun(plan, display, fresh)
-    run.state.began = began
     try:
+        with display:
+            plan = _plan(recipe, overrides, fresh, display.prepare)
+            from tsbench.bench.begin import check_meanings
+            from tsbench.bench.run import BenchmarkRun
+
+            if not fresh:
+                check_meanings(plan)
+        run = BenchmarkRun(plan, display, fresh)
+        run.state.began = began
         failures = run.carry_out()
     except KeyboardInterrupt as interrupt:
-        how, without = describe_interrupt(interrupt), " without --fresh" if fresh else ""
-        typer.echo(f"I{how[1:]}. The same command{without} continues where it stopped.", err=True)
+        typer.echo(_ending(interrupt, run is not None and run.begun, fresh), err=True)
         raise typer.Exit(exit_code_of(interrupt)) from None
     if run.begun:
         _print_results(console, plan)
@@ -82,13 +81,22 @@ def _search(recipe: Path, overrides: list[str] | None, dry_run: bool, fresh: boo
         raise typer.Exit(1)
 
 
+def _ending(interrupt: KeyboardInterrupt, begun: bool, fresh: bool) -> str:
+    """What a search that a signal ended says last."""
+    how = describe_interrupt(interrupt).replace("i", "I", 1)
+    if not begun:
+        return f"{how} before the search began. Run the same command again to begin it."
+    return f"{how}. The same command{' without --fresh' if fresh else ''} continues where it stopped."
+
+
 def _described(path: Path, overrides: list[str] | None) -> str:
     """The resolved plan of a recipe; nothing is changed to make it."""
     from tsbench.bench.plan import describe_plan, make_plan
 
     loaded = load_with_data(path, overrides)
     lines = list(download_lines(loaded.recipe, "would be"))
-    described = describe_plan(make_plan(loaded, lines.append, dry=True))
+    with loaded.placed():
+        described = describe_plan(make_plan(loaded, lines.append, dry=True))
     return "".join(f"# {line}\n" for line in lines) + described
 
 
@@ -99,10 +107,11 @@ def _plan(path: Path, overrides: list[str] | None, fresh: bool, prepare: Callabl
     from tsbench.data.selection import names_of
 
     loaded = load_with_data(path, overrides)
-    check_ready(loaded.recipe, fresh)  # before anything is downloaded
-    count = len(names_of(loaded.recipe))
-    prepare(f"reading {count} data set{'' if count == 1 else 's'}")
-    return make_plan(loaded, lambda text: typer.echo(text, err=True))
+    with loaded.placed():
+        check_ready(loaded.recipe, fresh)  # before anything is downloaded
+        count = len(names_of(loaded.recipe))
+        prepare(f"reading {count} data set{'' if count == 1 else 's'}")
+        return make_plan(loaded, lambda text: typer.echo(text, err=True))
 
 
 def _print_results(console: Console, plan: Plan) -> None:

@@ -35,16 +35,24 @@ def validate(recipe: RecipePath, set_: Set = None) -> None:
 
 
 def load_with_data(path: Path, overrides: list[str] | None) -> LoadedRecipe:
-    """Reads a recipe, and checks that its data sets are there or can be downloaded.
+    """Reads a recipe, and checks that its data sets are there or can be downloaded, and its stores' addresses.
 
     Raises:
-        RecipeError: with every problem of both, each with its line and column.
+        RecipeError: with every problem of them, each with its line and column.
     """
     from tsbench.classifiers.baselines import BASELINES, problem_with
     from tsbench.data.selection import problems_of
     from tsbench.recipe.loading import load_recipe
+    from tsbench.tracking.addresses import problem_with_database, problem_with_store
 
-    return load_recipe(path, overrides or (), BASELINES, problem_with, problems_of)
+    stores = {"tracking.uri": problem_with_store, "search.storage": problem_with_database}
+    loaded = load_recipe(path, overrides or (), BASELINES, problem_with, problems_of, stores)
+    if loaded.recipe.execution.launcher != "local":
+        from tsbench.bench.plan import check_reach
+
+        with loaded.placed():
+            check_reach(loaded.recipe)
+    return loaded
 
 
 def download_lines(recipe: Recipe, verb_: str) -> list[str]:

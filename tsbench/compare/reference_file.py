@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tsbench.compare.spelling import METRIC_WORDS
 from tsbench.errors import DataError
+from tsbench.spreadsheet import from_cell
 
 __all__ = ["FIRST_SPLIT", "THIRTY", "Cells", "Empty", "ReferenceReader", "loosely", "read_text"]
 
@@ -141,7 +142,7 @@ class ReferenceReader:
         reader = csv.reader(io.StringIO(self.text, newline=""), delimiter=self._separator())
         for row in reader:
             if any(value.strip() for value in row):
-                yield reader.line_num, row
+                yield reader.line_num, [from_cell(value) for value in row]
 
     def _separator(self) -> str:
         """What parts the header's columns: the most frequent of comma, semicolon and tab."""

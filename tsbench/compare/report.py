@@ -16,6 +16,7 @@ from tsbench.compare.preprocessed import preprocessed
 from tsbench.compare.spelling import fixed, signed, spell_p
 from tsbench.compare.wording import cautions, notes, protocol, sentences
 from tsbench.recipe.sentences import count_of
+from tsbench.spreadsheet import as_cell
 
 __all__ = ["FORMATS", "as_csv", "as_json", "as_latex", "as_markdown", "over", "score_rows", "standing_rows"]
 
@@ -141,9 +142,9 @@ def as_csv(comparison: Comparison) -> str:
     """The data sets' rows alone, in full precision, empty where there is no figure; `--reference` reads it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["dataset", *comparison.classifiers])
+    writer.writerow(["dataset", *map(as_cell, comparison.classifiers)])
     for dataset, row in zip(comparison.datasets, comparison.scores, strict=True):
-        writer.writerow([dataset, *("" if np.isnan(value) else repr(float(value)) for value in row)])
+        writer.writerow([as_cell(dataset), *("" if np.isnan(value) else repr(float(value)) for value in row)])
     return text.getvalue()
 
 

@@ -27,7 +27,7 @@ from platformdirs import user_cache_path
 
 from tsbench.data.collection import Collection
 from tsbench.data.formats import CaseFile
-from tsbench.data.places import is_writable
+from tsbench.data.places import expanded, is_writable
 from tsbench.data.stored import sha256_of
 from tsbench.errors import DataError
 
@@ -56,7 +56,7 @@ def nothing_kept() -> Iterator[None]:
 def user_cache() -> Path:
     """The folder that TSBENCH_CACHE names, else the user's cache folder."""
     given = os.environ.get("TSBENCH_CACHE")
-    return Path(given).expanduser().absolute() if given else user_cache_path("tsbench")
+    return expanded(given, "TSBENCH_CACHE: ") if given else user_cache_path("tsbench")
 
 
 def place_for(archive: Path) -> Path:
@@ -183,7 +183,7 @@ class Cache:
         # An archive may be moved with its records, so within it files go by their place in it.
         beside = self.root.parent
         name = path.relative_to(beside).as_posix() if path.is_relative_to(beside) else str(path)
-        return self.root / "seen" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
+        return self.root / "seen" / f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.json"
 
     def _folder(self, how: str, digest: str) -> Path:
         return self.root / "parsed" / _key(str(FORMAT), how, digest)

@@ -13,6 +13,7 @@ from tsbench.data.checks import check_finite, check_set
 from tsbench.data.collection import DataSet
 from tsbench.data.columns import Columns
 from tsbench.data.formats import READERS, CaseFile, column_names, format_of, read_long, read_long_alike
+from tsbench.data.places import expanded
 from tsbench.data.remarks import remarks_on_channels, remarks_on_labels
 from tsbench.data.splitting import split_cases
 from tsbench.errors import DataError
@@ -46,7 +47,7 @@ def load_own(config: OwnDataConfig) -> DataSet:
 
 def _load_one_file(config: OwnDataConfig, path: Path) -> DataSet:
     """Both parts are kept by themselves, so that they are memory-mapped as two files' cases are."""
-    path = path.expanduser().absolute()
+    path = expanded(path)
     file, digest = read_own(path, config)
     cache, how = Cache(user_cache()), f"{_how(path, config)} {config.split.model_dump_json()}"
     train, test = (
@@ -91,7 +92,7 @@ def read_own(path: Path, config: OwnDataConfig, known: Columns | None = None) ->
     Raises:
         DataError: the file is absent or broken, or lacks the groups that the recipe names.
     """
-    path = path.expanduser().absolute()
+    path = expanded(path)
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "there is no such file"
         raise DataError(f"{path}: {what}; paths of own data are relative to the current folder")
@@ -117,7 +118,7 @@ def columns_of(path: Path, config: OwnDataConfig) -> tuple[str, ...]:
     Raises:
         DataError: the file cannot be read, or two columns have the same name.
     """
-    path = path.expanduser().absolute()
+    path = expanded(path)
     return () if _format(path, config) in READERS else column_names(path)
 
 

@@ -10,8 +10,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tsbench.errors import DataError
+from tsbench.recipe.sentences import shown
 
-__all__ = ["DEFAULT_ARCHIVE", "Places", "is_file", "is_folder", "is_writable", "nearest_folder", "shipped", "ts_files"]
+__all__ = [
+    "DEFAULT_ARCHIVE",
+    "Places",
+    "expanded",
+    "is_file",
+    "is_folder",
+    "is_writable",
+    "nearest_folder",
+    "shipped",
+    "ts_files",
+]
 
 DEFAULT_ARCHIVE = Path("datasets/archive")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
@@ -22,11 +33,15 @@ class Places:
 
     Args:
         folder: the recipe's own archive, looked into first and downloaded into; None for the default.
+
+    Raises:
+        DataError: a folder that cannot exist, or that cannot be looked into.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
         environment = os.environ.get("TSBENCH_ARCHIVE")
-        self._given = [Path(text).expanduser() for text in (folder, environment) if text]
+        given = (("", folder), ("TSBENCH_ARCHIVE: ", environment))
+        self._given = [expanded(text, start) for start, text in given if text]
 
     @property
     def home(self) -> Path:
@@ -66,6 +81,28 @@ class Places:
             if len(missing) == 1:
                 raise DataError(f"{missing[0]}: this file is missing beside its other half; fetch the data set again")
         return None
+
+
+def expanded(path: str | Path, start: str = "") -> Path:
+    """The absolute path, with the user's home in place of a leading `~`.
+
+    Args:
+        path: of a file or folder, which need not exist.
+        start: what precedes the path in an error.
+
+    Raises:
+        DataError: the home is that of a user who does not exist, or the system takes no such path.
+    """
+    try:
+        found = Path(path).expanduser().absolute()
+        found.exists()  # raises an error if the name is too long, or a folder above may not be looked into
+    except RuntimeError:  # Python's own message does not name the user
+        raise DataError(
+            f"{start}the path {shown(str(path))} begins with ~ and the name of a user who has no home on this machine"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{start}the path {shown(str(path))} cannot be read: {error.strerror}") from None
+    return found
 
 
 def ts_files(folder: Path) -> tuple[Path, Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsbench.data.catalogue import catalogue, collection, kept
-from tsbench.data.places import Places, is_writable, nearest_folder
+from tsbench.data.places import Places, expanded, is_writable, nearest_folder
 from tsbench.errors import DataError
 from tsbench.recipe.names import COLLECTIONS
 from tsbench.recipe.schema import OwnDataConfig, Recipe, SelectionConfig
@@ -67,7 +67,11 @@ def problems_of(entries: Mapping[int, Entry], archive: str | None) -> Iterator[P
         entries: by their place under `datasets`.
         archive: the recipe's own folder of data sets.
     """
-    places = Places(archive)
+    try:
+        places = Places(archive)
+    except DataError as error:
+        yield ("datasets",) if archive is None else ("archive",), str(error)
+        return
     spelling: dict[str, str] = {}  # the names so far by their letters in lower case
     # Names that are spelt out were compared with each other by the schema, but not with a collection's.
     spelt_out = {entry.name if isinstance(entry, OwnDataConfig) else str(entry) for entry in entries.values()}
@@ -121,7 +125,11 @@ def _unknown(name: str, places: Places) -> str:
 def _problems_of_own(entry: OwnDataConfig) -> Iterator[Problem]:
     keys = ("file",) if entry.file is not None else ("train", "test")
     for key in keys:
-        path = Path(str(getattr(entry, key))).expanduser().absolute()
+        try:
+            path = expanded(getattr(entry, key))
+        except DataError as error:
+            yield (key,), str(error)
+            continue
         if (problem := _problem_of_file(path)) is not None:
             yield (key,), problem
             continue

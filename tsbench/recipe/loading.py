@@ -5,9 +5,10 @@ YAML 1.2 by ruamel.yaml: `1e-4` is a number and `no` is a word, unlike with YAML
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import reduce
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from tsbench.errors import RecipeError
+from tsbench.errors import RecipeError, TsbenchError
 from tsbench.recipe.reading import MAX_BYTES, NotReadableError, read_yaml
 from tsbench.recipe.schema import (
     DataEntry,
@@ -49,6 +50,9 @@ MAX_GRID = 100_000  # combinations; the sampler keeps a list of them
 
 Path_ = tuple[str | int, ...]
 
+_KEY = re.compile(rf"(?:{'|'.join(Recipe.model_fields)})\.[a-z_.]*[a-z]")
+"""The dotted name of a setting, with which a sentence begins."""
+
 
 @dataclass(frozen=True)
 class LoadedRecipe:
@@ -59,12 +63,36 @@ class LoadedRecipe:
         space: the parsed search space.
         path: the file that it came from.
         freed: searched settings that `--set` has fixed, and so taken out of the space.
+        places: where each key that the recipe gives stands, as `recipe.yaml:12:5`, by its dotted name.
     """
 
     recipe: Recipe
     space: Space
     path: Path
     freed: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def place_of(self, key: str) -> str:
+        """Where a key stands, or the closest group that the recipe gives; the file if it gives none."""
+        while key and key not in self.places:
+            key = key.rpartition(".")[0]
+        return self.places.get(key, f"{self.path}:1:1")
+
+    @contextmanager
+    def placed(self) -> Iterator[None]:
+        """Adds its place to each sentence of an error herein that begins with a key, such as `execution.device`."""
+        try:
+            yield
+        except TsbenchError as error:
+            sentences = [self._placed(line) for line in str(error).split("\n")]
+            error.args = ("\n".join(sentences), *error.args[1:])
+            if isinstance(error, RecipeError):
+                error.problems = tuple(sentences)
+            raise
+
+    def _placed(self, sentence: str) -> str:
+        key = _KEY.match(sentence)
+        return f"{self.place_of(key[0])} {sentence}" if key else sentence
 
     def resolved(self) -> dict[str, Any]:
         """The whole recipe as plain data, defaults included, with the space as it is searched."""
@@ -84,6 +112,7 @@ def load_recipe(
     baselines: Collection[str] | None = None,
     check_baseline: Callable[[str, Mapping[str, Any]], str | None] | None = None,
     check_datasets: Callable[[Mapping[int, Any], str | None], Iterable[tuple[Path_, str]]] | None = None,
+    check_stores: Mapping[str, Callable[[str], str | None]] | None = None,
 ) -> LoadedRecipe:
     """Reads and checks a recipe.
 
@@ -94,6 +123,8 @@ def load_recipe(
         check_baseline: tells what is wrong with a name or import path and parameters, or None where nothing is.
         check_datasets: given the valid entries of `datasets` by their places, and `archive`, returns what is wrong
             with the data sets that they mean; not checked if it is None.
+        check_stores: by dotted names of keys that hold addresses (`tracking.uri`, `search.storage`), what reports what
+            is wrong with such an address, or None if nothing is; not checked if it is None.
 
     Returns:
         The recipe and its search space.
@@ -108,7 +139,9 @@ def load_recipe(
         _override(tree, text, report)
     freed = _free_overridden(tree, report)
     recipe = _validate(tree, report, {"baselines": baselines, "check_baseline": check_baseline})
-    if check_datasets is not None:
+    if recipe is not None:
+        _check_stores(recipe, check_stores or {}, report)
+    if check_datasets is not None and not report.has(("archive",)):
         archive = tree.get("archive")
         problems_of = check_datasets(_data_entries(tree), archive if isinstance(archive, str) else None)
         for place, message in islice(problems_of, MAX_PROBLEMS):
@@ -124,7 +157,15 @@ def load_recipe(
         _check_search(recipe.search, space, report)
     if report.problems or recipe is None:
         raise RecipeError(report.sentences())
-    return LoadedRecipe(recipe, space, path, freed)
+    return LoadedRecipe(recipe, space, path, freed, report.places())
+
+
+def _check_stores(recipe: Recipe, checks: Mapping[str, Callable[[str], str | None]], report: _Report) -> None:
+    for name, check in checks.items():
+        keys = name.split(".")
+        address = reduce(getattr, keys, recipe)
+        if isinstance(address, str) and (problem := check(address)) is not None:
+            report.add(tuple(keys), problem)
 
 
 def _without_idle(space: Space, recipe: Recipe, report: _Report) -> Space:
@@ -178,8 +219,10 @@ class _Report:
         self.document = document
         self.overridden: dict[Path_, str] = {}
         self.problems: dict[tuple[int, int, str, str], None] = {}
+        self.paths: set[Path_] = set()
 
     def add(self, path: Path_, message: str, at: str | None = None) -> None:
+        self.paths.add(path)
         if path:
             message = f"{'.'.join(escaped(str(part)) for part in path)}: {message}"
         if at is None and (override := self.override(path, whole=False)) is not None:
@@ -189,6 +232,21 @@ class _Report:
             return
         line, column = self.position(path)
         self.problems[(line, column, f"{self.path}:{line}:{column}", message)] = None
+
+    def places(self) -> dict[str, str]:
+        """The places of the keys of all settings, other than in lists, that the file or an override gives."""
+        return {".".join(map(str, path)): self.place(path) for path in [*_paths(self.document), *self.overridden]}
+
+    def place(self, path: Path_) -> str:
+        """`--set ...` if an override sets what stands at a path, else `recipe.yaml:12:5`."""
+        if (override := self.override(path)) is not None:
+            return f"--set {shortened(override)}"
+        line, column = self.position(path)
+        return f"{self.path}:{line}:{column}"
+
+    def has(self, path: Path_) -> bool:
+        """Whether a problem of this path was added."""
+        return path in self.paths
 
     def override(self, path: Path_, whole: bool = True) -> str | None:
         """The last override that sets what stands at a path, or (unless `whole`) some part of it."""
@@ -221,18 +279,28 @@ class _Report:
         return [*found[:MAX_PROBLEMS], f"{self.path}: these are the first {MAX_PROBLEMS} problems; there may be more"]
 
 
+def _paths(node: Any, above: Path_ = ()) -> Iterator[Path_]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield (*above, str(key))
+            yield from _paths(value, (*above, str(key)))
+
+
 def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
     """The file as ruamel reads it, which knows lines and columns, and as plain data."""
     try:
         if path.is_file() and (size := path.stat().st_size) > MAX_BYTES:
             raise RecipeError([f"{path}:1:1 {size} bytes, of which a recipe may have at most {MAX_BYTES}"])
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        text = content.decode()
     except FileNotFoundError:
         raise RecipeError([f"{path}: there is no such file; `tsbench init` writes a recipe to begin from"]) from None
     except IsADirectoryError:
         raise RecipeError([f"{path}: is a folder, not a recipe"]) from None
     except UnicodeDecodeError as error:
-        raise RecipeError([f"{path}: is not UTF-8 text (byte {error.start})"]) from None
+        before = content[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise RecipeError([f"{path}:{line}:{column} is not UTF-8 text (byte {error.start})"]) from None
     except OSError as error:
         raise RecipeError([f"{path}: cannot be read: {error.strerror}"]) from None
     try:
@@ -312,7 +380,9 @@ def _validate(tree: dict[str, Any], report: _Report, context: Mapping[str, Any])
             if one["type"] == "too_short" and one["input"]:
                 continue  # its items are wrong, and pydantic counts the right ones alone
             path = _existing(one["loc"], tree, one["type"])
-            report.add(path, sentence(one, _siblings(path, one["loc"])))
+            message = sentence(one, _siblings(path, one["loc"]))
+            key = one.get("ctx", {}).get("key")  # of a group's error
+            report.add(path if key is None else (*path, key), message)
         return None
 
 

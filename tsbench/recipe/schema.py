@@ -12,6 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -66,6 +67,8 @@ MAX_NAME = 100
 """Characters of a name. Some file systems take 143 bytes in the name of a folder, and a study's folder has the data
 set's name with the number of a resample and the time at which the study was archived."""
 
+MAX_PATH = 4095  # bytes; no system that tsbench runs on takes longer paths
+
 RESERVED_NAMES = ("lock", "invitation.json", "slurm")
 """What else lies in the folder of a recipe's studies."""
 
@@ -82,8 +85,9 @@ _RESAMPLE = re.compile(r"-resample-[0-9]+$", re.IGNORECASE)  # see `tsbench.benc
 _LARGEST = 2**63 - 1  # what NumPy, PyTorch and databases hold as a whole number
 
 
-def _wrong(message: str) -> PydanticCustomError:
-    return PydanticCustomError("tsbench", "{message}", {"message": message})
+def _wrong(message: str, key: str | None = None) -> PydanticCustomError:
+    """An error with this sentence; if it is raised for a group of settings, `key` is the one that it is about."""
+    return PydanticCustomError("tsbench", "{message}", {"message": message, "key": key})
 
 
 def _real(value: float) -> float:
@@ -193,11 +197,29 @@ def _entries(value: Any) -> Any:
     raise _wrong(f"expected a mapping of names to ranges, or 'default', got {shown(value)}")
 
 
+def _path(value: str) -> str:
+    """A path whose home folder, if it begins with `~`, exists on this machine."""
+    if "\0" in value:
+        raise _wrong("a path cannot hold a null byte")
+    if len(value.encode(errors="replace")) > MAX_PATH:
+        raise _wrong(f"a path may have at most {MAX_PATH} bytes, got {shown(value)}")
+    if value.startswith("~"):
+        try:
+            Path(value).expanduser()
+        except RuntimeError:  # Python's own message does not name the user
+            raise _wrong(
+                f"{shown(value)} begins with ~ and the name of a user who has no home on this machine; write the "
+                "folder's whole path"
+            ) from None
+    return value
+
+
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration, json_schema_input_type=str | float),
     PlainSerializer(format_duration, return_type=str),
 ]
+FilePath = Annotated[str, AfterValidator(_path)]
 RecipeName = Annotated[str, AfterValidator(_recipe_name)]
 DataSetName = Annotated[str, AfterValidator(_data_set_name)]
 AutoOrCount = Annotated[
@@ -317,7 +339,7 @@ class ModelConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _preset_stands_beneath(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or data.get("preset") not in PRESETS:
+        if not isinstance(data, dict) or not isinstance(data.get("preset"), str) or data["preset"] not in PRESETS:
             return data
         return _laid_over(PRESETS[data["preset"]], data)
 
@@ -521,9 +543,9 @@ class OwnDataConfig(Settings):
     """Data of your own: a train and a test file, or one file that is split."""
 
     name: DataSetName = Field(description="what the data set is called in MLflow and tables")
-    train: str | None = Field(None, description="file of the training cases; relative to the current folder")
-    test: str | None = Field(None, description="file of the test cases")
-    file: str | None = Field(None, description="file of all cases, in place of train and test; see split")
+    train: FilePath | None = Field(None, description="file of the training cases; relative to the current folder")
+    test: FilePath | None = Field(None, description="file of the test cases")
+    file: FilePath | None = Field(None, description="file of all cases, in place of train and test; see split")
     format: Literal["auto", "ts", "arff", "ucr", "npz", "long"] = Field(
         "auto", description="auto goes by the suffix: .ts, .arff, .tsv and .txt (ucr), .npz, .csv and .parquet (long)"
     )
@@ -539,13 +561,16 @@ class OwnDataConfig(Settings):
     @model_validator(mode="after")
     def _files_are_given(self) -> OwnDataConfig:
         if self.file is not None and (self.train or self.test):
-            raise _wrong("expected `file` alone, or `train` and `test`, got both")
+            raise _wrong("expected `file` alone, or `train` and `test`, got both", "file")
         if self.file is None and not (self.train and self.test):
-            missing = " and ".join(key for key in ("train", "test") if getattr(self, key) is None)
-            raise _wrong(f"expected `train` and `test`, or `file` and `split`; there is no {missing}")
+            missing = [key for key in ("train", "test") if not getattr(self, key)]
+            raise _wrong(
+                f"expected `train` and `test`, or `file` and `split`; there is no {' and '.join(missing)}", missing[0]
+            )
         if self.file is None and self.split != SplitConfig():
             raise _wrong(
-                "`split` is for one `file`; with `train` and `test` leave it out, and write `group` beside them"
+                "`split` is for one `file`; with `train` and `test` leave it out, and write `group` beside them",
+                "split",
             )
         return self
 
@@ -702,7 +727,7 @@ class ExecutionConfig(Settings):
     @model_validator(mode="after")
     def _remote_workers_are_counted(self) -> Self:
         if self.launcher != "local" and self.workers == "auto":
-            raise PydanticCustomError("workers", f"workers must be a number with launcher {self.launcher!r}")
+            raise _wrong(f"must be a number with launcher {self.launcher!r}", "workers")
         return self
 
 
@@ -777,7 +802,7 @@ class Recipe(HyperparameterConfig):
         BeforeValidator(_entry_list),
         AfterValidator(_named_once),
     ]
-    archive: str | None = Field(
+    archive: FilePath | None = Field(
         None, description="folder of data sets, looked into first; relative to the current folder"
     )
     space: Annotated[dict[str, Any] | Literal["default"], BeforeValidator(_entries)] = Field(

@@ -7,15 +7,24 @@ addresses, and only `database_of` reads the path from one.
 from __future__ import annotations
 
 import re
+import socket
 from functools import lru_cache
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from tsbench.errors import TrackingError
+from tsbench.recipe.sentences import shortened
 from tsbench.redaction import redacted
 
-__all__ = ["check_driver", "database_of", "resolve_uri"]
+__all__ = [
+    "check_driver",
+    "check_reachable",
+    "database_of",
+    "problem_with_database",
+    "problem_with_store",
+    "resolve_uri",
+]
 
 PLAIN, ENCODED = "sqlite:///", "sqlite+pysqlite:///"
 """MLflow creates the folder that it reads literally after `sqlite:///`; behind the name of the driver it creates none,
@@ -24,6 +33,9 @@ so an address whose path is percent-encoded has that."""
 DATABASES = ("postgresql", "mysql", "mssql", "sqlite")
 MANAGED = ("databricks", "databricks-uc", "uc")
 """Kinds of stores that MLflow has besides servers."""
+
+CONNECT_SECONDS = 5
+MAX_SHOWN = 200  # characters of an address in a message
 
 OPTIONS = {"cached_statements", "check_same_thread", "detect_types", "isolation_level", "timeout"}  # Python's sqlite3
 OPTIONS |= {"cache", "immutable", "mode", "nolock", "psow", "uri", "vfs"}  # SQLite's own, with uri=true
@@ -46,23 +58,46 @@ def resolve_uri(uri: str) -> str:
     """
     if re.match(r"sqlite(\+pysqlite)?:", uri):
         return _address(*_path_and_options(uri))
+    if not uri.isprintable():  # Python's own parser leaves such characters out
+        raise TrackingError(f"tracking.uri {_shown(uri)} is not an address: it holds control characters")
     try:
         scheme = urlsplit(uri).scheme
     except ValueError as error:
-        raise TrackingError(f"tracking.uri {redacted(uri)!r} is not an address: {error}") from None
+        raise TrackingError(f"tracking.uri {_shown(uri)} is not an address: {error}") from None
     if scheme in ("http", "https"):
         _check_server(uri)
     elif scheme in ("", "file"):
         raise TrackingError(
-            f"tracking.uri {redacted(uri)!r} is a folder, which MLflow no longer accepts; "
+            f"tracking.uri {_shown(uri)} is a folder, which MLflow no longer accepts; "
             "write sqlite:///mlflow.db, or the http:// address of an MLflow server"
         )
     elif not _is_known(scheme, uri):
         raise TrackingError(
-            f"tracking.uri {redacted(uri)!r} is of no kind that MLflow knows; write sqlite:///mlflow.db, the http:// "
+            f"tracking.uri {_shown(uri)} is of no kind that MLflow knows; write sqlite:///mlflow.db, the http:// "
             "address of an MLflow server, or the postgresql:// address of a database"
         )
     return uri
+
+
+def problem_with_store(uri: str) -> str | None:
+    """What is wrong with a recipe's `tracking.uri`, in words, found without connecting to it; None if nothing is."""
+    try:
+        resolved = resolve_uri(uri)
+        if database_of(resolved) is None:  # SQLite's driver is a part of Python, and importing SQLAlchemy takes long
+            check_driver(resolved)
+    except TrackingError as error:
+        return str(error).removeprefix("tracking.uri").lstrip(": ")  # the place says of which key it is
+    return None
+
+
+def problem_with_database(uri: str) -> str | None:
+    """What is wrong with a recipe's `search.storage`, as `problem_with_store`."""
+    default = "postgresql+pg8000://"  # the driver that a search takes if the address names none
+    try:
+        check_driver(default + uri.removeprefix("postgresql://") if uri.startswith("postgresql://") else uri)
+    except TrackingError as error:
+        return str(error).removeprefix("tracking.uri").lstrip(": ")
+    return None
 
 
 def check_driver(uri: str) -> None:
@@ -83,32 +118,63 @@ def check_driver(uri: str) -> None:
         dialect = make_url(uri).get_dialect()
     except (ArgumentError, ValueError) as error:  # ValueError for a port that is no number
         reason = redacted(str(error), uri)
-        raise TrackingError(f"tracking.uri {redacted(uri)!r} is not a database's address: {reason}") from None
+        raise TrackingError(f"tracking.uri {_shown(uri)} is not a database's address: {reason}") from None
     try:
         dialect.import_dbapi()
     except ImportError as error:
         raise TrackingError(
-            f"tracking.uri {redacted(uri)!r} needs the Python package {error.name or error}, the driver of this kind "
+            f"tracking.uri {_shown(uri)} needs the Python package {error.name or error}, the driver of this kind "
             "of database, which is not installed; install it, or name in the address a driver that is, as in "
             "postgresql+pg8000://"
         ) from None
 
 
+def check_reachable(uri: str) -> None:
+    """Refuses the address of a server that nobody listens at; of a server behind a proxy, this cannot be known.
+
+    Args:
+        uri: an http or https address that `resolve_uri` gave.
+
+    Raises:
+        TrackingError: no connection was made within CONNECT_SECONDS.
+    """
+    from urllib.request import getproxies, proxy_bypass  # it takes long to import
+
+    parts = urlsplit(uri)
+    host, port = str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
+    if parts.scheme in getproxies() and not proxy_bypass(host):
+        return
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except (OSError, UnicodeError) as error:  # UnicodeError for a host whose name has a part that is too long
+        raise TrackingError(
+            f"tracking.uri {_shown(uri)} cannot be reached ({getattr(error, 'strerror', None) or error}); start a "
+            "server there with `mlflow server`, or name another store"
+        ) from None
+
+
+def _shown(uri: str) -> str:
+    """The address in quotes, without credentials, cut if it is long."""
+    text = repr(redacted(uri))
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 4]}...'"
+
+
 def _check_server(uri: str) -> None:
-    shown = redacted(uri)
+    shown = _shown(uri)
     try:
         parts = urlsplit(uri)
-        named, host = "@" in parts.netloc or shown.partition("?")[0] != uri.partition("?")[0], parts.hostname
+        named = "@" in parts.netloc or redacted(uri).partition("?")[0] != uri.partition("?")[0]
+        host = parts.hostname
         _ = None if named else parts.port
     except ValueError as error:
-        raise TrackingError(f"tracking.uri {shown!r} is not an address: {error}") from None
+        raise TrackingError(f"tracking.uri {shown} is not an address: {error}") from None
     if named:
         raise TrackingError(
-            f"tracking.uri {shown!r} carries a user's name; leave it out, and set MLFLOW_TRACKING_USERNAME and "
+            f"tracking.uri {shown} carries a user's name; leave it out, and set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the environment"
         )
     if not host:
-        raise TrackingError(f"tracking.uri {shown!r} is not an address: it names no host")
+        raise TrackingError(f"tracking.uri {shown} is not an address: it names no host")
 
 
 def _is_known(scheme: str, uri: str) -> bool:
@@ -131,7 +197,7 @@ def _path_and_options(uri: str) -> tuple[Path, str]:
         text, options = text[: match.start()], match[1]
     if text in ("", ":memory:") or text == uri or "mode=memory" in options:
         raise TrackingError(
-            f"tracking.uri {uri!r} names no file, and other processes cannot see a database in memory; "
+            f"tracking.uri {_shown(uri)} names no file, and other processes cannot see a database in memory; "
             "write sqlite:///mlflow.db"
         )
     encoded = uri.startswith(ENCODED)
@@ -143,17 +209,25 @@ def _path_and_options(uri: str) -> tuple[Path, str]:
 
 def _as_written_or_decoded(text: str) -> Path:
     written, decoded = _absolute(text), _absolute(unquote(text))
-    if not written.exists() and decoded.is_file():
-        return decoded
-    return decoded if not written.parent.is_dir() and decoded.parent.is_dir() else written
+    try:
+        if not written.exists() and decoded.is_file():
+            return decoded
+        return decoded if not written.parent.is_dir() and decoded.parent.is_dir() else written
+    except OSError as error:
+        raise TrackingError(
+            f"tracking.uri: the file {shortened(text)!r} cannot be opened: {error.strerror}; name another file"
+        ) from None
 
 
 def _absolute(text: str) -> Path:
+    if "\0" in text:
+        raise TrackingError("tracking.uri: the path has a null byte in it, which no file's name can have")
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:  # Python's own says nothing of the path
         raise TrackingError(
-            f"tracking.uri: the path {text!r} begins with ~ and the name of a user who has no home on this machine"
+            f"tracking.uri: the path {shortened(text)!r} begins with ~ and the name of a user who has no home on this "
+            "machine"
         ) from None
 
 

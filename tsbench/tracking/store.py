@@ -20,7 +20,7 @@ from tsbench.patience import patiently
 from tsbench.quiet import quiet
 from tsbench.redaction import redacted
 from tsbench.tracking import names
-from tsbench.tracking.addresses import check_driver, database_of, resolve_uri
+from tsbench.tracking.addresses import check_driver, check_reachable, database_of, resolve_uri
 from tsbench.tracking.database import check_writable, created_whole, refuse_other_databases
 from tsbench.tracking.views import VIEWS
 
@@ -164,6 +164,8 @@ class Store:
                 )
             if not self.exists():
                 return
+        elif self.uri.startswith(("http://", "https://")):
+            check_reachable(self.uri)  # before MLflow's own attempts, which take minutes
         with self.explained():
             found = self.client.get_experiment_by_name(experiment)
         if found is not None:
