@@ -17,6 +17,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from tests.chaos.invariants import violations
 from tests.processes import TSBENCH, finish, start, wait_for, workers_of
 from tests.servers import mlflow_server
 from tsbench.bench.watch import FileWatch
@@ -49,24 +50,9 @@ def role_of(run: RunRecord) -> str:
 
 def check_that_all_is_told(recipe: Path, trials: int) -> list[RunRecord]:
     """Exactly so many trials, each told once, the same in Optuna and in MLflow; nothing runs any more."""
-    study = Study.open(folder_of(recipe))
-    counts = study.counts()
-    assert counts["complete"] + counts["pruned"] + counts["fail"] == trials
-    assert counts["running"] == counts["waiting"] == 0
     store = Store(f"sqlite:///{recipe.parent}/mlflow.db")
-    runs = list(store.runs("tiny"))
-    assert not [run for run in runs if run.status == "RUNNING"]
-    of_trials = [run for run in runs if role_of(run) == "trial"]
-    for trial in study.trials():
-        records = [run for run in of_trials if run.tags["tsbench.trial"] == str(trial.number)]
-        if trial.state is TrialState.COMPLETE:
-            assert [run.run_id for run in records] == [trial.user_attrs["run"]]
-            assert [run.status for run in records] == ["FINISHED"]
-            assert records[0].metrics["cv_accuracy"] == trial.value
-        else:
-            assert [run.status for run in records] in ([], ["FAILED"], ["KILLED"])
-    assert len([run for run in of_trials if run.status == "FINISHED"]) == counts["complete"]
-    return runs
+    assert violations(Study.open(folder_of(recipe)), store, trials) == []
+    return list(store.runs("tiny"))
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import operator
 import pickle
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from tsbench.data.stored import seal, verify
 from tsbench.errors import ModelError
 from tsbench.nn.network import Network, build_network
 from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.recipe.space import leaves
 from tsbench.training.memory import free_memory, is_out_of_memory
 from tsbench.training.trainer import Job, Series, predict_probabilities, train
 
@@ -193,8 +194,8 @@ class NetworkEnsemble:
         """Reads what `save` wrote, onto any device.
 
         Raises:
-            ModelError: there is no model in the folder, its files are damaged, or they are of a newer format than this
-                version of tsbench reads.
+            ModelError: there is no model in the folder, its files are damaged, or a newer or an earlier version of
+                tsbench wrote what this one cannot read.
         """
         try:
             about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
@@ -208,12 +209,17 @@ class NetworkEnsemble:
             )
         try:
             verify(folder, note=False)
+        except DAMAGE as error:
+            raise _damaged(folder, error) from None
+        try:
             return cls._restored(about, folder, device)
         except DAMAGE as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ModelError(
-                f"{folder}: the model's files are damaged ({reason}); fetch the model again, or save it again"
-            ) from None
+            if missing := _settings_not_recorded(about):
+                raise ModelError(
+                    f"{folder} was saved by an earlier version of tsbench, whose networks this version ({__version__}) "
+                    f"cannot build, as {missing[0]} was not recorded; run the search again with this version"
+                ) from None
+            raise _damaged(folder, error) from None
 
     @classmethod
     def _restored(cls, about: dict[str, Any], folder: Path, device: str) -> NetworkEnsemble:
@@ -270,3 +276,25 @@ class NetworkEnsemble:
             "columns": None if self.columns is None else self.columns.to_json(),
             "members": len(self.members),
         }
+
+
+def _damaged(folder: Path, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return ModelError(f"{folder}: the model's files are damaged ({reason}); fetch the model again, or save it again")
+
+
+def _settings_not_recorded(about: dict[str, Any]) -> list[str]:
+    """Settings of this version that a saved model does not name, as the version that saved it had no such setting."""
+    try:
+        recorded = {name for name, _ in _leaves(about["hyperparameters"])}
+    except (KeyError, AttributeError):
+        return []
+    return [name for name, _ in leaves(HyperparameterConfig) if name not in recorded]
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
