@@ -19,7 +19,7 @@ def violations(study: Study, store: Store, trials: int) -> list[str]:
     in Optuna or in MLflow. Both agree on every trial, which has one finished run at most.
 
     Args:
-        study: the search's only one.
+        study: of one data set.
         store: of the search.
         trials: requested.
     """
@@ -37,7 +37,8 @@ def violations(study: Study, store: Store, trials: int) -> list[str]:
         for trial in found
         if trial.number in lost and trial.state is not TrialState.FAIL
     ]
-    of_trials = [run for run in runs if run.tags["tsbench.role"] == "trial"]
+    own = [run for run in runs if run.tags["tsbench.study"] == study.spec.identity]
+    of_trials = [run for run in own if run.tags["tsbench.role"] == "trial"]
     for trial in found:
         records = [run for run in of_trials if run.tags["tsbench.trial"] == str(trial.number)]
         problems += _disagreements(trial, records)
