@@ -4,7 +4,7 @@ Each search is run again by the same command until it is complete. A campaign of
 results file, and a table beside it counts them; the exit code is 1 if an invariant was violated.
 
     python -m tests.chaos --faults 60
-    python -m tests.chaos --faults 60 --seed 7      # the same faults again, or the rest of a run that was ended
+    python -m tests.chaos --faults 60 --seed 7      # the campaigns of this seed that the results file does not have
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.campaign import Campaign, as_record, from_record, run_campaign, schedule
+from tests.chaos.campaign import TRIALS, Campaign, as_record, from_record, run_campaign, schedule
 from tests.chaos.faults import FAULTS
-from tests.chaos.stores import opened_stores, postgresql_is_installed
+from tests.chaos.stores import PATIENCE, opened_stores, postgresql_is_installed
 from tsbench.tracking.provenance import versions
 
 RESULTS = Path(__file__).parents[2] / "docs" / "reliability.jsonl"
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     kinds = ("files", "servers") if postgresql_is_installed() else ("files",)
     if "servers" not in kinds:
         _say("PostgreSQL is not installed (Debian: apt-get install postgresql): restarts of servers are left out")
-    _say(f"seed {options.seed}; --faults {options.faults} --seed {options.seed} repeats or resumes this run")
+    _say(f"seed {options.seed}; --faults {options.faults} --seed {options.seed} resumes this run")
     campaigns = schedule(options.seed, options.faults, kinds)
     done = {record["number"] for record in _read(options.out) if _is_of(record, options)}
     deadline = time.monotonic() + 60 * options.minutes
@@ -50,8 +50,9 @@ def main(arguments: Sequence[str]) -> int:
                 _say("no small disk can be made here (only root can mount one): the fault `a full disk` is left out")
             campaign = run_campaign(stores, faults, f"{options.seed}/{number}", _say)
         _append(options, number, kind, campaign)
-        options.out.with_suffix(".md").write_text(page(_read(options.out)), encoding="utf-8")
+        _write_page(options.out)
     records = _read(options.out)
+    _write_page(options.out)
     print(table(records))
     problems = [problem for record in records if _is_of(record, options) for problem in record["problems"]]
     for problem in problems:
@@ -68,6 +69,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no campaign after so many (default 60)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results file (default docs/reliability.jsonl)")
     return parser.parse_args(arguments)
+
+
+def _write_page(results: Path) -> None:
+    results.with_suffix(".md").write_text(page(_read(results)), encoding="utf-8")
 
 
 def _is_of(record: dict[str, Any], options: argparse.Namespace) -> bool:
@@ -120,12 +125,12 @@ def page(records: Sequence[dict[str, Any]]) -> str:
     cores = sorted({str(record["cores"]) for record in records})
     return (
         "# Reliability\n\n"
-        "Written by `nox -s chaos` (`tests/chaos/`). Faults fall at random moments on searches of 12 short trials by "
-        "two workers; about a third of the outages outlast the search's patience, which is 15 s here. After each fault "
+        f"Written by `nox -s chaos` (`tests/chaos/`). Faults fall at random moments on searches of {TRIALS} short trials "
+        f"by two workers; some outages outlast the search's patience, which is {PATIENCE:g} s here. After each fault "
         "that ends a search the same command is run again until it is complete. Then must hold: as many trials are "
         "complete as were requested; each has exactly one finished run in MLflow, with the same score; nothing is "
-        "RUNNING in Optuna or in MLflow; every other attempt is marked as failed in both. After SIGTERM and SIGHUP "
-        "nothing is left running, and no command prints a traceback.\n\n"
+        "RUNNING in Optuna or in MLflow; every other attempt is marked as failed in Optuna, and its run as failed or "
+        "killed in MLflow. After SIGTERM and SIGHUP nothing is left running, and no command prints a traceback.\n\n"
         f"{table(records)}\n"
         f"Measured on {' and '.join(dates)} by {', '.join(commands)}; {' or '.join(cores)} cores.\n"
     )
