@@ -125,10 +125,10 @@ def page(records: Sequence[dict[str, Any]]) -> str:
     cores = sorted({str(record["cores"]) for record in records})
     return (
         "# Reliability\n\n"
-        f"Written by `nox -s chaos` (`tests/chaos/`). Faults fall at random moments on searches of {TRIALS} short trials "
-        f"by two workers; some outages outlast the search's patience, which is {PATIENCE:g} s here. After each fault "
-        "that ends a search the same command is run again until it is complete. Then must hold: as many trials are "
-        "complete as were requested; each has exactly one finished run in MLflow, with the same score; nothing is "
+        f"Written by `nox -s chaos` (`tests/chaos/`). Faults fall at random moments on searches of {TRIALS} short "
+        f"trials by two workers; some outages outlast the search's patience, which is {PATIENCE:g} s here. After each "
+        "fault that ends a search the same command is run again until it is complete. Then must hold: as many trials "
+        "are complete as were requested; each has exactly one finished run in MLflow, with the same score; nothing is "
         "RUNNING in Optuna or in MLflow; every other attempt is marked as failed in Optuna, and its run as failed or "
         "killed in MLflow. After SIGTERM and SIGHUP nothing is left running, and no command prints a traceback.\n\n"
         f"{table(records)}\n"
