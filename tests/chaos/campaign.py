@@ -19,7 +19,7 @@ __all__ = ["Campaign", "Injection", "run_campaign", "schedule"]
 
 FAULTS_A_CAMPAIGN = 6
 TRIALS, EPOCHS = 12, 60
-LONGEST = 420.0
+LONGEST = 900.0
 """Seconds that one search may take with all its calls."""
 
 ENDING = 120.0
@@ -118,7 +118,8 @@ def run_campaign(stores: Stores, faults: Sequence[str], seed: str, report: Calla
         try:
             _run(search, pending, chance, campaign, report)
         except subprocess.TimeoutExpired:
-            campaign.problems.append("a command did not end in time")
+            done = search.study.counts()["complete"]
+            campaign.problems.append(f"{done} of {search.trials} trials were complete after {LONGEST:g} s")
         finally:
             if not search.ended:
                 search.kill()
@@ -126,7 +127,8 @@ def run_campaign(stores: Stores, faults: Sequence[str], seed: str, report: Calla
         campaign.searches += 1
         campaign.calls += search.calls
         campaign.requested += search.trials
-        _check(search, campaign)
+        if not campaign.problems:  # it was not killed above
+            _check(search, campaign)
         report(f"{campaign.searches} searches, {search.calls} calls of the last, {campaign.problems or 'no violation'}")
         if not campaign.problems:
             search.remove()
