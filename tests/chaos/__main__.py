@@ -122,6 +122,7 @@ def page(records: Sequence[dict[str, Any]]) -> str:
     commands = sorted(
         {f"`python -m tests.chaos --faults {record['faults']} --seed {record['seed']}`" for record in records}
     )
+    notes = [f"\n{record['note']}\n" for record in records if "note" in record]  # added by hand
     cores = sorted({str(record["cores"]) for record in records})
     return (
         "# Reliability\n\n"
@@ -131,7 +132,7 @@ def page(records: Sequence[dict[str, Any]]) -> str:
         "are complete as were requested; each has exactly one finished run in MLflow, with the same score; nothing is "
         "RUNNING in Optuna or in MLflow; every other attempt is marked as failed in Optuna, and its run as failed or "
         "killed in MLflow. After SIGTERM and SIGHUP nothing is left running, and no command prints a traceback.\n\n"
-        f"{table(records)}\n"
+        f"{table(records)}{''.join(notes)}\n"
         f"Measured on {' and '.join(dates)} by {', '.join(commands)}; {' or '.join(cores)} cores.\n"
     )
 
