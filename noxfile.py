@@ -1,4 +1,4 @@
-"""`nox -s tests`, `slow`, `cuda`, `lint`, `types`, `bench`, `screenshots`: in environments of pinned versions."""
+"""Sessions `tests`, `slow`, `cuda`, `lint`, `types`, `bench`, `chaos` and `screenshots`, with pinned versions."""
 
 import nox
 
@@ -54,6 +54,13 @@ def bench(session: nox.Session) -> None:
     """Measures speed, and writes the table in docs/benchmarks.md; nothing else should run meanwhile."""
     install(session, "test")
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Faults at random moments on real searches; writes docs/reliability.md. `--faults 6` is a short run."""
+    install(session, "test")
+    session.run("python", "-m", "tests.chaos", *session.posargs)
 
 
 @nox.session

@@ -17,6 +17,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from tests.chaos.invariants import violations
 from tests.processes import TSBENCH, finish, start, wait_for, workers_of
 from tests.servers import mlflow_server
 from tsbench.bench.watch import FileWatch
@@ -49,24 +50,9 @@ def role_of(run: RunRecord) -> str:
 
 def check_that_all_is_told(recipe: Path, trials: int) -> list[RunRecord]:
     """Exactly so many trials, each told once, the same in Optuna and in MLflow; nothing runs any more."""
-    study = Study.open(folder_of(recipe))
-    counts = study.counts()
-    assert counts["complete"] + counts["pruned"] + counts["fail"] == trials
-    assert counts["running"] == counts["waiting"] == 0
     store = Store(f"sqlite:///{recipe.parent}/mlflow.db")
-    runs = list(store.runs("tiny"))
-    assert not [run for run in runs if run.status == "RUNNING"]
-    of_trials = [run for run in runs if role_of(run) == "trial"]
-    for trial in study.trials():
-        records = [run for run in of_trials if run.tags["tsbench.trial"] == str(trial.number)]
-        if trial.state is TrialState.COMPLETE:
-            assert [run.run_id for run in records] == [trial.user_attrs["run"]]
-            assert [run.status for run in records] == ["FINISHED"]
-            assert records[0].metrics["cv_accuracy"] == trial.value
-        else:
-            assert [run.status for run in records] in ([], ["FAILED"], ["KILLED"])
-    assert len([run for run in of_trials if run.status == "FINISHED"]) == counts["complete"]
-    return runs
+    assert violations(Study.open(folder_of(recipe)), store, trials) == []
+    return list(store.runs("tiny"))
 
 
 @pytest.mark.slow
@@ -361,15 +347,15 @@ def runs_of_trials(study: Study) -> list[RunRecord]:
     return [run for run in store.runs_in(study.spec.experiment) if role_of(run) == "trial"]
 
 
-def die_before_telling(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs trial 0 by a worker that ends its MLflow run, and dies before it tells Optuna."""
+def die_before_telling(folder: Path, monkeypatch: pytest.MonkeyPatch, before: str = "_tell") -> None:
+    """Runs trial 0 by a worker that ends its MLflow run, or does not, and dies before it tells Optuna."""
     from tsbench.search import worker
 
     def die(*arguments: object) -> None:
         raise ConnectionError("the database is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(worker._TrialRun, "_tell", die)
+        patch.setattr(worker._TrialRun, before, die)
         with pytest.raises(ConnectionError):
             run_trial(folder, 0, "cpu")
 
@@ -390,12 +376,14 @@ def test_a_trial_whose_worker_died_before_it_told_optuna_is_failed_in_mlflow_too
     assert (run.status, run.tags["tsbench.reason"]) == ("FAILED", "worker 1 is gone")
 
 
+@pytest.mark.parametrize(("before", "status"), [("_tell", "FINISHED"), ("_record", "RUNNING")])
 def test_a_search_that_was_killed_between_optuna_and_mlflow_brings_them_into_agreement(
-    one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, before: str, status: str
 ) -> None:
-    """A worker had ended the run and died; the search had told Optuna so, and was killed before it told MLflow."""
+    """A worker died, before or after it ended the run; the search was killed when Optuna knew, and MLflow did not."""
     folder = one_trial()
-    die_before_telling(folder, monkeypatch)
+    die_before_telling(folder, monkeypatch, before)
+    assert [run.status for run in runs_of_trials(Study.open(folder))] == [status]
     assert Study.open(folder).fail_lost(0, "worker 1 is gone")
     assert one_trial() == folder  # which continues the study
     outcome = run_trial(folder, 1, "cpu")

@@ -114,6 +114,17 @@ def test_a_database_that_starts_or_is_full_is_one_that_is_away(error: dict[str, 
     assert not _is_away(ValueError("another"))
 
 
+def test_a_broken_connection_of_the_pool_prints_no_traceback() -> None:
+    import logging
+
+    from tsbench.search.storage import open_database
+
+    with pytest.raises(TsbenchError):
+        open_database("postgresql://me@127.0.0.1:1/none")
+    loggers = [logging.getLogger("sqlalchemy.pool.impl.QueuePool"), logging.getLogger("sqlalchemy.pool")]
+    assert any(isinstance(handler, logging.NullHandler) for logger in loggers for handler in logger.handlers)
+
+
 def remote(recipe: Path, stores: tuple[str, str], *overrides: str) -> Plan:
     database, server = stores
     return plan_of(recipe, f"search.storage={database}", f"tracking.uri={server}", *overrides)

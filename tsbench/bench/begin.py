@@ -214,9 +214,10 @@ def _fail_runs_of_lost(study: Study, store: Store) -> None:
     if not lost:
         return
     tags = {names.STUDY: study.spec.identity, names.ROLE: "trial"}
-    for run in list(store.runs_in(study.spec.experiment, names.where(tags, status="FINISHED"))):
-        if (number := int(run.tags[names.TRIAL])) in lost:
-            store.fail(run.run_id, lost[number])
+    for status in ("FINISHED", "RUNNING"):  # the worker had ended the run before it died, or had not
+        for run in list(store.runs_in(study.spec.experiment, names.where(tags, status=status))):
+            if (number := int(run.tags[names.TRIAL])) in lost:
+                store.fail(run.run_id, lost[number])
 
 
 def _new_spec(plan: Plan, unit: Unit, dataset: DataSet) -> StudySpec:

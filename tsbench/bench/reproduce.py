@@ -21,6 +21,7 @@ from tsbench.errors import DataError, ModelError
 from tsbench.evaluation.metrics import score_all
 from tsbench.recipe.dotted import hyperparameters_of
 from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.recipe.space import leaves
 from tsbench.search.objective import CrossValidation
 from tsbench.search.study import derive_seed, study_seed
 from tsbench.tracking import names, provenance
@@ -56,7 +57,7 @@ class Reproduction:
     Attributes:
         run: the run that was run again.
         figures: all that the run recorded, but for seconds and the use of the machine.
-        differences: of versions, hardware and device, a sentence each; they may be why figures do not agree.
+        differences: of settings, versions, hardware and device, a sentence each; they may be why figures do not agree.
         seconds: that it took.
     """
 
@@ -245,6 +246,12 @@ def _differences(store: Store, run: RunRecord, unit: RecordedUnit, device: str) 
     ]
     if names.is_one_hot(run.tags, run.params):
         found.append("its probabilities were 0 or 1 then; log loss and ROC AUC of them are not compared")
+    if run.tags[names.ROLE] != "baseline":
+        found += [
+            f"{name}: not recorded then, as there was no such setting, {value} now"
+            for name, value in leaves(_settings(run))
+            if name not in run.params
+        ]
     worked_on = run.tags.get(names.DEVICE)
     if worked_on is not None and worked_on != device_name(device):
         found.append(f"hardware: {worked_on} then, {device_name(device)} now")

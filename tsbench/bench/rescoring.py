@@ -56,7 +56,7 @@ def score_again(
         baseline.parameters,
         unit.dataset,
         folds if cross_validates else [],
-        int(run.params["baseline.seed"]),
+        _seed(run),
         _preprocessing(run),
     )
     process = IsolatedProcess()
@@ -84,6 +84,16 @@ def _entry(run: RunRecord, unit: RecordedUnit) -> BaselineConfig:
         f"the run {run.run_id} ({run.name}) is of an older version of tsbench, which did not record its parameters in "
         "full, and the recipe of its search does not name it; run the baseline anew with tsbench search"
     )
+
+
+def _seed(run: RunRecord) -> int:
+    try:
+        return int(run.params["baseline.seed"])
+    except KeyError:
+        raise ModelError(
+            f"the run {run.run_id} ({run.name}) is of an older version of tsbench, which did not record the seed of a "
+            "baseline; run the baseline anew with tsbench search"
+        ) from None
 
 
 def _preprocessing(run: RunRecord) -> BaselinePreprocessingConfig | None:

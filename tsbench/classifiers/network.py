@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tsbench import __version__
 from tsbench.classifiers.contract import Budget, Classifier, FittedClassifier
 from tsbench.classifiers.explanation import Explanation, explain
-from tsbench.classifiers.files import intact, kind_of, read_description, write_description
+from tsbench.classifiers.files import DAMAGE, intact, kind_of, read_description, write_description
 from tsbench.data.collection import Collection
 from tsbench.data.columns import Columns
 from tsbench.data.preprocessing import Preprocessing
@@ -23,6 +24,7 @@ from tsbench.errors import ModelError
 from tsbench.nn.network import Network, build_network
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.sentences import count_of
+from tsbench.recipe.space import leaves
 from tsbench.training.memory import free_memory, is_out_of_memory
 from tsbench.training.trainer import Job, Series, predict_probabilities, train
 
@@ -147,14 +149,23 @@ class NetworkEnsemble(FittedClassifier):
         """Reads what `save` wrote, onto any device.
 
         Raises:
-            ModelError: there is no network in the folder, its files are damaged, or they are of a newer format than
-                this version of tsbench reads.
+            ModelError: there is no network in the folder, its files are damaged, or a newer or an earlier version of
+                tsbench wrote what this one cannot read.
         """
         about = read_description(folder)
         if kind_of(about) != "network":
             raise ModelError(f"{folder} holds a {kind_of(about)}, not a network")
         with intact(folder):
-            return cls._restored(about, folder, device)
+            try:
+                return cls._restored(about, folder, device)
+            except DAMAGE:
+                if missing := _settings_not_recorded(about):
+                    raise ModelError(
+                        f"{folder} was saved by an earlier version of tsbench, whose networks this version "
+                        f"({__version__}) cannot build, as {missing[0]} was not recorded; run the search again with "
+                        "this version"
+                    ) from None
+                raise
 
     @classmethod
     def _restored(cls, about: dict[str, Any], folder: Path, device: str) -> NetworkEnsemble:
@@ -241,3 +252,20 @@ class TunedNetwork(Classifier):
         return NetworkEnsemble.fit(
             cases, self.hyperparameters, seeds, self.device, on_epoch=lambda epoch: budget.check()
         )
+
+
+def _settings_not_recorded(about: dict[str, Any]) -> list[str]:
+    """Settings of this version that a saved model does not name, as the version that saved it had no such setting."""
+    try:
+        recorded = {name for name, _ in _leaves(about["hyperparameters"])}
+    except (KeyError, AttributeError):
+        return []
+    return [name for name, _ in leaves(HyperparameterConfig) if name not in recorded]
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -254,6 +255,9 @@ for _name in (*BaseStorage.__abstractmethods__, *_FURTHER):
     setattr(_Database, _name, _patient(_name))
 
 
+_NO_OUTPUT = logging.NullHandler()
+
+
 @lru_cache(maxsize=8)
 def open_database(uri: str) -> BaseStorage:
     """The storage in a PostgreSQL database; one in a process, as each holds connections.
@@ -266,6 +270,9 @@ def open_database(uri: str) -> BaseStorage:
     """
     from sqlalchemy.exc import SQLAlchemyError
 
+    # The pool logs a traceback for each connection that a restart of the database broke. The call is repeated, or ends
+    # in a sentence, so without a handler of the user's own nothing is printed.
+    logging.getLogger("sqlalchemy.pool").addHandler(_NO_OUTPUT)
     try:
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
             return _Database(uri)
