@@ -7,6 +7,7 @@ and with the next unit.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -133,13 +134,14 @@ class BenchmarkRun:
         inbox: Inbox[Joined | News] = Inbox()
         file = self.plan.home / ADDRESS
         with ExitStack() as stack:
-            listener = Listener(preload, inbox)
-            stack.callback(listener.close)
             launcher = make_launcher(self.plan.loaded.recipe.execution, preload, inbox)
             if launcher is not None:
                 stack.callback(launcher.close)
-            stack.callback(file.unlink, missing_ok=True)
-            listener.address.write(file)
+            if hasattr(socket, "AF_UNIX"):  # Python for Windows has none
+                listener = Listener(preload, inbox)
+                stack.callback(listener.close)
+                stack.callback(file.unlink, missing_ok=True)
+                listener.address.write(file)
             pool = stack.enter_context(WorkerPool(self.plan.devices, preload, inbox))
             if launcher is not None:
                 launcher.start()
