@@ -258,11 +258,12 @@ def test_the_script_for_slurm_begins_a_cluster_and_searches_on_it(
         plan = plan_of(recipe, *settings)
         wait_for(lambda: is_running(plan), process)
         nodes = [one for one in psutil.Process(process.pid).children() if "--block" in one.cmdline()]
-        code, output, errors = finish(process)
+        process.wait(240)
     finally:
-        for node in nodes:
+        for node in nodes:  # as Slurm does when the script has ended
             node.terminate()
         psutil.wait_procs(nodes, timeout=60)
+    code, output, errors = finish(process)
     assert code == 0, output + errors
     assert len(nodes) == 2
     assert output.count("joined from") == 2
