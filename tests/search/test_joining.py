@@ -217,6 +217,7 @@ def test_another_version_is_refused_with_both_named(
     hello = json.dumps({"device": "cpu", "version": "0.0.1"}).encode()
     with call(listener, hello[:9]) as line:  # in two parts
         line.sendall(hello[9:] + b"\n")
+        line.settimeout(None)
         connection = multiprocessing.connection.Connection(line.detach())
         assert connection.recv() == ("refused", f"the search runs tsbench {__version__}, this worker 0.0.1")
         connection.close()
