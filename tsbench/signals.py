@@ -19,6 +19,7 @@ __all__ = [
     "exit_code_of",
     "ignore_until_told",
     "ignored_signals",
+    "kept_handlers",
     "raised_signals",
 ]
 
@@ -80,6 +81,20 @@ def ignored_signals() -> Iterator[None]:
     """Ignores the signals that would raise an exception; for the few moments of the last records."""
     with _handled_by(signal.SIG_IGN, [number for number in ENDING if callable(signal.getsignal(number))]):
         yield
+
+
+@contextmanager
+def kept_handlers() -> Iterator[None]:
+    """Restores the handlers of `ENDING` when the context ends, for a library that sets its own without being asked."""
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

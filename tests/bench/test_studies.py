@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from tests.bench.test_preflight import begun
 from tests.bench.test_run import carry_out, plan_of, runs_by_role
-from tsbench.bench.studies import find_invitation, list_studies
+from tsbench.bench.studies import find_search, list_studies
 from tsbench.cli import app
 from tsbench.errors import RecipeError, SearchError
 from tsbench.recipe.loading import load_recipe
@@ -81,12 +81,12 @@ def test_a_study_that_cannot_be_read_is_reported_beside_the_others_and_removed_w
 
 
 def test_a_worker_without_a_search_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SearchError, match=r"no search of 'tiny' is under way .* for a search on another machine give"):
-        find_invitation("tiny", tmp_path, None)
+    with pytest.raises(SearchError, match=r"no search of 'tiny' is running .* own machine only; .* Ray cluster"):
+        find_search("tiny", tmp_path)
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["worker", "tiny"])
     assert done.exit_code == 1
-    assert "no search of 'tiny' is under way" in done.output
+    assert "no search of 'tiny' is running" in done.output
     for device in ("gpu", "cuda:one"):
         done = CliRunner().invoke(app, ["worker", "tiny", "--device", device])
         assert done.exit_code == 1

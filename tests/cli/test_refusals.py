@@ -76,8 +76,8 @@ class Place:
         file.write_text(text)
 
     @contextmanager
-    def invitation_damaged(self) -> Iterator[None]:
-        file = self.folder / ".tsbench" / "tiny" / "invitation.json"
+    def address_damaged(self) -> Iterator[None]:
+        file = self.folder / ".tsbench" / "tiny" / "listener.json"
         file.write_text("{")
         yield
         file.unlink()
@@ -243,8 +243,8 @@ REFUSED: dict[str, Refused] = {
     "datasets download, no server": (Place.as_it_is, ["datasets", "download", "FordA"], 1, "could not be downloaded"),
     "studies, unknown name": (Place.as_it_is, ["studies", "nobody"], 1, "holds no studies of 'nobody'"),
     "studies, trials gone": (Place.trials_gone, ["studies"], 1, "has lost its trials"),
-    "worker, nothing under way": (Place.as_it_is, ["worker", "tiny"], 1, "no search of 'tiny' is under way"),
-    "worker, invitation damaged": (Place.invitation_damaged, ["worker", "tiny"], 1, "invitation.json is damaged"),
+    "worker, nothing under way": (Place.as_it_is, ["worker", "tiny"], 1, "no search of 'tiny' is running"),
+    "worker, address damaged": (Place.address_damaged, ["worker", "tiny"], 1, "listener.json is damaged"),
     "ui, unknown name": (Place.as_it_is, ["ui", "nobody"], 1, "has no experiment 'nobody'"),
 }
 

@@ -38,7 +38,7 @@ def forbid_writing(path: Path) -> None:
         (put_folder, HOME / "lock", ["search", "tiny.yaml"], "lock cannot be opened (Is a directory); remove it"),
         (put_folder, HOME / "lock", ["studies"], "lock cannot be opened (Is a directory); remove it"),
         (put_folder, HOME / "lock", ["rm", "tiny", "--yes"], "lock cannot be opened (Is a directory); remove it"),
-        (put_folder, HOME / "invitation.json", ["search", "tiny.yaml"], "is a folder, and the search writes a file"),
+        (put_folder, HOME / "listener.json", ["search", "tiny.yaml"], "is a folder, and the search writes a file"),
         (put_folder, STUDY / "journal.log", ["search", "tiny.yaml"], "has lost its trials"),
         (put_folder, STUDY / "study.json", ["search", "tiny.yaml"], "study.json cannot be read"),
         (put_folder, STUDY / "values.npy", ["search", "tiny.yaml"], "training cases of this study are missing or dama"),

@@ -14,7 +14,7 @@ from tsbench.errors import SearchError, TrackingError
 from tsbench.recipe.schema import Recipe
 from tsbench.redaction import redacted
 from tsbench.search.launchers import check_launcher
-from tsbench.search.launchers.joining import INVITATION
+from tsbench.search.launchers.joining import ADDRESS
 from tsbench.search.storage import open_database
 from tsbench.search.study import Study
 from tsbench.tracking.addresses import database_of
@@ -107,8 +107,8 @@ def _check_folder(home: Path) -> None:
         raise SearchError(f"the studies cannot be written to {home}: {folder} is a file, not a folder")
     if not is_writable(folder):
         raise SearchError(f"the studies cannot be written to {home}: {folder} is read-only; change its permissions")
-    if (home / INVITATION).is_dir():
-        raise SearchError(f"{home / INVITATION} is a folder, and the search writes a file of this name; remove it")
+    if (home / ADDRESS).is_dir():
+        raise SearchError(f"{home / ADDRESS} is a folder, and the search writes a file of this name; remove it")
 
 
 def _check_studies(store: Store, folders: Iterable[Path]) -> None:

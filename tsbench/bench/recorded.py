@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RecordedUnit", "SavedModel", "model_run", "open_model", "open_unit"]
 
+HERE = ("execution.workers=1", "execution.device=auto", "execution.launcher=local", "execution.slurm={}")
+"""Settings with which a recorded recipe is read, wherever it was run; version 0.1.0 had a launcher for Slurm."""
+
 
 @dataclass(frozen=True)
 class RecordedUnit:
@@ -70,7 +73,7 @@ def open_unit(store: Store, run: RunRecord) -> RecordedUnit:
         path = Path(scratch) / "recipe.yaml"
         path.write_text(text, encoding="utf-8")
         try:
-            plan = make_plan(load_recipe(path, ["execution.workers=1", "execution.device=auto"]))
+            plan = make_plan(load_recipe(path, HERE))
         except RecipeError as error:
             problems = [one.replace(f"{path}:", "recipe.yaml:") for one in error.problems]
             raise RecipeError([f"run {parent.run_id}: {one}" for one in problems]) from None

@@ -7,13 +7,13 @@ and with the next unit.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from filelock import Timeout
 
@@ -28,8 +28,9 @@ from tsbench.errors import DataError, TsbenchError
 from tsbench.patience import lose_patience
 from tsbench.redaction import redacted
 from tsbench.search.launchers import Launcher, make_launcher
-from tsbench.search.launchers.joining import INVITATION, LOCAL, Arrival, Door, own_address
-from tsbench.search.launchers.pool import WorkerPool
+from tsbench.search.launchers.inbox import Inbox
+from tsbench.search.launchers.joining import ADDRESS, Listener
+from tsbench.search.launchers.pool import Joined, News, WorkerPool
 from tsbench.search.launchers.protocol import Message, Task
 from tsbench.search.outcome import TrialProgress
 from tsbench.search.study import BestTrial, Study
@@ -128,29 +129,24 @@ class BenchmarkRun:
 
     @contextmanager
     def _make_pool(self) -> Iterator[WorkerPool]:
-        """The workers of this machine, a door for others, and what starts those."""
-        recipe = self.plan.loaded.recipe
-        launcher = make_launcher(recipe.execution, self.plan.home)
+        """The workers of this machine, those that join from other terminals, and those that a launcher starts."""
         preload = PRELOAD + (PRELOAD_FOR_SQLITE if self.plan.store.database else ())
-        door = Door(preload, launcher.host if launcher else self._address())
-        self.invitation = door.invitation
-        door.invitation.write(self.plan.home / INVITATION)
-        try:
-            with WorkerPool(self.plan.devices, preload, door) as pool:
-                if launcher is not None:
-                    launcher.start(door.invitation)
-                    self.launcher = launcher
-                yield pool
-        finally:
-            (self.plan.home / INVITATION).unlink(missing_ok=True)
+        inbox: Inbox[Joined | News] = Inbox()
+        file = self.plan.home / ADDRESS
+        with ExitStack() as stack:
+            launcher = make_launcher(self.plan.loaded.recipe.execution, preload, inbox)
             if launcher is not None:
-                launcher.close()
-
-    def _address(self) -> str:
-        """Where workers from elsewhere may come in: from other machines only where these can reach all stores."""
-        recipe = self.plan.loaded.recipe
-        server = urlsplit(recipe.tracking.uri).hostname if recipe.tracking.uri.startswith("http") else None
-        return own_address(server) if server and recipe.search.storage is not None else LOCAL
+                stack.callback(launcher.close)
+            if hasattr(socket, "AF_UNIX"):  # Python for Windows has none
+                listener = Listener(preload, inbox)
+                stack.callback(listener.close)
+                stack.callback(file.unlink, missing_ok=True)
+                listener.address.write(file)
+            pool = stack.enter_context(WorkerPool(self.plan.devices, preload, inbox))
+            if launcher is not None:
+                launcher.start()
+                self.launcher = launcher
+            yield pool
 
     def _leave_nothing_running(self) -> None:
         """Tells and ends what is still open, each whatever becomes of the others."""
@@ -229,7 +225,6 @@ class BenchmarkRun:
             return None
         self.open.append(opened)
         self.begun = True
-        opened.study.invitation = self.invitation.to_json()
         self._say_news(opened)
         return opened
 
@@ -240,9 +235,9 @@ class BenchmarkRun:
 
     def _receive(self, message: Message) -> None:
         if message.kind == "joined":
-            arrival: Arrival = message.payload
-            self.state.workers[message.worker] = WorkerState(arrival.device, f"joined from {arrival.host}")
-            self.display.say(f"worker {message.worker + 1} joined from {arrival.host} ({arrival.device})")
+            joined: Joined = message.payload
+            self.state.workers[message.worker] = WorkerState(joined.device, f"joined from {joined.host}")
+            self.display.say(f"worker {message.worker + 1} joined from {joined.host} ({joined.device})")
             return
         worker = self.state.workers[message.worker]
         if message.kind == "died" and message.worker >= len(self.plan.devices):

@@ -1,19 +1,24 @@
-"""What studies there are, how far each is, and where the search that supervises them takes workers in."""
+"""What studies there are, how far each is, and where workers can join the search that supervises them."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tsbench.bench.plan import folder_of
 from tsbench.bench.preflight import is_held
 from tsbench.errors import SearchError
-from tsbench.search.launchers.joining import INVITATION, Invitation
-from tsbench.search.study import Study, invitations_in
+from tsbench.search.launchers.joining import ADDRESS, Address
+from tsbench.search.study import Study
 
-__all__ = ["StudySummary", "find_invitation", "list_studies"]
+__all__ = ["ON_OTHER_MACHINES", "StudySummary", "find_search", "list_studies"]
+
+ON_OTHER_MACHINES = (
+    "a worker can join on the search's own machine only; add other machines to a Ray cluster, and search with "
+    "execution.launcher: ray"
+)
 
 
 @dataclass(frozen=True)
@@ -114,25 +119,26 @@ def _summary(folder: Path) -> StudySummary:
     )
 
 
-def find_invitation(name: str, root: Path, storage: str | None) -> Invitation:
-    """How to join the search of a recipe that is under way.
+def find_search(name: str, root: Path) -> Address:
+    """Where a worker can join the search of a recipe.
 
     Args:
         name: of the recipe.
-        root: the folder `.tsbench`, for a search on this machine.
-        storage: address of the database, for one on any other.
+        root: the folder `.tsbench`.
 
     Raises:
-        SearchError: none is under way.
+        SearchError: no such search runs on this machine.
     """
-    file = root / name / INVITATION
-    with suppress(OSError):  # such as of a name that is too long for a file
-        try:
-            return Invitation.from_json(file.read_text(encoding="utf-8"))
-        except (ValueError, TypeError):
-            raise SearchError(f"{file} is damaged; end the search of {name!r}, and begin it again") from None
-    if storage is not None and (invitations := invitations_in(storage, name)):
-        return Invitation.from_json(invitations[-1])
-    where = f"{file.parent} has no {INVITATION}"
-    hint = "" if storage else "; for a search on another machine give --storage, the address of its database"
-    raise SearchError(f"no search of {name!r} is under way ({where}); begin it with `tsbench search`{hint}")
+    file = root / name / ADDRESS
+    try:
+        address = Address.read(file)
+    except (ValueError, TypeError):
+        raise SearchError(f"{file} is damaged; end the search of {name!r}, and start it again") from None
+    except OSError:  # also of a name that is too long for a file
+        raise SearchError(
+            f"no search of {name!r} is running ({file.parent} has no {ADDRESS}); start it with `tsbench search`; "
+            + ON_OTHER_MACHINES
+        ) from None
+    if address.host != socket.gethostname():
+        raise SearchError(f"the search of {name!r} runs on {address.host}: {ON_OTHER_MACHINES}")
+    return address

@@ -52,7 +52,7 @@ def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> Trial
 
 def _guard(context: WorkerContext, uri: str, parent: str) -> None:
     """Should the supervisor be killed, the parent run that it would have ended does not stay open."""
-    context.if_abandoned(parent, lambda: Store(uri).end_if_running(parent, "KILLED"))
+    context.on_orphaned(parent, lambda: Store(uri).end_if_running(parent, "KILLED"))
 
 
 def fit_member(

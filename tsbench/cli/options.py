@@ -84,19 +84,19 @@ def store_for(uri: str | None) -> Store | None:
     return None
 
 
-def home(name_or_recipe: str | None, uri: str | None) -> tuple[Path, str | None, str | None]:
-    """The folder `.tsbench` of a NAME, a RECIPE or neither, with the recipe's name and its database for trials."""
+def home(name_or_recipe: str | None, uri: str | None) -> tuple[Path, str | None]:
+    """The folder `.tsbench` of a NAME, a RECIPE or neither, with the recipe's name."""
     from tsbench.bench.plan import studies_folder
     from tsbench.data.places import is_file
     from tsbench.tracking.store import Store
 
-    name, storage = name_or_recipe, None
+    name = name_or_recipe
     if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or is_file(name_or_recipe)):
         recipe = load(Path(name_or_recipe), None).recipe
-        name, storage = recipe.name, recipe.search.storage
+        name = recipe.name
         uri = uri or recipe.tracking.uri
     store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
-    return studies_folder(store), name, storage
+    return studies_folder(store), name
 
 
 def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, str | None, list[str]]:

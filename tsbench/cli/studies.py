@@ -28,7 +28,7 @@ def studies(
     """
     from tsbench.bench.studies import list_studies
 
-    root, recipe, _ = home(name, tracking_uri)
+    root, recipe = home(name, tracking_uri)
     problems: list[str] = []
     found = list(list_studies(root, recipe, problems.append))
     if format_ == "json":

@@ -25,38 +25,37 @@ def worker(
             autocompletion=completion.experiments_and_recipes,
         ),
     ],
-    storage: Annotated[
-        str | None,
-        typer.Option("--storage", metavar="URI", help="The search's database, where it runs on another machine."),
-    ] = None,
+    storage: Annotated[str | None, typer.Option("--storage", hidden=True)] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda:N.")] = "auto",
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Join a running search as one more worker.
 
-    It works from a second terminal or machine until the search is done, or until Ctrl-C.
+    It works from a second terminal of the search's machine until the search is done, or until Ctrl-C.
 
-    The worker does what the search's own workers do. A search lets workers of other machines in where its trials are in
-    a database (search.storage) and its records on an MLflow server.
+    The worker does what the search's own workers do. For workers on other machines, add these to a Ray cluster, and
+    search with execution.launcher: ray.
     """
-    from tsbench.bench.studies import find_invitation
+    from tsbench.bench.studies import ON_OTHER_MACHINES, find_search
     from tsbench.recipe.schema import DEVICE
     from tsbench.search.launchers.joining import join
     from tsbench.search.launchers.local import find_devices
 
     if not re.fullmatch(DEVICE, device):
         raise TsbenchError(f"--device is {device!r}; expected auto, cpu, cuda or a GPU's number as in cuda:1")
-    root, name, stored = home(study, tracking_uri)
+    if storage is not None:
+        raise TsbenchError(f"--storage is not available any more: {ON_OTHER_MACHINES}")
+    root, name = home(study, tracking_uri)
     assert name is not None
-    invitation = find_invitation(name, root, storage or stored)
+    address = find_search(name, root)
     with working("looking for a device"):
         chosen = find_devices(device, 1)[0]
-    typer.echo(f"Working for {name!r} at {invitation.host}:{invitation.port} on {chosen}; Ctrl-C leaves.")
+    typer.echo(f"Working for {name!r} on {chosen}; Ctrl-C leaves.")
     try:
-        done = join(invitation, chosen, may_leave=True)
+        done = join(address, chosen, may_leave=True)
     except KeyboardInterrupt:
         done = True
     if not done:
-        typer.echo("The search's own process is gone; what was under way is told failed.", err=True)
+        typer.echo("The search process has exited; running tasks were marked as failed.", err=True)
         raise typer.Exit(1)
     typer.echo("Done.")

@@ -17,7 +17,7 @@ from tsbench.data.columns import Columns
 from tsbench.data.stored import seal, verify
 from tsbench.errors import DataError
 
-__all__ = ["AT_ONCE", "Collection", "DataSet", "TrainingSet", "parts"]
+__all__ = ["ARRAYS", "AT_ONCE", "COLUMNS", "Collection", "DataSet", "TrainingSet", "parts"]
 
 AT_ONCE = 2**20
 """Values that are worked on at once, so that a memory-mapped collection is never copied whole."""

@@ -15,7 +15,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["SEALS", "seal", "sha256_of", "verify"]
+__all__ = ["CHECKSUMS", "SEALS", "seal", "sha256_of", "verify"]
 
 CHECKSUMS, VERIFIED = "checksums.json", "verified.json"
 SEALS = (CHECKSUMS, VERIFIED)

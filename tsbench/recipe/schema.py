@@ -69,8 +69,8 @@ set's name with the number of a resample and the time at which the study was arc
 
 MAX_PATH = 4095  # bytes; no system that tsbench runs on takes longer paths
 
-RESERVED_NAMES = ("lock", "invitation.json", "slurm")
-"""What else lies in the folder of a recipe's studies."""
+RESERVED_NAMES = ("lock", "listener.json", "invitation.json", "slurm")
+"""What else lies in the folder of a recipe's studies; version 0.1.0 wrote the last two."""
 
 METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
 Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "random", "grid"]
@@ -716,13 +716,28 @@ class ExecutionConfig(Settings):
     workers: AutoOrCount = Field("auto", description="processes; auto: one for each GPU, else one for each core")
     device: Annotated[str, Field(pattern=DEVICE)] = Field("auto", description="auto, cpu, cuda (all GPUs) or cuda:N")
     trials_per_device: PositiveInt = Field(1, description="workers that share a GPU, where workers is auto")
-    launcher: Literal["local", "ray", "slurm"] = Field("local", description="what starts the workers")
+    launcher: Literal["local", "ray"] = Field("local", description="what starts the workers")
     address: str = Field("auto", min_length=1, description="of the Ray cluster; local: begin one on this machine")
-    cpus_per_worker: PositiveInt = Field(1, description="cores that Ray or Slurm sets aside for a worker")
-    gpus_per_worker: float = Field(0.0, ge=0, description="GPUs that Ray or Slurm sets aside for a worker")
-    slurm: dict[str, Any] = Field(
-        default_factory=dict, description="submitit's parameters, such as slurm_partition or timeout_min"
-    )
+    cpus_per_worker: PositiveInt = Field(1, description="cores that Ray sets aside for a worker")
+    gpus_per_worker: float = Field(0.0, ge=0, description="GPUs that Ray sets aside for a worker")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_slurm_settings(cls, data: Any) -> Any:
+        """Recipes that version 0.1.0 recorded have an empty `slurm`, and those with `launcher: slurm` are refused."""
+        if isinstance(data, dict) and ("slurm" in data) and (not data["slurm"] or data.get("launcher") == "slurm"):
+            return {key: value for key, value in data.items() if key != "slurm"}
+        return data
+
+    @field_validator("launcher", mode="before")
+    @classmethod
+    def _slurm_by_ray(cls, value: Any) -> Any:
+        if value == "slurm":
+            raise _wrong(
+                "'slurm' is not supported any more; start a Ray cluster inside a Slurm allocation and write "
+                "launcher: ray (docs/scaling.md has a script for sbatch)"
+            )
+        return value
 
     @model_validator(mode="after")
     def _remote_workers_are_counted(self) -> Self:

@@ -27,7 +27,8 @@ from optuna import Study as OptunaStudy
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tsbench.data.collection import Collection, TrainingSet
+from tsbench.data.collection import ARRAYS, COLUMNS, Collection, TrainingSet
+from tsbench.data.stored import CHECKSUMS
 from tsbench.errors import SearchError
 from tsbench.evaluation.metrics import MAXIMISED
 from tsbench.evaluation.resampling import Fold, fraction_of, held_out_fold, stratified_folds
@@ -41,7 +42,7 @@ from tsbench.search.storage import open_database, open_journal, when_there_is_sp
 from tsbench.tracking import names
 from tsbench.tracking.names import COSTS
 
-__all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "folds_of", "invitations_in", "meaning_of", "study_seed"]
+__all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "folds_of", "meaning_of", "study_seed"]
 
 OPTUNA_NAME = "study"
 RESULT = "result"  # user attribute: a trial's scores, seconds and reason, as its worker told them
@@ -375,10 +376,8 @@ class Study:
     @property
     def files(self) -> SharedFolder:
         """The folder, of which a worker on another machine needs all but the journal, as there is a database."""
-        if not self.spec.search.storage:
-            return SharedFolder(self.folder, ())
-        grouped = ("groups.npy",) if self.training.cases.groups is not None else ()
-        return SharedFolder(self.folder, ("study.json", "values.npy", "lengths.npy", "labels.npy", *grouped))
+        names = ("study.json", COLUMNS, CHECKSUMS, *(f"{name}.npy" for name in ARRAYS))
+        return SharedFolder(self.folder, tuple(name for name in names if (self.folder / name).exists()))
 
     @cached_property
     def training(self) -> TrainingSet:
@@ -536,16 +535,6 @@ class Study:
         """See `search_seconds` and `seconds`."""
         self.optuna.set_user_attr("seconds", (round(search, 1), round(in_all, 1)))
 
-    @property
-    def invitation(self) -> str | None:
-        """Where the process that supervises the study takes workers in; kept in a database alone, which others read."""
-        return self.optuna.user_attrs.get("invitation")
-
-    @invitation.setter
-    def invitation(self, text: str) -> None:
-        if self.spec.search.storage is not None:
-            self.optuna.set_user_attr("invitation", text)
-
     def fold_curves(self, number: int) -> list[tuple[list[tuple[int, float]], list[tuple[int, float]]]]:
         """For each fold of a trial its training loss and its score by epoch; empty where they were not kept."""
         found = self.trials()[number].user_attrs.get(FOLDS, [])
@@ -587,17 +576,6 @@ class Study:
         trials = self.trials()
         place = _places(trials)[number]
         return place, _latest(trials)[: max(0, place + 1 - self.spec.concurrency)]
-
-
-def invitations_in(storage: str, recipe: str) -> list[str]:
-    """What the studies of a recipe in a database say of where their search takes workers in, the oldest first.
-
-    Raises:
-        SearchError: the database cannot be opened.
-    """
-    found = optuna.get_all_study_summaries(open_database(storage))
-    own = sorted((one for one in found if one.study_name.startswith(f"{recipe}/")), key=lambda one: one._study_id)
-    return [one.user_attrs["invitation"] for one in own if one.user_attrs.get("invitation")]
 
 
 def meaning_of(**parts: Any) -> str:

@@ -71,7 +71,7 @@ def run_trial(
     trial = study.claim(number)
     if trial is None:
         return None
-    return _TrialRun(study, store, trial, device, report, stop_reason).carry_out()
+    return _TrialRun(study, store, trial, device, report, stop_reason).run()
 
 
 class _TrialRun:
@@ -92,7 +92,7 @@ class _TrialRun:
         self.began = time.perf_counter()
         self.monitor = Monitor(device)
 
-    def carry_out(self) -> TrialOutcome | None:
+    def run(self) -> TrialOutcome | None:
         spec = self.study.spec
         settings = hyperparameters(FixedTrial(self.study.parameters_of(self.trial.number)), spec.space, spec.base)
         self.epochs = settings.training.epochs
@@ -129,7 +129,7 @@ class _TrialRun:
         spec = self.study.spec
         for parts in (1, 2):
             validation = CrossValidation(self.study.training, settings, spec.search, spec.seed, self.device, parts)
-            state, reason, out_of_memory = self._run(validation)
+            state, reason, out_of_memory = self._train(validation)
             if not out_of_memory:
                 break
             # Once more with half of each mini-batch at a time; what the first attempt held is given back before.
@@ -138,7 +138,7 @@ class _TrialRun:
             self.reported.clear()
         return validation, TrialOutcome(self.trial.number, state, self.latest, time.perf_counter() - self.began, reason)
 
-    def _run(self, validation: CrossValidation) -> tuple[str, str, bool]:
+    def _train(self, validation: CrossValidation) -> tuple[str, str, bool]:
         """How it ended, why, and whether the device's memory was too small."""
         self.latest = None
         try:

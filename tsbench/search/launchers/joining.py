@@ -1,176 +1,228 @@
-"""How a worker that was not started as a child finds its supervisor and joins it, over TCP.
+"""How a worker in another terminal of this machine joins a search: by a Unix domain socket.
 
-Both sides prove that they know a key (HMAC, by `multiprocessing.connection`) before anything is read; what follows is
-pickled, so the key is worth as much as an account on the machines: it is written only where the studies themselves are.
+The socket lies in a folder that its owner alone can open, so whoever can connect may do whatever the search may do.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import secrets
 import socket
-import sys
+import tempfile
 import threading
-from collections import deque
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing import AuthenticationError, Pipe
-from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from tsbench import __version__
 from tsbench.errors import SearchError
-from tsbench.search.launchers.protocol import carry_out_tasks
+from tsbench.search.launchers.inbox import Inbox
+from tsbench.search.launchers.pool import Joined, News
+from tsbench.search.launchers.protocol import run_tasks
 
-__all__ = ["INVITATION", "LOCAL", "Arrival", "Door", "Invitation", "join", "own_address"]
+__all__ = ["ADDRESS", "Address", "Listener", "join"]
 
-LOCAL = "127.0.0.1"
-INVITATION = "invitation.json"
-"""The file in a recipe's folder by which workers of this machine find a search that is under way."""
+ADDRESS = "listener.json"
+"""The file in a recipe's folder by which a worker finds the search that runs."""
+
+SOCKET = "workers.sock"
+MAX_PATH = 100
+"""Bytes of a socket's path; Linux takes 107 of them, macOS 103."""
+
+MAX_PENDING = 32
+"""Callers that may be in the handshake at the same time."""
+
+MAX_HELLO = 1000
+"""Bytes of what a worker says of itself."""
+
+HANDSHAKE_SECONDS = 10.0
+PAUSE = 0.5
+"""Seconds between two looks at overdue callers, and of rest when the process has no file descriptor left."""
+
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 @dataclass(frozen=True)
-class Invitation:
-    """Where a supervisor takes workers in, and the key to prove that one may join."""
+class Address:
+    """Where a search lets workers join.
+
+    Attributes:
+        host: name of the machine, as the folder of the studies may be seen by several.
+        socket: path of the Unix domain socket.
+    """
 
     host: str
-    port: int
-    key: str
+    socket: str
 
     def write(self, file: Path) -> None:
-        """Writes it to a file that only this user can read."""
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(self.to_json())
-
-    def to_json(self) -> str:
-        """As text."""
-        return json.dumps({"host": self.host, "port": self.port, "key": self.key})
+        """Writes it to a file, and removes the socket of a search that was killed and had written there before."""
+        with suppress(OSError, ValueError, TypeError):
+            self.read(file)._remove_socket()
+        complete = file.with_suffix(".part")  # so that no reader finds half of it
+        complete.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        complete.replace(file)
 
     @classmethod
-    def from_json(cls, text: str) -> Invitation:
-        """What `to_json` gave."""
-        return cls(**json.loads(text))
+    def read(cls, file: Path) -> Address:
+        """What `write` wrote.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError, TypeError: it is damaged.
+        """
+        return cls(**json.loads(file.read_text(encoding="utf-8")))
+
+    def _remove_socket(self) -> None:
+        path = Path(self.socket)
+        if self.host == socket.gethostname() and path.name == SOCKET and path.is_socket():
+            path.unlink()
+            path.parent.rmdir()
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """A worker that has come in: its connection, device and machine."""
+@dataclass(eq=False)
+class _Caller:
+    """A connection in its handshake."""
 
-    connection: Connection
-    device: str
-    host: str
+    line: socket.socket
+    deadline: float
+    hello: bytearray = field(default_factory=bytearray)
+
+    def fileno(self) -> int:
+        return self.line.fileno()
 
 
-class Door:
-    """Takes in workers that know the key, in a thread of its own.
+class Listener:
+    """Lets workers of this user and machine join, in a thread of its own.
 
     Args:
         preload: modules that they import first.
-        host: the address that they are told: this machine's own for workers of it alone.
+        inbox: where each that has joined is reported.
     """
 
-    def __init__(self, preload: Sequence[str], host: str = LOCAL) -> None:
+    def __init__(self, preload: Sequence[str], inbox: Inbox[Joined | News]) -> None:
         self._preload = tuple(preload)
-        key = secrets.token_hex(32)
-        self._key = bytes.fromhex(key)
-        self._listener = Listener((LOCAL if host == LOCAL else "", 0), backlog=128)
-        self.invitation = Invitation(host, self._listener.address[1], key)
-        self.bell, self._rope = Pipe(duplex=False)
-        self._arrivals: deque[Arrival] = deque()
-        self._one_at_a_time = threading.Lock()
-        self._open = True
-        threading.Thread(target=self._receive, name="tsbench-door", daemon=True).start()
-
-    def arrivals(self) -> list[Arrival]:
-        """Who has come in since the last call; `bell` is ready to be read where somebody has."""
-        come = []
-        while self.bell.poll():
-            self.bell.recv_bytes()
-            come.append(self._arrivals.popleft())
-        return come
+        self._inbox = inbox
+        self._folder = _private_folder()
+        path = self._folder / SOCKET
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(path))
+        path.chmod(0o600)
+        self._socket.listen(128)
+        self._socket.setblocking(False)
+        self.address = Address(socket.gethostname(), str(path))
+        self._callers: list[_Caller] = []
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="tsbench-listener", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
-        """Takes nobody in any more."""
-        self._open = False
-        # `accept` does not hear that its socket is closed, but a call at the door wakes it.
+        """Lets no one join any more."""
         with suppress(OSError):
-            socket.create_connection((LOCAL, self.invitation.port), timeout=1).close()
+            (self._folder / SOCKET).unlink()
+            self._folder.rmdir()
+        self._closed.set()
+        self._thread.join()
 
-    def _receive(self) -> None:
-        while self._open:
-            with suppress(OSError):  # who went away at once
-                # A thread each, as somebody who calls and says nothing must not keep the others out.
-                caller = self._listener.accept()
-                threading.Thread(target=self._greet, args=(caller,), name="tsbench-greeting", daemon=True).start()
-        self._listener.close()
+    def _listen(self) -> None:
+        while not self._closed.is_set():
+            waited_for: list[Any] = [self._socket, *self._callers]
+            for ready in wait(waited_for, PAUSE):
+                if isinstance(ready, _Caller):
+                    self._read(ready)
+                else:
+                    self._accept()
+            for caller in [caller for caller in self._callers if caller.deadline < time.monotonic()]:
+                self._drop(caller)
+        for caller in list(self._callers):
+            self._drop(caller)
+        self._socket.close()
 
-    def _greet(self, connection: Connection) -> None:
-        with suppress(OSError, EOFError, AuthenticationError):  # somebody without the key, or who went away
-            _keep_alive(connection)
-            deliver_challenge(connection, self._key)
-            answer_challenge(connection, self._key)
-            self._let_in(connection, connection.recv())
-
-    def _let_in(self, connection: Connection, hello: dict[str, str]) -> None:
-        if hello["version"] != __version__:
-            connection.send(("refused", f"the search runs tsbench {__version__}, this worker {hello['version']}"))
-            connection.close()
-            return
-        connection.send(("welcome", self._preload))
-        with self._one_at_a_time:
-            self._arrivals.append(Arrival(connection, hello["device"], hello["host"]))
-            self._rope.send_bytes(b"!")
-
-
-def own_address(towards: str) -> str:
-    """The address of this machine that others see who stand where host `towards` does."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+    def _accept(self) -> None:
         try:
-            line.connect((towards, 9))  # sends nothing
-        except OSError:
-            return socket.getfqdn()
-        return str(line.getsockname()[0])
+            line, _ = self._socket.accept()
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                self._closed.wait(PAUSE)  # the caller stays in the queue, and `wait` would return at once
+            return
+        if len(self._callers) >= MAX_PENDING:
+            line.close()
+            return
+        line.setblocking(False)
+        self._callers.append(_Caller(line, time.monotonic() + HANDSHAKE_SECONDS))
+
+    def _drop(self, caller: _Caller) -> None:
+        self._callers.remove(caller)
+        caller.line.close()
+
+    def _read(self, caller: _Caller) -> None:
+        """Reads what has come of a caller's hello, which is a line of JSON; drops it if that is wrong."""
+        try:
+            part = caller.line.recv(MAX_HELLO)
+            caller.hello += part
+            if part and b"\n" not in caller.hello and len(caller.hello) < MAX_HELLO:
+                return
+            hello = json.loads(caller.hello)
+            version, device = str(hello["version"]), str(hello["device"])
+        except BlockingIOError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            self._drop(caller)
+            return
+        self._callers.remove(caller)
+        caller.line.setblocking(True)
+        self._answer(Connection(caller.line.detach()), version, device)
+
+    def _answer(self, connection: Connection, version: str, device: str) -> None:
+        with suppress(OSError):  # it has gone away
+            if version != __version__:
+                connection.send(("refused", f"the search runs tsbench {__version__}, this worker {version}"))
+                connection.close()
+                return
+            connection.send(("welcome", self._preload))
+            self._inbox.put(Joined(connection, device, self.address.host))
 
 
-def join(invitation: Invitation, device: str, may_leave: bool = False) -> bool:
-    """Works for a supervisor until it needs no more; False where it was lost rather than done.
-
-    Args:
-        invitation: where it is.
-        device: torch device to work on.
-        may_leave: see `carry_out_tasks`.
+def _private_folder() -> Path:
+    """A new folder that its owner alone can open, with a path that is short enough for a socket in it.
 
     Raises:
-        SearchError: it cannot be reached, or does not take this worker.
+        SearchError: no folder for temporary files can be written.
     """
-    where = f"{invitation.host}:{invitation.port}"
+    for place in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
+        if place and len(os.fsencode(place)) + len(f"/tsbench-12345678/{SOCKET}") <= MAX_PATH:
+            with suppress(OSError):
+                return Path(tempfile.mkdtemp(prefix="tsbench-", dir=place))
+    raise SearchError("no folder for the socket of workers can be created in XDG_RUNTIME_DIR, TMPDIR or /tmp")
+
+
+def join(address: Address, device: str, may_leave: bool = False) -> bool:
+    """Works for a search until it ends; returns False if it exited without saying so.
+
+    Args:
+        address: where it lets workers join.
+        device: torch device to work on.
+        may_leave: see `run_tasks`.
+
+    Raises:
+        SearchError: it cannot be reached, or does not accept this worker.
+    """
+    hello = json.dumps({"device": device, "version": __version__}).encode() + b"\n"
     try:
-        connection = Client((invitation.host, invitation.port), authkey=bytes.fromhex(invitation.key))
-        _keep_alive(connection)
-        connection.send({"device": device, "host": socket.gethostname(), "version": __version__})
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(address.socket)
+            line.sendall(hello)
+            connection = Connection(line.detach())
         answer, details = connection.recv()
-    except AuthenticationError:
-        raise SearchError(f"the search at {where} is another one than this worker was invited to") from None
     except (OSError, EOFError) as error:
         raise SearchError(
-            f"no search can be reached at {where} ({error or 'it went away'}); begin it with `tsbench search` first"
+            f"the search cannot be reached at {address.socket} ({error or 'it closed the connection'}); start it with "
+            "`tsbench search`, or try again if it has just started"
         ) from None
     if answer == "refused":
         raise SearchError(details)
-    return not carry_out_tasks(connection, device, details, may_leave).abandoned
-
-
-def _keep_alive(connection: Connection) -> None:
-    """A machine that vanished without a word is noticed within a minute."""
-    with socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        options: dict[str, Any] = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4}
-        if sys.platform == "linux":
-            options["TCP_USER_TIMEOUT"] = 60_000
-        for name, value in options.items():
-            if hasattr(socket, name):
-                line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return not run_tasks(connection, device, details, may_leave).abandoned

@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tsbench.errors import TsbenchError
-from tsbench.search.launchers.protocol import carry_out_tasks
+from tsbench.search.launchers.protocol import run_tasks
 from tsbench.signals import blocked_signals, ignore_until_told
 
 __all__ = ["ONE_THREAD", "begin_imports", "find_devices", "one_thread", "own_modules", "start_process"]
@@ -67,7 +67,7 @@ def _live(connection: Connection, device: str, preload: Sequence[str], environme
     os.environ.clear()  # the server's may be of an earlier time
     os.environ.update(environment)
     try:
-        carry_out_tasks(connection, device, preload)
+        run_tasks(connection, device, preload)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

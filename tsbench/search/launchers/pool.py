@@ -1,6 +1,6 @@
 """The supervisor's side of its workers: hands each one task at a time, and knows what each is at.
 
-So the death of one loses no more than its task. Some workers are child processes, others have joined from elsewhere.
+So the death of one loses no more than its task. Some workers are child processes, others have joined.
 """
 
 from __future__ import annotations
@@ -9,55 +9,66 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 from tsbench.errors import SearchError
 from tsbench.patience import lose_patience
-from tsbench.search.launchers.joining import Arrival, Door
+from tsbench.search.launchers.inbox import Inbox
 from tsbench.search.launchers.local import begin_imports, start_process
-from tsbench.search.launchers.protocol import END, STOP, Message, SharedFolder, Task
+from tsbench.search.launchers.protocol import END, STOP, Channel, Message, Task
 
-__all__ = ["WorkerPool"]
+__all__ = ["Joined", "News", "WorkerPool"]
 
-MOST_EARLY_DEATHS = 10
+MAX_EARLY_DEATHS = 10
 INTERRUPTED = "the search was interrupted"
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A worker that is no child process has joined: its channel, device and machine."""
+
+    channel: Channel
+    device: str
+    host: str
+
+
+@dataclass(frozen=True)
+class News:
+    """The channel of a worker that has joined has something to be received."""
+
+    channel: Channel
 
 
 @dataclass
 class _Worker:
-    """A worker as its supervisor sees it; one without a process has joined from elsewhere."""
+    """A worker as its supervisor sees it; one with a host has joined, others are child processes."""
 
     device: str
     host: str = ""
     process: BaseProcess | None = None
-    connection: Connection | None = None
+    channel: Channel | None = None
     task: Task | None = None
     stopped: bool = False  # whether it was told to end this task
-    sent: set[Path] = field(default_factory=set)  # folders that it has
-    early_deaths: int = 0  # of processes that ended before any word
-
-    @property
-    def joined(self) -> bool:
-        """Whether it came from elsewhere."""
-        return bool(self.host)
+    early_deaths: int = 0  # of processes that ended before they sent anything
 
 
 class WorkerPool:
-    """Workers that carry out tasks; a child process is started when it is given its first, or by `start`.
+    """Workers that run tasks; a child process is started when it is given its first, or by `start`.
 
     Args:
         devices: a torch device for each child process, such as `["cpu", "cpu"]`.
         preload: modules that a process imports before it waits for its first task.
-        door: where further workers come in.
+        inbox: reports workers that join, and news of those whose channel is no connection.
     """
 
-    def __init__(self, devices: Sequence[str], preload: Sequence[str] = (), door: Door | None = None) -> None:
+    def __init__(
+        self, devices: Sequence[str], preload: Sequence[str] = (), inbox: Inbox[Joined | News] | None = None
+    ) -> None:
         self.preload = tuple(preload)
-        self.door = door
+        self._inbox = inbox or Inbox()
         self._workers = {number: _Worker(device) for number, device in enumerate(devices)}
         self._next = len(devices)
         self._stopping = False
@@ -67,8 +78,6 @@ class WorkerPool:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.door is not None:
-            self.door.close()
         for worker in self._workers.values():
             self._say(worker, (END, INTERRUPTED))
         try:
@@ -80,8 +89,8 @@ class WorkerPool:
             raise
         finally:
             for worker in self._workers.values():
-                if worker.connection is not None:
-                    worker.connection.close()
+                if worker.channel is not None:
+                    worker.channel.close()
 
     def _wait_for_processes(self) -> None:
         deadline = time.monotonic() + 10
@@ -95,7 +104,7 @@ class WorkerPool:
         if begin_imports(self.preload):
             return
         for number, worker in self._workers.items():
-            if worker.connection is None:
+            if worker.channel is None:
                 self._start(number)
 
     def idle(self) -> Iterator[int]:
@@ -116,24 +125,16 @@ class WorkerPool:
         """Gives an idle worker a task; where it has just died, `wait` will say so."""
         worker = self._workers[number]
         assert worker.task is None
-        if worker.connection is None:
+        if worker.channel is None:
             self._start(number)
         worker.task, worker.stopped = task, False
-        if worker.joined:
-            self._send_folders(worker, task)
         self._say(worker, ("task", task.function, task.arguments))
 
-    def _send_folders(self, worker: _Worker, task: Task) -> None:
-        for argument in task.arguments:
-            if isinstance(argument, SharedFolder) and argument.files and argument.path not in worker.sent:
-                self._say(worker, ("folder", argument.path, argument.contents()))
-                worker.sent.add(argument.path)
-
     @staticmethod
-    def _say(worker: _Worker, word: Any) -> None:
-        if worker.connection is not None:
+    def _say(worker: _Worker, request: Any) -> None:
+        if worker.channel is not None:
             with suppress(OSError):  # `wait` finds that it has ended and reports its task as lost
-                worker.connection.send(word)
+                worker.channel.send(request)
 
     def stop(self) -> None:
         """Asks every worker to end its task soon, as the search is interrupted."""
@@ -161,29 +162,39 @@ class WorkerPool:
         """
         sources: dict[Any, int] = {}
         for number, worker in self._workers.items():
-            if worker.connection is not None:
-                sources[worker.connection] = number
+            if isinstance(worker.channel, Connection):
+                sources[worker.channel] = number
             if worker.process is not None:
                 sources[worker.process.sentinel] = number
-        bell = [self.door.bell] if self.door is not None else []
-        ready = wait([*sources, *bell], seconds)
+        waited_for: list[Any] = [*sources, self._inbox]
+        ready = wait(waited_for, seconds)
         messages = [
-            news for number in sorted({sources[one] for one in ready if one in sources}) for news in self._news(number)
+            message
+            for number in sorted({sources[source] for source in ready if source in sources})
+            for message in self._news(number)
         ]
-        return messages + [self._take_in(one) for one in (self.door.arrivals() if self.door else [])]
+        for event in self._inbox.take():
+            if isinstance(event, Joined):
+                messages.append(self._add(event))
+            else:
+                messages += [message for number in self._numbers_of(event.channel) for message in self._news(number)]
+        return messages
 
-    def _take_in(self, arrival: Arrival) -> Message:
+    def _add(self, joined: Joined) -> Message:
         number, self._next = self._next, self._next + 1
-        self._workers[number] = _Worker(arrival.device, arrival.host, connection=arrival.connection)
-        return Message(number, "joined", arrival, None)
+        self._workers[number] = _Worker(joined.device, joined.host, channel=joined.channel)
+        return Message(number, "joined", joined, None)
+
+    def _numbers_of(self, channel: Channel) -> list[int]:
+        return [number for number, worker in self._workers.items() if worker.channel is channel]
 
     def _news(self, number: int) -> Iterator[Message]:
         worker = self._workers[number]
-        assert worker.connection is not None
+        assert worker.channel is not None
         gone = False
         try:
-            while worker.connection.poll():
-                kind, payload, details = worker.connection.recv()
+            while worker.channel.poll():
+                kind, payload, details = worker.channel.recv()
                 worker.early_deaths = 0
                 task = worker.task
                 if kind != "progress":
@@ -193,8 +204,8 @@ class WorkerPool:
             gone = True
         if worker.process is not None and not worker.process.is_alive():
             yield self._replace(number, worker.process)
-        elif gone and worker.joined:
-            worker.connection.close()
+        elif gone and worker.host:
+            worker.channel.close()
             del self._workers[number]
             yield Message(number, "died", f"worker {number + 1} on {worker.host} is gone", worker.task)
 
@@ -206,20 +217,20 @@ class WorkerPool:
         sentence = f"worker {number + 1} {how}"
         task, worker.task = worker.task, None
         worker.early_deaths += 1
-        if worker.early_deaths > MOST_EARLY_DEATHS:
+        if worker.early_deaths > MAX_EARLY_DEATHS:
             raise SearchError(
-                f"{sentence} before it did anything, as {MOST_EARLY_DEATHS} before it; see what it printed"
+                f"{sentence} before it did anything, as {MAX_EARLY_DEATHS} before it; see what it printed"
             )
-        assert worker.connection is not None
-        worker.connection.close()
-        worker.process = worker.connection = None
+        assert worker.channel is not None
+        worker.channel.close()
+        worker.process = worker.channel = None
         if not self._stopping:
             self._start(number)
         return Message(number, "died", sentence, task)
 
     def _start(self, number: int) -> None:
         worker = self._workers[number]
-        worker.process, worker.connection = start_process(f"tsbench-worker-{number + 1}", worker.device, self.preload)
+        worker.process, worker.channel = start_process(f"tsbench-worker-{number + 1}", worker.device, self.preload)
 
 
 def _end(process: BaseProcess, deadline: float) -> None:

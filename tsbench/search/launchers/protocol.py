@@ -1,34 +1,48 @@
-"""What a supervisor and its workers say to each other, and a worker's life: task after task, until it is told to end.
+"""The messages between a supervisor and its workers, and how a worker runs one task after another.
 
-The same code runs in a child process, in a second terminal, in a Ray actor and in a Slurm job; all that it needs is a
-connection to the supervisor.
+A worker in a child process or in a second terminal reads its tasks from a connection; to a Ray actor they are calls.
 """
 
 from __future__ import annotations
 
 import signal
-import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tsbench.errors import TsbenchError
 from tsbench.signals import ENDING
 
-__all__ = ["END", "STOP", "Message", "SharedFolder", "Task", "WorkerContext", "carry_out_tasks"]
+__all__ = ["END", "STOP", "Channel", "Message", "SharedFolder", "Task", "WorkerContext", "run_task", "run_tasks"]
 
 REPORT_EVERY = 0.2
 """Seconds between two progress reports of a worker, at least."""
 
 STOP, END = "stop", "end"
-"""The supervisor's words besides tasks and folders, each with a reason: end this task soon; end it, and yourself."""
+"""The supervisor's requests besides tasks, each with a reason: end this task soon; end it, and the worker too."""
+
+
+class Channel(Protocol):
+    """One side of the way between a supervisor and a worker, such as a `multiprocessing` connection."""
+
+    def send(self, obj: Any, /) -> None:
+        """Sends an object; raises OSError if nobody receives it any more."""
+
+    def poll(self) -> bool:
+        """Whether `recv` would return or raise at once."""
+
+    def recv(self) -> Any:
+        """The next object; raises EOFError or OSError if there will be none."""
+
+    def close(self) -> None:
+        """Ends it."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +50,15 @@ class SharedFolder:
     """A folder of files that a task reads.
 
     Attributes:
-        path: where it lies for the process that reads this.
-        files: names of what is sent, once, to a worker that has joined; none where it reads the folder itself.
+        path: its path on the machine of the process that reads this.
+        files: names of the files that a worker on another machine needs.
     """
 
     path: Path
     files: tuple[str, ...]
 
     def contents(self) -> dict[str, bytes]:
-        """The files, to be sent."""
+        """The files, by their names."""
         return {name: (self.path / name).read_bytes() for name in self.files}
 
 
@@ -54,7 +68,7 @@ class Task:
 
     Attributes:
         function: as `module:name`, which the worker alone imports; its first argument is the `WorkerContext`.
-        arguments: sent to the worker, so they must be picklable; a `SharedFolder` among them is at hand there.
+        arguments: sent to the worker, so they must be picklable; a `SharedFolder` among them can be read there.
         key: for the supervisor to know the task by; stays in its process.
     """
 
@@ -93,42 +107,42 @@ class WorkerContext:
         busy: whether it is at a task.
     """
 
-    def __init__(self, device: str, connection: Connection) -> None:
+    def __init__(self, device: str, channel: Channel) -> None:
         self.device = device
         self.abandoned = False
         self.dismissed = False
         self.busy = False
         self.why = ""
-        self._connection = connection
+        self._channel = channel
         self._stopping = False
         self._last_report = 0.0
-        self._last_words: dict[Any, Callable[[], None]] = {}
+        self._cleanups: dict[Any, Callable[[], None]] = {}
 
     @property
     def stopping(self) -> bool:
         """Whether the task is to be ended: the supervisor wants it, or is gone."""
         if not self._stopping:
             try:
-                while self._connection.poll():
-                    self.hear(self._connection.recv())
+                while self._channel.poll():
+                    self.hear(self._channel.recv())
             except (EOFError, OSError):
                 self.abandon()
         return self._stopping
 
     def begin(self) -> None:
-        """Begins a task; a word to stop was for the one before."""
+        """Begins a task; a request to stop was for the one before."""
         self._stopping = False
         self.busy = True
 
-    def hear(self, word: tuple[str, str]) -> None:
-        """Takes a word that is no task, with its reason; the first one counts."""
-        kind, why = word
+    def hear(self, request: tuple[str, str]) -> None:
+        """Takes a request to stop or end, with its reason; the first one counts."""
+        kind, why = request
         self.why = self.why if self._stopping else why
         self._stopping = True
         self.dismissed = self.dismissed or kind == END
 
     def leave(self) -> None:
-        """Ends the task soon, and the worker with it; at once where there is no task.
+        """Ends the task soon, and the worker with it; at once if there is no task.
 
         Raises:
             KeyboardInterrupt: there is none.
@@ -150,34 +164,34 @@ class WorkerContext:
             self.send("progress", progress)
 
     def send(self, kind: str, payload: Any, details: str = "") -> None:
-        """Sends a message to the supervisor, if it is still there."""
+        """Sends a message to the supervisor, if it still exists."""
         try:
-            self._connection.send((kind, payload, details))
+            self._channel.send((kind, payload, details))
         except OSError:
             self.abandon()
 
-    def if_abandoned(self, key: Any, last_words: Callable[[], None]) -> None:
-        """What is to be done, once for each key, should the supervisor be gone when this worker ends."""
-        self._last_words[key] = last_words
+    def on_orphaned(self, key: Any, cleanup: Callable[[], None]) -> None:
+        """Registers what is to be done, once for each key, if the supervisor is gone when this worker ends."""
+        self._cleanups[key] = cleanup
 
-    def say_last_words(self) -> None:
-        """Does what `if_abandoned` was told."""
-        for last_words in self._last_words.values():
-            with suppress(TsbenchError):  # nobody is left who could be told
-                last_words()
+    def run_cleanup(self) -> None:
+        """Does what `on_orphaned` registered."""
+        for cleanup in self._cleanups.values():
+            with suppress(TsbenchError):  # nobody is left to whom it could be reported
+                cleanup()
 
 
-def carry_out_tasks(
+def run_tasks(
     connection: Connection, device: str, preload: Sequence[str] = (), may_leave: bool = False
 ) -> WorkerContext:
-    """Does what the supervisor says until it says END or is gone.
+    """Runs the supervisor's tasks until it says END or is gone.
 
     Args:
         connection: to the supervisor.
         device: torch device that tasks run on.
         preload: modules to be imported before the first task.
-        may_leave: Ctrl-C, SIGTERM and SIGHUP end the task and this worker. Otherwise Ctrl-C is for the supervisor to
-            hear, which decides and tells its workers.
+        may_leave: Ctrl-C, SIGTERM and SIGHUP end the task and this worker. Otherwise Ctrl-C is for the supervisor,
+            which decides and tells its workers.
     """
     if threading.current_thread() is threading.main_thread() and not may_leave:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -191,46 +205,33 @@ def carry_out_tasks(
         for number in ENDING:
             if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP is under nohup
                 signal.signal(number, lambda *_: context.leave())
-    with ExitStack() as scratch:
-        folders: dict[Path, SharedFolder] = {}
-        while not (context.abandoned or context.dismissed):
-            try:
-                word = connection.recv()
-            except (EOFError, OSError):
-                context.abandon()
-                break
-            if word[0] in (STOP, END):
-                context.hear(word)
-            elif word[0] == "folder":
-                # Readable by its owner alone: a study's description may hold a password.
-                folder = scratch.enter_context(tempfile.TemporaryDirectory(prefix="tsbench-worker-"))
-                folders[word[1]] = _put_down(Path(folder), word[2])
-            else:
-                context.begin()
-                _carry_out(context, word[1], [_at_hand(one, folders) for one in word[2]])
-                context.busy = False
+    while not (context.abandoned or context.dismissed):
+        try:
+            request = connection.recv()
+        except (EOFError, OSError):
+            context.abandon()
+            break
+        if request[0] in (STOP, END):
+            context.hear(request)
+        else:
+            context.begin()
+            context.send(*run_task(context, *request[1:]))
+            context.busy = False
     if context.abandoned:
-        context.say_last_words()
+        context.run_cleanup()
     return context
 
 
-def _put_down(folder: Path, contents: dict[str, bytes]) -> SharedFolder:
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    return SharedFolder(folder, tuple(contents))
+def run_task(context: WorkerContext, function: str, arguments: Sequence[Any]) -> tuple[str, Any, str]:
+    """Calls `function(context, *arguments)`.
 
-
-def _at_hand(argument: Any, folders: dict[Path, SharedFolder]) -> Any:
-    return folders.get(argument.path, argument) if isinstance(argument, SharedFolder) else argument
-
-
-def _carry_out(context: WorkerContext, function: str, arguments: Sequence[Any]) -> None:
+    Returns:
+        Kind, payload and details of the message that reports its end; see `Message`.
+    """
     module, _, name = function.partition(":")
     try:
-        result = getattr(import_module(module), name)(context, *arguments)
+        return "result", getattr(import_module(module), name)(context, *arguments), ""
     except TsbenchError as error:
-        context.send("error", str(error))
+        return "error", str(error), ""
     except Exception as error:
-        context.send("error", f"{type(error).__name__}: {error}", traceback.format_exc())
-    else:
-        context.send("result", result)
+        return "error", f"{type(error).__name__}: {error}", traceback.format_exc()
