@@ -17,13 +17,13 @@ def install(session: nox.Session, *extras: str) -> None:
 def tests(session: nox.Session) -> None:
     """The default suite, two tests at a time; arguments go to pytest."""
     install(session, "test")
-    session.run("pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
+    session.run("pytest", "-n", "2", "--dist", "worksteal", "--durations=25", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def slow(session: nox.Session) -> None:
     """The tests marked slow, in the environment of `tests`."""
-    session.notify("tests", ["-m", "slow", "--durations=15", *session.posargs])
+    session.notify("tests", ["-m", "slow", *session.posargs])
 
 
 @nox.session

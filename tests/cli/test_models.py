@@ -113,7 +113,7 @@ def test_a_baseline_predicts_as_it_was_scored(
     ):
         refused = run(verb, baseline.run_id, "--tracking-uri", uri)
         assert refused.exit_code == 1
-        assert refused.output.splitlines() == [f"Error: {sentence}"]
+        assert refused.output.splitlines() == [sentence]
 
 
 def test_a_baseline_that_was_not_kept_says_why(store_uri: str, cases_file: Path) -> None:

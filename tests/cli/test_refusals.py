@@ -171,7 +171,7 @@ REFUSED: dict[str, Refused] = {
         Place.as_it_is,
         ["search", "tiny.yaml", "--fresh", "--set", "tracking.uri='http://127.0.0.1:9'"],
         1,
-        "the MLflow store http://127.0.0.1:9 failed",
+        "tracking.uri 'http://127.0.0.1:9' cannot be reached (Connection refused)",
     ),
     "search, store is a folder": (
         Place.as_it_is,
@@ -315,7 +315,7 @@ def test_a_first_search_that_is_refused_creates_nothing(tmp_path: Path, monkeypa
         "tracking.uri='sqlite:///:memory:'": "names no file",
     }.items():
         result = run("search", "tiny.yaml", "--set", setting)
-        assert result.exit_code == 1
+        assert result.exit_code in (1, 2)  # 2 if the address alone shows it
         assert sentence in result.output
         assert snapshot(tmp_path) == before
 

@@ -176,14 +176,21 @@ def _wrong_values():
         wrong = ["3", 3.0, True, None, 0] if name.endswith((".stride", ".length")) else by_type[type(default)]
         for value in wrong:
             if not (name == "training.max_gradient_norm" and value is None):
-                yield pytest.param(name, value, id=f"{name}={value!r}")
+                yield name, value
 
 
-@pytest.mark.parametrize(("name", "value"), list(_wrong_values()))
-def test_a_value_of_another_type_is_refused_and_not_converted(name, value):
-    with pytest.raises(ValidationError) as caught:
+def _refused_at(name, value):
+    """The key that a wrong value is refused at; empty if it is taken."""
+    try:
         assign(HyperparameterConfig(), {name: value})
-    assert ".".join(map(str, caught.value.errors()[0]["loc"])).startswith(name)
+    except ValidationError as error:
+        return ".".join(map(str, error.errors()[0]["loc"]))
+    return ""
+
+
+def test_a_value_of_another_type_is_refused_and_not_converted():
+    taken = [(name, value) for name, value in _wrong_values() if not _refused_at(name, value).startswith(name)]
+    assert taken == []
 
 
 @pytest.mark.parametrize(

@@ -386,26 +386,25 @@ def test_the_default_space_is_what_it_says_in_full():
     assert parsed("default") == parsed(DEFAULT_SPACE)
 
 
-@pytest.mark.parametrize("name", DEFAULT_SPACE)
-def test_a_fixed_value_leaves_the_default_space(name):
-    rest = {key: entry for key, entry in parsed("default").items() if key != name}
-    assert parsed("default", name) == rest
+def test_a_fixed_value_leaves_the_default_space():
+    for name in DEFAULT_SPACE:
+        rest = {key: entry for key, entry in parsed("default").items() if key != name}
+        assert parsed("default", name) == rest, name
 
 
-@pytest.mark.parametrize("name", DEFAULT_SPACE)
-def test_every_value_of_the_default_space_is_valid(name):
-    entry = parsed("default")[name]
-    for value in entry.values if isinstance(entry, Choice) else (entry.low, entry.high):
-        assert dict(leaves(assign(HyperparameterConfig(), {name: value})))[name] == value
+def test_every_value_of_the_default_space_is_valid():
+    for name, entry in parsed("default").items():
+        for value in entry.values if isinstance(entry, Choice) else (entry.low, entry.high):
+            assert dict(leaves(assign(HyperparameterConfig(), {name: value})))[name] == value, name
 
 
-@pytest.mark.parametrize("name", DEFAULT_SPACE)
-def test_the_default_value_lies_in_the_default_space(name):
-    entry, value = parsed("default")[name], dict(leaves(HyperparameterConfig()))[name]
-    if isinstance(entry, Choice):
-        assert value in entry.values
-    else:
-        assert entry.low <= value <= entry.high
+def test_the_default_value_lies_in_the_default_space():
+    defaults = dict(leaves(HyperparameterConfig()))
+    for name, entry in parsed("default").items():
+        if isinstance(entry, Choice):
+            assert defaults[name] in entry.values, name
+        else:
+            assert entry.low <= defaults[name] <= entry.high, name
 
 
 # --- describe, label, assign, leaves

@@ -362,5 +362,5 @@ def test_a_recipe_that_was_recorded_with_empty_slurm_settings_is_read(recipe_fil
 
 
 def test_workers_of_a_cluster_are_counted(recipe_file: Write) -> None:
-    with pytest.raises(RecipeError, match=r"workers must be a number with launcher 'ray'"):
+    with pytest.raises(RecipeError, match=r"execution.workers: must be a number with launcher 'ray'"):
         remote(recipe_file(), NOWHERE, "execution.launcher=ray", "execution.workers=auto")

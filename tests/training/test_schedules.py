@@ -1,6 +1,5 @@
 import math
 import warnings
-from itertools import product
 
 import numpy as np
 import pytest
@@ -137,7 +136,7 @@ def test_n20_constant_is_constant(steps_per_epoch):
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize(
-    ("epochs", "warmup_epochs", "steps_per_epoch"), list(product((1, 2, 13), (0, 1, 30), (1, 2, 7)))
+    ("epochs", "warmup_epochs", "steps_per_epoch"), [(1, 0, 1), (1, 30, 2), (2, 1, 7), (13, 1, 1), (13, 30, 7)]
 )
 def test_n20_every_scheduler_runs_for_its_whole_length_with_no_warning(
     scheduler, epochs, warmup_epochs, steps_per_epoch

@@ -248,7 +248,7 @@ class FittedClassifier(ABC):
     def describe_length(self, steps: int) -> str:
         """What is wrong with a case of so many time steps, to follow the name of the case."""
         trained = f"{self.shortest} to {self.longest}" if self.shortest < self.longest else str(self.longest)
-        few = steps < self.shortest_allowed
+        long = self.longest_allowed is not None and steps > self.longest_allowed
         if self.longest_allowed == self.shortest_allowed:
             takes = "takes no other length"
         elif self.longest_allowed is None:
@@ -256,7 +256,7 @@ class FittedClassifier(ABC):
         else:
             takes = f"takes {self.shortest_allowed} to {self.longest_allowed}"
         return (
-            f"has {count_of(steps, 'time step')}, which is too {'short' if few else 'long'}; the model was trained on "
+            f"has {count_of(steps, 'time step')}, which is too {'long' if long else 'short'}; the model was trained on "
             f"{trained} time step{'' if trained == '1' else 's'} and {takes}"
         )
 

@@ -91,6 +91,8 @@ def intact(folder: Path) -> Iterator[None]:
     try:
         verify(folder, note=False)
         yield
+    except ModelError:
+        raise
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(

@@ -84,9 +84,11 @@ class FittedBaseline(FittedClassifier):
     def predict_proba(self, cases: Collection) -> NDArray[np.float64]:
         """Class probabilities, shape (cases, classes); of a classifier without them, 1 for its prediction."""
         series = _series(self.baseline, self.adaptation.apply(cases) if self.adaptation else cases)
-        if hasattr(self.classifier, "predict_proba"):
-            return np.asarray(self.classifier.predict_proba(series), dtype=np.float64)
-        return np.asarray(np.asarray(self.classifier.predict(series))[:, None] == self.classes, dtype=np.float64)
+        with _host_unchanged():
+            if hasattr(self.classifier, "predict_proba"):
+                return np.asarray(self.classifier.predict_proba(series), dtype=np.float64)
+            predicted = np.asarray(self.classifier.predict(series))
+        return np.asarray(predicted[:, None] == self.classes, dtype=np.float64)
 
     def summary(self) -> str:
         """The class and the version of its library."""
@@ -241,7 +243,10 @@ def fit(
 
 @contextmanager
 def _host_unchanged() -> Iterator[None]:
-    """Restores NumPy's and torch's global generators and torch's number of threads: aeon's transformers set all."""
+    """Restores NumPy's and torch's global generators and torch's number of threads.
+
+    aeon's transformers set all of them, and sktime's networks draw from torch's generator even when they predict.
+    """
     numpy_state = np.random.get_state()
     torch = sys.modules.get("torch")
     torch_state = None if torch is None else (torch.get_rng_state(), torch.get_num_threads())

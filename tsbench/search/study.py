@@ -489,8 +489,8 @@ class Study:
         return [_as_best(trial) for trial in self.optuna.best_trials]
 
     def run_of(self, number: int) -> str:
-        """The MLflow run of a trial that was told its end by its worker."""
-        return str(self.trials()[number].user_attrs[RUN])
+        """The MLflow run of a trial that a worker ended; empty for any other."""
+        return str(self.trials()[number].user_attrs.get(RUN, ""))
 
     def best(self) -> BestTrial | None:
         """The best complete trial: by the metric, then by lower CV log loss, then the earlier; None without any."""
