@@ -68,7 +68,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) 
     folder = tmp_path_factory.mktemp("finished")
     shutil.copy(migrated_database, folder / "mlflow.db")
     path = folder / "tiny.yaml"
-    path.write_text(RECIPE + f'tracking: {{uri: "sqlite:///{folder}/mlflow.db"}}\n')
+    path.write_text(
+        RECIPE.replace(", keep_baselines: false", "") + f'tracking: {{uri: "sqlite:///{folder}/mlflow.db"}}\n'
+    )
     plan = plan_of(path, "execution.workers=2", "search.concurrency=4")
     failures, _ = carry_out(plan)
     assert failures == []

@@ -192,6 +192,9 @@ COMPILED = {
 }
 """Numba compiles these anew for each kind of data set, so each is tested on one."""
 
+ELSEWHERE = {"hydra", "quant", *COMPILED}
+"""Loaded in a fresh process, too, which takes some seconds; the others are of the same few kinds of objects."""
+
 FITTINGS = [
     pytest.param((name, source), marks=() if name in QUICK else pytest.mark.slow, id=f"{name}-{source}")
     for name, baseline in BASELINES.items()
@@ -206,7 +209,7 @@ def test_every_baseline_satisfies_the_contract_and_can_be_warmed_up(fitting):
     dataset = load(source)
     train, test = few(dataset.train, 3), few(dataset.test, len(dataset.test) // 12)
     warm_up(made(name), train)
-    check_classifier(made(name), train, test, fresh_process=source == "ItalyPowerDemand" or name in COMPILED)
+    check_classifier(made(name), train, test, fresh_process=name in ELSEWHERE)
 
 
 @pytest.mark.slow

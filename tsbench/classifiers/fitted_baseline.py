@@ -223,13 +223,11 @@ def fit(
         adaptation = Adaptation.fit(cases, preprocessing)
         cases = adaptation.apply(cases)
     adapted = time.perf_counter() - started
-    classifier: Any = _OneClass()  # aeon's classifiers refuse one class
-    ridge = None
-    if len(cases.classes) > 1:
-        classifier = baseline.make(seed)
-        ridge = ridge_on_features(classifier)
     series, out_of_fold = _series(baseline, cases), None
     with _host_unchanged():
+        # aeon's classifiers refuse one class; sktime's networks seed torch's generator as soon as they are made.
+        classifier: Any = baseline.make(seed) if len(cases.classes) > 1 else _OneClass()
+        ridge = ridge_on_features(classifier)
         started = time.perf_counter()
         if ridge is None:
             classifier.fit(series, cases.labels)
