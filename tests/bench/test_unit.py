@@ -419,8 +419,8 @@ def test_networks_of_an_earlier_call_stay_where_there_is_no_time_for_as_many(
     assert again.scored
     (line,) = again.news
     assert line == (
-        "ItalyPowerDemand: search.timeout leaves time for 2 of the 5 final networks; the recorded ones stay, which "
-        "are as many of the same trial or more"
+        "ItalyPowerDemand: search.timeout leaves time for 2 of the 5 final networks; keeping the recorded "
+        "ensemble, which has at least as many networks of the same trial"
     )
 
 

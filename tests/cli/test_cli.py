@@ -142,7 +142,7 @@ def test_a_data_set_that_cannot_be_downloaded_ends_the_search_before_anything_ru
     result = run("search", path)
     assert result.exit_code == 2
     assert f"Put FordA_TRAIN.ts and FordA_TEST.ts into {tmp_path}/a/FordA" in result.output
-    assert "Not at hand either, and not tried (1): FordB" in result.output
+    assert "Not available either, and not tried (1): FordB" in result.output
     assert not (tmp_path / ".tsbench").exists()
 
 
@@ -209,7 +209,7 @@ def test_init_writes_a_recipe_that_validates_and_searches_the_default_space(
     assert f"{len(DEFAULT_SPACE)} settings searched" in validated.output
     again = run("init", "mine")
     assert again.exit_code == 2
-    assert "mine.yaml: this file is there already" in again.output
+    assert "mine.yaml: this file already exists" in again.output
     assert run("init", "not/there").exit_code == 2
     assert run("init", "two words").exit_code == 2
 

@@ -35,7 +35,7 @@ def put(folder: Path, name: str = "Pumps") -> Path:
 def test_the_catalogue_is_listed_whole() -> None:
     result = run("list")
     assert result.exit_code == 0
-    assert "158 data sets, 8 at hand." in result.output
+    assert "158 data sets, 8 available." in result.output
     assert all(f" {name} " in result.output for name in catalogue())
 
 
@@ -80,7 +80,7 @@ def test_info_of_a_set_that_is_not_at_hand_comes_from_the_catalogue() -> None:
     result = run("info", "CharacterTrajectories")
     assert result.exit_code == 0
     assert "3 channels, 60 to 182 time steps" in result.output
-    assert "not at hand; `tsbench datasets download CharacterTrajectories` fetches it" in result.output
+    assert "not available; `tsbench datasets download CharacterTrajectories` fetches it" in result.output
     assert run("info", "CharacterTrajectories", "--plot", "x.png").exit_code == 2
 
 
@@ -88,7 +88,7 @@ def test_info_of_what_nobody_knows_is_refused() -> None:
     result = run("info", "GunPiont")
     assert (result.exit_code, result.output) == (
         2,
-        "data set 'GunPiont' is neither in the catalogue nor at hand; did you mean 'GunPoint'?\n",
+        "data set 'GunPiont' is neither in the catalogue nor available; did you mean 'GunPoint'?\n",
     )
 
 
@@ -107,7 +107,7 @@ def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_what_is_at_hand_is_not_downloaded() -> None:
     result = run("download", "GunPoint", "BasicMotions")
     assert result.exit_code == 0
-    assert ", 2 at hand before, 0 failed." in result.output
+    assert ", 2 available before, 0 failed." in result.output
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a/b", "/etc", "..", ".hidden"])
@@ -115,7 +115,7 @@ def test_no_name_leads_out_of_the_archive(name: str, tmp_path: Path) -> None:
     for command in ("download", "info", "verify"):
         result = run(command, name)
         assert result.exit_code == 2
-        assert f"{name!r} is no name of a data set: it may hold letters" in result.output
+        assert f"{name!r} is not a valid data set name: it may hold letters" in result.output
     assert [path.name for path in tmp_path.iterdir()] in ([], ["cache"])
 
 

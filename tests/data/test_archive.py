@@ -380,7 +380,7 @@ def test_of_a_download_the_two_files_alone_are_kept(tmp_path, serve):
 @pytest.mark.parametrize("name", ["../x", "a/b", "/etc", ".hidden", "..", "a b", ""])
 def test_a_name_that_could_be_a_path_is_refused(name):
     for call in (Archive().locate, Archive().obtain, Archive().load, Archive().describe):
-        with pytest.raises(DataError, match="is no name of a data set: it may hold letters, digits"):
+        with pytest.raises(DataError, match="is not a valid data set name: it may hold letters, digits"):
             call(name)
 
 
@@ -407,7 +407,7 @@ def test_a_download_that_fails_leaves_nothing_behind(tmp_path, serve, trouble):
     elif trouble == "unreadable":
         zipped(file, Far_TRAIN="nothing of the kind", Far_TEST=TEST)
     home = tmp_path / "here" / "own"
-    with pytest.raises(DataError, match="data set 'Far' is not at hand and could not be downloaded") as caught:
+    with pytest.raises(DataError, match="data set 'Far' is not available and could not be downloaded") as caught:
         Archive("own").load("Far")
     assert f"Put Far_TRAIN.ts and Far_TEST.ts into {home / 'Far'}" in str(caught.value)
     assert not home.exists() or list(home.iterdir()) == []
@@ -419,10 +419,10 @@ def test_an_absent_set_is_explained_with_folder_files_and_close_names(tmp_path):
     with pytest.raises(DataError) as caught:
         Archive(tmp_path / "own").load("GunPiont")
     text = str(caught.value)
-    assert text.startswith("data set 'GunPiont' is not at hand and could not be downloaded (")
+    assert text.startswith("data set 'GunPiont' is not available and could not be downloaded (")
     assert text.endswith(
         f"). Put GunPiont_TRAIN.ts and GunPiont_TEST.ts into {tmp_path}/own/GunPiont, or name another folder by "
-        "`archive:` in the recipe or TSBENCH_ARCHIVE. Names close to it, at hand: GunPoint, GunPointAgeSpan."
+        "`archive:` in the recipe or TSBENCH_ARCHIVE. Names close to it, available: GunPoint, GunPointAgeSpan."
     )
     assert "\n" not in text
 
@@ -432,8 +432,8 @@ def test_all_that_is_missing_is_told_at_once_and_one_download_is_tried(tmp_path)
     with pytest.raises(DataError) as caught:
         Archive(tmp_path / "own").obtain_all(["GunPoint", "Far", "Further", "Furthest"], said.append)
     first, second = str(caught.value).splitlines()
-    assert first.startswith("data set 'Far' is not at hand and could not be downloaded (")
-    assert second == "Not at hand either, and not tried (2): Further, Furthest"
+    assert first.startswith("data set 'Far' is not available and could not be downloaded (")
+    assert second == "Not available either, and not tried (2): Further, Furthest"
     assert said == [f"downloading Far (1 of 3) into {tmp_path}/own"]
 
 

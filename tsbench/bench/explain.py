@@ -34,7 +34,7 @@ def draw_cases(
         folder: where the pictures go; made where it is absent.
 
     Raises:
-        DataError: the data set or file is not at hand, or the folder cannot be written.
+        DataError: the data set or file is not available, or the folder cannot be written.
         ModelError: there is no such model or case, or the model cannot take it.
     """
     saved = open_model(store, reference)

@@ -82,7 +82,7 @@ def export_model(store: Store | None, reference: str, path: Path | None) -> Expo
 
 
 def _real_cases(store: Store | None, saved: SavedModel, network: NetworkEnsemble) -> tuple[Collection, str]:
-    """Cases to compare on: the test cases where the data set is at hand, else the examples kept with the model."""
+    """Cases to compare on: the test cases where the data set is available, else the examples kept with the model."""
     cases, compared = saved.examples, "the training cases kept with the model"
     if store is not None and saved.run is not None:
         try:

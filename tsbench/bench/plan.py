@@ -142,7 +142,7 @@ def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: No
         dry: change nothing: no data set is downloaded, and nothing that is read is kept in a cache.
 
     Raises:
-        DataError: with every data set that is not at hand or broken.
+        DataError: with every data set that is not available or broken.
         TsbenchError: a device that is not there.
         TrackingError: a store that MLflow does not take.
     """

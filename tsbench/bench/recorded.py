@@ -64,7 +64,7 @@ def open_unit(store: Store, run: RunRecord) -> RecordedUnit:
 
     Raises:
         TrackingError: the parent run is gone.
-        DataError: the data set is not at hand here.
+        DataError: the data set is not available here.
         RecipeError: the recorded recipe is not one that this version of tsbench understands.
     """
     parent = run if run.tags[names.ROLE] == "search" else store.run(run.tags["mlflow.parentRunId"])

@@ -81,7 +81,7 @@ def reproduce(store: Store, run_id: str, report: Callable[[str], None] = lambda 
         report: told what is done, now and then.
 
     Raises:
-        DataError: the data set's files are not those of then, or not at hand.
+        DataError: the data set's files are not those of then, or not available.
         ModelError: a setting of then is not known to this version, or a baseline has no figures or cannot be run.
         TrackingError: there is no such run, or the store failed.
     """

@@ -323,7 +323,9 @@ class UnitRun:
             left = f"{self.unit.title}: search.timeout leaves time for {self.ensemble} of the {asked} final networks"
             if _networks_of(self.recorded, self.best.number) >= self.ensemble:
                 self.scored = True
-                self.news.append(f"{left}; the recorded ones stay, which are as many of the same trial or more")
+                self.news.append(
+                    f"{left}; keeping the recorded ensemble, which has at least as many networks of the same trial"
+                )
             else:
                 self.news.append(f"{left} (evaluation.ensemble)")
 
@@ -541,7 +543,7 @@ class UnitRun:
         store.end(self.spec.parent_run, "FAILED" if self.failures else status)
 
     def interrupt(self) -> None:
-        """Leaves nothing running: what was under way is told failed, its runs are ended.
+        """Leaves nothing running: running tasks are marked as failed, its runs are ended.
 
         Raises:
             SearchError: the study's database is away; the runs were ended all the same, as after any other error.

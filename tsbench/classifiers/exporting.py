@@ -95,8 +95,8 @@ def export_onnx(ensemble: NetworkEnsemble, cases: Collection, path: Path, about:
     """
     if len(ensemble.preprocessing.marked):
         raise ModelError(
-            "this model tells by channels of their own where values were missing (preprocessing.mark_missing), which "
-            "an ONNX graph of the series alone cannot; serve it by `mlflow models serve`"
+            "ONNX export does not support models trained with preprocessing.mark_missing; serve it by "
+            "`mlflow models serve`"
         )
     x, lengths = _inputs(_several(cases))
     try:

@@ -1,4 +1,4 @@
-"""`tsbench datasets`: the catalogue, what is at hand, and files of one's own."""
+"""`tsbench datasets`: the catalogue, what is available, and files of one's own."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Format(StrEnum):
 @datasets.callback(invoke_without_command=True)
 @sentences
 def _main(context: typer.Context, archive: ArchiveFolder = None) -> None:
-    """The archives' data sets, and your own; without a command, what is at hand."""
+    """The archives' data sets, and your own; without a command, what is available."""
     if context.invoked_subcommand is None:
         _print_at_hand(archive)
 
@@ -144,7 +144,7 @@ def list_(
 
 
 def _refuse_unknown(names: Sequence[str]) -> None:
-    """Names that the catalogue does not hold; a set that is at hand all the same is listed by `tsbench datasets`."""
+    """Names that the catalogue does not hold; a set that is available all the same is listed by `tsbench datasets`."""
     from tsbench.data.catalogue import catalogue
     from tsbench.errors import DataError
     from tsbench.recipe.sentences import suggestion
@@ -187,7 +187,7 @@ def _print_table(facts: Sequence[Facts], here: set[str]) -> None:
     table.add_column("domain", no_wrap=True)
     table.add_column("remarks", no_wrap=True)
     for one in facts:
-        remarks = ["missing values"] * one.missing_values + ["at hand"] * (one.name in here)
+        remarks = ["missing values"] * one.missing_values + ["available"] * (one.name in here)
         sizes = (one.train, one.test, one.channels, one.lengths, one.classes)
         table.add_row(one.name, *map(str, sizes), one.domain, ", ".join(remarks))
     console = Console()
@@ -195,7 +195,7 @@ def _print_table(facts: Sequence[Facts], here: set[str]) -> None:
         console = Console(width=200)  # in a file or pipe there is no width to keep to
     console.print(table)
     count = sum(one.name in here for one in facts)
-    console.print(f"{len(facts)} data sets, {count} at hand.", highlight=False)
+    console.print(f"{len(facts)} data sets, {count} available.", highlight=False)
 
 
 @datasets.command()
@@ -219,16 +219,16 @@ def info(
     folder = place.locate(name)
     if facts is None and folder is None:
         known = {*catalogue(), *place.names()}
-        raise DataError(f"data set {name!r} is neither in the catalogue nor at hand{suggestion(name, known)}")
+        raise DataError(f"data set {name!r} is neither in the catalogue nor available{suggestion(name, known)}")
     if facts is not None:
         _print_catalogue_facts(console, facts)
     if folder is None:
-        console.print(f"not at hand; `tsbench datasets download {name}` fetches it", highlight=False, soft_wrap=True)
+        console.print(f"not available; `tsbench datasets download {name}` fetches it", highlight=False, soft_wrap=True)
         if plot is not None:
-            raise DataError(f"there is no picture without the cases: {name} is not at hand")
+            raise DataError(f"there is no picture without the cases: {name} is not available")
         return
     loaded = place.load(name)
-    console.print(f"at hand in {folder}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"available in {folder}", highlight=False, markup=False, soft_wrap=True)
     for file, digest in loaded.files.items():
         console.print(f"  {file}  SHA-256 {digest}", highlight=False, markup=False, soft_wrap=True)
     _print_classes(console, loaded.train, loaded.test)
@@ -311,7 +311,7 @@ def download(
                 typer.echo(str(error), err=True)
     at_hand = len(wanted) - len(absent)
     console.print(
-        f"{len(absent) - len(failed)} downloaded into {place.home}, {at_hand} at hand before, {len(failed)} failed.",
+        f"{len(absent) - len(failed)} downloaded into {place.home}, {at_hand} available before, {len(failed)} failed.",
         highlight=False,
         soft_wrap=True,
     )
@@ -338,7 +338,7 @@ def verify(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...", help="By default all that are at hand.", autocompletion=completion.data_sets
+            metavar="[NAME]...", help="By default all that are available.", autocompletion=completion.data_sets
         ),
     ] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Record files that have changed as they are now.")] = False,
@@ -354,7 +354,7 @@ def verify(
     wanted = expand(names, lambda: place) if names else list(place.names())
     for name in wanted:
         if place.locate(name) is None:  # before anything is recorded
-            raise DataError(f"data set {name!r} is not at hand; `tsbench datasets download {name}` fetches it")
+            raise DataError(f"data set {name!r} is not available; `tsbench datasets download {name}` fetches it")
     broken = recorded = 0
     for name in wanted:
         verdict = verify_set(place, name, accept)
@@ -373,7 +373,7 @@ def verify(
 @sentences
 def check(
     file: Annotated[
-        str, typer.Argument(metavar="FILE or NAME", help="The training cases, all cases, or a data set at hand.")
+        str, typer.Argument(metavar="FILE or NAME", help="The training cases, all cases, or an available data set.")
     ],
     test: Annotated[Path | None, typer.Argument(metavar="[TEST FILE]", help="The test cases.")] = None,
     format_: Annotated[str, typer.Option("--format", help="auto, ts, arff, ucr, npz or long.")] = "auto",

@@ -25,7 +25,7 @@ def init(
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise RecipeError([f"{path}: this file is there already; give another name"]) from None
+        raise RecipeError([f"{path}: this file already exists; give another name"]) from None
     except OSError as error:
         raise RecipeError([f"{path}: cannot be written: {error.strerror}"]) from None
     typer.echo(f"Wrote {path}. Name your data sets in it, then: tsbench search {shlex.quote(str(path))}")

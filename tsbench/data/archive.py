@@ -66,11 +66,11 @@ class Archive:
         return self._places.folders
 
     def names(self) -> dict[str, Path]:
-        """The data sets for classification at hand, sorted by name, each with its folder."""
+        """The available data sets for classification, sorted by name, each with its folder."""
         return {name: path for name, path in self._places.names().items() if is_labelled(ts_files(path)[0])}
 
     def locate(self, name: str) -> Path | None:
-        """The folder of a data set at hand, or None.
+        """The folder of an available data set, or None.
 
         Raises:
             DataError: the name is none, or the folder is there but one of its two files is not.
@@ -78,10 +78,10 @@ class Archive:
         return self._places.locate(name)
 
     def obtain(self, name: str) -> Path:
-        """The folder of a data set, downloaded by sktime where it is not at hand.
+        """The folder of a data set, downloaded by sktime where it is not available.
 
         Raises:
-            DataError: it is not at hand and cannot be downloaded; names the folder to fill and close names.
+            DataError: it is not available and cannot be downloaded; names the folder to fill and close names.
         """
         if path := self.locate(name):
             return path
@@ -92,13 +92,13 @@ class Archive:
         except (DataError, OSError) as error:
             reason = error if isinstance(error, DataError) else f"{self.home} cannot be written: {cause_of(error)}"
             raise DataError(
-                f"data set {name!r} is not at hand and could not be downloaded ({reason}). "
+                f"data set {name!r} is not available and could not be downloaded ({reason}). "
                 f"Put {name}_TRAIN.ts and {name}_TEST.ts into {self.home / name}, or name another folder by "
                 f"`archive:` in the recipe or TSBENCH_ARCHIVE.{self._at_hand(name)}"
             ) from None
 
     def obtain_all(self, names: Iterable[str], say: Callable[[str], None] = lambda text: None) -> None:
-        """Downloads those of the data sets that are not at hand.
+        """Downloads those of the data sets that are not available.
 
         Where a download fails the rest are not tried, which offline would each take a time-out.
 
@@ -116,14 +116,14 @@ class Archive:
                 self.obtain(name)
             except DataError as error:
                 rest = absent[number:]
-                more = f"\nNot at hand either, and not tried ({len(rest)}): {', '.join(rest)}" if rest else ""
+                more = f"\nNot available either, and not tried ({len(rest)}): {', '.join(rest)}" if rest else ""
                 raise DataError(f"{error}{more}") from None
 
     def _at_hand(self, name: str) -> str:
         """What there is in its place."""
         at_hand = self.names()
         if close := get_close_matches(name, list(at_hand), n=3):
-            return f" Names close to it, at hand: {', '.join(close)}."
+            return f" Names close to it, available: {', '.join(close)}."
         known = get_close_matches(name, list(catalogue()), n=3) if name not in catalogue() else []
         hint = f" Names close to it, in the catalogue: {', '.join(known)}." if known else ""
         counts: dict[Path, int] = {}
@@ -133,7 +133,7 @@ class Archive:
         return f"{hint} At hand: {where} (`tsbench datasets` lists them)."
 
     def describe(self, name: str) -> Description | None:
-        """Sizes of a data set at hand; None where it is not one for classification.
+        """Sizes of an available data set; None where it is not one for classification.
 
         Raises:
             DataError: a file of it is broken.

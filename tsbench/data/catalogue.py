@@ -1,4 +1,4 @@
-"""The catalogue: what is known of the archives' data sets before any of them is at hand.
+"""The catalogue: what is known of the archives' data sets before any of them is available.
 
 The facts stand in `datasets/catalogue.csv` and `datasets/archives.csv` of the repository, which an installed package
 carries as `tsbench/datasets/`; where they come from is told in `datasets/README.md`.

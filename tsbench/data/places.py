@@ -70,7 +70,7 @@ class Places:
         """
         if not _NAME.fullmatch(name):
             raise DataError(
-                f"{name!r} is no name of a data set: it may hold letters, digits, '-', '_' and '.', "
+                f"{name!r} is not a valid data set name: it may hold letters, digits, '-', '_' and '.', "
                 "and must begin with a letter or digit"
             )
         for folder in self.folders:

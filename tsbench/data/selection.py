@@ -177,7 +177,7 @@ def expand(entries: Sequence[str | SelectionConfig], archive: Callable[[], Archi
 
     Args:
         entries: as a recipe has them, without own data.
-        archive: gives where patterns find the names of data sets at hand.
+        archive: gives where patterns find the names of the available data sets.
 
     Raises:
         DataError: a pattern or a filter lets nothing through.
@@ -218,5 +218,5 @@ def _named(name: str, archive: Callable[[], Archive]) -> Iterable[str]:
     known = sorted({*catalogue(), *archive().names()})
     found = [one for one in known if fnmatchcase(one, name)]
     if not found:
-        raise DataError(f"no data set's name matches {name!r}, neither in the catalogue nor among those at hand")
+        raise DataError(f"no data set's name matches {name!r}, neither in the catalogue nor available")
     return found

@@ -1,4 +1,4 @@
-"""Reads every file of a data set at hand anew, and compares it with what was recorded and with the catalogue."""
+"""Reads every file of an available data set anew, and compares it with what was recorded and with the catalogue."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def verify(archive: Archive, name: str, accept: bool = False) -> Verdict:
 
     Args:
         archive: where the data set is looked for.
-        name: of the data set, which is at hand.
+        name: of the data set, which is available.
         accept: record a file that has changed as it is now.
 
     Raises:
-        DataError: the data set is not at hand.
+        DataError: the data set is not available.
     """
     folder = archive.locate(name)
     if folder is None:
-        raise DataError(f"data set {name!r} is not at hand; `tsbench datasets download {name}` fetches it")
+        raise DataError(f"data set {name!r} is not available; `tsbench datasets download {name}` fetches it")
     problems: list[str] = []
     news: list[str] = []
     files: list[CaseFile] = []

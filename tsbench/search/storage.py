@@ -122,7 +122,9 @@ def when_there_is_space(call: Callable[[], None], place: Path) -> None:
     except OSError as error:
         if not _is_full_disk(error):
             raise
-        raise SearchError(f"no space is left on the disk of {place}; make some, and the same command goes on") from None
+        raise SearchError(
+            f"no space is left on the disk of {place}; free some space, then rerun the same command to resume"
+        ) from None
 
 
 def _is_full_disk(error: Exception) -> bool:

@@ -471,7 +471,7 @@ class Study:
         return [trial.number for trial in self.trials() if trial.state is TrialState.RUNNING]
 
     def lost(self) -> dict[int, str]:
-        """Why each trial was lost that was; such are told failed, and their parameters are tried again."""
+        """Why each trial was lost that was; such are marked as failed, and their parameters are tried again."""
         return {trial.number: _reason(trial) for trial in self.trials() if _is_lost(trial)}
 
     def complete_seconds(self) -> list[float]:

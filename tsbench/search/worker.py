@@ -62,7 +62,7 @@ def run_trial(
         number: of the trial.
         device: torch device to train on.
         report: called after each epoch.
-        stop_reason: asked after each epoch; a text ends the trial, which is then told failed for this reason.
+        stop_reason: asked after each epoch; a text ends the trial, which is then marked as failed for this reason.
 
     Returns:
         How it ended, or None where it was not this worker's to run, or to end.

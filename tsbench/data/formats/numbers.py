@@ -1,6 +1,6 @@
 """Numbers in text: a row at once by pydantic's JSON reader, and what that does not take, value by value.
 
-A row of numbers is a JSON list but for its brackets, and that reader is the fastest at hand: twice as fast as NumPy's
+A row of numbers is a JSON list but for its brackets, and that reader is the fastest available: twice as fast as NumPy's
 `fromstring` and as exact.
 """
 
