@@ -1,4 +1,4 @@
-"""Sessions `tests`, `slow`, `cuda`, `lint`, `types`, `bench`, `chaos` and `screenshots`, with pinned versions."""
+"""Sessions `tests`, `slow`, `nightly`, `cuda`, `lint`, `types`, `bench`, `chaos` and `screenshots`, with pinned versions."""
 
 import nox
 
@@ -22,8 +22,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def slow(session: nox.Session) -> None:
-    """The tests marked slow, in the environment of `tests`."""
-    session.notify("tests", ["-m", "slow", *session.posargs])
+    """The tests marked slow and not nightly, in the environment of `tests`."""
+    session.notify("tests", ["-m", "slow and not nightly", *session.posargs])
+
+
+@nox.session(venv_backend="none")
+def nightly(session: nox.Session) -> None:
+    """The tests that take more than half a minute each: clusters, servers that restart, searches that are killed."""
+    session.notify("tests", ["-m", "nightly", *session.posargs])
 
 
 @nox.session

@@ -58,6 +58,7 @@ def test_what_may_be_shown_stays() -> None:
         "http://127.0.0.1:5000/x@y is a page",
         "http://[::1]:5000",
         "http://[1:5000",
+        "http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=tsbench-leaderboard",
         "models:/GunPoint@best has no file data@v1.csv",
         "expected KEY=VALUE, such as search.trials=30",
         "recipe.yaml:12:5 search.trails: unknown key; did you mean 'trials'?",

@@ -48,7 +48,8 @@ _SECRET = (
     r"[a-zA-Z0-9_\-]{0,64}"
 )
 _SECRET_NAME = re.compile(rf"(?i){_SECRET}")
-_SECRET_PARAMETER = re.compile(rf"(?i){_SECRET}|key|auth|pass|signature|^sig$")
+# MLflow's address of a saved view has a parameter that is called a key and is no secret.
+_SECRET_PARAMETER = re.compile(rf"(?is)^(?!.*viewStateShareKey$).*(?:{_SECRET}|key|auth|pass|signature|^sig$)")
 _PARAMETER = re.compile(r"([?&#;])([^=&\s]{1,256})=([^&\s]*?)(?=['\"]?[),.;:\]}]*(?:&|\s|$))")
 _SETTING = re.compile(  # password=..., 'token': ..., password%3D...
     rf"(?i)({_SECRET}['\"]?\s{{0,8}}[=:]\s{{0,8}}|{_SECRET}{_EQUALS})"

@@ -76,6 +76,7 @@ def test_a_figure_of_preprocessed_cases_says_so_everywhere_and_is_reproduced(rec
     } | {"preprocessing"}
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_what_was_skipped_is_run_when_the_recipe_allows_it_and_the_other_way_round(recipe_file: Write) -> None:
     plan = vowels(recipe_file, NONE)

@@ -55,6 +55,7 @@ def check_that_all_is_told(recipe: Path, trials: int) -> list[RunRecord]:
     return list(store.runs("tiny"))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_when_the_search_is_killed_its_workers_end_and_the_next_one_goes_on(recipe_file: Write) -> None:
     recipe = recipe_file(("epochs: 4", "epochs: 60"))
@@ -95,6 +96,7 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_running(recipe_file: Wr
     assert not [run for run in store.runs("tiny") if run.status == "RUNNING"]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_random_kills_of_workers_and_of_the_search_lose_no_trial(recipe_file: Write) -> None:
     recipe = recipe_file(("trials: 4", "trials: 12"), ("epochs: 4", "epochs: 60"))
@@ -138,6 +140,7 @@ def fill(file: Path) -> None:
             stream.write(bytes(4096))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize("comes_back", [True, False])
 def test_a_full_disk_is_waited_for_and_loses_nothing(recipe_file: Write, tmp_path: Path, comes_back: bool) -> None:
@@ -168,6 +171,7 @@ def test_a_full_disk_is_waited_for_and_loses_nothing(recipe_file: Write, tmp_pat
         subprocess.run(["umount", "-l", str(disk)], check=False)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize("comes_back", [True, False])
 def test_an_mlflow_server_that_is_away_is_waited_for_and_loses_nothing(
@@ -240,6 +244,7 @@ def test_a_store_whose_file_is_replaced_is_noticed(tmp_path: Path) -> None:
         watch.check()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_eight_workers_at_once_begin_on_a_fresh_store(recipe_file: Write, tmp_path: Path) -> None:
     recipe = recipe_file(("trials: 4", "trials: 16"), ("epochs: 4", "epochs: 1"))

@@ -49,6 +49,7 @@ def test_sigterm_to_all_processes_ends_a_search_in_order(recipe_file: Write) -> 
     check_that_it_ended_in_order(recipe)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "send"), [(signal.SIGTERM, os.kill), (signal.SIGHUP, os.killpg), (signal.SIGINT, os.kill)]
@@ -108,6 +109,7 @@ def read_until(condition: Callable[[], object], terminal: int) -> None:
             continue
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_closed_terminal_ends_a_search_in_order(recipe_file: Write) -> None:
     recipe = recipe_file(("epochs: 4", "epochs: 30"))
@@ -121,6 +123,7 @@ def test_a_closed_terminal_ends_a_search_in_order(recipe_file: Write) -> None:
     check_that_all_is_told(recipe, 4)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_search_goes_on_without_a_terminal_that_vanished_without_a_signal(recipe_file: Write) -> None:
     recipe = recipe_file(("epochs: 4", "epochs: 30"))
@@ -131,6 +134,7 @@ def test_a_search_goes_on_without_a_terminal_that_vanished_without_a_signal(reci
     check_that_all_is_told(recipe, 4)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_search_goes_on_when_the_reader_of_its_output_has_ended(recipe_file: Write) -> None:
     recipe = recipe_file(("epochs: 4", "epochs: 30"))

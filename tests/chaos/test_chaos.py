@@ -54,6 +54,7 @@ def test_violations_are_found(tmp_path: Path) -> None:
     assert violations(whole, store, 3) == []
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_no_trial_is_lost_by_six_random_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "results.jsonl"
@@ -65,6 +66,7 @@ def test_no_trial_is_lost_by_six_random_faults(tmp_path: Path, capsys: pytest.Ca
     assert [json.loads(line) for line in out.read_text().splitlines()] == records
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_moments_between_two_records_are_met() -> None:
     names = [name for name in FAULTS if "record" in name]

@@ -137,6 +137,7 @@ def remote(recipe: Path, stores: tuple[str, str], *overrides: str) -> Plan:
     return plan_of(recipe, f"search.storage={database}", f"tracking.uri={server}", *overrides)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_local_workers_share_a_database_and_give_the_same_figures(
     recipe_file: Write, stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -167,6 +168,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     cluster.shutdown()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_ray_cluster_that_loses_a_node_ends_every_trial_exactly_once(
     recipe_file: Write, stores: tuple[str, str], cluster: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -202,6 +204,7 @@ def test_a_ray_cluster_that_loses_a_node_ends_every_trial_exactly_once(
     assert 1 <= Study.open(plan.units[0].folder).counts()["lost"] <= output.count("is gone; trial")
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_search_on_ray_ends_in_order_at_a_signal_and_is_continued_after_sigkill(
     recipe_file: Write, stores: tuple[str, str], cluster: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -236,6 +239,7 @@ exec "$@"
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_script_for_slurm_begins_a_cluster_and_searches_on_it(
     recipe_file: Write, stores: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -281,6 +285,7 @@ def test_the_script_for_slurm_begins_a_cluster_and_searches_on_it(
     check_that_all_ended_once(plan)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_database_that_is_restarted_is_waited_for_and_loses_nothing(
     recipe_file: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -305,6 +310,7 @@ def test_a_database_that_is_restarted_is_waited_for_and_loses_nothing(
         check_that_all_ended_once(plan)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_database_that_is_away_for_good_ends_the_search_with_a_sentence_and_its_records_closed(
     recipe_file: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

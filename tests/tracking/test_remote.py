@@ -65,6 +65,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
             gate.shutdown()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_everything_goes_through_the_server_and_the_password_nowhere_else(
     server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

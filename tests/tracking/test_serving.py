@@ -60,6 +60,7 @@ def post(address: str, body: Any, kind: str = "application/json") -> tuple[int, 
         return error.code, json.loads(error.read())
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["vowels", "gun_point"])
 def test_the_same_labels_everywhere(name: str, store_uri: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     fitted: Fitted = request.getfixturevalue(name)
