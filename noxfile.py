@@ -1,4 +1,4 @@
-"""Sessions `tests`, `slow`, `nightly`, `cuda`, `lint`, `types`, `bench`, `chaos` and `screenshots`, with pinned versions."""
+"""Sessions `tests`, `slow`, `nightly`, `cuda`, `lint`, `types`, `bench`, `chaos`, `screenshots`, of pinned versions."""
 
 import nox
 
