@@ -10,6 +10,7 @@ from tests.data.made import long_table, make_cases
 from tsbench.data.columns import Columns
 from tsbench.data.formats import read_arff, read_long, read_long_alike, read_npz, read_ts, read_ucr
 from tsbench.data.formats.labels import lookalikes, uniform_label
+from tsbench.data.formats.table import read_table
 from tsbench.data.own import columns_of, load_own
 from tsbench.errors import DataError
 from tsbench.recipe.schema import OwnDataConfig
@@ -461,3 +462,10 @@ def test_one_long_case_among_short_ones_is_refused_with_the_memory_that_it_would
         f"{tmp_path}/x.ts: case 1 has 500000 time steps, half of the cases at most 3; to pad all 2001 cases to it "
         "would take 8.0 GB. Cut or resample that case, or leave it out"
     )
+
+
+def test_an_empty_line_in_the_place_of_the_column_names_is_refused(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("\ncase,time,x,label\nc0,0,0.5,a\n")
+    with pytest.raises(DataError, match=r"x\.csv:1: the line is empty; write the names of the columns in it"):
+        read_table(path)

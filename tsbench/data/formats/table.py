@@ -138,6 +138,8 @@ def _read_csv(path: Path) -> Table:
 
     content = read_utf8(path)
     names, separator, skipped = _header(path, content)
+    if not names:
+        raise DataError(f"{path}:{skipped + 1}: the line is empty; write the names of the columns in it")
     try:
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # of fields left out
             frame = pd.read_csv(
