@@ -15,6 +15,7 @@ import psutil
 
 from tests.bench.test_faults import fill
 from tests.chaos.stores import COMPLETE, FAIL, PATIENCE, RUNNING, Search, wait_until
+from tests.servers import MlflowServer, PostgresqlServer
 
 __all__ = ["FAULTS", "Fault"]
 
@@ -117,17 +118,18 @@ def _fill_disk(search: Search, chance: random.Random) -> bool:
 
 def _restart_postgresql(search: Search, chance: random.Random) -> bool:
     assert search.stores.database is not None
-    search.stores.database.stop()
-    time.sleep(_outage(chance))
-    search.stores.database.start()
-    return True
+    return _restart(search.stores.database, chance)
 
 
 def _restart_mlflow(search: Search, chance: random.Random) -> bool:
     assert search.stores.server is not None
-    search.stores.server.stop()
+    return _restart(search.stores.server, chance)
+
+
+def _restart(server: PostgresqlServer | MlflowServer, chance: random.Random) -> bool:
+    server.stop()
     time.sleep(_outage(chance))
-    search.stores.server.start()
+    server.start()
     return True
 
 
