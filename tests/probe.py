@@ -33,7 +33,7 @@ from tests.data.made import make_cases, write_csv
 from tests.processes import finish, wait_for
 from tests.test_redaction import ADDRESSES as SHAPES
 from tests.test_redaction import SECRET as OTHER_SECRET
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.cli import app
 from tsbench.data.formats import read_long
 from tsbench.errors import ModelError
@@ -271,7 +271,7 @@ def probe_addresses(folder: Path, count: int = 25) -> list[Row]:
     import mlflow.store.db.utils
 
     mlflow.store.db.utils.MAX_RETRY_COUNT = 0  # else MLflow tries a closed port for two minutes
-    os.environ["TSBENCH_PATIENCE"] = "0.1"
+    os.environ["TSBENCH_RETRY_TIMEOUT"] = "0.1"
     path = folder / "recipe.yaml"
     shapes = [address.replace(OTHER_SECRET, SECRET).replace("@db", "@127.0.0.1") for address in SHAPES]
     addresses = list(dict.fromkeys([*STORES, *shapes]))[:count]
@@ -299,7 +299,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 
 def probe_signals(folder: Path, count: int = 1) -> list[Row]:
     """Real searches that each signal ends in mid-trial, and that the same command completes."""
-    os.environ.pop("TSBENCH_PATIENCE", None)
+    os.environ.pop("TSBENCH_RETRY_TIMEOUT", None)
     rows = []
     for number in SIGNALS:
         row = Row(f"searches ended by {number.name}" + (", then rerun" if number is signal.SIGKILL else ""))

@@ -56,12 +56,12 @@ def workers_of(pid: int) -> list[psutil.Process]:
     """A search's worker processes: forked from multiprocessing's server on Linux, elsewhere its children."""
     try:
         search = psutil.Process(pid)
-        children = {one: " ".join(one.cmdline()) for one in search.children(recursive=True)}
-        servers = [one.pid for one, command in children.items() if "forkserver" in command and one.ppid() == pid]
+        children = {child: " ".join(child.cmdline()) for child in search.children(recursive=True)}
+        servers = [child.pid for child, command in children.items() if "forkserver" in command and child.ppid() == pid]
         return [
-            one
-            for one, command in children.items()
-            if ("forkserver" in command and one.ppid() in servers) or "spawn_main" in command
+            child
+            for child, command in children.items()
+            if ("forkserver" in command and child.ppid() in servers) or "spawn_main" in command
         ]
     except psutil.NoSuchProcess:
         return []
@@ -123,11 +123,11 @@ def served(
             end(process)
 
 
-def end(process: subprocess.Popen[bytes], patience: float = 20) -> None:
+def end(process: subprocess.Popen[bytes], timeout: float = 20) -> None:
     """Ctrl-C for a process group, and what does not heed it is killed."""
     os.killpg(process.pid, signal.SIGINT)
     try:
-        process.wait(patience)
+        process.wait(timeout)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -5,9 +5,9 @@ import pytest
 
 from tests.data.made import make_cases
 from tsbench.data.collection import Collection
-from tsbench.data.pictures import draw_classes, draw_inspection
+from tsbench.data.dataset_plots import draw_classes, draw_inspection
 from tsbench.drawing import legend_text, new_figure, plain
-from tsbench.evaluation import figures
+from tsbench.evaluation import prediction_plots
 
 NAMES = ["$x_", "a$b$c", r"$\\frac{", "_hidden", "50 % ^2", "\u82b1\U0001f33b", "Grün\x07"]
 
@@ -20,8 +20,8 @@ def test_any_name_of_a_class_can_be_drawn(tmp_path, name):
     with warnings.catch_warnings(action="error"):  # of glyphs that are missing, and labels that a legend leaves out
         draw_classes(cases, name, tmp_path / "classes.png")
         draw_inspection({"train": cases}, name, tmp_path / "check.png")
-        figures.confusion_matrix(cases.labels, cases.labels, classes).savefig(tmp_path / "confusion.png")
-        figures.accuracies({name: 0.5}, {name: 0.6, "b": 0.4}, name).savefig(tmp_path / "accuracy.png")
+        prediction_plots.confusion_matrix(cases.labels, cases.labels, classes).savefig(tmp_path / "confusion.png")
+        prediction_plots.accuracies({name: 0.5}, {name: 0.6, "b": 0.4}, name).savefig(tmp_path / "accuracy.png")
     assert len(list(tmp_path.iterdir())) == 4
 
 

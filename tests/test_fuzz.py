@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tests.data.made import long_table, make_cases, write_arff, write_csv, write_npz, write_parquet, write_ts, write_ucr
 from tsbench.classifiers.baselines import BASELINES, problem_with
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.classifiers.serving import predict_table, read_input
-from tsbench.data.columns import Columns
+from tsbench.data.column_roles import Columns
 from tsbench.data.formats import read_arff, read_long, read_npz, read_ts, read_ucr
 from tsbench.errors import DataError, ModelError, RecipeError
 from tsbench.recipe.dotted import hyperparameters_of

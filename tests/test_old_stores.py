@@ -15,10 +15,10 @@ from tests.cli.conftest import run
 from tests.old_stores import unpack
 from tests.processes import TSBENCH, finish, start
 from tests.tracking.test_serving import post, served_model
-from tsbench.bench.predict import predict_file
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.archive import Archive
 from tsbench.errors import ModelError
+from tsbench.models.prediction import predict_file
 from tsbench.search.study import Study
 from tsbench.tracking.models import fetch_model
 from tsbench.tracking.store import RunRecord, Store

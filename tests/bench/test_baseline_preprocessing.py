@@ -6,15 +6,15 @@ import json
 
 import pytest
 
-from tests.bench.test_run import Write, carry_out, plan_of, runs_by_role
+from tests.bench.test_run import Write, plan_of, run_plan, runs_by_role
 from tsbench.bench.plan import Plan
-from tsbench.bench.reproduce import reproduce
 from tsbench.compare.comparison import Comparison
 from tsbench.compare.latex import as_latex
 from tsbench.compare.report import as_json, as_markdown
 from tsbench.compare.results import read_results
 from tsbench.compare.wording import notes, run_notes
 from tsbench.errors import ModelError
+from tsbench.models.reproduction import reproduce
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
 
@@ -39,7 +39,7 @@ def newest(plan: Plan, classifier: str) -> RunRecord:
 
 def test_a_figure_of_preprocessed_cases_says_so_everywhere_and_is_reproduced(recipe_file: Write) -> None:
     plan = vowels(recipe_file)
-    failures, output = carry_out(plan)
+    failures, output = run_plan(plan)
     assert failures == []
     assert f"JapaneseVowels: minirocket was given preprocessed cases: {PADDED}" in output
     run = newest(plan, "minirocket")
@@ -80,16 +80,16 @@ def test_a_figure_of_preprocessed_cases_says_so_everywhere_and_is_reproduced(rec
 @pytest.mark.slow
 def test_what_was_skipped_is_run_when_the_recipe_allows_it_and_the_other_way_round(recipe_file: Write) -> None:
     plan = vowels(recipe_file, NONE)
-    _, output = carry_out(plan)
+    _, output = run_plan(plan)
     assert "minirocket skipped: it takes cases of one length only" in output
     skipped = newest(plan, "minirocket")
     with pytest.raises(ModelError, match=r"has no figures to reproduce: skipped \(it takes cases of one length only"):
         reproduce(plan.store, skipped.run_id)
-    _, output = carry_out(plan)  # nothing to do
+    _, output = run_plan(plan)  # nothing to do
     assert newest(plan, "minirocket").run_id == skipped.run_id
 
     plan = vowels(recipe_file)
-    assert carry_out(plan)[0] == []
+    assert run_plan(plan)[0] == []
     assert len(runs_by_role(plan, "baseline")) == 3  # dummy's and the network's figures stay
     assert len(runs_by_role(plan, "model")) == 1
     scored = newest(plan, "minirocket")
@@ -97,11 +97,11 @@ def test_what_was_skipped_is_run_when_the_recipe_allows_it_and_the_other_way_rou
     (parent,) = runs_by_role(plan, "search")
     assert "minirocket was given preprocessed cases" in parent.tags[names.DESCRIPTION]
     resampled = vowels(recipe_file, "evaluation.baseline_preprocessing.unequal_length=resample")
-    assert carry_out(resampled)[0] == []
+    assert run_plan(resampled)[0] == []
     assert newest(plan, "minirocket").tags[names.PREPROCESSING].startswith("cases resampled to 26 time steps")
     assert newest(plan, "minirocket").run_id != scored.run_id
 
-    carry_out(vowels(recipe_file, NONE))
+    run_plan(vowels(recipe_file, NONE))
     (gap,) = read_results(plan.store, "tiny").missing()
     assert gap["reason"].startswith("skipped: it takes cases of one length only")
     (parent,) = runs_by_role(plan, "search")
@@ -112,27 +112,27 @@ def test_what_was_skipped_is_run_when_the_recipe_allows_it_and_the_other_way_rou
 def test_what_an_older_version_skipped_is_run_by_the_same_command(recipe_file: Write) -> None:
     """Its run says nothing of preprocessing, and its parent's recipe has no such key."""
     plan = vowels(recipe_file, NONE)
-    carry_out(plan)
+    run_plan(plan)
     old = newest(plan, "minirocket")
     for name in [name for name in old.params if name.startswith(("evaluation.", "baseline.recipe"))]:
         _forget(plan, old.run_id, name)
     assert "evaluation.baseline_preprocessing.unequal_length" not in newest(plan, "minirocket").params
-    assert carry_out(plan)[0] == []
+    assert run_plan(plan)[0] == []
     assert newest(plan, "minirocket").run_id != old.run_id  # once more, and now it is recorded why
     assert newest(plan, "minirocket").tags[names.STATE] == "skipped"
     plan = vowels(recipe_file)
-    assert carry_out(plan)[0] == []
+    assert run_plan(plan)[0] == []
     assert newest(plan, "minirocket").tags[names.PREPROCESSING] == PADDED
 
 
 @pytest.mark.slow
 def test_a_baseline_of_an_older_version_is_reproduced_from_its_searchs_recipe(recipe_file: Write) -> None:
     plan = plan_of(recipe_file(("[dummy]", "[{1nn-ed: {n_neighbors: 3}}]"), ("trials: 4", "trials: 1")))
-    carry_out(plan)
-    (run,) = runs_by_role(plan, "baseline")
-    for name in [name for name in run.params if name.startswith(("evaluation.", "baseline.recipe"))]:
-        _forget(plan, run.run_id, name)
-    assert reproduce(plan.store, run.run_id).agrees
+    run_plan(plan)
+    (recorded,) = runs_by_role(plan, "baseline")
+    for name in [name for name in recorded.params if name.startswith(("evaluation.", "baseline.recipe"))]:
+        _forget(plan, recorded.run_id, name)
+    assert reproduce(plan.store, recorded.run_id).agrees
 
 
 def _forget(plan: Plan, run_id: str, param: str) -> None:

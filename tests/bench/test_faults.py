@@ -20,19 +20,22 @@ from optuna.trial import TrialState
 from tests.chaos.invariants import violations
 from tests.processes import TSBENCH, finish, start, wait_for, workers_of
 from tests.servers import mlflow_server
-from tsbench.bench.watch import FileWatch
+from tsbench.bench.file_watch import FileWatch
 from tsbench.errors import TrackingError
+from tsbench.search import trial_runner
 from tsbench.search.outcome import COMPLETE, FAILED, PRUNED
 from tsbench.search.study import Study
-from tsbench.search.worker import run_trial
+from tsbench.search.trial_runner import run_trial
 from tsbench.tracking.store import RunRecord, Store
 
 Write = Callable[..., Path]
 
 
-def search(recipe: Path, *overrides: str, patience: float = 90, fresh: bool = False) -> subprocess.Popen[str]:
-    settings = [part for one in overrides for part in ("--set", one)] + ["--fresh"] * fresh
-    return start([TSBENCH, "search", recipe.name, *settings], recipe.parent, {"TSBENCH_PATIENCE": str(patience)})
+def search(recipe: Path, *overrides: str, retry_timeout: float = 90, fresh: bool = False) -> subprocess.Popen[str]:
+    settings = [part for override in overrides for part in ("--set", override)] + ["--fresh"] * fresh
+    return start(
+        [TSBENCH, "search", recipe.name, *settings], recipe.parent, {"TSBENCH_RETRY_TIMEOUT": str(retry_timeout)}
+    )
 
 
 def folder_of(recipe: Path) -> Path:
@@ -41,7 +44,7 @@ def folder_of(recipe: Path) -> Path:
 
 def running(recipe: Path) -> list[int]:
     folder = folder_of(recipe)
-    return Study.open(folder).running() if Study.stored_meaning(folder) is not None else []
+    return Study.open(folder).running() if Study.stored_fingerprint(folder) is not None else []
 
 
 def role_of(run: RunRecord) -> str:
@@ -151,7 +154,7 @@ def test_a_full_disk_is_waited_for_and_loses_nothing(recipe_file: Write, tmp_pat
     try:
         recipe = disk / "tiny.yaml"
         recipe.write_text(original.read_text().replace(str(tmp_path / "mlflow.db"), str(disk / "mlflow.db")))
-        process = search(recipe, patience=60 if comes_back else 4)
+        process = search(recipe, retry_timeout=60 if comes_back else 4)
         wait_for(lambda: running(recipe), process)
         filler = disk / "filler"
         fill(filler)
@@ -180,7 +183,7 @@ def test_an_mlflow_server_that_is_away_is_waited_for_and_loses_nothing(
     recipe = recipe_file(("epochs: 4", "epochs: 60"))
     with mlflow_server(tmp_path / "server") as server:
         where = f"tracking.uri={server.uri}"
-        process = search(recipe, where, patience=90 if comes_back else 5)
+        process = search(recipe, where, retry_timeout=90 if comes_back else 5)
         wait_for(lambda: running(recipe), process)
         server.stop()
         if comes_back:
@@ -210,7 +213,7 @@ def test_files_that_are_deleted_in_mid_search_end_it_in_one_sentence(
     recipe_file: Write, tmp_path: Path, lost: str
 ) -> None:
     recipe = recipe_file(("epochs: 4", "epochs: 60"))
-    process = search(recipe, patience=5)
+    process = search(recipe, retry_timeout=5)
     wait_for(lambda: running(recipe), process)
     place = tmp_path / lost
     shutil.rmtree(place) if place.is_dir() else place.unlink()
@@ -257,7 +260,7 @@ def test_eight_workers_at_once_begin_on_a_fresh_store(recipe_file: Write, tmp_pa
 @pytest.fixture
 def one_trial(recipe_file: Write) -> Callable[..., Path]:
     """Makes a study with one waiting trial, and returns its folder."""
-    from tsbench.bench.begin import open_study
+    from tsbench.bench.opening import open_study
     from tsbench.bench.plan import make_plan
     from tsbench.classifiers.baselines import BASELINES
     from tsbench.recipe.loading import load_recipe
@@ -336,10 +339,10 @@ def test_a_trial_that_was_given_up_is_not_told_twice(
     folder = one_trial()
     study = Study.open(folder)
 
-    def give_up(progress: object) -> None:
+    def mark_lost(progress: object) -> None:
         study.fail_lost(0, "worker 1 on node-7 is gone")
 
-    assert run_trial(folder, 0, "cpu", report=give_up) is None
+    assert run_trial(folder, 0, "cpu", report=mark_lost) is None
     trial = Study.open(folder).trials()[0]
     assert trial.state is TrialState.FAIL
     assert study.reason_of(0) == "worker 1 on node-7 is gone"
@@ -354,13 +357,12 @@ def runs_of_trials(study: Study) -> list[RunRecord]:
 
 def die_before_telling(folder: Path, monkeypatch: pytest.MonkeyPatch, before: str = "_tell") -> None:
     """Runs trial 0 by a worker that ends its MLflow run, or does not, and dies before it tells Optuna."""
-    from tsbench.search import worker
 
     def die(*arguments: object) -> None:
         raise ConnectionError("the database is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(worker._TrialRun, before, die)
+        patch.setattr(trial_runner._TrialRun, before, die)
         with pytest.raises(ConnectionError):
             run_trial(folder, 0, "cpu")
 
@@ -368,14 +370,14 @@ def die_before_telling(folder: Path, monkeypatch: pytest.MonkeyPatch, before: st
 def test_a_trial_whose_worker_died_before_it_told_optuna_is_failed_in_mlflow_too(
     one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tsbench.bench.begin import give_up
+    from tsbench.bench.opening import mark_lost
 
     folder = one_trial()
     die_before_telling(folder, monkeypatch)
     study = Study.open(folder)
     assert study.running() == [0]
     assert [run.status for run in runs_of_trials(study)] == ["FINISHED"]
-    give_up(study, Store(study.spec.tracking_uri), study.running(), "worker 1 is gone")
+    mark_lost(study, Store(study.spec.tracking_uri), study.running(), "worker 1 is gone")
     assert study.counts()["lost"] == 1
     (run,) = runs_of_trials(study)
     assert (run.status, run.tags["tsbench.reason"]) == ("FAILED", "worker 1 is gone")

@@ -72,7 +72,7 @@ def test_a_recipe_of_ones_own_data_runs_to_the_end(recipe_file: Callable[..., Pa
         assert dataset.test.groups is not None
         assert not set(dataset.train.groups) & set(dataset.test.groups)
     run = BenchmarkRun(plan, PlainDisplay(Console(file=StringIO(), width=200)))
-    assert run.carry_out() == []
+    assert run.run() == []
     results = read_results(plan.store, "tiny")
     rows = [row for row in results.rows if row.classifier == "network"]
     assert len(rows) == 2
@@ -86,18 +86,18 @@ def test_a_study_of_ones_own_data_means_how_they_are_read_and_split(
     (tmp_path / "moved").mkdir()
     (tmp_path / "moved" / "pumps.csv").write_bytes((tmp_path / "pumps.csv").read_bytes())
 
-    def meaning(file: str = "pumps.csv", time: str = "t", **split: object) -> object:
+    def settings(file: str = "pumps.csv", time: str = "t", **split: object) -> object:
         own = {"name": "pumps", "file": str(tmp_path / file), "case": "id", "time": time, "label": "y"}
         own |= {"channels": ["x0", "x1"], "split": split}
         plan = make_plan(load_recipe(recipe_file(("[ItalyPowerDemand]", f"[{json.dumps(own)}]")), (), BASELINES))
-        return plan.meaning(plan.units[0], plan.load(plan.units[0]).files)
+        return plan.fixed_settings(plan.units[0], plan.load(plan.units[0]).files)
 
-    first = meaning(seed=1)
-    assert meaning(seed=1) == first
-    assert meaning("moved/pumps.csv", seed=1) == first
-    assert meaning(seed=2) != first
-    assert meaning(seed=1, test_size=0.4) != first
-    assert meaning(seed=1, group="machine") != first
+    first = settings(seed=1)
+    assert settings(seed=1) == first
+    assert settings("moved/pumps.csv", seed=1) == first
+    assert settings(seed=2) != first
+    assert settings(seed=1, test_size=0.4) != first
+    assert settings(seed=1, group="machine") != first
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.snapshot import snapshot
-from tsbench.bench.begin import archive_studies, open_study
+from tsbench.bench.opening import archive_studies, open_study
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.preflight import check_ready
 from tsbench.classifiers.baselines import BASELINES
@@ -37,7 +37,7 @@ def test_fresh_archives_no_study_whose_data_do_not_let_a_new_one_be_begun(recipe
     plan = make_plan(load_recipe(path, (), BASELINES))
     archive_studies(plan)
     small, italy = (unit.folder for unit in plan.units)
-    assert Study.stored_meaning(small) is not None  # there is nothing to validate on: its unit will fail
+    assert Study.stored_fingerprint(small) is not None  # there is nothing to validate on: its unit will fail
     assert not italy.exists()
     assert len(list(italy.parent.glob("ItalyPowerDemand.*/study.json"))) == 1
 

@@ -16,11 +16,11 @@ from rich.console import Console
 
 from tests.processes import workers_of
 from tsbench.bench.baseline import score_baseline
-from tsbench.bench.begin import check_meanings
+from tsbench.bench.opening import check_compatible
 from tsbench.bench.plan import Plan, describe_plan, make_plan
 from tsbench.bench.progress import PlainDisplay
-from tsbench.bench.report import FILES
 from tsbench.bench.run import BenchmarkRun
+from tsbench.bench.search_report import FILES
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.classifiers.contract import OutOfFold
 from tsbench.compare.results import Results, read_results
@@ -38,10 +38,10 @@ def plan_of(path: Path, *overrides: str) -> Plan:
     return make_plan(load_recipe(path, overrides, BASELINES))
 
 
-def carry_out(plan: Plan, **options: Any) -> tuple[list[str], str]:
+def run_plan(plan: Plan, **options: Any) -> tuple[list[str], str]:
     output = StringIO()
     run = BenchmarkRun(plan, PlainDisplay(Console(file=output, width=200)), **options)
-    return run.carry_out(), output.getvalue()
+    return run.run(), output.getvalue()
 
 
 def runs_by_role(plan: Plan, role: str) -> list[RunRecord]:
@@ -72,7 +72,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) 
         RECIPE.replace(", keep_baselines: false", "") + f'tracking: {{uri: "sqlite:///{folder}/mlflow.db"}}\n'
     )
     plan = plan_of(path, "execution.workers=2", "search.concurrency=4")
-    failures, _ = carry_out(plan)
+    failures, _ = run_plan(plan)
     assert failures == []
     return plan
 
@@ -94,7 +94,7 @@ def test_every_run_is_recorded_with_its_tags(finished: Plan) -> None:
 def test_the_model_and_the_baselines_carry_every_metric(finished: Plan) -> None:
     scores = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
     for run in runs_by_role(finished, "model") + runs_by_role(finished, "baseline"):
-        expected = {names.test(one) for one in scores} | {names.cv(one) for one in scores}
+        expected = {names.test(score) for score in scores} | {names.cv(score) for score in scores}
         assert expected | {"fit_seconds", "predict_seconds"} <= set(run.metrics)
 
 
@@ -161,7 +161,7 @@ def test_the_parent_carries_recipe_versions_and_data(finished: Plan) -> None:
     assert versions["torch"].startswith("2.")
     assert len(parent.tags["tsbench.sha256.ItalyPowerDemand_TRAIN.ts"]) == 64
     inputs = finished.store.client.get_run(parent.run_id).inputs.dataset_inputs
-    assert sorted(one.tags[0].value for one in inputs) == ["test", "train"]
+    assert sorted(entry.tags[0].value for entry in inputs) == ["test", "train"]
     assert parent.metrics["trials"] == 4
 
 
@@ -232,7 +232,7 @@ def test_a_baseline_is_logged_as_a_model_that_mlflow_loads(finished: Plan) -> No
 
 def test_the_same_command_again_runs_nothing(finished: Plan) -> None:
     before = [run.run_id for run in finished.store.runs("tiny")]
-    failures, output = carry_out(plan_of(finished.loaded.path, "search.concurrency=4"))
+    failures, output = run_plan(plan_of(finished.loaded.path, "search.concurrency=4"))
     assert failures == []
     assert "searching" not in output
     assert [run.run_id for run in finished.store.runs("tiny")] == before
@@ -242,7 +242,7 @@ def test_the_same_command_again_runs_nothing(finished: Plan) -> None:
 
 def test_the_same_recipe_gives_the_same_bits_whatever_the_number_of_workers(finished: Plan, recipe_file: Write) -> None:
     alone = plan_of(recipe_file(), "execution.workers=1", "search.concurrency=4")
-    failures, _ = carry_out(alone)
+    failures, _ = run_plan(alone)
     assert failures == []
     assert figures(alone) == figures(finished)
 
@@ -250,16 +250,16 @@ def test_the_same_recipe_gives_the_same_bits_whatever_the_number_of_workers(fini
 @pytest.mark.slow
 def test_another_seed_gives_other_figures(finished: Plan, recipe_file: Write) -> None:
     other = plan_of(recipe_file(("seed: 3", "seed: 4")))
-    carry_out(other)
+    run_plan(other)
     assert figures(other)["trial ItalyPowerDemand trial 0"] != figures(finished)["trial ItalyPowerDemand trial 0"]
 
 
 def test_more_trials_continue_the_study_and_refit_the_network(recipe_file: Write) -> None:
     path = recipe_file()
-    carry_out(plan_of(path, "search.trials=2"))
+    run_plan(plan_of(path, "search.trials=2"))
     plan = plan_of(path, "search.trials=5")
-    check_meanings(plan)
-    carry_out(plan)
+    check_compatible(plan)
+    run_plan(plan)
     assert sorted(run.tags[names.TRIAL] for run in runs_by_role(plan, "trial")) == list("01234")
     assert len(runs_by_role(plan, "search")) == 1
     assert len(runs_by_role(plan, "baseline")) == 1
@@ -272,11 +272,11 @@ def test_more_trials_continue_the_study_and_refit_the_network(recipe_file: Write
 @pytest.mark.slow
 def test_another_meaning_is_refused_and_fresh_starts_anew(recipe_file: Write) -> None:
     path = recipe_file()
-    carry_out(plan_of(path, "search.trials=1"))
+    run_plan(plan_of(path, "search.trials=1"))
     changed = plan_of(path, "search.trials=1", "training.epochs=5")
     with pytest.raises(RecipeError, match=r"changed since the search of ItalyPowerDemand was begun.*--fresh"):
-        check_meanings(changed)
-    carry_out(changed, fresh=True)
+        check_compatible(changed)
+    run_plan(changed, fresh=True)
     assert len(runs_by_role(changed, "search")) == 2
     results = read_results(changed.store, "tiny")
     assert len([row for row in results.rows if row.classifier == "network"]) == 1
@@ -284,9 +284,9 @@ def test_another_meaning_is_refused_and_fresh_starts_anew(recipe_file: Write) ->
 
 def test_budgets_places_and_workers_are_not_part_of_the_meaning(recipe_file: Write) -> None:
     path = recipe_file()
-    carry_out(plan_of(path, "search.trials=1"))
+    run_plan(plan_of(path, "search.trials=1"))
     for override in ("search.timeout=1 h", "execution.workers=2", "baselines=[]", "search.trials=9"):
-        check_meanings(plan_of(path, override))
+        check_compatible(plan_of(path, override))
 
 
 @pytest.mark.slow
@@ -294,7 +294,7 @@ def test_resamples_are_units_of_their_own_and_are_averaged(recipe_file: Write) -
     path = recipe_file(("trials: 4", "trials: 1"), ("ensemble: 2", "ensemble: 1, resamples: 2"))
     plan = plan_of(path)
     assert [unit.title for unit in plan.units] == ["ItalyPowerDemand", "ItalyPowerDemand resample 1"]
-    assert carry_out(plan)[0] == []
+    assert run_plan(plan)[0] == []
     results = read_results(plan.store, "tiny")
     assert results.scored("ItalyPowerDemand") == (0, 1)
     each = [row.metrics["test_accuracy"] for row in results.rows if row.classifier == "dummy"]
@@ -310,7 +310,7 @@ def test_nothing_searched_means_one_trial(recipe_file: Write) -> None:
     )
     plan = plan_of(path)
     assert plan.trials == 1
-    carry_out(plan)
+    run_plan(plan)
     assert len(runs_by_role(plan, "trial")) == 1
 
 
@@ -323,7 +323,7 @@ def test_what_a_baseline_cannot_take_is_a_gap_with_its_reason(recipe_file: Write
         ("ensemble: 2", "ensemble: 1"),
     )
     plan = plan_of(path, "evaluation.baseline_preprocessing.unequal_length=none")
-    failures, output = carry_out(plan)
+    failures, output = run_plan(plan)
     assert failures == []
     assert "minirocket skipped: it takes cases of one length only" in output
     (gap,) = read_results(plan.store, "tiny").missing()
@@ -335,7 +335,7 @@ def test_a_configuration_that_cannot_be_trained_fails_alone(recipe_file: Write) 
     """A learning rate of 1e30 diverges: such trials are pruned with the reason, the others go on."""
     path = recipe_file(("float: [1e-3, 1e-1], log: true", "choice: [0.001, 1.0e+30]"))
     plan = plan_of(path, "training.max_gradient_norm=null")
-    failures, _ = carry_out(plan)
+    failures, _ = run_plan(plan)
     assert failures == []
     pruned = [run for run in runs_by_role(plan, "trial") if run.tags[names.STATE] == "pruned"]
     assert pruned
@@ -345,7 +345,7 @@ def test_a_configuration_that_cannot_be_trained_fails_alone(recipe_file: Write) 
 def test_a_search_without_a_complete_trial_says_so(recipe_file: Write) -> None:
     path = recipe_file(("float: [1e-3, 1e-1], log: true", "choice: [1.0e+30]"))
     plan = plan_of(path, "training.max_gradient_norm=null")
-    failures, _ = carry_out(plan)
+    failures, _ = run_plan(plan)
     assert len(failures) == 1
     assert failures[0].startswith("ItalyPowerDemand: no trial was completed: every trial failed or was pruned")
     (parent,) = runs_by_role(plan, "search")
@@ -358,14 +358,14 @@ def test_a_time_budget_ends_the_search_and_keeps_its_best(recipe_file: Write) ->
     path = recipe_file(("epochs: 4", "epochs: 40"), ("trials: 4", "trials: 1000, timeout: 12 s"))
     plan = plan_of(path)
     started = time.monotonic()
-    failures, _ = carry_out(plan)
+    failures, _ = run_plan(plan)
     assert failures == []
     assert time.monotonic() - started < 60
     assert len(runs_by_role(plan, "model")) == 1
     states = {run.tags[names.STATE] for run in runs_by_role(plan, "trial")}
     assert "complete" in states
     assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
-    again, output = carry_out(plan_of(path))
+    again, output = run_plan(plan_of(path))
     assert again == []
     assert "searching" not in output  # its time is spent
 
@@ -392,12 +392,12 @@ def test_a_killed_worker_loses_its_trial_which_is_run_again(recipe_file: Write) 
     before = workers_of(os.getpid())  # of earlier tests, which may be about to end
 
     def worker_at_a_trial() -> int | None:
-        if Study.stored_meaning(folder) is None or not Study.open(folder).running():
+        if Study.stored_fingerprint(folder) is None or not Study.open(folder).running():
             return None
-        return next((one.pid for one in workers_of(os.getpid()) if one not in before), None)
+        return next((process.pid for process in workers_of(os.getpid()) if process not in before), None)
 
     thread = kill_first(plan, worker_at_a_trial)
-    failures, output = carry_out(plan)
+    failures, output = run_plan(plan)
     thread.join()
     assert failures == []
     assert "was ended by signal SIGKILL" in output
@@ -413,7 +413,7 @@ def test_a_killed_worker_loses_its_trial_which_is_run_again(recipe_file: Write) 
     assert len(failed) <= 1  # none where it was killed before it had begun its run
     assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
     undisturbed = plan_of(recipe_file(("epochs: 4", "epochs: 30"), ("name: tiny", "name: other"), file="other.yaml"))
-    assert carry_out(undisturbed)[0] == []
+    assert run_plan(undisturbed)[0] == []
     assert told_in_order(study) == told_in_order(Study.open(undisturbed.units[0].folder))
 
 
@@ -446,7 +446,7 @@ def test_a_second_search_of_the_same_recipe_is_refused_while_one_runs(recipe_fil
     home = plan.units[0].folder.parent
     home.mkdir(parents=True)
     with FileLock(home / "lock"), pytest.raises(SearchError, match="another `tsbench search` of 'tiny' is under way"):
-        carry_out(plan)
+        run_plan(plan)
 
 
 def test_a_unit_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_file: Write, tmp_path: Path) -> None:
@@ -460,7 +460,7 @@ def test_a_unit_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_fil
         ("trials: 4", "trials: 1"),
     )
     plan = plan_of(path)
-    failures, _ = carry_out(plan)
+    failures, _ = run_plan(plan)
     assert failures == ["Lonely: every class has a single training case: there is nothing to validate on"]
     assert read_results(plan.store, "tiny").datasets == ("ItalyPowerDemand",)
     assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
@@ -517,7 +517,7 @@ def test_a_baseline_that_fails_crashes_or_overruns_is_a_row_with_its_reason(
         ("ensemble: 2", "ensemble: 1, baseline_timeout: 10 s, cross_validate_baselines: false"),
     )
     plan = plan_of(path)
-    failures, _ = carry_out(plan)
+    failures, _ = run_plan(plan)
     assert len(failures) == 3
     gaps = {cell["classifier"]: cell["reason"] for cell in read_results(plan.store, "tiny").missing()}
     assert gaps["brittle.Slow"] == "failed: it took longer than 10 s (evaluation.baseline_timeout), and was ended"

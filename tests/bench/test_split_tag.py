@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.bench.test_own_data import _pumps
 from tests.data.made import long_table
-from tsbench.bench.begin import unit_tags
+from tsbench.bench.opening import unit_tags
 from tsbench.bench.plan import make_plan
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.recipe.loading import load_recipe

@@ -8,8 +8,8 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from tests.bench.test_preflight import begun
-from tests.bench.test_run import carry_out, plan_of, runs_by_role
-from tsbench.bench.studies import find_search, list_studies
+from tests.bench.test_run import plan_of, run_plan, runs_by_role
+from tsbench.bench.study_list import find_search, list_studies
 from tsbench.cli import app
 from tsbench.errors import RecipeError, SearchError
 from tsbench.recipe.loading import load_recipe
@@ -20,7 +20,7 @@ Write = Callable[..., Path]
 
 def test_studies_are_listed_with_how_far_they_are(recipe_file: Write, tmp_path: Path) -> None:
     plan = plan_of(recipe_file())
-    carry_out(plan)
+    run_plan(plan)
     (one,) = list_studies(tmp_path / ".tsbench")
     best = Study.open(plan.units[0].folder).best()
     assert best is not None
@@ -108,12 +108,12 @@ def test_several_metrics_lead_to_a_front_that_is_recorded(recipe_file: Write) ->
         "search.trials=6",
     )
     assert plan.loaded.recipe.search.pruner == "none"
-    assert carry_out(plan)[0] == []
+    assert run_plan(plan)[0] == []
     study = Study.open(plan.units[0].folder)
     study.check()
     trials = study.trials()
-    assert all(len(one.values) == 2 for one in trials)
-    front = {one.number for one in study.pareto_front()}
+    assert all(len(trial.values) == 2 for trial in trials)
+    front = {trial.number for trial in study.pareto_front()}
 
     def surpassed(one: int) -> bool:
         accuracy, size = trials[one].values
@@ -121,14 +121,14 @@ def test_several_metrics_lead_to_a_front_that_is_recorded(recipe_file: Write) ->
             (a >= accuracy and s <= size) and (a > accuracy or s < size) for a, s in (other.values for other in trials)
         )
 
-    assert front == {one.number for one in trials if not surpassed(one.number)}
+    assert front == {trial.number for trial in trials if not surpassed(trial.number)}
     marked = {
         int(r.tags["tsbench.trial"]) for r in runs_by_role(plan, "trial") if r.tags.get("tsbench.pareto") == "true"
     }
     assert marked == front
     best = study.best()
     assert best is not None
-    assert best.value == max(one.values[0] for one in trials)
+    assert best.value == max(trial.values[0] for trial in trials)
     (parent,) = runs_by_role(plan, "search")
     table = Path(plan.store.client.download_artifacts(parent.run_id, "pareto_front.csv"))
     with table.open() as file:
@@ -175,8 +175,8 @@ def test_a_grid_ends_when_every_combination_was_tried(recipe_file: Write) -> Non
         "search.trials=50",
     )
     assert plan.trials == 4
-    assert carry_out(plan)[0] == []
-    params = [tuple(sorted(one.params.items())) for one in Study.open(plan.units[0].folder).trials()]
+    assert run_plan(plan)[0] == []
+    params = [tuple(sorted(trial.params.items())) for trial in Study.open(plan.units[0].folder).trials()]
     assert len(params) == len(set(params)) == 4
 
 
@@ -194,8 +194,8 @@ def test_pruners_end_trials_and_give_the_same_whatever_the_number_of_workers(rec
             "model.features.blocks=[]",
             "evaluation.ensemble=1",
         )
-        assert carry_out(plan)[0] == []
-        return [(one.state.name, one.values) for one in Study.open(plan.units[0].folder).trials()]
+        assert run_plan(plan)[0] == []
+        return [(trial.state.name, trial.values) for trial in Study.open(plan.units[0].folder).trials()]
 
     once, twice = outcome(1), outcome(2)
     assert once == twice

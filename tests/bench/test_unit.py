@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from tsbench.bench.begin import check_roc_auc, put_aside
+from tsbench.bench.opening import check_roc_auc, put_aside
+from tsbench.bench.payloads import FittedMember, Scored
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.progress import UnitState
-from tsbench.bench.records import FittedMember, Scored
-from tsbench.bench.studies import list_studies
+from tsbench.bench.study_list import list_studies
 from tsbench.bench.unit import UnitRun
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import DataError, SearchError
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import HyperparameterConfig
-from tsbench.search.launchers.protocol import Message, Task, WorkerContext
 from tsbench.search.outcome import TrialOutcome
 from tsbench.search.study import LOST, RESULT, Study
 from tsbench.tracking.store import RunRecord
+from tsbench.workers.protocol import Message, Task, WorkerContext
 
 Write = Callable[..., Path]
 
@@ -36,18 +36,18 @@ def make(path: Path, *overrides: str) -> tuple[Plan, UnitRun]:
 
 
 @pytest.fixture
-def carry_out() -> Iterator[Callable[[UnitRun, Task], None]]:
+def run_task() -> Iterator[Callable[[UnitRun, Task], None]]:
     """Does a task as a worker would, and tells the unit of its end."""
     ours, theirs = Pipe()
     context = WorkerContext("cpu", theirs)
 
-    def carry_out(unit: UnitRun, task: Task) -> None:
+    def run(unit: UnitRun, task: Task) -> None:
         module, _, name = task.function.partition(":")
         result = getattr(import_module(module), name)(context, *task.arguments)
         assert list(unit.receive(Message(0, "result", result, task))) == []
 
     with ours, theirs:
-        yield carry_out
+        yield run_task
 
 
 def next_task(unit: UnitRun) -> Task:
@@ -73,40 +73,40 @@ def two_trials(recipe_file: Write, first_is_better: bool) -> Path:
 
 @pytest.mark.parametrize("first_is_better", [True, False])
 def test_while_the_last_trial_runs_idle_workers_begin_the_final_network(
-    recipe_file: Write, carry_out: Callable[[UnitRun, Task], None], first_is_better: bool
+    recipe_file: Write, run_task: Callable[[UnitRun, Task], None], first_is_better: bool
 ) -> None:
     _, unit = make(two_trials(recipe_file, first_is_better))
     first, second = next_task(unit), next_task(unit)
-    assert [(one.key.kind, one.key.number) for one in (first, second)] == [("trial", 0), ("trial", 1)]
+    assert [(begun.key.kind, begun.key.number) for begun in (first, second)] == [("trial", 0), ("trial", 1)]
     assert unit.next_task() is None
     assert unit.early_task() is None  # nothing is known yet
 
-    carry_out(unit, first)
+    run_task(unit, first)
     assert unit.next_task() is None
     early = unit.early_task()
     assert early is not None
     assert (early.key.kind, early.key.trial, early.key.number) == ("member", 0, 0)
-    carry_out(unit, early)
-    carry_out(unit, second)
+    run_task(unit, early)
+    run_task(unit, second)
 
     best = 0 if first_is_better else 1
     rest = [next_task(unit) for _ in range(1 if first_is_better else 2)]
-    assert [(one.key.trial, one.key.number) for one in rest] == [(best, n) for n in range(2)][2 - len(rest) :]
+    assert [(begun.key.trial, begun.key.number) for begun in rest] == [(best, n) for n in range(2)][2 - len(rest) :]
     pictures = next_task(unit)  # which need not wait for the network
     assert pictures.key.kind == "pictures"
     assert unit.next_task() is None
     for task in [*rest, pictures]:
-        carry_out(unit, task)
+        run_task(unit, task)
     score = next_task(unit)
     assert score.key.kind == "score"
     assert [member.train_loss for member in score.arguments[1].members] == [
         unit.fitted[best, number].train_loss for number in range(2)
     ]
-    carry_out(unit, score)
+    run_task(unit, score)
     report = next_task(unit)
     assert report.key.kind == "report"
     assert not unit.finished
-    carry_out(unit, report)
+    run_task(unit, report)
     assert unit.finished
     unit.close()
 
@@ -121,14 +121,14 @@ def died(unit: UnitRun, task: Task) -> list[str]:
 
 @pytest.fixture
 def early(
-    recipe_file: Write, carry_out: Callable[[UnitRun, Task], None]
+    recipe_file: Write, run_task: Callable[[UnitRun, Task], None]
 ) -> Callable[[bool], tuple[UnitRun, Task, Task]]:
     """Makes a unit whose last trial runs, that trial's task, and an early member's by the first trial."""
 
     def make_early(first_is_better: bool) -> tuple[UnitRun, Task, Task]:
         _, unit = make(two_trials(recipe_file, first_is_better))
         first, last = next_task(unit), next_task(unit)
-        carry_out(unit, first)
+        run_task(unit, first)
         assert unit.next_task() is None
         member = unit.early_task()
         assert member is not None
@@ -142,13 +142,13 @@ Early = Callable[[bool], tuple[UnitRun, Task, Task]]
 
 
 def test_an_early_member_that_fails_is_begun_again_when_it_is_needed(
-    early: Early, carry_out: Callable[[UnitRun, Task], None]
+    early: Early, run_task: Callable[[UnitRun, Task], None]
 ) -> None:
     unit, last, member = early(True)
     assert raised(unit, member) == []
     assert unit.early_task() is None
     assert unit.failures == []
-    carry_out(unit, last)
+    run_task(unit, last)
     needed = next_task(unit)
     assert needed.key == member.key
     assert raised(unit, needed) == ["ItalyPowerDemand: final network 1: it does not work"]
@@ -157,7 +157,7 @@ def test_an_early_member_that_fails_is_begun_again_when_it_is_needed(
 
 
 def test_an_early_member_whose_worker_dies_three_times_waits_until_it_is_needed(
-    early: Early, carry_out: Callable[[UnitRun, Task], None]
+    early: Early, run_task: Callable[[UnitRun, Task], None]
 ) -> None:
     unit, last, member = early(True)
     for _ in range(2):
@@ -168,7 +168,7 @@ def test_an_early_member_whose_worker_dies_three_times_waits_until_it_is_needed(
         assert again.key == member.key
     assert died(unit, member) == []
     assert unit.early_task() is None
-    carry_out(unit, last)
+    run_task(unit, last)
     for deaths in range(3):
         assert unit.failures == [], deaths
         died(unit, next_task(unit))
@@ -176,24 +176,24 @@ def test_an_early_member_whose_worker_dies_three_times_waits_until_it_is_needed(
 
 
 def test_an_early_member_of_a_trial_that_is_surpassed_is_stopped_and_never_used(
-    early: Early, carry_out: Callable[[UnitRun, Task], None]
+    early: Early, run_task: Callable[[UnitRun, Task], None]
 ) -> None:
     unit, last, member = early(False)
     other = unit.early_task()
     assert other is not None
     assert not unit.stop_reason(member.key)
-    carry_out(unit, last)
+    run_task(unit, last)
     needed = [next_task(unit), next_task(unit)]
     assert [task.key.trial for task in needed] == [1, 1]
     assert unit.stop_reason(member.key)
     assert not any(unit.stop_reason(task.key) for task in needed)
-    carry_out(unit, member)  # which had ended before it heard
+    run_task(unit, member)  # which had ended before it heard
     list(unit.receive(Message(0, "result", None, other)))
     assert unit.members == []
     assert next_task(unit).key.kind == "pictures"
     assert unit.next_task() is None
     for task in needed:
-        carry_out(unit, task)
+        run_task(unit, task)
     assert next_task(unit).key.kind == "score"
 
 
@@ -208,15 +208,15 @@ def test_members_of_a_unit_that_failed_are_stopped(early: Early) -> None:
 
 
 def test_pictures_that_cannot_be_drawn_cost_nothing_else(
-    recipe_file: Write, carry_out: Callable[[UnitRun, Task], None]
+    recipe_file: Write, run_task: Callable[[UnitRun, Task], None]
 ) -> None:
     _, unit = make(recipe_file(("trials: 4", "trials: 1"), ("ensemble: 2", "ensemble: 1"), ("[dummy]", "[]")))
-    carry_out(unit, next_task(unit))
+    run_task(unit, next_task(unit))
     member, pictures = next_task(unit), next_task(unit)
     (line,) = raised(unit, pictures)
     assert line == "ItalyPowerDemand: pictures of the search: it does not work"
-    carry_out(unit, member)
-    carry_out(unit, next_task(unit))
+    run_task(unit, member)
+    run_task(unit, next_task(unit))
     report = next_task(unit)
     for _ in range(2):
         (line,) = died(unit, report)
@@ -232,12 +232,12 @@ def test_pictures_that_cannot_be_drawn_cost_nothing_else(
 
 
 def test_a_search_that_was_killed_before_its_report_writes_it_when_it_is_continued(
-    recipe_file: Write, carry_out: Callable[[UnitRun, Task], None]
+    recipe_file: Write, run_task: Callable[[UnitRun, Task], None]
 ) -> None:
     path = recipe_file(("trials: 4", "trials: 1"), ("ensemble: 2", "ensemble: 1"))
     plan, unit = make(path)
     while (task := next_task(unit)).key.kind != "report":
-        carry_out(unit, task)
+        run_task(unit, task)
     files = plan.store.files(unit.spec.parent_run)
     assert "learning_curves.png" in files
     assert "leaderboard.csv" not in files
@@ -246,7 +246,7 @@ def test_a_search_that_was_killed_before_its_report_writes_it_when_it_is_continu
     kinds = []
     while (task := again.next_task()) is not None:
         kinds.append(task.key.kind)
-        carry_out(again, task)
+        run_task(again, task)
     assert kinds == ["pictures", "report"]
     again.close()
     assert "leaderboard.csv" in plan.store.files(unit.spec.parent_run)
@@ -486,7 +486,7 @@ def test_a_unit_that_cannot_be_begun_leaves_no_run_open(recipe_file: Write, monk
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    for place in ("tsbench.search.study.Study.create", "tsbench.bench.unit.UnitRun._take_up"):
+    for place in ("tsbench.search.study.Study.create", "tsbench.bench.unit.UnitRun._resume"):
         with monkeypatch.context() as patch:
             patch.setattr(place, interrupted)
             with pytest.raises(KeyboardInterrupt):
@@ -512,7 +512,7 @@ def test_a_new_search_ends_what_a_crash_left_open_of_the_old_one(recipe_file: Wr
 
 def test_a_metric_that_a_fold_cannot_be_scored_by_is_refused_before_any_trial() -> None:
     labels = np.array(["a", "a", "b", "b", "c"])
-    cases = [np.array(one) for one in ([0, 2, 4], [1, 3], [0, 1], [2, 3], [4])]
+    cases = [np.array(held_out) for held_out in ([0, 2, 4], [1, 3], [0, 1], [2, 3], [4])]
     sound = [(cases[0], cases[1])]
     check_roc_auc(labels, sound)
     with pytest.raises(DataError, match=r"roc_auc, which is not defined on fold 1: .* all of class 'a'; take"):

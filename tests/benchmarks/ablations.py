@@ -38,7 +38,7 @@ DATASETS = (
     "OliveOil",
     "ProximalPhalanxOutlineCorrect",
 )
-MOST_CASES = 60
+MAX_CASES = 60
 FOLDS = 2
 
 BASE: dict[str, Any] = {
@@ -100,13 +100,13 @@ def evaluate(variant: str, dataset: str) -> dict[str, Any]:
     """Cross-validates one variant on the training cases of one data set; seconds are of one core."""
     import torch
 
-    from tsbench.classifiers.network import encode
+    from tsbench.classifiers.ensemble import encode
     from tsbench.data.preprocessing import Preprocessing
     from tsbench.evaluation.resampling import stratified_folds
     from tsbench.training.trainer import Job, Series, train
 
     cases = archive().load(dataset).train
-    if len(cases) > MOST_CASES:
+    if len(cases) > MAX_CASES:
         cases = _part(cases)
     config = configuration(variant)
     labels = np.searchsorted(cases.classes, cases.labels)
@@ -114,11 +114,11 @@ def evaluate(variant: str, dataset: str) -> dict[str, Any]:
     losses: list[float] = []
     started = time.process_time()
     for number, (train_part, held_out) in enumerate(stratified_folds(cases.labels, FOLDS, 1)):
-        taught, unseen = cases.subset(train_part), cases.subset(held_out)
-        prepared = Preprocessing.fit(taught, config.preprocessing)
+        known, unseen = cases.subset(train_part), cases.subset(held_out)
+        prepared = Preprocessing.fit(known, config.preprocessing)
         job = Job(
-            Series(prepared.apply(taught), taught.lengths),
-            encode(taught.labels, cases.classes),
+            Series(prepared.apply(known), known.lengths),
+            encode(known.labels, cases.classes),
             len(cases.classes),
             seed=number + 100 * (variant == "another seed"),
         )
@@ -144,10 +144,10 @@ def evaluate(variant: str, dataset: str) -> dict[str, Any]:
 
 
 def _part(cases: Any) -> Any:
-    """A stratified part of about MOST_CASES cases."""
+    """A stratified part of about MAX_CASES cases."""
     from sklearn.model_selection import train_test_split
 
-    kept, _ = train_test_split(np.arange(len(cases)), train_size=MOST_CASES, stratify=cases.labels, random_state=0)
+    kept, _ = train_test_split(np.arange(len(cases)), train_size=MAX_CASES, stratify=cases.labels, random_state=0)
     return cases.subset(np.sort(kept))
 
 
@@ -186,10 +186,10 @@ def table(records: dict[tuple[str, str], dict[str, Any]]) -> str:
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for variant, (_, what) in VARIANTS.items():
-        names = [one for one in DATASETS if (variant, one) in records and ("base", one) in records]
+        names = [dataset for dataset in DATASETS if (variant, dataset) in records and ("base", dataset) in records]
         if not names:
             continue
-        ours, base = ([records[one, name] for name in names] for one in (variant, "base"))
+        ours, base = ([records[row, name] for name in names] for row in (variant, "base"))
         cells = []
         for key, digits in (("both", 3), ("network", 3), ("log_loss", 3)):
             mean, other = (float(np.mean([row[key] for row in rows])) for rows in (ours, base))

@@ -183,10 +183,10 @@ def table(group: Group, records: dict[str, dict[str, Any]], known: dict[tuple[st
         f"| --- |{' ---: |' * (len(columns) + 1)}",
     ]
     for name in rows:
-        cells = [f"{values[name, one]:.4f}" if (name, one) in values else "" for one in columns]
+        cells = [f"{values[name, column]:.4f}" if (name, column) in values else "" for column in columns]
         lines.append(f"| {name} | {' | '.join(cells)} | {records[name]['fit_core_seconds']:.0f} |")
-    whole = [one for one in columns if all((name, one) in values for name in rows)]
-    means = [f"{np.mean([values[name, one] for name in rows]):.4f}" if one in whole else "" for one in columns]
+    whole = [column for column in columns if all((name, column) in values for name in rows)]
+    means = [f"{np.mean([values[name, column] for name in rows]):.4f}" if column in whole else "" for column in columns]
     total = sum(records[name]["fit_core_seconds"] for name in rows)
     lines.append(f"| **mean of {len(rows)}** | {' | '.join(means)} | {total:.0f} |")
     wins = []
@@ -212,7 +212,7 @@ def page(records: dict[str, dict[str, Any]]) -> str:
     ]
     for name, group in GROUPS.items():
         parts += [f"## {group.title}", table(group, records, known).rstrip()]
-        if name == "univariate" and all(one in records for one in group.datasets):
+        if name == "univariate" and all(dataset in records for dataset in group.datasets):
             parts.append(_verdict(group, records, known))
     return "\n\n".join(parts) + "\n"
 

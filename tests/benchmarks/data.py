@@ -22,13 +22,13 @@ from tests.benchmarks.table import Row
 from tsbench.bench.run import PRELOAD
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, TrainingSet
+from tsbench.data.custom_data import load_own
 from tsbench.data.formats import read_ts
-from tsbench.data.own import load_own
 from tsbench.errors import DataError
 from tsbench.recipe.schema import HyperparameterConfig, OwnDataConfig, SearchConfig
-from tsbench.search.launchers.pool import WorkerPool
-from tsbench.search.launchers.protocol import Task, WorkerContext
 from tsbench.search.objective import CrossValidation
+from tsbench.workers.pool import WorkerPool
+from tsbench.workers.protocol import Task, WorkerContext
 
 PAIRS = 5
 LOADS = 9
@@ -136,7 +136,7 @@ def _peak_of_workers(config: OwnDataConfig) -> tuple[float, float]:
     with WorkerPool(["cpu"] * WORKERS, PRELOAD) as pool:
         _let_all(pool, "_trial_on_little", ())
         children = [
-            one.pid for one in psutil.Process().children(recursive=True)
+            child.pid for child in psutil.Process().children(recursive=True)
         ]  # the process they are forked from too
         idle = _proportional(children)
         peak = _let_all(pool, "_trial", (config,), lambda: _proportional(children))

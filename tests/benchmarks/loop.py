@@ -18,7 +18,7 @@ import optuna
 import torch
 from torch import Tensor, nn
 
-from tsbench.classifiers.network import encode
+from tsbench.classifiers.ensemble import encode
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, TrainingSet
 from tsbench.data.preprocessing import Preprocessing
@@ -44,9 +44,9 @@ def search(dataset: str, seed: int) -> list[tuple[float, float, dict[str, Any]]]
     folds = folds_of(TrainingSet(dataset, cases), settings, study_seed(settings, 0))
 
     def objective(trial: optuna.Trial) -> float:
-        kernels = trial.suggest_categorical("kernels", [label(one) for one in KERNELS])
+        kernels = trial.suggest_categorical("kernels", [label(kernel) for kernel in KERNELS])
         parameters = {
-            "model.convolution.kernels": next(one for one in KERNELS if label(one) == kernels),
+            "model.convolution.kernels": next(kernel for kernel in KERNELS if label(kernel) == kernels),
             "model.dropout": trial.suggest_float("dropout", 0.0, 0.5),
             "training.learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
         }
@@ -64,9 +64,9 @@ def cross_validate(cases: Collection, folds: list[Fold], parameters: dict[str, A
     kernels, dropout = parameters["model.convolution.kernels"], parameters["model.dropout"]
     results = []
     for number, (training, validation) in enumerate(folds):
-        taught = cases.subset(training)
-        prepared = Preprocessing.fit(taught, PreprocessingConfig())
-        network, x, y = network_of(taught, prepared, kernels, dropout, number)
+        known = cases.subset(training)
+        prepared = Preprocessing.fit(known, PreprocessingConfig())
+        network, x, y = network_of(known, prepared, kernels, dropout, number)
         optimizer = torch.optim.AdamW(network.parameters(), lr=parameters["training.learning_rate"], weight_decay=0.01)
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * -(-len(x) // 16))
         for _ in range(epochs):

@@ -25,9 +25,9 @@ from tsbench.bench.run import BenchmarkRun
 from tsbench.bench.unit import UnitRun
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.recipe.loading import load_recipe
-from tsbench.search.launchers.protocol import Task, WorkerContext
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
+from tsbench.workers.protocol import Task, WorkerContext
 
 ROOT = Path(__file__).parents[2]
 TRIALS = 80
@@ -45,7 +45,7 @@ def _trials_of(epochs: int) -> list[Row]:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(UnitRun, "_task", _timed_task)
         patch.setenv(TIMES, folder)
-        runs, _ = _carry_out(
+        runs, _ = _run(
             f"search.trials={TRIALS}",
             "search.timeout=null",
             "search.pruner=none",
@@ -117,7 +117,7 @@ def _read(path: Path) -> list[tuple[str, float, float]]:
 
 def measure_quickstart() -> list[Row]:
     """The share of the quickstart's core time that is not training or fitting."""
-    runs, wall = _carry_out("execution.workers=2", "execution.device=cpu")
+    runs, wall = _run("execution.workers=2", "execution.device=cpu")
     trials, models, baselines = (_of(runs, role) for role in ("trial", "model", "baseline"))
     work = sum(run.metrics["fit_seconds"] for run in trials + models)
     work += sum((run.finished or 0) - run.started for run in baselines)
@@ -127,13 +127,13 @@ def measure_quickstart() -> list[Row]:
     return [*rows, Row("quickstart, orchestration's share of core time", share, "%", 5, remark)]
 
 
-def _carry_out(*overrides: str) -> tuple[list[RunRecord], float]:
+def _run(*overrides: str) -> tuple[list[RunRecord], float]:
     with tempfile.TemporaryDirectory() as folder:
         uri = f"tracking.uri=sqlite:///{folder}/mlflow.db"
         loaded = load_recipe(ROOT / "recipes" / "quickstart.yaml", [*overrides, uri], BASELINES)
         plan = make_plan(loaded)
         started = time.perf_counter()
-        failures = BenchmarkRun(plan, PlainDisplay(Console(file=StringIO()))).carry_out()
+        failures = BenchmarkRun(plan, PlainDisplay(Console(file=StringIO()))).run()
         wall = time.perf_counter() - started
         assert not failures, failures
         return list(plan.store.runs(loaded.recipe.name)), wall

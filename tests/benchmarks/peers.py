@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from tests.benchmarks.table import Row
-from tsbench.classifiers.network import encode
+from tsbench.classifiers.ensemble import encode
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection
 from tsbench.data.preprocessing import Preprocessing

@@ -47,12 +47,12 @@ def measure() -> list[Row]:
     """For each pruner what share of the epochs it trains, and how much worse the best trial is."""
     recorded = _record()
     calls = [(pruner, dataset, curves) for pruner in PRUNERS for dataset, curves in recorded.items()]
-    results = {(one["pruner"], one["dataset"]): one for one in run_in_processes(_replay_all, calls, 2)}
+    results = {(result["pruner"], result["dataset"]): result for result in run_in_processes(_replay_all, calls, 2)}
     return [row for pruner in PRUNERS for row in _rows(pruner, [results[pruner, dataset] for dataset in EPOCHS])]
 
 
 def _rows(pruner: str, results: list[dict[str, Any]]) -> list[Row]:
-    kept, losses, shares = ([one[key] for one in results] for key in ("kept", "loss", "share"))
+    kept, losses, shares = ([result[key] for result in results] for key in ("kept", "loss", "share"))
     what = f"{pruner.replace('_', ' ')} in {TRIALS} trials"
     sets = f"{len(results)} data sets, {ORDERS} orders each"
     return [
@@ -75,7 +75,7 @@ def _rows(pruner: str, results: list[dict[str, Any]]) -> list[Row]:
 
 
 def _each(results: list[dict[str, Any]], figures: list[str]) -> str:
-    return ", ".join(f"{one['dataset']} {figure}" for one, figure in zip(results, figures, strict=True))
+    return ", ".join(f"{result['dataset']} {figure}" for result, figure in zip(results, figures, strict=True))
 
 
 def _record() -> dict[str, list[list[float]]]:
@@ -98,9 +98,9 @@ def _record() -> dict[str, list[list[float]]]:
             )
             calls += [(path, dataset, number) for number in range(RECORDED)]
         curves: dict[str, list[list[float]]] = {dataset: [] for dataset in EPOCHS}
-        for one in run_in_processes(_record_trial, calls, 2):
-            assert len(one["curve"]) == RUNGS
-            curves[one["dataset"]].append(one["curve"])
+        for result in run_in_processes(_record_trial, calls, 2):
+            assert len(result["curve"]) == RUNGS
+            curves[result["dataset"]].append(result["curve"])
     return {dataset: sorted(each) for dataset, each in curves.items()}  # processes end in any order
 
 

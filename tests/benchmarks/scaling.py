@@ -19,7 +19,7 @@ from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import parse_space
 from tsbench.search.storage import together
 from tsbench.search.study import RESULT, RUN, Study, StudySpec
-from tsbench.search.worker import mlflow_params
+from tsbench.search.trial_runner import mlflow_params
 from tsbench.tracking.store import Store
 
 TRIALS = 40
@@ -135,6 +135,6 @@ def _at_once(function, calls) -> list[float]:  # type: ignore[no-untyped-def]
 
 
 def _row(what: str, seconds: list[float], clients: int) -> Row:
-    rate = sum(TRIALS / one for one in seconds)
+    rate = sum(TRIALS / elapsed for elapsed in seconds)
     each = 1000 * max(seconds) / TRIALS
     return Row(f"{what}, {clients} at once", each, "ms a trial", None, f"{rate:.0f} trials a second in all")

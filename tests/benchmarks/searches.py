@@ -117,7 +117,7 @@ def _speed(dataset: str) -> list[Row]:
         plain.append(_tsbench(dataset, seed, "none", 2))
     single = _tsbench(dataset, PAIRS - 1, "none", 1)
     ratios = [peer.seconds / ours.seconds for peer, ours in zip(peers, plain, strict=True)]
-    took, by_peer = (statistics.median(one.seconds for one in side) for side in (plain, peers))
+    took, by_peer = (statistics.median(result.seconds for result in side) for side in (plain, peers))
     return [
         Row(
             f"the machine's limit, {dataset}: two processes of one thread",
@@ -158,7 +158,7 @@ def _best(dataset: str) -> list[Row]:
         ratios.append(by_peer / reached if reached is not None else 0.0)
         whole.append(peer.seconds / reached if reached is not None else 0.0)
     missed = sum(ratio == 0.0 for ratio in ratios)
-    by_tsbench, by_loop = _accuracies_on_other_splits(dataset, [one.chosen for one in pruned + peers])
+    by_tsbench, by_loop = _accuracies_on_other_splits(dataset, [result.chosen for result in pruned + peers])
     return [
         Row(
             f"to the peer's best CV score, {dataset}, successive halving",
@@ -184,8 +184,8 @@ def _best(dataset: str) -> list[Row]:
         ),
         _difference(
             f"best CV accuracy against the peer's, {dataset}",
-            [one.best for one in pruned],
-            [one.best for one in peers],
+            [result.best for result in pruned],
+            [result.best for result in peers],
             "each search's luckiest score",
         ),
         _difference(
@@ -204,7 +204,7 @@ def _best(dataset: str) -> list[Row]:
 
 
 def _difference(what: str, ours: list[float], peers: list[float], remark: str) -> Row:
-    differences = [100 * (one - other) for one, other in zip(ours, peers, strict=True)]
+    differences = [100 * (own - other) for own, other in zip(ours, peers, strict=True)]
     error = statistics.stdev(differences) / len(differences) ** 0.5
     sides = f"{statistics.mean(ours):.4f} and {statistics.mean(peers):.4f}"
     remark = f"{remark}: {sides}, mean of {len(ours)}, standard error {error:.1f} points"
@@ -223,9 +223,9 @@ def _accuracies_on_other_splits(dataset: str, chosen: list[dict[str, Any]]) -> t
     ]
     by_tsbench: list[list[float]] = [[] for _ in chosen]
     by_loop: list[list[float]] = [[] for _ in chosen]
-    for one in run_in_processes(_train_anew, calls, 2):
-        by_tsbench[one["number"]].append(one["tsbench"])
-        by_loop[one["number"]].append(one["loop"])
+    for result in run_in_processes(_train_anew, calls, 2):
+        by_tsbench[result["number"]].append(result["tsbench"])
+        by_loop[result["number"]].append(result["loop"])
     return [statistics.mean(each) for each in by_tsbench], [statistics.mean(each) for each in by_loop]
 
 
@@ -242,7 +242,7 @@ def _train_anew(dataset: str, number: int, parameters: dict[str, Any], seed: int
 
 
 def _listed(figures: list[float]) -> str:
-    return ", ".join(f"{one:.2f}" for one in figures)
+    return ", ".join(f"{value:.2f}" for value in figures)
 
 
 def _steps_per_second(dataset: str, processes: int, threads: int) -> float:
@@ -250,7 +250,9 @@ def _steps_per_second(dataset: str, processes: int, threads: int) -> float:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context) as pool:
         begin = time.time() + 15  # when all have imported torch
-        return sum(one.result() for one in [pool.submit(_step, dataset, threads, begin) for _ in range(processes)])
+        return sum(
+            future.result() for future in [pool.submit(_step, dataset, threads, begin) for _ in range(processes)]
+        )
 
 
 def _step(dataset: str, threads: int, begin: float) -> float:

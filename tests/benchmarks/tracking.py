@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tests.benchmarks.table import Row
 from tests.browser import CHROMIUM, chromium_page, served_ui
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.archive import Archive
 from tsbench.recipe.dotted import hyperparameters_of
-from tsbench.search.worker import mlflow_params
+from tsbench.search.trial_runner import mlflow_params
 from tsbench.tracking import names, provenance
 from tsbench.tracking.models import LoggedModel, log_model
 from tsbench.tracking.monitoring import Monitor
@@ -54,7 +54,7 @@ def _record_trial(store: Store, experiment: str, parent: str, number: int) -> fl
     settings = hyperparameters_of({"model.dropout": number / 1000})
     curves = {name: [(epoch, 1 / epoch) for epoch in range(1, EPOCHS + 1)] for name in ("train_loss", "learning_rate")}
     curves["cv_accuracy"] = [(epoch, epoch / EPOCHS) for epoch in range(10, EPOCHS + 1, 10)]
-    scores = {names.cv(one): 0.5 for one in ("balanced_accuracy", "f1_macro", "log_loss", "roc_auc")}
+    scores = {names.cv(metric): 0.5 for metric in ("balanced_accuracy", "f1_macro", "log_loss", "roc_auc")}
     monitor = Monitor("cpu")
     begun = time.perf_counter()
     tags = {
@@ -89,7 +89,7 @@ def _model_seconds(store: Store, experiment: str) -> float:
                 Path(folder) / "ensemble",
                 "tsbench.classifiers.serving",
                 train.values[:1],
-                [str(one) for one in ensemble.classes],
+                [str(label) for label in ensemble.classes],
                 provenance.requirements(),
                 {},
             )

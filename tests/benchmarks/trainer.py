@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tests.benchmarks.table import Row
-from tsbench.classifiers.network import encode
+from tsbench.classifiers.ensemble import encode
 from tsbench.data.archive import Archive
 from tsbench.data.preprocessing import Preprocessing
 from tsbench.nn.network import build_network
@@ -44,7 +44,7 @@ def measure() -> list[Row]:
         pairs = [(_ours(series, targets, model), _bare(series, targets, model)) for _ in range(PAIRS + 1)][1:]
         ratio = statistics.median(ours / bare for ours, bare in pairs)
         spread = f"{min(a / b for a, b in pairs):.2f} to {max(a / b for a, b in pairs):.2f}"
-        ours = 1000 * statistics.median(one for one, _ in pairs)
+        ours = 1000 * statistics.median(pair_first for pair_first, _ in pairs)
         rows.append(
             Row(
                 f"trainer against a bare torch loop, {name}",

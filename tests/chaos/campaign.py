@@ -192,7 +192,7 @@ def _check_end(search: Search, code: int, said: str, allowed: set[int], campaign
         campaign.problems.append(f"a traceback, exit code {code}: {_last_line(said)}")
     if code != 0 and code not in allowed:
         campaign.problems.append(f"the search ended with exit code {code}: {_last_line(said)}")
-    if code in ORDERLY and Study.stored_meaning(search.study_folder) is not None:
+    if code in ORDERLY and Study.stored_fingerprint(search.study_folder) is not None:
         running = [run.name for run in search.store.runs(search.name) if run.status == "RUNNING"]
         running += [f"trial {number} in Optuna" for number in search.study.running()]
         campaign.problems += [f"{name} was left running by exit code {code}" for name in running]

@@ -100,7 +100,7 @@ def freeze(pids: Sequence[int]) -> None:
 
 
 def _outage(chance: random.Random) -> float:
-    """Seconds; about a third of them outlast the search's patience."""
+    """Seconds; about a third of them outlast the search's retry timeout."""
     return chance.uniform(1.0, 1.5 * PATIENCE)
 
 

@@ -107,7 +107,7 @@ class Search:
         if self.stores.database is not None and self.stores.server is not None:
             settings = ["--set", f"search.storage={self.stores.database.uri}"]
             settings += ["--set", f"tracking.uri={self.stores.server.uri}"]
-        environment = {"TSBENCH_PATIENCE": f"{PATIENCE:g}"}
+        environment = {"TSBENCH_RETRY_TIMEOUT": f"{PATIENCE:g}"}
         self.process = start([TSBENCH, "search", "chaos.yaml", *settings], self.folder, environment)
         self.calls += 1
 
@@ -160,7 +160,7 @@ class Search:
 
     def at_work(self) -> bool:
         """Whether a trial runs."""
-        if Study.stored_meaning(self.study_folder) is None:
+        if Study.stored_fingerprint(self.study_folder) is None:
             return False
         if self.stores.database is not None:
             return bool(self.study.running())

@@ -203,7 +203,7 @@ def test_without_preprocessing_it_is_skipped_with_the_setting(
     assert score("minirocket", with_gaps(load("JapaneseVowels", 9)), preprocessing) == BaselineScores(skipped=reason)
 
 
-@pytest.mark.parametrize("name", [name for name, one in BASELINES.items() if one.min_length > 1])
+@pytest.mark.parametrize("name", [name for name, entry in BASELINES.items() if entry.min_length > 1])
 def test_cases_that_are_too_short_are_refused_with_the_length_needed(name: str) -> None:
     baseline = BASELINES[name]
 

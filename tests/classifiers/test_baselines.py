@@ -96,9 +96,12 @@ def test_the_tags_of_a_registered_baseline_are_those_of_its_class(name):
 
 def test_the_tags_stand_in_the_docs():
     page = (Path(__file__).parents[2] / "docs" / "comparing.md").read_text(encoding="utf-8")
-    for name, one in BASELINES.items():
-        tags = ["yes" if tag else "no" for tag in (one.multivariate, one.unequal_length, one.missing_values, one.gpu)]
-        assert f"| `{name}` | `{one.path}` | {' | '.join(tags)} | {one.cost} |" in page
+    for name, baseline in BASELINES.items():
+        tags = [
+            "yes" if tag else "no"
+            for tag in (baseline.multivariate, baseline.unequal_length, baseline.missing_values, baseline.gpu)
+        ]
+        assert f"| `{name}` | `{baseline.path}` | {' | '.join(tags)} | {baseline.cost} |" in page
 
 
 def test_a_classifier_by_import_path_is_made_with_its_parameters():
@@ -145,7 +148,7 @@ def test_inceptiontime_is_the_mean_of_networks_of_different_seeds():
     test = few(dataset.test, 200)
     parameters = {"num_epochs": 1, "members": 2}
     fitted = find_baseline("inceptiontime", parameters).fit(few(dataset.train, 4), seed=3)
-    each = [one.predict_proba(test.values) for one in fitted.classifier.estimators_]
+    each = [member.predict_proba(test.values) for member in fitted.classifier.estimators_]
     assert not np.array_equal(*each)
     np.testing.assert_allclose(fitted.predict_proba(test), (each[0] + each[1]) / 2, atol=1e-6)
     assert fitted.classifier.predict(test.values).shape == (len(test),)

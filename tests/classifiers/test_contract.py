@@ -7,8 +7,8 @@ import pytest
 
 from tsbench.classifiers.baselines import BASELINES, Baseline, find_baseline
 from tsbench.classifiers.contract import Budget, BudgetSpentError, OutOfFold
+from tsbench.classifiers.ensemble import NetworkEnsemble, TunedNetwork
 from tsbench.classifiers.fitted_baseline import FittedBaseline
-from tsbench.classifiers.network import NetworkEnsemble, TunedNetwork
 from tsbench.classifiers.saved import load_classifier
 from tsbench.classifiers.trusted import NotSavableError, read_object, write_object
 from tsbench.data.archive import Archive

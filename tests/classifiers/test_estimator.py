@@ -36,9 +36,9 @@ from sktime.transformations.series.exponent import ExponentTransformer
 from sktime.utils.estimator_checks import check_estimator
 
 from tsbench import NetworkClassifier
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.classifiers.estimator import _collection
-from tsbench.classifiers.exporting import export_onnx
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.onnx import export_onnx
 from tsbench.errors import ModelError
 
 SMALL = {
@@ -299,8 +299,10 @@ def test_dotted_names_and_groups_mean_the_same():
     groups = {"model": {"convolution": {"channels": 4}, "features": {"size": 168}}, "training": {"epochs": 4}}
     mixed = {"model": {"convolution.channels": 4}, "model.features.size": 168, "training.epochs": 4}
     X, y = waves()
-    results = [NetworkClassifier({**one, "training.min_steps": 0}, ensemble=1).fit(X, y) for one in (groups, mixed)]
-    first, second = (one.predict_proba(X) for one in results)
+    results = [
+        NetworkClassifier({**settings, "training.min_steps": 0}, ensemble=1).fit(X, y) for settings in (groups, mixed)
+    ]
+    first, second = (result.predict_proba(X) for result in results)
     np.testing.assert_array_equal(first, second)
 
 
@@ -642,15 +644,15 @@ def test_what_is_loaded_predicts_the_same_bits(tmp_path, config):
     fitted = NetworkClassifier(config, ensemble=2).fit(X[::3], y[::3])
     expected = fitted.predict_proba(X)
     fitted.save(tmp_path / "model")
-    for one in (
+    for loaded in (
         NetworkClassifier.load_from_path(tmp_path / "model"),
         NetworkClassifier.load_from_path(tmp_path / "model.zip"),
         load(str(tmp_path / "model")),  # sktime takes its path as a text
         load(fitted.save()),
     ):
-        np.testing.assert_array_equal(one.predict_proba(X), expected)
-        np.testing.assert_array_equal(one.predict(X), fitted.predict(X))
-        assert one.get_params() == fitted.get_params()
+        np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+        np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
+        assert loaded.get_params() == fitted.get_params()
 
 
 @pytest.mark.parametrize(

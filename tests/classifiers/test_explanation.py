@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.classifiers.explanation import Explanation, draw, explain
-from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
-from tsbench.nn.explain import explain as explain_network
+from tsbench.nn.attribution import explain as explain_network
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.training.trainer import Series
 
@@ -89,7 +89,10 @@ def test_n22_positions_are_the_middle_of_the_steps_that_a_maximum_stands_for(mod
     for member in of_members(ensemble, collection):
         for maxima, stride in zip((member.maxima, member.skip_maxima), strides, strict=True):
             rows = [
-                [-1 if one < 0 else (one * stride + min((one + 1) * stride, length) - 1) // 2 for one in case]
+                [
+                    -1 if position < 0 else (position * stride + min((position + 1) * stride, length) - 1) // 2
+                    for position in case
+                ]
                 for case, length in zip(maxima.tolist(), LENGTHS, strict=True)
             ]
             expected.append(rows)

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsbench.bench.predict import predict_file
 from tsbench.classifiers.card import CardFacts, model_card
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.classifiers.serving import NamedCases, predict_table, read_input
 from tsbench.data.collection import Collection
-from tsbench.data.columns import Columns
+from tsbench.data.column_roles import Columns
 from tsbench.data.formats import read_long
 from tsbench.errors import DataError, ModelError
+from tsbench.models.prediction import predict_file
 from tsbench.recipe.dotted import hyperparameters_of
 
 SETTINGS = {
@@ -70,7 +70,7 @@ def test_cases_of_one_channel_need_no_axis_for_it():
 def test_cases_of_unequal_length_are_padded_and_null_is_missing():
     given = [[[1, 2, 3], [4, 5, None]], [[6], [7]]]
     ragged = np.empty(2, dtype=object)
-    ragged[:] = [np.array(one, dtype=float) for one in given]
+    ragged[:] = [np.array(case, dtype=float) for case in given]
     for form in (given, json.dumps(given), ragged):
         found = read_input(form, 2).collection
         assert found.lengths.tolist() == [3, 1]

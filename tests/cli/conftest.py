@@ -11,7 +11,7 @@ from tsbench.cli import app
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(one) for one in arguments])
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def tsbench(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -161,7 +161,7 @@ def test_ctrl_c_ends_the_search_with_130_and_it_can_be_continued(tmp_path: Path)
     from tsbench.search.study import Study
 
     folder = tmp_path / ".tsbench" / "tiny" / "ItalyPowerDemand"
-    wait_for(lambda: Study.stored_meaning(folder) is not None and Study.open(folder).running(), process)
+    wait_for(lambda: Study.stored_fingerprint(folder) is not None and Study.open(folder).running(), process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
     code, _, errors = finish(process, 60)
     assert code == 130
@@ -181,7 +181,7 @@ def test_ctrl_c_ends_the_search_with_130_and_it_can_be_continued(tmp_path: Path)
 
 def server_of_workers(pid: int) -> bool:
     """Whether a search has started what its workers are forked from, which imports for seconds."""
-    return any("forkserver" in " ".join(one.cmdline()) for one in psutil.Process(pid).children())
+    return any("forkserver" in " ".join(child.cmdline()) for child in psutil.Process(pid).children())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there are workers forked from a server")

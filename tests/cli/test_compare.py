@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from tests.compare.conftest import Log
 from tsbench.cli import app
-from tsbench.compare.figures import PICTURES
+from tsbench.compare.plots import PICTURES
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 
@@ -18,7 +18,7 @@ CHOSEN = "network,minirocket,dummy,HC2"
 
 
 def compare(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["compare", *(str(one) for one in arguments)])
+    return CliRunner().invoke(app, ["compare", *(str(argument) for argument in arguments)])
 
 
 @pytest.fixture
@@ -199,12 +199,12 @@ def test_log_puts_all_of_it_on_a_run_that_is_no_result(log: Log, store: Store, s
     before = tree_of(compare("small", "--tracking-uri", store_uri, "--format", "json"))
     result = compare("small", "--tracking-uri", store_uri, "--log", "--reference", "published", "--classifiers", CHOSEN)
     assert result.exit_code == 0, result.output
-    (run,) = [one for one in store.runs("small") if one.tags.get(names.ROLE) == "comparison"]
+    (run,) = [recorded for recorded in store.runs("small") if recorded.tags.get(names.ROLE) == "comparison"]
     assert run.status == "FINISHED"
     assert run.metrics["average_rank/network"] < run.metrics["average_rank/dummy"]
     assert 0 <= run.metrics["p_holm_against_control/HC2 published"] <= 1
     assert run.params["protocol"] == "accuracy on the archive's own split"
-    files = {one.path for one in store.client.list_artifacts(run.run_id)}
+    files = {artifact.path for artifact in store.client.list_artifacts(run.run_id)}
     assert files == {"accuracy.csv", "comparison.json", "comparison.md", "comparison.tex", "pictures", "report.html"}
     assert json.loads(store.read_text(run.run_id, "comparison.json"))["control"] == "network"
     assert tree_of(compare("small", "--tracking-uri", store_uri, "--format", "json")) == before

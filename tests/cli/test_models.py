@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from tests.cli.conftest import run
-from tsbench.bench.predict import as_csv
 from tsbench.data.archive import Archive
+from tsbench.models.prediction import as_csv
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
 
@@ -216,7 +216,7 @@ def test_export_writes_a_graph_that_was_compared_with_torch(
     kept = session.get_modelmeta().custom_metadata_map
     assert json.loads(kept["classes"]) == ["1", "2"]
     assert kept["run"] == runs["network"].run_id
-    assert [one.name for one in session.get_inputs()] == ["x", "lengths"]
+    assert [node.name for node in session.get_inputs()] == ["x", "lengths"]
 
 
 def test_rm_asks_and_leaves_no_child_without_its_parent(searched: Searched, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class Place:
 @pytest.fixture
 def place(searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.chdir(searched[0])
-    monkeypatch.setenv("TSBENCH_PATIENCE", "0")
+    monkeypatch.setenv("TSBENCH_RETRY_TIMEOUT", "0")
     return Place(searched[0])
 
 

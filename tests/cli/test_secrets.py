@@ -31,8 +31,8 @@ ADDRESSES = [
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TSBENCH_PATIENCE", "0.1")
+def _retry_briefly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TSBENCH_RETRY_TIMEOUT", "0.1")
     monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 0)  # else it tries a closed port for two minutes
     monkeypatch.chdir(tmp_path)
 

@@ -88,7 +88,7 @@ def test_a_disk_that_is_full_at_the_start_is_one_sentence(recipe_file: Write, tm
     try:
         (disk / "tiny.yaml").write_text(text)
         fill(disk / "filler")
-        code, output, errors = finish(start([TSBENCH, "search", "tiny.yaml"], disk, {"TSBENCH_PATIENCE": "2"}))
+        code, output, errors = finish(start([TSBENCH, "search", "tiny.yaml"], disk, {"TSBENCH_RETRY_TIMEOUT": "2"}))
         assert code == 1
         assert "Traceback" not in output + errors
         assert "full" in errors or "no space is left" in errors

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tsbench.compare.results import Result, Results
-from tsbench.compare.studies import StudyData
+from tsbench.compare.study_data import StudyData
 from tsbench.tracking.split import ARCHIVE
 
 DATASETS = ("ArrowHead", "BME", "Beef", "CBF", "Car", "Chinatown", "Coffee", "ECG200", "FaceFour", "GunPoint")

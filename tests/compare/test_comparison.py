@@ -9,7 +9,7 @@ from tsbench.compare.comparison import Comparison
 from tsbench.compare.published import Reference, load_reference
 from tsbench.compare.report import as_json, as_latex, as_markdown
 from tsbench.compare.results import Result, Results
-from tsbench.compare.studies import StudyData
+from tsbench.compare.study_data import StudyData
 from tsbench.compare.wording import cautions, notes, protocol, sentences
 from tsbench.data.catalogue import collection
 from tsbench.errors import RecipeError
@@ -85,7 +85,8 @@ def test_on_published_figures_alone_every_statistic_is_that_of_the_table(publish
     results = Results("published", (), protocol=tuple(range(30)))
     comparison = Comparison(results, (published,), tuple(collection("ucr-112")))
     best = [
-        one.classifier.removesuffix(" (published)") for one in sorted(comparison.standings, key=lambda one: -one.mean)
+        standing.classifier.removesuffix(" (published)")
+        for standing in sorted(comparison.standings, key=lambda standing: -standing.mean)
     ]
     assert best[:5] == ["HC2", "MultiROCKET-Hydra", "MultiROCKET", "RIST", "RDST"]
     assert comparison.control == "HC2 (published)"
@@ -100,10 +101,10 @@ def test_every_place_has_the_same_p_value():
         for pair in tree["pairs"]
         if "network" in (pair["first"], pair["second"])
     }
-    for one in comparison.standings:
-        if one.wins is not None:
-            assert against[frozenset({one.classifier})] == one.p
-            assert f"p = {one.p:.3f}" in "".join(sentences(comparison)) or one.p < 0.001
+    for standing in comparison.standings:
+        if standing.wins is not None:
+            assert against[frozenset({standing.classifier})] == standing.p
+            assert f"p = {standing.p:.3f}" in "".join(sentences(comparison)) or standing.p < 0.001
 
 
 def test_the_sentences_are_what_a_paper_prints():
@@ -165,7 +166,7 @@ def test_names_that_differ_in_case_are_ours_first_and_then_theirs(published):
                 "More data sets would help."
             ],
         ),
-        ([(name, one, 0.5) for name in DATASETS for one in ("network", "dummy")], []),
+        ([(name, classifier, 0.5) for name in DATASETS for classifier in ("network", "dummy")], []),
     ],
 )
 def test_what_keeps_the_tests_from_telling_anything_is_said(rows, expected):
@@ -173,9 +174,9 @@ def test_what_keeps_the_tests_from_telling_anything_is_said(rows, expected):
 
 
 def test_scores_that_are_all_equal_give_a_table_and_p_of_1():
-    comparison = of([(name, one, 0.5) for name in DATASETS for one in ("network", "dummy", "quant")])
-    assert {one.p for one in comparison.standings} == {1.0}
-    assert {one.rank for one in comparison.standings} == {2.0}
+    comparison = of([(name, classifier, 0.5) for name in DATASETS for classifier in ("network", "dummy", "quant")])
+    assert {standing.p for standing in comparison.standings} == {1.0}
+    assert {standing.rank for standing in comparison.standings} == {2.0}
     assert comparison.friedman.p == 1
     assert [len(clique) for clique in comparison.cliques] == [3]
     assert sentences(comparison)[0] == "network and dummy have equal scores on all 10 data sets."

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from tsbench.compare.comparison import Comparison
-from tsbench.compare.figures import PICTURES, render
+from tsbench.compare.formatting import fixed, signed
 from tsbench.compare.page import as_html
+from tsbench.compare.plots import PICTURES, render
 from tsbench.compare.report import FORMATS
 from tsbench.compare.results import Result, Results
-from tsbench.compare.spelling import fixed, signed
 from tsbench.compare.wording import sentences
-from tsbench.recipe.sentences import count_of
+from tsbench.recipe.messages import count_of
 
 
 def results(metric, rows, resamples=1):

@@ -9,11 +9,11 @@ import pytest
 
 from tests.compare.made_up import made_up
 from tsbench.compare.comparison import Comparison
-from tsbench.compare.figures import PICTURES
 from tsbench.compare.page import as_html
-from tsbench.compare.provenance import Provenance
+from tsbench.compare.plots import PICTURES
 from tsbench.compare.published import load_reference
 from tsbench.compare.results import Results
+from tsbench.compare.versions import Provenance
 from tsbench.compare.wording import sentences
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -153,7 +153,7 @@ def test_a_browser_sorts_p_values_by_size_and_what_is_missing_last(opened, compa
             "#standings-table tbody tr", f'rows => rows.map(row => row.cells[{at}].dataset.key ?? "")'
         )
         assert shown[-1] == ""  # the control has none
-    assert [float(one) for one in shown[:-1]] == sorted((float(one) for one in shown[:-1]), reverse=True)
+    assert [float(cell) for cell in shown[:-1]] == sorted((float(cell) for cell in shown[:-1]), reverse=True)
 
 
 def test_the_page_is_not_wider_than_a_phone(opened):

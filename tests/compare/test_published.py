@@ -4,7 +4,7 @@ from tsbench.compare.published import SOURCES, decimals, load_reference
 from tsbench.data.catalogue import collection
 from tsbench.errors import DataError
 
-THIRTY = tuple(range(30))
+THIRTY_SPLITS = tuple(range(30))
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,9 @@ def problems(tmp_path, text):
 
 def test_the_published_figures_are_of_both_protocols(published):
     assert published.figure("ArrowHead", "HC2", (0,)) == 0.868571
-    assert published.figure("ACSF1", "1NN-DTW", THIRTY) == 0.553667
+    assert published.figure("ACSF1", "1NN-DTW", THIRTY_SPLITS) == 0.553667
     assert published.figure("ACSF1", "1NN-DTW", (0, 1)) is None
-    assert published.figure("ArrowHead", "LSTM-FCN", THIRTY) is None
+    assert published.figure("ArrowHead", "LSTM-FCN", THIRTY_SPLITS) is None
     assert published.figure("Nowhere", "HC2", (0,)) is None
 
 
@@ -36,7 +36,7 @@ def test_the_published_figures_cover_both_bake_offs(published):
     for name in ("HC2", "ROCKET", "TDE", "ResNet"):
         for dataset in [*collection("ucr-112"), *collection("uea-26")]:
             assert published.figure(dataset, name, (0,)) is not None
-            assert published.figure(dataset, name, THIRTY) is not None
+            assert published.figure(dataset, name, THIRTY_SPLITS) is not None
 
 
 def test_every_published_classifier_has_a_source(published):
@@ -60,7 +60,7 @@ def test_a_long_file_with_resamples_gives_each_and_their_means(tmp_path):
     reference = read(tmp_path, "dataset,classifier,resample,accuracy\nA,X,0,0.5\nA,X,1,0.7\nA,X,2,0.9\n")
     assert reference.figure("A", "X", (1,)) == 0.7
     assert reference.figure("A", "X", (0, 1)) == 0.6
-    assert reference.figure("A", "X", THIRTY) is None
+    assert reference.figure("A", "X", THIRTY_SPLITS) is None
 
 
 def test_the_wide_layout_of_the_bake_off_is_read(tmp_path):
@@ -70,7 +70,7 @@ def test_the_wide_layout_of_the_bake_off_is_read(tmp_path):
     assert reference.figure("ArrowHead", "HC2", (0,)) == 0.86
     assert reference.figure("Beef", "HC2", (0,)) is None
     means = read(tmp_path, text, resamples=30)
-    assert means.figure("Beef", "1NN-DTW", THIRTY) == 0.6
+    assert means.figure("Beef", "1NN-DTW", THIRTY_SPLITS) == 0.6
     assert means.figure("Beef", "1NN-DTW", (0,)) is None
 
 
@@ -233,7 +233,7 @@ def test_similar_names_in_one_file_stay_apart_and_are_named(tmp_path):
         "others.csv: 'Gun_Point' (line 2) and 'GunPoint' (line 3) are taken as two data sets; if they are one, spell "
         "them the same.",
     )
-    again = reference.respelt(["GunPoint", "AllGestureWiimoteX_eq"])
+    again = reference.match_names(["GunPoint", "AllGestureWiimoteX_eq"])
     assert again.datasets == ("AllGestureWiimoteX_eq", "Gun_Point", "GunPoint")
     assert again.figure("GunPoint", "X", (0,)) == 0.8
     assert again.remarks[-1] == "others.csv: 'allgesturewiimotexeq' is taken as 'AllGestureWiimoteX_eq'."
@@ -249,7 +249,7 @@ def test_a_file_of_another_metric_is_read(tmp_path):
 
 
 def test_data_sets_are_matched_whatever_their_case(tmp_path):
-    reference = read(tmp_path, "dataset,classifier,accuracy\ngunpoint,X,0.5\n").respelt(["GunPoint", "Beef"])
+    reference = read(tmp_path, "dataset,classifier,accuracy\ngunpoint,X,0.5\n").match_names(["GunPoint", "Beef"])
     assert reference.figure("GunPoint", "X", (0,)) == 0.5
 
 

@@ -85,7 +85,7 @@ def test_wins_ties_and_losses_are_those_counted_one_by_one(scores):
     expected = (sum(a > b for a, b in pairs), sum(a == b for a, b in pairs), sum(a < b for a, b in pairs))
     counted = win_tie_loss(scores[:, 0], scores[:, 1])
     assert counted == expected
-    assert all(type(one) is int for one in counted)
+    assert all(type(count) is int for count in counted)
     assert win_tie_loss(scores[:, 1], scores[:, 0]) == counted[::-1]
 
 
@@ -133,7 +133,7 @@ def test_wilcoxons_p_by_hand():
 def test_zero_differences_are_left_out_of_the_signed_ranks():
     first = np.linspace(0.3, 0.9, 30)
     second = first - np.linspace(-0.01, 0.05, 30) * 1.01
-    padded = [np.concatenate([one, np.full(1, 0.5)]) for one in (first, second)]
+    padded = [np.concatenate([scores, np.full(1, 0.5)]) for scores in (first, second)]
     from scipy.stats import wilcoxon as signed_rank
 
     assert wilcoxon(*padded) == signed_rank(first, second, method="asymptotic").pvalue
@@ -212,7 +212,7 @@ def test_the_bayesian_weights_are_those_of_all_pairs(values):
     weights = np.random.default_rng(0).dirichlet(np.ones(len(values)), 3)
     for rope in (0.0, 0.125, 0.25):
         worse, better = _signed_weights(weights.T.copy(), values, rope)
-        expected = np.array([brute_force(one, values, rope) for one in weights])
+        expected = np.array([brute_force(weight, values, rope) for weight in weights])
         np.testing.assert_allclose(np.stack([worse, better], axis=1), expected, atol=1e-12)
 
 

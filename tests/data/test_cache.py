@@ -14,8 +14,8 @@ from tests.data.made import make_cases, write_ts
 from tsbench.data.archive import Archive
 from tsbench.data.cache import Cache, place_for, user_cache
 from tsbench.data.collection import Collection
+from tsbench.data.folders import is_writable
 from tsbench.data.formats import read_ts
-from tsbench.data.places import is_writable
 from tsbench.data.stored import SEALS
 from tsbench.errors import DataError
 
@@ -82,12 +82,12 @@ def test_what_is_kept_is_what_was_read(archive):
     kept, digest = cache.read(path, "ts", read_ts)
     again, _ = cache.read(path, "ts", never)
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    for one in (kept, again):
-        assert one.collection.digest() == read.collection.digest()
-        assert list(one.collection.labels) == list(read.collection.labels)
-        assert list(one.lines) == list(read.lines)
-        assert one.place(3) == read.place(3)
-        assert one.collection.values.dtype == np.float64
+    for cases in (kept, again):
+        assert cases.collection.digest() == read.collection.digest()
+        assert list(cases.collection.labels) == list(read.collection.labels)
+        assert list(cases.lines) == list(read.lines)
+        assert cases.place(3) == read.place(3)
+        assert cases.collection.values.dtype == np.float64
 
 
 def test_files_are_neither_read_nor_hashed_a_second_time(archive, monkeypatch):

@@ -29,12 +29,12 @@ def recipe(datasets):
 
 
 def test_it_holds_both_archives_whole():
-    assert Counter(one.archive for one in catalogue().values()) == {"ucr": 128, "uea": 30}
-    assert {name for name, one in catalogue().items() if one.channels == 1} == set(tsc_datasets.univariate)
-    assert all(one.train >= one.classes > 1 for one in catalogue().values())
-    assert all(one.test > 0 and one.longest > 1 and one.domain for one in catalogue().values())
+    assert Counter(facts.archive for facts in catalogue().values()) == {"ucr": 128, "uea": 30}
+    assert {name for name, facts in catalogue().items() if facts.channels == 1} == set(tsc_datasets.univariate)
+    assert all(facts.train >= facts.classes > 1 for facts in catalogue().values())
+    assert all(facts.test > 0 and facts.longest > 1 and facts.domain for facts in catalogue().values())
     assert set(archives()) == {"ucr", "uea"}
-    assert all(one.citation and one.title for one in archives().values())
+    assert all(archive.citation and archive.title for archive in archives().values())
 
 
 def test_collections_are_those_of_the_literature():

@@ -43,7 +43,7 @@ def test_a_subset_does_not_share_memory_with_the_whole(cases):
 
 def test_each_case_comes_in_its_own_length(cases):
     own = cases.cases()
-    assert [one.shape for one in own] == [(2, 3), (2, 2), (2, 3), (2, 3)]
+    assert [values.shape for values in own] == [(2, 3), (2, 2), (2, 3), (2, 3)]
     np.testing.assert_array_equal(own[1], cases.values[1, :, :2])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.data.made import make_cases, write_arff, write_csv, write_npz, write_parquet, write_ts, write_ucr
-from tsbench.data.columns import Columns
+from tsbench.data.column_roles import Columns
 from tsbench.data.formats import read_arff, read_long, read_npz, read_ts, read_ucr
 from tsbench.errors import DataError
 
@@ -51,7 +51,9 @@ def by_hand(text: str) -> list[tuple[list[list[float]], str]]:
     cases = []
     for line in filter(None, map(str.strip, body)):
         *channels, label = line.split(":")
-        numbers = [[float("nan") if one.strip() == "?" else float(one) for one in part.split(",")] for part in channels]
+        numbers = [
+            [float("nan") if value.strip() == "?" else float(value) for value in part.split(",")] for part in channels
+        ]
         cases.append((numbers, label.strip()))
     return cases
 

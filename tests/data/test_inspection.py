@@ -3,8 +3,8 @@ import pytest
 
 from tests.data.made import make_cases
 from tsbench.data.collection import Collection
+from tsbench.data.dataset_plots import draw_classes, draw_inspection, mean_of_class, sparkline
 from tsbench.data.inspection import inspect
-from tsbench.data.pictures import draw_classes, draw_inspection, mean_of_class, sparkline
 
 
 def changed(cases, values=None, labels=None, groups=None):
@@ -88,7 +88,7 @@ def test_labels_that_make_trouble_are_told(train, test, finding):
         "train": changed(make_cases(seed=1), labels=np.array(list(train))),
         "test": changed(make_cases(seed=2, cases=2), labels=np.array(list(test))),
     }
-    assert any(one.startswith(finding) for one in inspect(parts).findings)
+    assert any(found.startswith(finding) for found in inspect(parts).findings)
 
 
 def test_groups_in_both_splits_are_leakage():

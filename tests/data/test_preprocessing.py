@@ -301,7 +301,7 @@ def test_parts_give_what_the_whole_gives(monkeypatch, normalise):
     values[7, 1, 3:9] = np.nan
     cases = Collection(values, random.integers(1, 21, 50), np.array(["a", "b"] * 25))
     whole, expected = prepared(cases, normalise=normalise, mark_missing=True)
-    monkeypatch.setattr("tsbench.data.collection.AT_ONCE", 130)
+    monkeypatch.setattr("tsbench.data.collection.CHUNK_SIZE", 130)
     assert len(list(cases.parts())) > 10
     parts, result = prepared(cases, normalise=normalise, mark_missing=True)
     np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-12)

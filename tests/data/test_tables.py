@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from tests.data.made import long_table, make_cases
-from tsbench.data.columns import Columns
+from tsbench.data.column_roles import Columns
+from tsbench.data.custom_data import columns_of, load_own
 from tsbench.data.formats import read_arff, read_long, read_long_alike, read_npz, read_ts, read_ucr
 from tsbench.data.formats.labels import lookalikes, uniform_label
 from tsbench.data.formats.table import read_table
-from tsbench.data.own import columns_of, load_own
 from tsbench.errors import DataError
 from tsbench.recipe.schema import OwnDataConfig
 

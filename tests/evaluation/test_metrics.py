@@ -91,15 +91,15 @@ def test_a_label_outside_the_classes_counts_as_predicted_wrongly_with_probabilit
     predicted = names[probabilities.argmax(axis=1)]
     scores = score_all(strange, probabilities, names)
     assert scores["accuracy"] == pytest.approx(right[5:].sum() / 20)
-    recalls = [(predicted[strange == one] == one).mean() for one in np.unique(strange)]
+    recalls = [(predicted[strange == label] == label).mean() for label in np.unique(strange)]
     assert len(recalls) == 4
     assert scores["balanced_accuracy"] == pytest.approx(np.mean(recalls))
     assert scores["f1_macro"] == pytest.approx(metrics.f1_score(strange, predicted, average="macro", zero_division=0))
-    column = {one: k for k, one in enumerate(names)}
+    column = {label: k for k, label in enumerate(names)}
     known = [-np.log(probabilities[i, column[strange[i]]]) for i in range(5, 20)]
     unknown = -np.log(np.finfo(np.float64).eps)
     assert scores["log_loss"] == pytest.approx((sum(known) + 5 * unknown) / 20)
-    areas = [metrics.roc_auc_score(strange == one, probabilities[:, column[one]]) for one in names]
+    areas = [metrics.roc_auc_score(strange == label, probabilities[:, column[label]]) for label in names]
     assert scores["roc_auc"] == pytest.approx(np.mean(areas))
 
 

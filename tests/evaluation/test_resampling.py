@@ -46,9 +46,9 @@ def test_each_case_is_validated_on_exactly_once_and_trained_on_in_every_other_fo
 @pytest.mark.parametrize("folds", [2, 3, 5])
 @pytest.mark.parametrize("labels", LABELS)
 def test_each_fold_keeps_each_classs_share_within_one_case(labels, folds):
-    for one, count in Counter(labels).items():
+    for label, count in Counter(labels).items():
         for _, validation in folds_of(labels, folds, seed=1):
-            assert abs((labels[validation] == one).sum() - count / folds) < 1
+            assert abs((labels[validation] == label).sum() - count / folds) < 1
 
 
 def test_folds_depend_on_the_seed_alone():
@@ -192,7 +192,7 @@ def test_a_class_without_test_cases_cannot_be_resampled():
 def grouped(seed, cases=90, groups=12, classes=3):
     random = np.random.default_rng(seed)
     return random.choice(list("abc")[:classes], cases), np.array(
-        [f"g{one}" for one in random.integers(groups, size=cases)]
+        [f"g{number}" for number in random.integers(groups, size=cases)]
     )
 
 
@@ -237,9 +237,9 @@ def test_resamples_draw_whole_groups():
     cases = Collection(values, np.ones(len(labels), dtype=np.int64), labels, groups)
     dataset = DataSet("own", cases.subset(np.flatnonzero(~test)), cases.subset(np.flatnonzero(test)))
     drawn = [resample(dataset, number) for number in (1, 1, 2)]
-    for one in drawn:
-        assert not set(one.train.groups) & set(one.test.groups)
-        assert len(one.train) + len(one.test) == len(labels)
+    for split in drawn:
+        assert not set(split.train.groups) & set(split.test.groups)
+        assert len(split.train) + len(split.test) == len(labels)
     assert drawn[0].test.digest() == drawn[1].test.digest() != drawn[2].test.digest()
 
 

@@ -325,7 +325,7 @@ def test_fixed_filters_are_convolutions_of_the_channels_sum_with_the_written_for
     x = series(2, 3, 40)
     filters = FixedFilters(3).double()
     total = x.numpy().sum(1, keepdims=True)
-    expected = [correlate(total, one[None, None]) for one in fixed_filters()]
+    expected = [correlate(total, kernel[None, None]) for kernel in fixed_filters()]
     assert filters.width == len(expected) == 17
     np.testing.assert_allclose(filters(x), np.concatenate(expected, axis=1), rtol=0, atol=1e-5)
 

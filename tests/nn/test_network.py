@@ -89,8 +89,8 @@ def test_full_lengths_are_the_same_as_none(encoder, training):
     x = torch.randn(3, 2, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     masked, plain = (network_of(encoder, stride=3).train(training) for _ in range(2))
     assert_close(masked(x, torch.full((3,), 20)), plain(x))
-    for one, other in zip(masked.buffers(), plain.buffers(), strict=True):
-        assert_close(one, other)
+    for buffer, other in zip(masked.buffers(), plain.buffers(), strict=True):
+        assert_close(buffer, other)
 
 
 @pytest.mark.parametrize(("pooling", "skip"), [("max", True), ("average", False), ("both", True)])

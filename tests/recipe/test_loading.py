@@ -36,7 +36,7 @@ def problems(load, tmp_path):
         with pytest.raises(RecipeError) as caught:
             load(text, *overrides, baselines=baselines)
         assert str(caught.value).split("\n") == list(caught.value.problems)
-        return [one.replace(f"{tmp_path}/", "") for one in caught.value.problems]
+        return [problem.replace(f"{tmp_path}/", "") for problem in caught.value.problems]
 
     return of
 
@@ -200,7 +200,7 @@ def test_an_unknown_baseline_is_refused_where_the_known_ones_are_given(load, pro
     assert problems(f"{BASE}baselines: [dummy, zzz]\n", baselines=known) == [
         "recipe.yaml:3:20 baselines.1: unknown baseline 'zzz'; known: dummy, minirocket"
     ]
-    assert [one.name for one in load(f"{BASE}baselines: [zzz]\n").recipe.baselines] == ["zzz"]
+    assert [baseline.name for baseline in load(f"{BASE}baselines: [zzz]\n").recipe.baselines] == ["zzz"]
 
 
 def test_a_baseline_or_data_set_named_twice_is_refused(problems):
@@ -276,7 +276,7 @@ def test_the_data_sets_are_a_list_of_names(problems, value, sentence):
 def test_own_data_collections_and_filters_are_checked_in_their_place(problems, load, entries, sentences):
     text = f"name: small\ndatasets: {entries}\n"
     if sentences:
-        assert problems(text) == [f"recipe.yaml:{one}" for one in sentences]
+        assert problems(text) == [f"recipe.yaml:{sentence}" for sentence in sentences]
     else:
         assert load(text).recipe.datasets
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from tsbench.recipe import schema
+from tsbench.recipe.messages import sentence
 from tsbench.recipe.presets import Preset
 from tsbench.recipe.schema import (
     ConvolutionConfig,
@@ -19,7 +20,6 @@ from tsbench.recipe.schema import (
     format_duration,
     parse_duration,
 )
-from tsbench.recipe.sentences import sentence
 from tsbench.recipe.space import assign, leaves
 
 DEFAULTS = dict(leaves(HyperparameterConfig()))
@@ -118,7 +118,7 @@ def test_every_key_has_a_description_of_one_line(cls):
     assert cls.__doc__
 
 
-@pytest.mark.parametrize("cls", [one for one in GROUPS if one is not Recipe], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", [group for group in GROUPS if group is not Recipe], ids=lambda cls: cls.__name__)
 def test_the_defaults_are_valid(cls):
     assert cls.model_validate(cls().model_dump()) == cls()
     assert cls.model_validate_json(cls().model_dump_json()) == cls()
@@ -143,7 +143,9 @@ def test_the_hyperparameters_of_a_recipe_are_its_own():
     assert recipe.hyperparameters == assign(HyperparameterConfig(), expected)
 
 
-@pytest.mark.parametrize("cls", [one for one in GROUPS if one not in (Recipe, Settings)], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize(
+    "cls", [schema for schema in GROUPS if schema not in (Recipe, Settings)], ids=lambda cls: cls.__name__
+)
 def test_settings_are_frozen(cls):
     group = cls()
     name = next(iter(cls.model_fields))
@@ -157,7 +159,7 @@ def test_lists_among_the_settings_cannot_be_changed():
     assert recipe.model.convolution.kernels == (3, 9)
     assert recipe.datasets == ("GunPoint",)
     assert isinstance(recipe.baselines, tuple)
-    assert [one.name for one in recipe.baselines] == ["dummy"]
+    assert [baseline.name for baseline in recipe.baselines] == ["dummy"]
 
 
 # --- strictness

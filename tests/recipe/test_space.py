@@ -66,7 +66,7 @@ def test_an_entry_is_read(name, entry, expected):
 
 def test_the_bounds_of_a_float_range_become_floats():
     entry = parsed({"training.weight_decay": {"float": [0, 1], "step": 1}})["training.weight_decay"]
-    assert [type(one) for one in (entry.low, entry.high, entry.step)] == [float, float, float]
+    assert [type(bound) for bound in (entry.low, entry.high, entry.step)] == [float, float, float]
 
 
 # --- choices
@@ -432,7 +432,7 @@ def test_a_description_spells_an_entry_as_a_recipe_does():
     for name, entry in parsed("default").items():
         spelt = dict(DEFAULT_SPACE[name])
         if "when" in spelt:
-            spelt["when"] = {key: one if isinstance(one, list) else [one] for key, one in spelt["when"].items()}
+            spelt["when"] = {key: value if isinstance(value, list) else [value] for key, value in spelt["when"].items()}
         assert describe(entry) == spelt
 
 
@@ -567,7 +567,7 @@ def check(path, overrides=()):
         problems = load_recipe(path, overrides) and ()
     except RecipeError as error:
         problems = error.problems or ("",)
-    assert all(one.startswith((str(path), "--set ")) for one in problems)
+    assert all(problem.startswith((str(path), "--set ")) for problem in problems)
 
 
 @settings(max_examples=250, deadline=None)
@@ -589,13 +589,13 @@ def test_any_tree_with_any_override_loads_or_is_refused_with_its_problems(file, 
 
 def _flow(value):
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_flow(below)}" for key, below in value.items()) + "}"
     return ascii(value)
 
 
 def test_a_preset_cannot_be_searched():
     _, found = parse_space({"model.preset": {"choice": ["classic", "lite"]}}, set())
-    assert [(one.path, one.message) for one in found] == [
+    assert [(problem.path, problem.message) for problem in found] == [
         (("model.preset",), "a preset stands for many settings and cannot be searched; search those themselves")
     ]
 

@@ -152,6 +152,6 @@ def test_a_study_of_a_newer_format_is_refused_and_one_without_a_number_is_of_the
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "1", "{}", '"meaning"', "[" * 100_000])
 def test_a_description_that_is_no_study_is_a_sentence(study: Path, text: str) -> None:
     (study / "study.json").write_text(text)
-    assert Study.stored_meaning(study) is None
+    assert Study.stored_fingerprint(study) is None
     with pytest.raises(SearchError, match=r"study\.json cannot be read"):
         Study.open(study)

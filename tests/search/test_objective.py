@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, TrainingSet
 from tsbench.evaluation.metrics import score
@@ -45,7 +45,7 @@ def test_scores_are_the_means_over_the_folds_of_networks_trained_on_the_other_fo
     assert validation.scores["accuracy"] == pytest.approx(np.mean(expected), abs=1e-12)
     metrics = {"accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc"}
     assert set(validation.scores) == metrics | {"predict_seconds", "parameters"}
-    assert validation.scores["parameters"] == sum(one.numel() for one in expected_network.parameters())
+    assert validation.scores["parameters"] == sum(parameter.numel() for parameter in expected_network.parameters())
     assert 0 < validation.scores["predict_seconds"] < validation.seconds
 
 
@@ -65,9 +65,9 @@ def test_the_searched_metric_is_reported_at_rungs_and_its_curve_ends_with_the_sc
     validation = CrossValidation(training_set(), SETTINGS, SearchConfig(folds=2, metric="f1_macro"), seed=0)
     validation.run(reported.append, epochs.append)
     assert epochs == list(range(1, 13))
-    assert [one.step for one in reported] == list(range(1, 10))
-    assert all(one.mean == one.score for one in reported)
-    on_the_way = list(zip(sorted(set(rungs(12)) - {12}), [one.score for one in reported], strict=True))
+    assert [rung.step for rung in reported] == list(range(1, 10))
+    assert all(rung.mean == rung.score for rung in reported)
+    on_the_way = list(zip(sorted(set(rungs(12)) - {12}), [rung.score for rung in reported], strict=True))
     assert validation.curves["cv_f1_macro"] == [*on_the_way, (12, validation.scores["f1_macro"])]
     assert len(validation.curves["learning_rate"]) == 12
 
@@ -99,8 +99,8 @@ def test_for_wilcoxons_pruner_the_folds_are_trained_one_after_another() -> None:
     in_turn.run(reported.append)
     lockstep = CrossValidation(data, SETTINGS, SearchConfig(folds=5), seed=0)
     lockstep.run()
-    assert [one.step for one in reported] == [1, 2, 3, 4, 5]
-    assert np.mean([one.score for one in reported]) == in_turn.scores["accuracy"] == lockstep.scores["accuracy"]
+    assert [rung.step for rung in reported] == [1, 2, 3, 4, 5]
+    assert np.mean([rung.score for rung in reported]) == in_turn.scores["accuracy"] == lockstep.scores["accuracy"]
     assert reported[-1].mean == in_turn.scores["accuracy"]
     assert in_turn.curves["train_loss"] == lockstep.curves["train_loss"]
 

@@ -103,11 +103,11 @@ def run_study(values: dict[int, float], order: list[int], concurrency: int = 3, 
     suggester = Suggester(SPACE, BASE, SearchConfig(trials=20, sampler=sampler, seed=1), ["maximize"], concurrency)
     params: list[dict] = []
     ended: set[int] = set()
-    for one in order:
+    for number in order:
         while suggester.ready([n in ended for n in range(len(params))]):
             trials = [frozen(n, p, values[n] if n in ended else None) for n, p in enumerate(params)]
             params.append(suggester.suggest(trials))
-        ended.add(one)
+        ended.add(number)
     return params
 
 
@@ -156,7 +156,7 @@ def first(count: int, space: dict, **search: object) -> list[dict]:
     suggester = Suggester(parsed, BASE, SearchConfig.model_validate(search), ["maximize"], count)
     params: list[dict] = []
     for _ in range(count):
-        params.append(suggester.suggest([waiting(number, one) for number, one in enumerate(params)]))
+        params.append(suggester.suggest([waiting(number, param) for number, param in enumerate(params)]))
     return params
 
 
@@ -185,6 +185,6 @@ def test_a_grid_is_every_combination_once_in_an_order_that_the_seed_draws() -> N
         "model.skip": {"choice": [True, False]},
     }
     params = first(18, space, sampler="grid", seed=3)
-    assert len({tuple(sorted(one.items())) for one in params}) == 18
-    assert {one["model.dropout"] for one in params} == {0.0, 0.25, 0.5}
+    assert len({tuple(sorted(param.items())) for param in params}) == 18
+    assert {param["model.dropout"] for param in params} == {0.0, 0.25, 0.5}
     assert first(18, space, sampler="grid", seed=4) != params == first(18, space, sampler="grid", seed=3)

@@ -13,7 +13,7 @@ from tsbench.errors import SearchError
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import parse_space
 from tsbench.search.storage import together
-from tsbench.search.study import LOST, RESULT, Study, StudySpec, derive_seed, folds_of, meaning_of
+from tsbench.search.study import LOST, RESULT, Study, StudySpec, derive_seed, fingerprint_of, folds_of
 
 SPACE, _ = parse_space({"model.dropout": {"float": [0.0, 0.5]}}, set())
 
@@ -52,7 +52,7 @@ def test_a_study_opens_as_it_was_created(tmp_path: Path) -> None:
     np.testing.assert_array_equal(opened.training.cases.values, cases.values)
     np.testing.assert_array_equal(opened.training.cases.labels, cases.labels)
     np.testing.assert_array_equal(opened.training.cases.lengths, cases.lengths)
-    assert Study.stored_meaning(tmp_path / "s") == "meaning"
+    assert Study.stored_fingerprint(tmp_path / "s") == "meaning"
 
 
 def test_a_study_holds_no_test_cases(tmp_path: Path) -> None:
@@ -74,16 +74,16 @@ def test_a_study_holds_no_test_cases(tmp_path: Path) -> None:
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match="holds no study"):
         Study.open(tmp_path)
-    assert Study.stored_meaning(tmp_path) is None
+    assert Study.stored_fingerprint(tmp_path) is None
 
 
 def test_an_old_study_is_set_aside_and_kept(tmp_path: Path) -> None:
     make(tmp_path / "s")
-    Study.set_aside(tmp_path / "s")
+    Study.archive(tmp_path / "s")
     assert not (tmp_path / "s").exists()
     (kept,) = tmp_path.iterdir()
     assert kept.name.startswith("s.")
-    assert Study.stored_meaning(kept) == "meaning"
+    assert Study.stored_fingerprint(kept) == "meaning"
 
 
 def test_as_many_trials_are_queued_as_may_be_in_flight(tmp_path: Path) -> None:
@@ -281,8 +281,8 @@ def test_a_pruner_sees_only_trials_far_enough_back(tmp_path: Path) -> None:
 
 
 def test_meaning_depends_on_every_part() -> None:
-    assert meaning_of(a=1, b={"c": 2}) == meaning_of(b={"c": 2}, a=1)
-    assert meaning_of(a=1) != meaning_of(a=2)
+    assert fingerprint_of(a=1, b={"c": 2}) == fingerprint_of(b={"c": 2}, a=1)
+    assert fingerprint_of(a=1) != fingerprint_of(a=2)
 
 
 def test_seeds_differ_by_every_part() -> None:

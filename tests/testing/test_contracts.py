@@ -8,8 +8,8 @@ from torch.nn import functional
 
 import tsbench.testing
 from tsbench.nn.network import ENCODERS
-from tsbench.recipe.names import FEATURES
 from tsbench.recipe.presets import PRESETS
+from tsbench.recipe.registries import FEATURES
 from tsbench.recipe.schema import ConvolutionConfig, FeaturesConfig, ModelConfig
 from tsbench.testing import (
     check_attention,

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, DataSet
 from tsbench.recipe.dotted import hyperparameters_of
@@ -41,7 +41,7 @@ class Fitted:
             folder,
             "tsbench.classifiers.serving",
             train.values[:1, :, : train.lengths[0]],
-            [str(one) for one in self.ensemble.classes],
+            [str(label) for label in self.ensemble.classes],
             provenance.requirements(),
             {"recipe": "none"},
         )

@@ -118,7 +118,7 @@ def test_a_store_that_cannot_be_created_leaves_nothing(tmp_path: Path, monkeypat
     def fail(*arguments: object, **named: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setenv("TSBENCH_PATIENCE", "0")
+    monkeypatch.setenv("TSBENCH_RETRY_TIMEOUT", "0")
     monkeypatch.setattr("mlflow.MlflowClient.search_experiments", fail)
     with pytest.raises(TrackingError):
         store.prepare()

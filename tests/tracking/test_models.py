@@ -13,7 +13,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from tests.tracking.conftest import Fitted
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.collection import Collection
 from tsbench.errors import ModelError
 from tsbench.tracking.models import fetch_model, log_model, register_model
@@ -59,7 +59,7 @@ json.dump([table.reset_index().to_dict("list") for table in tables], open({str(t
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=120)
     of_list, of_text, of_frame, of_array = json.loads((tmp_path / "tables.json").read_text())
     expected = vowels.ensemble.predict_proba(cases)
-    assert list(of_list) == ["case", "label", *(f"probability_{one}" for one in vowels.ensemble.classes)]
+    assert list(of_list) == ["case", "label", *(f"probability_{label}" for label in vowels.ensemble.classes)]
     assert of_list["label"] == of_text["label"] == of_frame["label"] == list(vowels.ensemble.predict(cases))
     for table in (of_list, of_text, of_frame):
         np.testing.assert_allclose(np.array(list(table.values())[2:], dtype=float).T, expected, rtol=0, atol=1e-6)
@@ -85,7 +85,13 @@ def test_the_model_says_what_it_takes_and_needs_and_holds_no_code(
     np.testing.assert_array_equal(example, first.values[:1, :, : first.lengths[0]])
     folder = fetch_model(store, f"runs:/{run}/model", tmp_path / "fetched").parents[1]
     needs = (folder / "requirements.txt").read_text().split()
-    assert {one.partition("==")[0] for one in needs} >= {"tsbench", "torch", "numpy", "pandas", "mlflow"}
+    assert {requirement.partition("==")[0] for requirement in needs} >= {
+        "tsbench",
+        "torch",
+        "numpy",
+        "pandas",
+        "mlflow",
+    }
     assert "python_function" in (folder / "MLmodel").read_text()
     for path in folder.rglob("*"):
         assert path.suffix not in (".pkl", ".pickle", ".py")

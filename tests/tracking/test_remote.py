@@ -76,11 +76,11 @@ def test_everything_goes_through_the_server_and_the_password_nowhere_else(
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(RECIPE.replace("trials: 4", "trials: 2") + f"tracking: {{uri: {address}, register: true}}\n")
     said = [tsbench("search", "tiny.yaml", cwd=tmp_path), tsbench("search", "tiny.yaml", "--dry-run", cwd=tmp_path)]
-    assert [one.returncode for one in said] == [0, 0], said[0].stdout[-3000:] + said[0].stderr[-3000:]
+    assert [process.returncode for process in said] == [0, 0], said[0].stdout[-3000:] + said[0].stderr[-3000:]
     store = Store(address)
-    runs = {one.name.removeprefix("ItalyPowerDemand "): one for one in store.runs("tiny")}
+    runs = {run.name.removeprefix("ItalyPowerDemand "): run for run in store.runs("tiny")}
     assert set(runs) == {"ItalyPowerDemand", "trial 0", "trial 1", "network", "dummy"}
-    assert {one.status for one in runs.values()} == {"FINISHED"}
+    assert {run.status for run in runs.values()} == {"FINISHED"}
     assert {"leaderboard.csv", "confusion_matrix.png", "accuracy.png"} <= set(
         store.files(runs["ItalyPowerDemand"].run_id)
     )
@@ -111,7 +111,7 @@ def test_everything_goes_through_the_server_and_the_password_nowhere_else(
     assert results[6].output.endswith("/runs?workflowType=machine_learning&viewStateShareKey=tsbench-leaderboard\n")
     assert list(store.runs("tiny")) == []
 
-    texts = [one.stdout + one.stderr for one in said] + [result.output for result in results]
+    texts = [process.stdout + process.stderr for process in said] + [result.output for result in results]
     assert not [text for text in texts if PASSWORD in text]
     written = [path for place in (tmp_path, kept) for path in place.rglob("*") if path.is_file()]
     assert len(written) > 20

@@ -20,12 +20,12 @@ from tests.processes import free_port, served
 from tests.tracking.conftest import SETTINGS, Fitted
 from tests.tracking.test_models import logged, long_frame, nested
 from tsbench.bench.model_files import first_case
-from tsbench.bench.predict import predict_file
-from tsbench.classifiers.exporting import compare_onnx, export_onnx, onnx_probabilities
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.ensemble import NetworkEnsemble
+from tsbench.classifiers.onnx import compare_onnx, export_onnx, onnx_probabilities
 from tsbench.data.collection import Collection
-from tsbench.data.columns import Columns
+from tsbench.data.column_roles import Columns
 from tsbench.data.formats import read_long
+from tsbench.models.prediction import predict_file
 from tsbench.recipe.dotted import hyperparameters_of
 from tsbench.tracking.models import LoggedModel, fetch_model, log_model
 from tsbench.tracking.store import Store, _current_uri
@@ -67,7 +67,7 @@ def test_the_same_labels_everywhere(name: str, store_uri: str, tmp_path: Path, r
     store, cases = Store(store_uri), fitted.some_test_cases
     _, uri = logged(store, fitted, tmp_path / "saved")
     expected = fitted.ensemble.predict_proba(cases)
-    labels = [str(one) for one in fitted.ensemble.predict(cases)]
+    labels = [str(label) for label in fitted.ensemble.predict(cases)]
 
     with _current_uri(store_uri):
         table = mlflow.pyfunc.load_model(uri).predict(long_frame(cases))
@@ -80,7 +80,7 @@ def test_the_same_labels_everywhere(name: str, store_uri: str, tmp_path: Path, r
     export_onnx(loaded, fitted.data.train.subset(np.arange(3)), tmp_path / "model.onnx", {})
     assert compare_onnx(loaded, tmp_path / "model.onnx", cases) <= 1e-5
     probabilities = onnx_probabilities(tmp_path / "model.onnx", cases)
-    assert [str(one) for one in loaded.classes[probabilities.argmax(axis=1)]] == labels
+    assert [str(label) for label in loaded.classes[probabilities.argmax(axis=1)]] == labels
 
     with served_model(uri, store_uri) as address:
         status, answer = post(address, {"inputs": nested(cases)})

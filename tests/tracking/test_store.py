@@ -160,7 +160,7 @@ def test_a_prepared_store_logs_ahead_and_its_file_is_whole(tmp_path: Path) -> No
 def test_a_locked_store_ends_in_a_sentence(store_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sqlite3
 
-    monkeypatch.setenv("TSBENCH_PATIENCE", "0")
+    monkeypatch.setenv("TSBENCH_RETRY_TIMEOUT", "0")
     other = sqlite3.connect(tmp_path / "mlflow.db")
     other.execute("PRAGMA journal_mode = DELETE")  # without a log ahead, readers are locked out at once
     experiment = Store(store_uri).experiment("one")

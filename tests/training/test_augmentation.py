@@ -107,15 +107,15 @@ def test_jitter_adds_independent_normal_noise_to_every_valid_step(strength):
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_every_augmentation_keeps_shape_type_and_the_zeros_of_padding(name):
     x, lengths = padded_cases()
-    for one in (x, x.float()):
-        before = one.clone()
-        changed = AUGMENTATIONS[name](one, lengths, 0.9, seeded())
+    for values in (x, x.float()):
+        before = values.clone()
+        changed = AUGMENTATIONS[name](values, lengths, 0.9, seeded())
         assert changed.shape == x.shape
-        assert changed.dtype == one.dtype
+        assert changed.dtype == values.dtype
         assert torch.isfinite(changed).all()
         assert all((changed[case, :, length:] == 0).all() for case, length in enumerate(LENGTHS))
-        assert torch.equal(one, before)
-        assert not torch.equal(changed, one)
+        assert torch.equal(values, before)
+        assert not torch.equal(changed, values)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
@@ -146,7 +146,7 @@ def test_what_the_global_generator_holds_changes_no_augmentation_and_no_augmenta
     with torch.random.fork_rng():
         torch.manual_seed(1)
         second = augment(x, lengths, config, seeded()), mixing(8, 0.4, seeded())[1]
-    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+    assert all(torch.equal(tensor, other) for tensor, other in zip(first, second, strict=True))
 
 
 def test_every_augmentation_is_a_setting():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.training.test_trainer import VARIED, job, model, same_bits, state, training
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.collection import Collection
 from tsbench.nn.network import build_network
 from tsbench.recipe.schema import HyperparameterConfig
@@ -56,7 +56,7 @@ def test_networks_are_trained_on_the_gpu_and_predict_the_same_on_the_cpu(encoder
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 def test_features_are_computed_and_learned_on_the_gpu(lengths, keep, precision, monkeypatch):
     if not keep:
-        monkeypatch.setattr(trainer, "MOST_KEPT_FEATURES", 0)
+        monkeypatch.setattr(trainer, "MAX_KEPT_FEATURES", 0)
     features = ("minirocket", "spectrum")
     one = trained(job(cases=16, lengths=lengths), encoder="none", features=features, precision=precision)
     assert one.network.feature_branch.linear.weight.abs().max() > 0

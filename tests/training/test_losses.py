@@ -48,7 +48,7 @@ def test_n18_balanced_loss_is_the_weighted_mean_in_which_every_class_counts_alik
     loss = cross_entropy(TARGETS, 3, TrainingConfig(class_weights="balanced", label_smoothing=0.0))
     loss.weight = loss.weight.double()
     losses = -log_softmax(logits().numpy())[np.arange(len(TARGETS)), TARGETS]
-    by_class = [losses[TARGETS.numpy() == one].mean() for one in range(3)]
+    by_class = [losses[TARGETS.numpy() == target].mean() for target in range(3)]
     assert abs(loss(logits(), TARGETS).item() - np.mean(by_class)) < 1e-6
 
 

@@ -143,7 +143,7 @@ def test_trained_in_threads_jobs_get_to_the_bit_what_each_gets_alone_and_others_
     expected = [state(fit(job(seed))) for seed in (1, 2)]
     stream = torch.Generator().manual_seed(11)
     jobs = [job(1), job(2)]
-    threads = [threading.Thread(target=fit, args=(one,)) for one in jobs]
+    threads = [threading.Thread(target=fit, args=(job,)) for job in jobs]
     with torch.random.fork_rng():
         torch.manual_seed(11)
         for thread in threads:
@@ -221,7 +221,7 @@ def test_on_epoch_is_called_once_after_each_epoch_of_all_jobs():
         jobs,
         model(),
         training(epochs=3),
-        on_epoch=lambda epoch: seen.append((epoch, [len(one.history) for one in jobs])),
+        on_epoch=lambda epoch: seen.append((epoch, [len(job.history) for job in jobs])),
     )
     assert seen == [(1, [1, 1]), (2, [2, 2]), (3, [3, 3])]
 
@@ -235,7 +235,7 @@ def test_on_epoch_may_raise_to_end_the_training():
 
     with pytest.raises(TimeoutError, match="out of time"):
         train(jobs, model(), training(epochs=50), on_epoch=stop)
-    assert [len(one.history) for one in jobs] == [2, 2]
+    assert [len(job.history) for job in jobs] == [2, 2]
 
 
 def test_a_diverging_training_names_the_epoch():
@@ -520,16 +520,16 @@ def test_features_kept_and_features_computed_anew_give_the_same_network(settings
     settings = {"features": ("minirocket", "spectrum"), "checkpoint": "last", **settings}
     kept, anew = job(lengths=lengths), job(lengths=lengths)
     trained(kept, **settings)
-    monkeypatch.setattr(trainer, "MOST_KEPT_FEATURES", 0)
+    monkeypatch.setattr(trainer, "MAX_KEPT_FEATURES", 0)
     trained(anew, **settings)
     for name, value in state(kept).items():
         torch.testing.assert_close(state(anew)[name], value, rtol=1e-4, atol=1e-4)
     assert kept.network.feature_branch.linear.weight.abs().max() > 0
 
 
-@pytest.mark.parametrize("many", [0, trainer.MOST_KEPT_FEATURES])
+@pytest.mark.parametrize("many", [0, trainer.MAX_KEPT_FEATURES])
 def test_features_are_computed_in_full_precision_whatever_that_of_the_training(many, monkeypatch):
-    monkeypatch.setattr(trainer, "MOST_KEPT_FEATURES", many)
+    monkeypatch.setattr(trainer, "MAX_KEPT_FEATURES", many)
     fit = _Fit(job(), model(features=("minirocket",)), training(precision="bfloat16"), torch.device("cpu"))
     given = []
     fit.network.feature_branch.register_forward_pre_hook(lambda module, args: given.append(args[0]))
@@ -548,8 +548,8 @@ def test_bfloat16_trains_finite_weights_that_are_float32(encoder, lengths):
         assert torch.isfinite(value).all()
         assert value.dtype in (torch.float32, torch.int64)
     assert not same_bits(state(half), state(full))
-    for one, other in zip(half.history, full.history, strict=True):
-        assert one.train_loss == pytest.approx(other.train_loss, rel=0.1)
+    for epoch, other in zip(half.history, full.history, strict=True):
+        assert epoch.train_loss == pytest.approx(other.train_loss, rel=0.1)
 
 
 def test_auto_precision_on_a_cpu_is_float32():

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from tsbench import __version__
 from tsbench.bench.model_files import MODEL_FOLDER, ModelFiles, write_model_files
-from tsbench.bench.records import FinalNetwork, Records
+from tsbench.bench.payloads import FinalNetwork, Records
 from tsbench.classifiers.card import CardFacts
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.classifiers.explanation import draw_several
-from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
-from tsbench.evaluation import figures
+from tsbench.evaluation import prediction_plots
 from tsbench.evaluation.metrics import MAXIMISED
 from tsbench.spreadsheet import as_cell
 from tsbench.tracking import names, provenance
@@ -26,7 +26,7 @@ from tsbench.tracking.store import Store
 
 __all__ = ["log_model_files", "record_model", "record_pictures"]
 
-MOST_DRAWN = 4
+MAX_DRAWN = 4
 """Cases in the picture of misclassified ones."""
 
 
@@ -90,8 +90,10 @@ def record_pictures(
         table.map(as_cell).rename(columns=as_cell).to_csv(Path(scratch) / "test_predictions.csv", index=False)
         store.log_files(run, Path(scratch))
     with tempfile.TemporaryDirectory() as scratch:
-        figures.confusion_matrix(test.labels, predicted, classes).savefig(Path(scratch) / "confusion_matrix.png")
-        figures.reliability_diagram(test.labels, probabilities, classes).savefig(
+        prediction_plots.confusion_matrix(test.labels, predicted, classes).savefig(
+            Path(scratch) / "confusion_matrix.png"
+        )
+        prediction_plots.reliability_diagram(test.labels, probabilities, classes).savefig(
             Path(scratch) / "reliability_diagram.png"
         )
         _draw_errors(ensemble, test, probabilities, Path(scratch) / "misclassified_cases.png")
@@ -103,7 +105,7 @@ def _draw_errors(ensemble: NetworkEnsemble, test: Collection, probabilities: NDA
     wrong = ensemble.classes[probabilities.argmax(axis=1)] != test.labels
     shown, sign = (wrong, -1) if wrong.any() else (~wrong, 1)
     numbers = np.flatnonzero(shown)
-    chosen = numbers[np.argsort(sign * probabilities[numbers].max(axis=1), kind="stable")][:MOST_DRAWN]
+    chosen = numbers[np.argsort(sign * probabilities[numbers].max(axis=1), kind="stable")][:MAX_DRAWN]
     cases = test.subset(chosen)
     titles = [f"test case {case}{'' if wrong[case] else ' (right)'}" for case in chosen]
     draw_several(ensemble.explain(cases), cases, titles, path)

@@ -16,12 +16,12 @@ from tsbench.data.selection import absent_from, archive_of, names_of
 from tsbench.errors import DataError, RecipeError
 from tsbench.evaluation.resampling import resample
 from tsbench.recipe.loading import LoadedRecipe
+from tsbench.recipe.messages import count_of
 from tsbench.recipe.schema import OwnDataConfig, Recipe
-from tsbench.recipe.sentences import count_of
 from tsbench.recipe.space import grid_size
 from tsbench.redaction import redacted, redacted_tree
-from tsbench.search.launchers.local import find_devices
 from tsbench.tracking.store import Store
+from tsbench.workers.local import find_devices
 
 __all__ = ["Plan", "Unit", "describe_plan", "folder_of", "home_of", "make_plan", "studies_folder", "study_folders"]
 
@@ -99,7 +99,7 @@ class Plan:
         tree["search"]["trials"] = self.trials
         return tree
 
-    def meaning(self, unit: Unit, files: dict[str, str]) -> dict[str, Any]:
+    def fixed_settings(self, unit: Unit, files: dict[str, str]) -> dict[str, Any]:
         """All that a study's figures depend on; its budgets, baselines, places and workers are not among it."""
         tree = self.loaded.resolved()
         search = {key: value for key, value in tree["search"].items() if key not in BUDGETS_AND_PLACES}

@@ -9,23 +9,23 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tsbench.bench.plan import home_of, study_folders
-from tsbench.data.places import is_writable, nearest_folder
+from tsbench.data.folders import is_writable, nearest_folder
 from tsbench.errors import SearchError, TrackingError
 from tsbench.recipe.schema import Recipe
 from tsbench.redaction import redacted
-from tsbench.search.launchers import check_launcher
-from tsbench.search.launchers.joining import ADDRESS
 from tsbench.search.storage import open_database
 from tsbench.search.study import Study
 from tsbench.tracking.addresses import database_of
 from tsbench.tracking.store import Store
+from tsbench.workers import check_launcher
+from tsbench.workers.joining import ADDRESS
 
 __all__ = ["LOCK", "check_ready", "held", "is_held", "refusal_of_second"]
 
 LOCK = "lock"
 """The file in a recipe's folder that the process of its search holds."""
 
-ANEW = "or run with --fresh, which archives the study and begins a new one"
+OR_FRESH = "or run with --fresh, which archives the study and begins a new one"
 
 
 def check_ready(recipe: Recipe, fresh: bool) -> None:
@@ -140,17 +140,17 @@ def _problem_of(study: Study, store: Store, there: dict[str, bool]) -> str | Non
     if _is_another_file(spec.tracking_uri, store.uri):
         return (
             f"{search} is recorded in the MLflow store {recorded}, and the recipe now names {now}; name the former by "
-            f"tracking.uri, or move its folder back, {ANEW}"
+            f"tracking.uri, or move its folder back, {OR_FRESH}"
         )
     if spec.parent_run not in there:
         return (
             f"{search} is recorded in the MLflow run {spec.parent_run}, which {now} does not have; name the store "
-            f"that has it by tracking.uri, {ANEW}"
+            f"that has it by tracking.uri, {OR_FRESH}"
         )
     if not there[spec.parent_run]:
         return (
             f"the MLflow run {spec.parent_run}, in which {search} is recorded, was deleted; restore it in the MLflow "
-            f"UI, {ANEW}"
+            f"UI, {OR_FRESH}"
         )
     return None
 

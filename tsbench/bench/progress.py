@@ -20,9 +20,9 @@ __all__ = [
     "RunState",
     "UnitState",
     "WorkerState",
+    "format_trials",
     "make_display",
     "spell",
-    "spell_trials",
 ]
 
 
@@ -40,7 +40,7 @@ def spell(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def spell_trials(ended: int, asked: int) -> str:
+def format_trials(ended: int, asked: int) -> str:
     """How many trials of a study ended, of how many: `2/3`, or `6 (3 asked for)` if the recipe now asks for fewer."""
     return f"{ended}/{asked}" if ended <= asked else f"{ended} ({asked} asked for)"
 
@@ -233,7 +233,7 @@ class PlainDisplay:
 
 def _trials(unit: UnitState) -> str:
     if unit.ended <= unit.trials:
-        return f"{spell_trials(unit.ended, unit.trials)} trials"
+        return f"{format_trials(unit.ended, unit.trials)} trials"
     return f"{unit.ended} trials, {unit.trials} asked for"
 
 
@@ -255,7 +255,7 @@ def render(state: RunState, most: int = 12) -> RenderableType:
         table.add_row(
             escape(unit.title),
             unit.stage,
-            spell_trials(unit.ended, unit.trials),
+            format_trials(unit.ended, unit.trials),
             str(unit.pruned or ""),
             "" if unit.best is None else f"{unit.best:.4f}",
             "" if unit.test is None else f"{unit.test:.4f}",

@@ -17,24 +17,24 @@ from typing import Any
 
 from filelock import Timeout
 
-from tsbench.bench.begin import archive_studies
+from tsbench.bench.file_watch import FileWatch
+from tsbench.bench.opening import archive_studies
+from tsbench.bench.payloads import TaskProgress
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.preflight import LOCK, check_ready, held, refusal_of_second
 from tsbench.bench.progress import Display, RunState, UnitState, WorkerState
-from tsbench.bench.records import TaskProgress
 from tsbench.bench.unit import TaskKey, UnitRun
-from tsbench.bench.watch import FileWatch
 from tsbench.errors import DataError, TsbenchError
-from tsbench.patience import lose_patience
 from tsbench.redaction import redacted
-from tsbench.search.launchers import Launcher, make_launcher
-from tsbench.search.launchers.inbox import Inbox
-from tsbench.search.launchers.joining import ADDRESS, Listener
-from tsbench.search.launchers.pool import Joined, News, WorkerPool
-from tsbench.search.launchers.protocol import Message, Task
+from tsbench.retries import stop_retrying
 from tsbench.search.outcome import TrialProgress
 from tsbench.search.study import BestTrial, Study
 from tsbench.signals import TerminatedError, describe_interrupt, ignored_signals
+from tsbench.workers import Launcher, make_launcher
+from tsbench.workers.inbox import Inbox
+from tsbench.workers.joining import ADDRESS, Listener
+from tsbench.workers.pool import Joined, News, WorkerPool
+from tsbench.workers.protocol import Message, Task
 
 __all__ = ["BenchmarkRun"]
 
@@ -42,7 +42,7 @@ __all__ = ["BenchmarkRun"]
 PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection", "torch._dynamo")
 PRELOAD_FOR_SQLITE = ("mlflow.store.tracking.sqlalchemy_store",)
 WAIT = 0.25  # seconds between two looks at the workers
-LOOK_AFTER = 2.0  # seconds between two looks at what a launcher has started, and at the store's file
+CHECK_SECONDS = 2.0  # seconds between two looks at what a launcher has started, and at the store's file
 SECONDS_AFTER_CTRL_C = 15.0  # for running tasks to end; whoever is at the keyboard can press it again
 SECONDS_AFTER_SIGNAL = 5.0  # as `docker stop` kills after 10 seconds, in which all must be recorded
 
@@ -79,7 +79,7 @@ class BenchmarkRun:
         self._database = FileWatch.of(None)
         self.fronts: dict[str, list[BestTrial]] = {}  # by unit, where several metrics are searched
 
-    def carry_out(self) -> list[str]:
+    def run(self) -> list[str]:
         """Runs everything and returns what failed, one sentence each.
 
         Raises:
@@ -93,19 +93,19 @@ class BenchmarkRun:
         home.mkdir(parents=True, exist_ok=True)
         try:
             with held(home):
-                return self._carry_out()
+                return self._run()
         except Timeout:
             raise refusal_of_second(recipe.name, home) from None
         finally:
             if created and not self.begun:
                 _remove_unused(home, created)
 
-    def _carry_out(self) -> list[str]:
+    def _run(self) -> list[str]:
         if note := self.plan.note:
             self.display.say(f"note: {note}")
         try:
             with self.display, self._make_pool() as pool:
-                if self.fresh or any(Study.stored_meaning(unit.folder) is None for unit in self.plan.units):
+                if self.fresh or any(Study.stored_fingerprint(unit.folder) is None for unit in self.plan.units):
                     self.display.prepare("starting the workers")
                     pool.start()
                 self.display.prepare(f"opening the MLflow store {redacted(self.plan.store.uri)}")
@@ -160,7 +160,7 @@ class BenchmarkRun:
         except TsbenchError as error:
             self.display.say(f"{under_way.unit.title}: its records could not be ended: {error}")
         except KeyboardInterrupt:  # for the others too
-            lose_patience()
+            stop_retrying()
             raise
 
     def _loop(self, pool: WorkerPool) -> None:
@@ -170,9 +170,9 @@ class BenchmarkRun:
             pool.stop_where(lambda task: task.key.unit.stop_reason(task.key))
             for under_way in self.open:
                 if handed_out:
-                    under_way.look_ahead()
+                    under_way.prefetch()
                 under_way.update()
-                self._say_news(under_way)
+                self._print_notes(under_way)
             self._close_finished()
             self.display.update(self.state)
             if not (self.open or self.unopened):
@@ -180,10 +180,10 @@ class BenchmarkRun:
                 return
             for message in pool.wait(WAIT):
                 self._receive(message)
-            if time.monotonic() - looked > LOOK_AFTER:
+            if time.monotonic() - looked > CHECK_SECONDS:
                 looked = time.monotonic()
                 self._database.check()
-                for line in self.launcher.look_after() if self.launcher is not None else ():
+                for line in self.launcher.check_started() if self.launcher is not None else ():
                     self.display.say(line)
 
     def _hand_out(self, pool: WorkerPool) -> bool:
@@ -225,10 +225,10 @@ class BenchmarkRun:
             return None
         self.open.append(opened)
         self.begun = True
-        self._say_news(opened)
+        self._print_notes(opened)
         return opened
 
-    def _say_news(self, unit: UnitRun) -> None:
+    def _print_notes(self, unit: UnitRun) -> None:
         for line in unit.news:
             self.display.say(line)
         unit.news.clear()
@@ -255,7 +255,7 @@ class BenchmarkRun:
             self.display.say(line)
 
     def _close_finished(self) -> None:
-        for unit in [one for one in self.open if one.finished]:
+        for unit in [opened for opened in self.open if opened.finished]:
             unit.close()
             if unit.front:
                 self.fronts[unit.unit.title] = unit.front
@@ -278,7 +278,7 @@ class BenchmarkRun:
                 pool.end_at_once()
         except KeyboardInterrupt:
             pool.end_at_once()
-            lose_patience()
+            stop_retrying()
 
 
 def _remove_unused(home: Path, created: Sequence[Path]) -> None:

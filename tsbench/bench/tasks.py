@@ -10,10 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tsbench.bench import isolated, report
+from tsbench.bench import search_report
 from tsbench.bench.baseline import BaselineScores, Keeping, scores_on_test
 from tsbench.bench.final import log_model_files, record_model, record_pictures
-from tsbench.bench.records import (
+from tsbench.bench.payloads import (
     BASELINE_ENTRY,
     TIME_STEPS,
     FinalNetwork,
@@ -24,30 +24,31 @@ from tsbench.bench.records import (
     preprocessing_params,
 )
 from tsbench.classifiers.baselines import BASELINES
-from tsbench.classifiers.network import NetworkEnsemble
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.collection import Collection, DataSet
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig, EvaluationConfig, HyperparameterConfig, format_duration
-from tsbench.search import worker
-from tsbench.search.launchers.protocol import SharedFolder, WorkerContext
+from tsbench.search import trial_runner
 from tsbench.search.outcome import TrialOutcome
-from tsbench.search.worker import StoppedError, mlflow_params
+from tsbench.search.trial_runner import StoppedError, mlflow_params
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.store import Curve, Store
+from tsbench.workers import isolated
+from tsbench.workers.protocol import SharedFolder, WorkerContext
 
 __all__ = ["fit_member", "run_baseline", "run_trial", "score_network", "write_report", "write_search_report"]
 
 
 def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> TrialOutcome | None:
     """A waiting trial of a study."""
-    spec = worker.open_study(study.path)[0].spec
+    spec = trial_runner.open_study(study.path)[0].spec
     _guard(context, spec.tracking_uri, spec.parent_run)
 
     def stop_reason() -> str | None:
         return context.why if context.stopping else None
 
-    return worker.run_trial(study.path, number, context.device, context.report, stop_reason)
+    return trial_runner.run_trial(study.path, number, context.device, context.report, stop_reason)
 
 
 def _guard(context: WorkerContext, uri: str, parent: str) -> None:
@@ -78,7 +79,7 @@ def fit_member(
     monitor.sample(now=True)
     with tempfile.TemporaryDirectory() as folder:
         ensemble.save(Path(folder))
-        files = {one.name: one.read_bytes() for one in Path(folder).iterdir()}
+        files = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
     return FittedMember(files, seconds, losses, device_name(context.device), monitor.curves)
 
 
@@ -108,7 +109,7 @@ def score_network(context: WorkerContext, records: Records, final: FinalNetwork)
     store = Store(records.uri)
     run = _begin(store, records, names.NETWORK, "model", final.tags, final.started)
     curves = {f"train_loss_seed_{number}": member.train_loss for number, member in enumerate(final.members)}
-    labels = {names.STATE: "complete", names.DEVICE: ", ".join(sorted({one.device for one in final.members}))}
+    labels = {names.STATE: "complete", names.DEVICE: ", ".join(sorted({fitted.device for fitted in final.members}))}
     store.log(run, results, mlflow_params(ensemble.hyperparameters), {**curves, **_usage(final.members)}, labels)
     context.report(TaskProgress("recording the model"))
     record_model(store, records, run, final, ensemble, results)
@@ -134,14 +135,14 @@ def write_search_report(context: WorkerContext, records: Records, study: SharedF
     """The parent run's pictures of the search, when it has ended."""
     context.report(TaskProgress("pictures"))
     _guard(context, records.uri, records.parent)
-    report.write_search_report(records, study.path)
+    search_report.write_search_report(records, study.path)
 
 
 def write_report(context: WorkerContext, records: Records, study: SharedFolder) -> None:
     """The parent run's tables and description, when all that they tell of is recorded."""
     context.report(TaskProgress("report"))
     _guard(context, records.uri, records.parent)
-    report.write_report(records, study.path)
+    search_report.write_report(records, study.path)
 
 
 def run_baseline(

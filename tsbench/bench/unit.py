@@ -12,25 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from tsbench.bench.begin import check_roc_auc, end_runs, ended_on_error, give_up, open_study, unit_tags
 from tsbench.bench.model_files import few_of_each_class
+from tsbench.bench.opening import check_roc_auc, end_runs, ended_on_error, mark_lost, open_study, unit_tags
+from tsbench.bench.payloads import FinalNetwork, FittedMember, Records, Scored, preprocessing_params
 from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
-from tsbench.bench.records import FinalNetwork, FittedMember, Records, Scored, preprocessing_params
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig
-from tsbench.search.launchers.protocol import Message, Task
 from tsbench.search.outcome import TrialOutcome
 from tsbench.search.study import BestTrial, derive_seed, folds_of, study_seed
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
+from tsbench.workers.protocol import Message, Task
 
 __all__ = ["TaskKey", "UnitRun"]
 
 ENSEMBLE = "tsbench.ensemble"  # tag of the final model: how many networks it averages
 SHORTENED = "tsbench.shortened_by"  # tag of the final model: the timeout in seconds that left no time for all of them
-MOST_RETRIES = 2  # of a task whose worker died
-MOST_DEATHS = 30  # of workers, one after another, at trials of which none ends
+MAX_RETRIES = 2  # of a task whose worker died
+MAX_DEATHS = 30  # of workers, one after another, at trials of which none ends
 SPENT = "the study's time is spent"
 NOTE_TIME_EVERY = 5.0  # seconds between two notes of the time spent, which only a killed search needs
 SLACK, LEAST_SLACK = 0.05, 5.0  # by how much of a timeout, and how many seconds at least, a refit may be late
@@ -82,11 +82,11 @@ class UnitRun:
         self.study, ended = open_study(plan, unit, self.dataset)
         self.spec = self.study.spec
         with ended_on_error(plan.store, self.spec.parent_run):
-            self._take_up(ended)
+            self._resume(ended)
 
     # Beginning
 
-    def _take_up(self, ended: bool) -> None:
+    def _resume(self, ended: bool) -> None:
         spec = self.spec
         self.study.budget = self.plan.trials
         # As if earlier calls had just ended: a timeout is for all of them, and so are the seconds of the search.
@@ -146,7 +146,7 @@ class UnitRun:
             warnings.simplefilter("always")
             seed = study_seed(self.recipe.search, self.unit.resample)
             folds = folds_of(self.dataset.training_set(), self.recipe.search, seed)
-        self.news += [f"{self.unit.title}: {one.message}" for one in caught]
+        self.news += [f"{self.unit.title}: {warning.message}" for warning in caught]
         return folds
 
     def _recorded(self) -> dict[str, RunRecord]:
@@ -250,7 +250,7 @@ class UnitRun:
     def _unassigned(self, numbers: list[int]) -> int | None:
         return next((number for number in numbers if number not in self.assigned), None)
 
-    def look_ahead(self) -> None:
+    def prefetch(self) -> None:
         """Chooses trials to come while the workers are busy, so that none waits for it."""
         if self.searching and not self._must_stop():
             self.study.refill()
@@ -293,7 +293,7 @@ class UnitRun:
 
     def _begun(self, trial: int) -> set[int]:
         """Numbers of the networks by a trial's settings that are fitted or being fitted."""
-        return {number for one, number in (*self.fitting, *self.fitted) if one == trial}
+        return {number for fitted, number in (*self.fitting, *self.fitted) if fitted == trial}
 
     def _note_time(self, now: bool = False) -> None:
         if now or time.monotonic() - self.time_noted > NOTE_TIME_EVERY:
@@ -462,14 +462,14 @@ class UnitRun:
         if key.kind == "trial":
             self._lose(key.number, sentence)
             self.deaths += 1
-            if self.deaths < MOST_DEATHS:
+            if self.deaths < MAX_DEATHS:
                 yield f"{self.unit.title}: {sentence}; trial {key.number} is tried again"
             elif self.searching:
                 self._fail(f"{self.deaths} workers died at its trials, and none ended meanwhile: {sentence}")
                 yield self.failures[-1]
             return
         self.retries[key.identity] += 1
-        if self.retries[key.identity] > MOST_RETRIES:
+        if self.retries[key.identity] > MAX_RETRIES:
             if self._cannot_be_done(key, f"{sentence}, three times"):
                 yield self.failures[-1]
             return
@@ -486,11 +486,11 @@ class UnitRun:
             yield f"{self.unit.title}: {sentence}; {key.title} is done again"
 
     def _put_back(self, baseline: str) -> None:
-        self.baselines.extendleft(one for one in self.recipe.baselines if one.name == baseline)
+        self.baselines.extendleft(config for config in self.recipe.baselines if config.name == baseline)
 
     def _lose(self, number: int, reason: str) -> None:
         """Fails a trial that its worker left running, in Optuna and in MLflow."""
-        give_up(self.study, self.plan.store, [number], reason)
+        mark_lost(self.study, self.plan.store, [number], reason)
 
     def update(self) -> None:
         """Notes the time it took, and, where something has come in, for the display how far it is."""
@@ -551,7 +551,7 @@ class UnitRun:
         try:
             if not self.scored:
                 self._note_time(now=True)
-            give_up(self.study, self.plan.store, self.study.running(), "the search was interrupted")
+            mark_lost(self.study, self.plan.store, self.study.running(), "the search was interrupted")
             self.close("KILLED")
         except Exception:
             end_runs(self.plan.store, self.spec, with_parent=True)

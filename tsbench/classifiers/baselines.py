@@ -14,7 +14,7 @@ from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Literal
 
 from tsbench.classifiers.contract import Classifier
-from tsbench.recipe.sentences import shown, suggestion
+from tsbench.recipe.messages import shown, suggestion
 
 if TYPE_CHECKING:
     from tsbench.classifiers.contract import Budget

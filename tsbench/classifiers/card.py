@@ -11,7 +11,7 @@ from tsbench.classifiers.serving import CASE, TIME
 
 __all__ = ["CardFacts", "model_card"]
 
-MOST_CLASSES = 50
+MAX_CLASSES = 50
 """Classes that a card names one by one."""
 
 
@@ -43,9 +43,9 @@ class CardFacts:
 
 def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
     """Data set, recipe, CV and test figures, and what the model may be fed."""
-    classes = [str(one) for one in classifier.classes]
-    named = ", ".join(f"`{name}`" for name in classes[:MOST_CLASSES])
-    more = f" and {len(classes) - MOST_CLASSES} more" if len(classes) > MOST_CLASSES else ""
+    classes = [str(label) for label in classifier.classes]
+    named = ", ".join(f"`{name}`" for name in classes[:MAX_CLASSES])
+    more = f" and {len(classes) - MAX_CLASSES} more" if len(classes) > MAX_CLASSES else ""
     missing = (
         "may be missing (NaN in arrays, null in JSON, an empty cell in a table)"
         if classifier.missing_values

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tsbench.recipe.sentences import count_of
+from tsbench.recipe.messages import count_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from tsbench.data.collection import Collection
-    from tsbench.data.columns import Columns
+    from tsbench.data.column_roles import Columns
 
 __all__ = ["Budget", "BudgetSpentError", "Classifier", "Facts", "FittedClassifier", "OutOfFold"]
 
@@ -174,7 +174,7 @@ class Facts:
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Facts:
         """What `to_json` gave."""
-        from tsbench.data.columns import Columns
+        from tsbench.data.column_roles import Columns
 
         columns = Columns.from_json(kept["columns"]) if kept.get("columns") else None
         return cls(kept["channels"], kept["shortest"], kept["longest"], kept["missing_values"], columns)

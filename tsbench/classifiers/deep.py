@@ -47,7 +47,7 @@ class InceptionTimeEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[mis
 
     def predict_proba(self, X: NDArray[np.floating]) -> NDArray[np.float64]:
         """Shape (cases, classes)."""
-        probabilities = [one.predict_proba(X) for one in self.estimators_]
+        probabilities = [member.predict_proba(X) for member in self.estimators_]
         mean: NDArray[np.float64] = np.mean(probabilities, axis=0, dtype=np.float64)
         return mean
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, check_random_state
 from sktime.classification.base import BaseClassifier
 
-from tsbench.classifiers.described import (
+from tsbench.classifiers.ensemble import NetworkEnsemble
+from tsbench.classifiers.estimator_state import (
     describe_generator,
     describe_labels,
     read_generator,
@@ -32,9 +33,8 @@ from tsbench.classifiers.described import (
 )
 from tsbench.classifiers.explanation import Explanation, draw, explain
 from tsbench.classifiers.files import DAMAGE
-from tsbench.classifiers.network import NetworkEnsemble
 from tsbench.data.collection import Collection
-from tsbench.data.columns import Columns
+from tsbench.data.column_roles import Columns
 from tsbench.data.formats.sizes import check_expansion, check_padding
 from tsbench.data.formats.table import listed
 from tsbench.errors import DataError, ModelError
@@ -153,7 +153,7 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
                 alone(cases, hyperparameters, seed, home) for seed in seeds
             )
         self.ensemble_ = fitted[0]
-        self.ensemble_.members = [one.members[0] for one in fitted]
+        self.ensemble_.members = [network.members[0] for network in fitted]
         return self
 
     def _predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -287,8 +287,8 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
                 if hasattr(self, "ensemble_"):
                     with tempfile.TemporaryDirectory() as folder:
                         self.ensemble_.save(Path(folder))
-                        for one in sorted(Path(folder).iterdir()):
-                            file.write(one, f"ensemble/{one.name}")
+                        for entry in sorted(Path(folder).iterdir()):
+                            file.write(entry, f"ensemble/{entry.name}")
         if path is None:
             return type(self), buffer.getvalue()
         path = Path(path)

@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from tsbench.data.collection import Collection
 from tsbench.drawing import new_figure, plain
-from tsbench.nn.explain import NetworkExplanation
-from tsbench.nn.explain import explain as explain_network
+from tsbench.nn.attribution import NetworkExplanation
+from tsbench.nn.attribution import explain as explain_network
 from tsbench.nn.network import Network
 from tsbench.training.trainer import Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tsbench.classifiers.network import NetworkEnsemble
+    from tsbench.classifiers.ensemble import NetworkEnsemble
 
 __all__ = ["Explanation", "draw", "draw_several", "explain"]
 
-AT_ONCE = 64  # cases
-MOST_LANES = 12
+CHUNK_SIZE = 64  # cases
+MAX_LANES = 12
 """Channels that a picture shows at most."""
 
 
@@ -101,13 +101,17 @@ def _explain(ensemble: NetworkEnsemble, cases: Collection, probabilities: NDArra
     members = [list(_explained(network, series)) for network in ensemble.members]
     weights = [_weights(parts) for parts in members]
     received = [
-        _received(one, cases, parts[0].stride) for one, parts in zip(weights, members, strict=True) if one is not None
+        _received(attention, cases, parts[0].stride)
+        for attention, parts in zip(weights, members, strict=True)
+        if attention is not None
     ]
-    maxima = [one for parts in members for one in _maxima(parts)]
+    maxima = [steps for parts in members for steps in _maxima(parts)]
     return Explanation(
         attention=np.mean(received, axis=0) if received else None,
         attention_weights=weights,
-        max_positions=np.concatenate([_positions(*one, cases.lengths) for one in maxima], axis=1) if maxima else None,
+        max_positions=np.concatenate([_positions(*steps, cases.lengths) for steps in maxima], axis=1)
+        if maxima
+        else None,
         saliency=_saliency(maxima, cases) if maxima else None,
         predictions=ensemble.classes[probabilities.argmax(axis=1)],
         probabilities=probabilities.max(axis=1),
@@ -117,8 +121,8 @@ def _explain(ensemble: NetworkEnsemble, cases: Collection, probabilities: NDArra
 def _explained(network: Network, series: Series) -> Iterable[NetworkExplanation]:
     """A few cases at a time, all of them padded to the same length."""
     values, lengths = series.tensors(next(network.parameters()).device)
-    for start in range(0, len(values), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
+    for start in range(0, len(values), CHUNK_SIZE):
+        part = slice(start, start + CHUNK_SIZE)
         yield explain_network(network, values[part], None if lengths is None else lengths[part])
 
 
@@ -184,7 +188,7 @@ def draw(
         title: what the case is called; `case 3` where it is None.
     """
     if isinstance(to, str | Path):
-        shown = min(cases.channels, MOST_LANES)
+        shown = min(cases.channels, MAX_LANES)
         figure = new_figure(9, 3.2 + 0.45 * (shown - 1))
         _draw(explanation, cases, case, figure.add_subplot(), title)
         figure.savefig(to, format="png", dpi=150, bbox_inches="tight")
@@ -201,7 +205,7 @@ def draw_several(explanation: Explanation, cases: Collection, titles: Sequence[s
         titles: what each is called.
         path: the file.
     """
-    height = 3.8 + 0.45 * (min(cases.channels, MOST_LANES) - 1)  # inches a case, of which 1.6 lie below its series
+    height = 3.8 + 0.45 * (min(cases.channels, MAX_LANES) - 1)  # inches a case, of which 1.6 lie below its series
     figure = new_figure(9, height * len(cases))
     rows = figure.subplots(len(cases), 1, squeeze=False, gridspec_kw={"hspace": 1.6 / (height - 1.6)})[:, 0]
     for case, (ax, title) in enumerate(zip(rows, titles, strict=True)):
@@ -239,7 +243,7 @@ def _draw_series(ax: Axes, values: NDArray[np.floating], names: Sequence[str]) -
         ax.plot(values[0], **line)
         ax.set_ylabel("value")
         return
-    shown = values[:MOST_LANES]
+    shown = values[:MAX_LANES]
     for lane, series in enumerate(shown):
         there = series[np.isfinite(series)]
         low, high = (there.min(), there.max()) if len(there) else (0, 0)

@@ -21,6 +21,6 @@ def load_classifier(folder: Path) -> FittedClassifier:
         from tsbench.classifiers.fitted_baseline import FittedBaseline
 
         return FittedBaseline.load(folder)
-    from tsbench.classifiers.network import NetworkEnsemble
+    from tsbench.classifiers.ensemble import NetworkEnsemble
 
     return NetworkEnsemble.load(folder)

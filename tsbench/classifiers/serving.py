@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from tsbench.classifiers.contract import FittedClassifier
 from tsbench.classifiers.saved import load_classifier
 from tsbench.data.collection import Collection
-from tsbench.data.columns import Columns
+from tsbench.data.column_roles import Columns
 from tsbench.data.formats.long import cases_of, known_columns
 from tsbench.data.formats.sizes import check_padding
 from tsbench.data.formats.table import Table, listed
 from tsbench.errors import DataError, ModelError
-from tsbench.recipe.sentences import count_of
+from tsbench.recipe.messages import count_of
 
 __all__ = ["NamedCases", "ServedModel", "check", "named_cases", "predict_table", "read_input"]
 
@@ -141,7 +141,7 @@ def _check_values(classifier: FittedClassifier, cases: NamedCases) -> None:
         wrong, what = ~np.isfinite(values), "infinite"
         advice = "the model was trained on cases without such values; fill them in first"
     if wrong.any():
-        case, channel, step = (int(one) for one in np.argwhere(wrong)[0])
+        case, channel, step = (int(number) for number in np.argwhere(wrong)[0])
         if np.isnan(values[case, channel, step]):
             what = "missing (NaN)"
         if cases.collection.columns is None:
@@ -231,7 +231,11 @@ def _series(number: int, case: Any, channels: int) -> NDArray[np.float64]:
     except OverflowError:
         raise ModelError(f"case {number} (counted from 0) holds a number that is too large") from None
     except (ValueError, TypeError):
-        lengths = {len(one) for one in case if isinstance(one, list | tuple)} if isinstance(case, list | tuple) else ()
+        lengths = (
+            {len(channel) for channel in case if isinstance(channel, list | tuple)}
+            if isinstance(case, list | tuple)
+            else ()
+        )
         if len(lengths) > 1:
             raise ModelError(
                 f"case {number} (counted from 0) has channels of different lengths: "
@@ -246,21 +250,21 @@ def _series(number: int, case: Any, channels: int) -> NDArray[np.float64]:
 
 
 def _collected(series: Sequence[NDArray[np.float64]], called: Sequence[str]) -> Collection:
-    widths = [len(one) for one in series]
+    widths = [len(case) for case in series]
     for number, width in enumerate(widths):
         if width != widths[0]:
             raise ModelError(
                 f"{called[number]} has {count_of(width, 'channel')}, {called[0]} has {widths[0]}; all must have the "
                 "same number"
             )
-    lengths = np.array([one.shape[1] for one in series], dtype=np.int64)
+    lengths = np.array([case.shape[1] for case in series], dtype=np.int64)
     try:
         check_padding("the cases", lengths, widths[0] if widths else 0)
     except DataError as error:
         raise ModelError(str(error)) from None
     values = np.zeros((len(series), widths[0] if widths else 0, int(lengths.max(initial=0))))
-    for number, one in enumerate(series):
-        values[number, :, : one.shape[1]] = one
+    for number, case in enumerate(series):
+        values[number, :, : case.shape[1]] = case
     return Collection(values, lengths, np.full(len(series), ""))
 
 

@@ -96,7 +96,7 @@ def _main(
 
 
 @contextmanager
-def _errors_as_sentences() -> Iterator[None]:
+def _errors_as_messages() -> Iterator[None]:
     try:
         yield
     except TsbenchError as error:
@@ -148,7 +148,7 @@ def sentences(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _errors_as_sentences():
+        with _errors_as_messages():
             return function(*args, **kwargs)
 
     return wrapped

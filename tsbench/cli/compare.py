@@ -135,8 +135,8 @@ def compare(
         comparison.lead_over(fail_if_worse_than)  # an unknown name is refused before anything is recorded
     _print(comparison, format_)
     if figures:
-        from tsbench.compare.figures import save_pictures
-        from tsbench.recipe.sentences import count_of
+        from tsbench.compare.plots import save_pictures
+        from tsbench.recipe.messages import count_of
 
         try:
             count = len(save_pictures(comparison, figures))
@@ -213,7 +213,7 @@ def _find_experiments(
 
     No store, and none, if nothing is named, nothing is there and references are shown anyway.
     """
-    found = [store_and_name(one, uri) for one in given]
+    found = [store_and_name(address, uri) for address in given]
     if len({store.uri for store, _, _ in found}) > 1:
         raise RecipeError(["these recipes have different MLflow stores; name one for all by --tracking-uri"])
     if found and not every:
@@ -241,20 +241,20 @@ def _read(store: Store | None, experiments: Sequence[str], references: Sequence[
     if store and experiments:
         with working("reading the results"):
             return read_results(store, *experiments)
-    return Results(", ".join("published" if one.carried else one.name for one in references), ())
+    return Results(", ".join("published" if reference.carried else reference.name for reference in references), ())
 
 
 def _split(text: str) -> list[str]:
-    return [one.strip() for one in text.split(",") if one.strip()]
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _data_sets(given: Sequence[str], references: Sequence[Reference], results: Results) -> tuple[str, ...]:
     """The data sets asked for, collections in place of their names, spelt as they are known."""
     from tsbench.data.catalogue import collection
-    from tsbench.recipe.names import COLLECTIONS
+    from tsbench.recipe.registries import COLLECTIONS
 
-    known = [*results.datasets, *(name for one in references for name in one.datasets)]
-    spelling = {one.lower(): one for one in reversed(known)}
+    known = [*results.datasets, *(name for reference in references for name in reference.datasets)]
+    spelling = {candidate.lower(): candidate for candidate in reversed(known)}
     found: list[str] = []
     for name in given:
         if name.lower() in COLLECTIONS:
@@ -293,8 +293,8 @@ def _print(comparison: Comparison, form: Format) -> None:
 def _record(
     comparison: Comparison, store: Store | None, experiments: Sequence[str], report: Path | None, log: bool
 ) -> None:
-    from tsbench.compare.provenance import Provenance, read_provenance
-    from tsbench.compare.record import log_comparison, write_report
+    from tsbench.compare.output import log_comparison, write_report
+    from tsbench.compare.versions import Provenance, read_provenance
 
     provenance = read_provenance(store, experiments, comparison.datasets) if store else Provenance()
     if report:
@@ -307,8 +307,8 @@ def _record(
 
 
 def _fail_if_worse(comparison: Comparison, name: str, margin: float) -> None:
-    from tsbench.compare.spelling import signed
-    from tsbench.recipe.sentences import count_of
+    from tsbench.compare.formatting import signed
+    from tsbench.recipe.messages import count_of
 
     lead = comparison.lead_over(name)
     verdict = "is worse" if lead.advantage < -margin else "is not worse"

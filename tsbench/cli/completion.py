@@ -73,7 +73,7 @@ def any_runs(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 def data_sets(incomplete: str) -> list[str]:
     """Data sets and collections of the catalogue."""
     from tsbench.data.catalogue import catalogue
-    from tsbench.recipe.names import COLLECTIONS
+    from tsbench.recipe.registries import COLLECTIONS
 
     with suppress(TsbenchError, OSError):
         return [name for name in (*COLLECTIONS, *catalogue()) if name.startswith(incomplete)]

@@ -147,7 +147,7 @@ def _refuse_unknown(names: Sequence[str]) -> None:
     """Names that the catalogue does not hold; a set that is available all the same is listed by `tsbench datasets`."""
     from tsbench.data.catalogue import catalogue
     from tsbench.errors import DataError
-    from tsbench.recipe.sentences import suggestion
+    from tsbench.recipe.messages import suggestion
 
     for name in names:
         if name not in catalogue():
@@ -163,11 +163,11 @@ def _print_facts(facts: Sequence[Facts], here: set[str], how: Format) -> None:
     from tsbench.spreadsheet import as_cell
 
     if how is Format.NAMES:
-        typer.echo("\n".join(one.name for one in facts))
+        typer.echo("\n".join(dataset.name for dataset in facts))
     elif how is Format.JSON:
-        typer.echo(json.dumps([{**asdict(one), "at_hand": one.name in here} for one in facts], indent=2))
+        typer.echo(json.dumps([{**asdict(dataset), "at_hand": dataset.name in here} for dataset in facts], indent=2))
     elif how is Format.CSV:
-        rows = [{**asdict(one), "at_hand": one.name in here} for one in facts]
+        rows = [{**asdict(dataset), "at_hand": dataset.name in here} for dataset in facts]
         writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["name"], lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: as_cell(value) for key, value in row.items()} for row in rows)
@@ -186,15 +186,15 @@ def _print_table(facts: Sequence[Facts], here: set[str]) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("domain", no_wrap=True)
     table.add_column("remarks", no_wrap=True)
-    for one in facts:
-        remarks = ["missing values"] * one.missing_values + ["available"] * (one.name in here)
-        sizes = (one.train, one.test, one.channels, one.lengths, one.classes)
-        table.add_row(one.name, *map(str, sizes), one.domain, ", ".join(remarks))
+    for dataset in facts:
+        remarks = ["missing values"] * dataset.missing_values + ["available"] * (dataset.name in here)
+        sizes = (dataset.train, dataset.test, dataset.channels, dataset.lengths, dataset.classes)
+        table.add_row(dataset.name, *map(str, sizes), dataset.domain, ", ".join(remarks))
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)  # in a file or pipe there is no width to keep to
     console.print(table)
-    count = sum(one.name in here for one in facts)
+    count = sum(dataset.name in here for dataset in facts)
     console.print(f"{len(facts)} data sets, {count} available.", highlight=False)
 
 
@@ -213,7 +213,7 @@ def info(
     from tsbench.data.archive import Archive
     from tsbench.data.catalogue import catalogue
     from tsbench.errors import DataError
-    from tsbench.recipe.sentences import suggestion
+    from tsbench.recipe.messages import suggestion
 
     place, facts, console = Archive(archive), catalogue().get(name), Console()
     folder = place.locate(name)
@@ -233,7 +233,7 @@ def info(
         console.print(f"  {file}  SHA-256 {digest}", highlight=False, markup=False, soft_wrap=True)
     _print_classes(console, loaded.train, loaded.test)
     if plot is not None:
-        from tsbench.data.pictures import draw_classes
+        from tsbench.data.dataset_plots import draw_classes
 
         with _written(plot):
             draw_classes(loaded.train, name, plot)
@@ -262,7 +262,7 @@ def _print_classes(console: Console, train: Collection, test: Collection) -> Non
     from rich import box
     from rich.table import Table
 
-    from tsbench.data.pictures import mean_of_class, sparkline
+    from tsbench.data.dataset_plots import mean_of_class, sparkline
 
     table = Table(padding=(0, 1), box=box.SIMPLE_HEAD)
     table.add_column("class", overflow="fold")
@@ -389,9 +389,9 @@ def check(
     from rich.console import Console
 
     from tsbench.data.archive import Archive
+    from tsbench.data.custom_data import read_own
+    from tsbench.data.dataset_plots import draw_inspection
     from tsbench.data.inspection import inspect
-    from tsbench.data.own import read_own
-    from tsbench.data.pictures import draw_inspection
     from tsbench.data.remarks import remarks_on_channels, remarks_on_labels
 
     place, path = Archive(archive), Path(file)
@@ -427,8 +427,8 @@ def _own_config(path: Path, test: Path | None, **options: Any) -> Any:
     from pydantic import ValidationError
 
     from tsbench.errors import DataError
+    from tsbench.recipe.messages import sentence
     from tsbench.recipe.schema import OwnDataConfig
-    from tsbench.recipe.sentences import sentence
 
     files = {"file": str(path)} if test is None else {"train": str(path), "test": str(test)}
     try:
@@ -450,25 +450,25 @@ def _print_inspection(console: Console, found: Inspection, remarks: list[str]) -
         table.add_column(name, justify="right")
     facts = found.parts.values()
     rows: dict[str, list[str]] = {
-        "cases": [str(one.cases) for one in facts],
-        "channels": [str(one.channels) for one in facts],
-        "lengths": [_range(one.shortest, one.longest) for one in facts],
-        "classes": [str(len(one.classes)) for one in facts],
-        "cases of a class": [_range(min(one.classes.values()), max(one.classes.values())) for one in facts],
-        "missing values": [f"{one.missing} ({one.missing_share:.2%})" for one in facts],
-        "constant channels": [str(len(one.constant_channels)) for one in facts],
-        "constant cases": [str(one.constant_cases) for one in facts],
-        "duplicate cases": [str(one.duplicates) for one in facts],
+        "cases": [str(part.cases) for part in facts],
+        "channels": [str(part.channels) for part in facts],
+        "lengths": [_range(part.shortest, part.longest) for part in facts],
+        "classes": [str(len(part.classes)) for part in facts],
+        "cases of a class": [_range(min(part.classes.values()), max(part.classes.values())) for part in facts],
+        "missing values": [f"{part.missing} ({part.missing_share:.2%})" for part in facts],
+        "constant channels": [str(len(part.constant_channels)) for part in facts],
+        "constant cases": [str(part.constant_cases) for part in facts],
+        "duplicate cases": [str(part.duplicates) for part in facts],
     }
-    if any(one.groups is not None for one in facts):
-        rows["groups"] = ["" if one.groups is None else str(one.groups) for one in facts]
+    if any(part.groups is not None for part in facts):
+        rows["groups"] = ["" if part.groups is None else str(part.groups) for part in facts]
     for what, values in rows.items():
         table.add_row(what, *values)
-    labels = list(dict.fromkeys(label for one in facts for label in one.classes))
-    for label in labels[:MOST_CLASSES]:
-        table.add_row(f"  class {label}", *(str(one.classes.get(label, 0)) for one in facts))
-    if len(labels) > MOST_CLASSES:
-        table.add_row(f"  and {len(labels) - MOST_CLASSES} more")
+    labels = list(dict.fromkeys(label for part in facts for label in part.classes))
+    for label in labels[:MAX_CLASSES]:
+        table.add_row(f"  class {label}", *(str(part.classes.get(label, 0)) for part in facts))
+    if len(labels) > MAX_CLASSES:
+        table.add_row(f"  and {len(labels) - MAX_CLASSES} more")
     console.print(table)
     for sentence in [*remarks, *found.findings]:
         console.print(f"- {sentence}", highlight=False, markup=False, soft_wrap=True)
@@ -476,7 +476,7 @@ def _print_inspection(console: Console, found: Inspection, remarks: list[str]) -
         console.print("No problems found.", highlight=False)
 
 
-MOST_CLASSES = 20  # that the table of `check` lists
+MAX_CLASSES = 20  # that the table of `check` lists
 
 
 def _range(low: int, high: int) -> str:

@@ -28,7 +28,7 @@ def explain(
 ) -> None:
     """Draw what a final network looked at in single cases. Shows its attention and where its pooled maxima lie."""
     with working("loading the model"):
-        from tsbench.bench.explain import draw_cases
+        from tsbench.models.explaining import draw_cases
 
         paths = draw_cases(store_for(tracking_uri), model, case, file, out)
         first = list(islice(paths, 1))

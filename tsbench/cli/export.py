@@ -30,7 +30,7 @@ def export(
 ) -> None:
     """Export a final network to ONNX. What was written is compared with PyTorch on real cases."""
     with working("exporting the model, and comparing it with PyTorch"):
-        from tsbench.bench.export import export_model
+        from tsbench.models.exporting import export_model
 
         done = export_model(store_for(tracking_uri), model, out)
     typer.echo(

@@ -87,7 +87,7 @@ def store_for(uri: str | None) -> Store | None:
 def home(name_or_recipe: str | None, uri: str | None) -> tuple[Path, str | None]:
     """The folder `.tsbench` of a NAME, a RECIPE or neither, with the recipe's name."""
     from tsbench.bench.plan import studies_folder
-    from tsbench.data.places import is_file
+    from tsbench.data.folders import is_file
     from tsbench.tracking.store import Store
 
     name = name_or_recipe
@@ -105,7 +105,7 @@ def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, 
     Raises:
         RecipeError: the recipe is wrong, or the store is not there.
     """
-    from tsbench.data.places import is_file
+    from tsbench.data.folders import is_file
     from tsbench.data.selection import names_of
     from tsbench.redaction import redacted
     from tsbench.tracking.store import Store

@@ -39,8 +39,8 @@ def predict(
 ) -> None:
     """Predict the labels of a file's cases, with probabilities. Uses a search's final network, or a baseline."""
     with working("predicting"):
-        from tsbench.bench.predict import as_csv, predict_file, write_table
-        from tsbench.bench.recorded import open_model
+        from tsbench.models.prediction import as_csv, predict_file, write_table
+        from tsbench.models.reopening import open_model
 
         saved = open_model(store_for(tracking_uri), model)
         given = {"case": case, "time": time, "label": label}

@@ -12,9 +12,9 @@ from tsbench.cli.app import verb
 from tsbench.cli.options import TrackingUri, store_for
 
 if TYPE_CHECKING:
-    from tsbench.bench.reproduce import Reproduction
+    from tsbench.models.reproduction import Reproduction
 
-MOST_SHOWN = 12
+MAX_SHOWN = 12
 
 
 @verb
@@ -43,7 +43,7 @@ def reproduce(
         raise ModelError("there is no MLflow store here; name one with --tracking-uri")
     console = Console(stderr=True)
     with console.status("reading what was recorded") as status:
-        from tsbench.bench.reproduce import reproduce as run_again
+        from tsbench.models.reproduction import reproduce as run_again
 
         done = run_again(store, run, lambda text: status.update(f"running again: {text}"))
     typer.echo(f"{done.run.name}, run {done.run.run_id}: ran again in {spell(done.seconds)}.")
@@ -60,10 +60,10 @@ def _print(done: Reproduction) -> None:
     else:
         wrong = [figure for figure in done.figures if not figure.agrees]
         typer.echo(f"{len(wrong)} of {len(done.figures)} figures differ:")
-        for figure in wrong[:MOST_SHOWN]:
+        for figure in wrong[:MAX_SHOWN]:
             typer.echo(f"  {figure.name}: {figure.recorded!r} recorded, {figure.now!r} now")
-        if len(wrong) > MOST_SHOWN:
-            typer.echo(f"  and {len(wrong) - MOST_SHOWN} more")
+        if len(wrong) > MAX_SHOWN:
+            typer.echo(f"  and {len(wrong) - MAX_SHOWN} more")
     if done.differences:
         typer.echo("Different from then:")
         for sentence in done.differences:

@@ -29,7 +29,7 @@ def rm(
 ) -> None:
     """Remove a search: its runs, its models and its study. Child runs and files on disk are included."""
     with working("looking for what belongs to the search"):
-        from tsbench.bench.removal import plan_removal, remove
+        from tsbench.bench.deletion import plan_removal, remove
 
         store, experiment, _ = store_and_name(name, tracking_uri)
         assert experiment is not None

@@ -59,14 +59,14 @@ def _search(recipe: Path, overrides: list[str] | None, dry_run: bool, fresh: boo
     try:
         with display:
             plan = _plan(recipe, overrides, fresh, display.prepare)
-            from tsbench.bench.begin import check_meanings
+            from tsbench.bench.opening import check_compatible
             from tsbench.bench.run import BenchmarkRun
 
             if not fresh:
-                check_meanings(plan)
+                check_compatible(plan)
         run = BenchmarkRun(plan, display, fresh)
         run.state.began = began
-        failures = run.carry_out()
+        failures = run.run()
     except KeyboardInterrupt as interrupt:
         typer.echo(_ending(interrupt, run is not None and run.begun, fresh), err=True)
         raise typer.Exit(exit_code_of(interrupt)) from None

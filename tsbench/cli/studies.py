@@ -13,7 +13,7 @@ from tsbench.cli.app import verb
 from tsbench.cli.options import NameOrRecipe, TrackingUri, home
 
 if TYPE_CHECKING:
-    from tsbench.bench.studies import StudySummary
+    from tsbench.bench.study_list import StudySummary
 
 
 @verb
@@ -26,7 +26,7 @@ def studies(
 
     A study that cannot be read is reported after the others, and the exit code is then 1.
     """
-    from tsbench.bench.studies import list_studies
+    from tsbench.bench.study_list import list_studies
 
     root, recipe = home(name, tracking_uri)
     problems: list[str] = []
@@ -45,19 +45,19 @@ def _print_table(found: Sequence[StudySummary]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tsbench.bench.progress import spell_trials
+    from tsbench.bench.progress import format_trials
 
     table = Table()
     for title in ("recipe", "data set", "state"):
         table.add_column(title, no_wrap=True)
     table.add_column("trials", justify="right")
     # Room is short in a terminal of 80 columns: what happened nowhere has no column.
-    happened = [kind for kind in ("pruned", "failed", "lost") if any(getattr(one, kind) for one in found)]
+    happened = [kind for kind in ("pruned", "failed", "lost") if any(getattr(study, kind) for study in found)]
     for title in (*happened, "best cv score"):
         table.add_column(title, justify="right")
-    for one in found:
-        title = one.dataset if one.resample == 0 else f"{one.dataset} resample {one.resample}"
-        best = "" if one.best is None else f"{one.metric} {one.best:.4f}"
-        counts = (str(getattr(one, kind) or "") for kind in happened)
-        table.add_row(one.recipe, title, one.state, spell_trials(one.trials, one.budget), *counts, best)
+    for study in found:
+        title = study.dataset if study.resample == 0 else f"{study.dataset} resample {study.resample}"
+        best = "" if study.best is None else f"{study.metric} {study.best:.4f}"
+        counts = (str(getattr(study, kind) or "") for kind in happened)
+        table.add_row(study.recipe, title, study.state, format_trials(study.trials, study.budget), *counts, best)
     Console().print(table)

@@ -24,7 +24,7 @@ def ui(
     long as nothing is scored on test cases; without a name, the store's only experiment or the list of all.
     """
     from tsbench.redaction import redacted
-    from tsbench.tracking.ui import remote_page, served_page
+    from tsbench.tracking.mlflow_ui import remote_page, served_page
 
     with working("reading the store"):
         store, experiment, _ = store_and_name(name, tracking_uri)

@@ -23,7 +23,7 @@ MAX_NAMES = 20  # of data sets in a line
 def validate(recipe: RecipePath, set_: Set = None) -> None:
     """Check a recipe and its data. Reports all problems at once, each with its line and column."""
     from tsbench.data.selection import names_of
-    from tsbench.recipe.sentences import count_of
+    from tsbench.recipe.messages import count_of
 
     loaded = load_with_data(recipe, set_)
     count = len(names_of(loaded.recipe))
@@ -63,7 +63,7 @@ def download_lines(recipe: Recipe, verb_: str) -> list[str]:
         verb_: `will be` or `would be`.
     """
     from tsbench.data.catalogue import catalogue
-    from tsbench.data.places import Places
+    from tsbench.data.folders import Places
     from tsbench.data.selection import absent_from
 
     absent = absent_from(recipe)

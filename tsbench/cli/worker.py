@@ -36,10 +36,10 @@ def worker(
     The worker does what the search's own workers do. For workers on other machines, add these to a Ray cluster, and
     search with execution.launcher: ray.
     """
-    from tsbench.bench.studies import ON_OTHER_MACHINES, find_search
+    from tsbench.bench.study_list import ON_OTHER_MACHINES, find_search
     from tsbench.recipe.schema import DEVICE
-    from tsbench.search.launchers.joining import join
-    from tsbench.search.launchers.local import find_devices
+    from tsbench.workers.joining import join
+    from tsbench.workers.local import find_devices
 
     if not re.fullmatch(DEVICE, device):
         raise TsbenchError(f"--device is {device!r}; expected auto, cpu, cuda or a GPU's number as in cuda:1")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tsbench.compare.published import Reference
 from tsbench.data.catalogue import collection
-from tsbench.recipe.names import COLLECTIONS
-from tsbench.recipe.sentences import count_of
+from tsbench.recipe.messages import count_of
+from tsbench.recipe.registries import COLLECTIONS
 
 __all__ = ["choose_collection"]
 

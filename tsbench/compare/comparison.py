@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.compare import statistics
-from tsbench.compare.columns import Column, columns_of
+from tsbench.compare.classifier_columns import Column, columns_of
+from tsbench.compare.formatting import METRIC_WORDS
 from tsbench.compare.published import Reference, decimals
 from tsbench.compare.results import Results, is_network
-from tsbench.compare.spelling import METRIC_WORDS
 from tsbench.compare.statistics import Friedman, Pairwise, complete_rows, win_tie_loss
 from tsbench.errors import RecipeError
 from tsbench.evaluation.metrics import MAXIMISED
-from tsbench.recipe.sentences import suggestion
+from tsbench.recipe.messages import suggestion
 from tsbench.tracking.split import ARCHIVE, UNKNOWN, Split
 
 __all__ = ["Comparison", "Lead", "Standing"]
@@ -97,7 +97,7 @@ class Comparison:
     def __post_init__(self) -> None:
         ours = self.results.datasets
         carried = tuple(name for reference in self.references if reference.carried for name in reference.datasets)
-        references = tuple(reference.respelt((*self.chosen, *ours) or carried) for reference in self.references)
+        references = tuple(reference.match_names((*self.chosen, *ours) or carried) for reference in self.references)
         # Beside a file the published scores add classifiers, not the other data sets of the archives.
         given = [reference for reference in references if not reference.carried] or references
         theirs = tuple(dict.fromkeys(name for reference in given for name in reference.datasets))

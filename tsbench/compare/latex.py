@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.compare.comparison import Comparison, Standing
+from tsbench.compare.formatting import fixed, format_p, signed
 from tsbench.compare.preprocessed import preprocessing_notes
-from tsbench.compare.spelling import fixed, signed, spell_p
-from tsbench.compare.wording import cautions, legend, marked, notes, protocol, sentence_case
-from tsbench.recipe.sentences import count_of
+from tsbench.compare.wording import capitalise, cautions, legend, marked, notes, protocol
+from tsbench.recipe.messages import count_of
 
 __all__ = ["as_latex"]
 
@@ -79,7 +79,7 @@ def _standing(comparison: Comparison, standing: Standing) -> str:
         cells += ["--"] * 4
     else:
         low, high = map(fixed, standing.interval)
-        p = spell_p(standing.p).removeprefix("= ")
+        p = format_p(standing.p).removeprefix("= ")
         cells += ["/".join(map(str, standing.wins)), _minus(signed(standing.difference)), f"$[{low}, {high}]$"]
         cells.append(f"$\\mathbf{{{p}}}$" if standing.p <= comparison.alpha else f"${p}$")
     return " & ".join(cells) + " \\\\"
@@ -124,7 +124,7 @@ def _cells(row: NDArray[np.float64], best: float, part: range) -> Iterator[str]:
 
 def _caption(comparison: Comparison, place: tuple[int, int]) -> str:
     number, count = place
-    text = f"{sentence_case(protocol(comparison))}; best of all classifiers in bold."
+    text = f"{capitalise(protocol(comparison))}; best of all classifiers in bold."
     if count > 1:
         text += f" Part {number} of {count}."
     if len(comparison.standings) > 1:

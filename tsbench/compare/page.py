@@ -13,12 +13,12 @@ import numpy as np
 
 from tsbench import __version__
 from tsbench.compare.comparison import Comparison
-from tsbench.compare.figures import PICTURES, render
-from tsbench.compare.provenance import Provenance
+from tsbench.compare.formatting import fixed, format_p, signed
+from tsbench.compare.plots import PICTURES, render
 from tsbench.compare.report import as_csv
-from tsbench.compare.spelling import fixed, signed, spell_p
-from tsbench.compare.wording import cautions, first_split_sentence, notes, protocol, sentence_case, sentences
-from tsbench.recipe.sentences import count_of
+from tsbench.compare.versions import Provenance
+from tsbench.compare.wording import capitalise, cautions, first_split_note, notes, protocol, sentences
+from tsbench.recipe.messages import count_of
 
 __all__ = ["as_html"]
 
@@ -33,8 +33,8 @@ def as_html(comparison: Comparison, provenance: Provenance | None = None) -> str
     return environment.from_string(template).render(
         title=f"{comparison.results.name}: comparison of {count_of(len(comparison.classifiers), 'classifier')}",
         comparison=comparison,
-        protocol=f"{sentence_case(protocol(comparison))}.",
-        first_split=first_split_sentence(comparison) if comparison.datasets else "",
+        protocol=f"{capitalise(protocol(comparison))}.",
+        first_split=first_split_note(comparison) if comparison.datasets else "",
         sentences=sentences(comparison),
         notes=cautions(comparison) + notes(comparison)[1:],
         scores=_scores(comparison),
@@ -79,14 +79,14 @@ def _standings(comparison: Comparison) -> list[dict[str, Any]]:
     seconds = dict(zip(comparison.classifiers, comparison.fit_seconds, strict=True))
     return [
         {
-            "one": one,
-            "published": comparison.is_published(one.classifier),
-            "seconds": "" if np.isnan(seconds[one.classifier]) else f"{seconds[one.classifier]:.3g}",
-            "p": spell_p(one.p).removeprefix("= "),
-            "significant": one.p <= comparison.alpha,
-            "bayesian": [f"{share:.3f}" for share in bayesian[one.classifier]],
+            "one": standing,
+            "published": comparison.is_published(standing.classifier),
+            "seconds": "" if np.isnan(seconds[standing.classifier]) else f"{seconds[standing.classifier]:.3g}",
+            "p": format_p(standing.p).removeprefix("= "),
+            "significant": standing.p <= comparison.alpha,
+            "bayesian": [f"{share:.3f}" for share in bayesian[standing.classifier]],
         }
-        for one in comparison.standings
+        for standing in comparison.standings
     ]
 
 
@@ -127,8 +127,8 @@ def _tests(comparison: Comparison) -> str:
     f = "infinite" if np.isinf(found.f) else f"{found.f:.2f}"
     return (
         f"Friedman's test over {count_of(comparison.pairs.count, 'data set')}: chi-square {found.statistic:.2f} with "
-        f"{first} degrees of freedom, p {spell_p(found.p)}; Iman and Davenport's F {f} with {first} and {second}, "
-        f"p {spell_p(found.p_f)}."
+        f"{first} degrees of freedom, p {format_p(found.p)}; Iman and Davenport's F {f} with {first} and {second}, "
+        f"p {format_p(found.p_f)}."
     )
 
 

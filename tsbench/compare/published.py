@@ -79,7 +79,7 @@ class Reference:
             return f"{held} in line {empty.line} of {self.name}"
         return "not published" if self.carried else f"not in {self.name}"
 
-    def respelt(self, known: Iterable[str]) -> Reference:
+    def match_names(self, known: Iterable[str]) -> Reference:
         """The same with data sets spelt as the known ones that differ in case, or else in spaces, `_` and `-`."""
         spelling = _spellings(self.datasets, tuple(known))
         changed = {name: new for name, new in spelling.items() if name.lower() != new.lower()}

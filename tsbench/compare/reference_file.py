@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tsbench.compare.spelling import METRIC_WORDS
+from tsbench.compare.formatting import METRIC_WORDS
 from tsbench.errors import DataError
 from tsbench.spreadsheet import from_cell
 
-__all__ = ["FIRST_SPLIT", "THIRTY", "Cells", "Empty", "ReferenceReader", "loosely", "read_text"]
+__all__ = ["FIRST_SPLIT", "THIRTY_SPLITS", "Cells", "Empty", "ReferenceReader", "loosely", "read_text"]
 
 FIRST_SPLIT = (0,)
-THIRTY = tuple(range(30))
+THIRTY_SPLITS = tuple(range(30))
 
 Cells = Mapping[tuple[str, str], Mapping[tuple[int, ...], float]]
 _Layout = Callable[[int, list[str]], Iterable[tuple[str, str, tuple[int, ...], str]]]
@@ -29,7 +29,7 @@ SPLIT, MEAN = "accuracy_default_split", "accuracy_mean_30_resamples"
 EMPTY = ("", "nan", "na", "n/a", "none", "null", "-", "--", "?")
 """What stands in a cell without a score, in lower case."""
 
-MOST_PROBLEMS = 20
+MAX_PROBLEMS = 20
 
 
 def loosely(name: str) -> str:
@@ -115,9 +115,9 @@ class ReferenceReader:
             where = f"; its {len(self.empty)} cells are empty" if self.empty else " below its header"
             self._problems.append(f"{self.place}: holds no figure{where}")
         if self._problems:
-            shown = self._problems[:MOST_PROBLEMS]
-            if len(self._problems) > MOST_PROBLEMS:
-                shown.append(f"... and {len(self._problems) - MOST_PROBLEMS} more")
+            shown = self._problems[:MAX_PROBLEMS]
+            if len(self._problems) > MAX_PROBLEMS:
+                shown.append(f"... and {len(self._problems) - MAX_PROBLEMS} more")
             if self._percentages:
                 shown.append(f"{self.place}: if its values are percentages, divide them by 100")
             raise DataError("\n".join(shown))
@@ -174,7 +174,7 @@ class ReferenceReader:
         )
 
     def _long(self, line: int, columns: list[str]) -> _Layout:
-        scores = ((self.metric, None), (SPLIT, FIRST_SPLIT), (MEAN, THIRTY))
+        scores = ((self.metric, None), (SPLIT, FIRST_SPLIT), (MEAN, THIRTY_SPLITS))
         known = (DATASET, CLASSIFIER, RESAMPLE, *METRIC_WORDS, SPLIT, MEAN)
         if unknown := [name for name in columns if name not in known]:
             raise DataError(

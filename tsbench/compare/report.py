@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from tsbench.compare.comparison import CONFIDENCE, Comparison, Standing
+from tsbench.compare.formatting import fixed, format_p, signed
 from tsbench.compare.latex import as_latex
 from tsbench.compare.preprocessed import preprocessed
-from tsbench.compare.spelling import fixed, signed, spell_p
 from tsbench.compare.wording import cautions, notes, protocol, sentences
-from tsbench.recipe.sentences import count_of
+from tsbench.recipe.messages import count_of
 from tsbench.spreadsheet import as_cell
 
 __all__ = ["FORMATS", "as_csv", "as_json", "as_latex", "as_markdown", "over", "score_rows", "standing_rows"]
@@ -68,7 +68,7 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
         "alpha": comparison.alpha,
         "datasets": [name for name, kept in zip(comparison.datasets, comparison.complete, strict=True) if kept],
         "left_out": [name for name, kept in zip(comparison.datasets, comparison.complete, strict=True) if not kept],
-        f"mean_{comparison.metric}": {one.classifier: one.mean for one in comparison.standings},
+        f"mean_{comparison.metric}": {standing.classifier: standing.mean for standing in comparison.standings},
         "friedman": friedman
         and {
             "chi_square": friedman.statistic,
@@ -82,7 +82,9 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
         "bootstrap": {
             "confidence": CONFIDENCE,
             "mean_difference_from_control": {
-                one.classifier: list(one.interval) for one in comparison.standings if one.wins is not None
+                standing.classifier: list(standing.interval)
+                for standing in comparison.standings
+                if standing.wins is not None
             },
         },
         "bayesian_signed_rank": {
@@ -175,18 +177,18 @@ def standing_rows(comparison: Comparison) -> list[list[str]]:
     return [header, *map(_standing_row, comparison.standings)]
 
 
-def _standing_row(one: Standing) -> list[str]:
-    cells = [one.classifier, fixed(one.rank, 2), fixed(one.mean)]
-    if one.wins is None:
+def _standing_row(standing: Standing) -> list[str]:
+    cells = [standing.classifier, fixed(standing.rank, 2), fixed(standing.mean)]
+    if standing.wins is None:
         return [*cells, "", "", "", ""]
-    low, high = one.interval
-    counts = "/".join(map(str, one.wins))
+    low, high = standing.interval
+    counts = "/".join(map(str, standing.wins))
     return [
         *cells,
         counts,
-        signed(one.difference),
+        signed(standing.difference),
         f"{signed(low)} to {signed(high)}",
-        spell_p(one.p).removeprefix("= "),
+        format_p(standing.p).removeprefix("= "),
     ]
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from tsbench.compare.spelling import METRIC_WORDS
-from tsbench.compare.studies import StudyData, read_studies
+from tsbench.compare.formatting import METRIC_WORDS
+from tsbench.compare.study_data import StudyData, read_studies
 from tsbench.tracking import names
 from tsbench.tracking.split import UNKNOWN, Split
 from tsbench.tracking.store import RunRecord, Store

@@ -229,7 +229,7 @@ def cliques(ranks: Floats, differs: NDArray[np.bool_]) -> list[tuple[int, ...]]:
         while last < len(order) and not differs[order[last], order[first:last]].any():
             last += 1
         if last - first > 1 and last > reached:
-            found.append(tuple(int(one) for one in order[first:last]))
+            found.append(tuple(int(index) for index in order[first:last]))
             reached = last
     return found
 

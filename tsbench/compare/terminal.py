@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from tsbench.compare.comparison import Comparison
+from tsbench.compare.formatting import METRIC_WORDS, fixed
 from tsbench.compare.report import over, score_rows, standing_rows
 from tsbench.compare.results import Results
-from tsbench.compare.spelling import METRIC_WORDS, fixed
 from tsbench.compare.wording import legend, marked
 from tsbench.tracking import names
 
@@ -273,8 +273,8 @@ def leaderboard(results: Results, metric: str, width: int) -> Printed:
         table.add_column("data set", no_wrap=True, width=dataset_width)
         spare -= dataset_width + FRAME
     table.add_column("classifier", no_wrap=True, overflow="ellipsis", width=classifier_width)
-    for (title, _), one in zip(scores, _widths(scores, spare - FRAME - classifier_width), strict=True):
-        table.add_column(title, justify="right", width=one)
+    for (title, _), widths in zip(scores, _widths(scores, spare - FRAME - classifier_width), strict=True):
+        table.add_column(title, justify="right", width=widths)
     accuracies = {pair: results.mean(names.test("accuracy"), *pair) for pair in pairs}
     place = [title for title, _ in scores].index("test accuracy")
     for number, (dataset, classifier) in enumerate(pairs):

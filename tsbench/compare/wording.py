@@ -6,31 +6,31 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tsbench.compare.columns import marks_of
+from tsbench.compare.classifier_columns import marks_of
 from tsbench.compare.comparison import Comparison, Standing
+from tsbench.compare.formatting import fixed, format_p, listed
 from tsbench.compare.preprocessed import preprocessing_notes
 from tsbench.compare.published import Reference
 from tsbench.compare.results import ARCHIVE_SPLIT
-from tsbench.compare.spelling import fixed, listed, spell_p
-from tsbench.recipe.sentences import count_of
+from tsbench.recipe.messages import count_of
 from tsbench.tracking import names
 from tsbench.tracking.split import Split
 
 __all__ = [
+    "capitalise",
     "cautions",
-    "first_split_sentence",
+    "first_split_note",
     "legend",
     "marked",
     "notes",
     "protocol",
     "run_notes",
-    "sentence_case",
     "sentences",
     "split_words",
 ]
 
 
-def sentence_case(text: str) -> str:
+def capitalise(text: str) -> str:
     """The text with its first letter in upper case."""
     return f"{text[:1].upper()}{text[1:]}"
 
@@ -67,7 +67,7 @@ def split_words(comparison: Comparison) -> str:
     )
 
 
-def first_split_sentence(comparison: Comparison) -> str:
+def first_split_note(comparison: Comparison) -> str:
     """Whose split resample 0 is."""
     words = split_words(comparison)
     return f"Resample 0 is {'of ' if words.startswith('different') else ''}{words}."
@@ -106,7 +106,7 @@ def legend(comparison: Comparison) -> str:
 
 def notes(comparison: Comparison) -> list[str]:
     """Lines to stand below a table: protocol, data sets behind the statistics, what is missing or left out."""
-    lines = [f"{sentence_case(protocol(comparison))}.", comparison.remark, *_first_split_notes(comparison)]
+    lines = [f"{capitalise(protocol(comparison))}.", comparison.remark, *_first_split_notes(comparison)]
     lines += _complete_notes(comparison)
     lines += _reference_notes(comparison)
     if comparison.absent:
@@ -119,7 +119,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 def run_notes(comparison: Comparison) -> list[str]:
     """Lines to stand below the table that ends a search, which has no ranks: protocol, and what is missing."""
-    lines = [f"{sentence_case(protocol(comparison))}.", *_first_split_notes(comparison)]
+    lines = [f"{capitalise(protocol(comparison))}.", *_first_split_notes(comparison)]
     lines += _preprocessing_notes(comparison)
     return [*lines, *_missing_notes(comparison.missing()), *_first_split_hint(comparison)]
 
@@ -131,7 +131,7 @@ def _preprocessing_notes(comparison: Comparison) -> list[str]:
 def _first_split_notes(comparison: Comparison) -> Iterator[str]:
     several = comparison.results.protocol != ARCHIVE_SPLIT and bool(comparison.results.scored())
     if several and any(split.kind not in ("archive", "unknown") for split in comparison.splits.values()):
-        yield first_split_sentence(comparison)
+        yield first_split_note(comparison)
     if changed := [dataset for dataset in comparison.results.changed if dataset in comparison.datasets]:
         yield (
             f"The files of {listed(changed)} differ between the searches compared (by their SHA-256), so these scores "
@@ -277,7 +277,7 @@ def _sentence(comparison: Comparison, standing: Standing) -> str:
     interval = f" (95 % bootstrap interval {fixed(low)} to {fixed(high)})" if count > 1 else ""
     unit = "" if comparison.metric == "accuracy" else f" in {comparison.words}"
     average = "" if count == 1 else " on average"
-    by = f"{fixed(abs(standing.difference))}{unit}{average}{interval}, {adjusted} p {spell_p(standing.p)}."
+    by = f"{fixed(abs(standing.difference))}{unit}{average}{interval}, {adjusted} p {format_p(standing.p)}."
     if standing.p <= comparison.alpha:
         return f"{first} is better than {second} on {sets}, by {by}"
     return f"{first} and {second} do not differ significantly: {first} wins on {sets} and leads by {by}"

@@ -13,10 +13,10 @@ from tsbench.data.cache import Cache, Seen, place_for, user_cache
 from tsbench.data.catalogue import catalogue
 from tsbench.data.checks import check_set
 from tsbench.data.collection import DataSet
+from tsbench.data.custom_data import load_own
 from tsbench.data.download import Progress, cause_of, download
+from tsbench.data.folders import DEFAULT_ARCHIVE, Places, is_writable, shipped, ts_files
 from tsbench.data.formats import CaseFile, is_labelled, read_ts
-from tsbench.data.own import load_own
-from tsbench.data.places import DEFAULT_ARCHIVE, Places, is_writable, shipped, ts_files
 from tsbench.data.remarks import remarks_on_labels
 from tsbench.errors import DataError
 from tsbench.recipe.schema import OwnDataConfig
@@ -52,7 +52,7 @@ class Archive:
         progress: Progress | None = None,
     ) -> None:
         self._places = Places(folder)
-        self._own = {one.name: one for one in own}
+        self._own = {config.name: config for config in own}
         self._progress = progress
 
     @property
@@ -163,12 +163,12 @@ class Archive:
         if name in self._own:
             return load_own(self._own[name])
         folder = self.obtain(name)
-        (train, one), (test, other) = map(self._read, ts_files(folder))
+        (train, train_digest), (test, test_digest) = map(self._read, ts_files(folder))
         cache = self.cache(folder)
-        if not cache.passed(one, other):
+        if not cache.passed(train_digest, test_digest):
             check_set(train, test)
-            cache.note_passed(one, other)
-        digests = {file.path.name: digest for file, digest in ((train, one), (test, other))}
+            cache.note_passed(train_digest, test_digest)
+        digests = {file.path.name: digest for file, digest in ((train, train_digest), (test, test_digest))}
         remarks = remarks_on_labels([*train.collection.classes, *test.collection.classes])
         return DataSet(
             name, train.collection, test.collection, source=str(folder), files=digests, remarks=tuple(remarks)

@@ -26,8 +26,8 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from tsbench.data.collection import Collection
+from tsbench.data.folders import expanded, is_writable
 from tsbench.data.formats import CaseFile
-from tsbench.data.places import expanded, is_writable
 from tsbench.data.stored import sha256_of
 from tsbench.errors import DataError
 

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
-from tsbench.recipe.names import COLLECTIONS
+from tsbench.recipe.registries import COLLECTIONS
 from tsbench.recipe.schema import SelectionConfig
 
 __all__ = ["ArchiveFacts", "Facts", "archives", "catalogue", "collection", "kept"]
@@ -122,7 +122,7 @@ def collection(name: str) -> list[str]:
     Raises:
         KeyError: there is no such collection.
     """
-    return [one.name for one in catalogue().values() if _in_collection(one, COLLECTIONS[name])]
+    return [facts.name for facts in catalogue().values() if _in_collection(facts, COLLECTIONS[name])]
 
 
 def _in_collection(facts: Facts, wanted: Mapping[str, object]) -> bool:
@@ -153,6 +153,6 @@ def _passes(facts: Facts, filters: SelectionConfig) -> bool:
         and (filters.min_length is None or shortest >= filters.min_length)
         and (filters.max_channels is None or facts.channels <= filters.max_channels)
         and (filters.max_classes is None or facts.classes <= filters.max_classes)
-        and (not filters.domains or facts.domain.lower() in {one.lower() for one in filters.domains})
+        and (not filters.domains or facts.domain.lower() in {domain.lower() for domain in filters.domains})
         and not any(fnmatchcase(facts.name, pattern) for pattern in filters.exclude)
     )

@@ -72,13 +72,13 @@ def _check_labels(train: CaseFile, test: CaseFile) -> None:
 
 
 def _check_groups(train: CaseFile, test: CaseFile) -> None:
-    one, other = train.collection.groups, test.collection.groups
-    if one is None or other is None:
+    train_groups, test_groups = train.collection.groups, test.collection.groups
+    if train_groups is None or test_groups is None:
         return
-    both = np.isin(other, one)
+    both = np.isin(test_groups, train_groups)
     if both.any():
         case = int(np.argmax(both))
         raise DataError(
-            f"{test.place(case)} is of group {str(other[case])!r}, which has training cases too; "
+            f"{test.place(case)} is of group {str(test_groups[case])!r}, which has training cases too; "
             "a group must be on one side, or its test cases are no test"
         )

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.data.columns import Columns
+from tsbench.data.column_roles import Columns
 from tsbench.data.stored import seal, verify
 from tsbench.errors import DataError
 
-__all__ = ["ARRAYS", "AT_ONCE", "COLUMNS", "Collection", "DataSet", "TrainingSet", "parts"]
+__all__ = ["ARRAYS", "CHUNK_SIZE", "COLUMNS", "Collection", "DataSet", "TrainingSet", "parts"]
 
-AT_ONCE = 2**20
+CHUNK_SIZE = 2**20
 """Values that are worked on at once, so that a memory-mapped collection is never copied whole."""
 
 
@@ -29,8 +29,8 @@ COLUMNS = "columns.json"
 
 
 def parts(cases: int, values_per_case: int) -> Iterator[slice]:
-    """Slices of cases, each of at most `AT_ONCE` values; a single one for all but large collections."""
-    step = max(1, AT_ONCE // max(1, values_per_case))
+    """Slices of cases, each of at most `CHUNK_SIZE` values; a single one for all but large collections."""
+    step = max(1, CHUNK_SIZE // max(1, values_per_case))
     for start in range(0, cases, step):
         yield slice(start, min(start + step, cases))
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from tsbench.data.cache import user_cache
+from tsbench.data.folders import ts_files
 from tsbench.data.formats import read_ts
-from tsbench.data.places import ts_files
 from tsbench.errors import DataError
 
 __all__ = ["TIMEOUT", "Progress", "cause_of", "download"]

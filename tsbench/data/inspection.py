@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.data.collection import Collection
-from tsbench.recipe.sentences import count_of
+from tsbench.recipe.messages import count_of
 
 __all__ = ["Inspection", "PartFacts", "inspect"]
 
-MOST_NAMED = 5  # cases or classes that a finding lists
+MAX_NAMED = 5  # cases or classes that a finding lists
 UNBALANCED = 10.0  # times as many cases in the largest class as in the smallest
 FEW = 2  # cases of a class that cross-validation needs
 
@@ -83,7 +83,7 @@ def _fingerprints(cases: Collection) -> NDArray[np.bytes_]:
         hashlib.blake2b(np.ascontiguousarray(values[:, :length]).data, digest_size=16, person=str(length).encode())
         for values, length in zip(cases.values, cases.lengths, strict=True)
     ]
-    return np.array([one.hexdigest() for one in digests], dtype=np.bytes_)
+    return np.array([digest.hexdigest() for digest in digests], dtype=np.bytes_)
 
 
 def _facts(cases: Collection, prints: NDArray[np.bytes_]) -> PartFacts:
@@ -124,42 +124,42 @@ def _facts(cases: Collection, prints: NDArray[np.bytes_]) -> PartFacts:
 
 def _findings(facts: Mapping[str, PartFacts], leaked: int, parts: Mapping[str, Collection]) -> list[str]:
     found: list[str] = []
-    taught = facts.get("train", facts.get("all"))
-    assert taught is not None
-    if len(taught.classes) < 2:
-        found.append(f"all cases have the one label {next(iter(taught.classes))!r}; classification needs two classes")
+    training = facts.get("train", facts.get("all"))
+    assert training is not None
+    if len(training.classes) < 2:
+        found.append(f"all cases have the one label {next(iter(training.classes))!r}; classification needs two classes")
     if "test" in facts:
-        if facts["test"].channels != taught.channels:
-            found.append(f"training cases have {taught.channels} channels, test cases {facts['test'].channels}")
-        if unknown := sorted(set(facts["test"].classes) - set(taught.classes)):
+        if facts["test"].channels != training.channels:
+            found.append(f"training cases have {training.channels} channels, test cases {facts['test'].channels}")
+        if unknown := sorted(set(facts["test"].classes) - set(training.classes)):
             found.append(f"test labels that no training case has: {_listed(unknown)}")
-        if untested := sorted(set(taught.classes) - set(facts["test"].classes)):
+        if untested := sorted(set(training.classes) - set(facts["test"].classes)):
             found.append(f"classes without a test case: {_listed(untested)}")
         if leaked:
             found.append(f"leakage: {_cases(leaked)} of the test split {_is(leaked)} in the training split too")
         if shared := _shared_groups(parts):
             found.append(f"leakage: groups with cases in both splits: {_listed(shared)}")
-    for name, one in facts.items():
+    for name, part in facts.items():
         of = "" if name == "all" else f" of the {name} split"
-        if one.infinite:
-            found.append(f"{count_of(one.infinite, 'infinite value')}{of}, refused when the data set is loaded")
-        if one.contradictions:
-            found.append(f"{_cases(one.contradictions)}{of} {_is(one.contradictions)} there again with another label")
-        if one.duplicates > one.contradictions:
-            again = one.duplicates - one.contradictions
+        if part.infinite:
+            found.append(f"{count_of(part.infinite, 'infinite value')}{of}, refused when the data set is loaded")
+        if part.contradictions:
+            found.append(f"{_cases(part.contradictions)}{of} {_is(part.contradictions)} there again with another label")
+        if part.duplicates > part.contradictions:
+            again = part.duplicates - part.contradictions
             found.append(f"{_cases(again)}{of} {_is(again)} there more than once")
-        if one.missing:
-            missing = count_of(one.missing, "missing value")
-            found.append(f"{missing}{of} ({one.missing_share:.2%}); see preprocessing.missing")
-        if one.constant_channels:
+        if part.missing:
+            missing = count_of(part.missing, "missing value")
+            found.append(f"{missing}{of} ({part.missing_share:.2%}); see preprocessing.missing")
+        if part.constant_channels:
             cases = parts[name]
-            constant = [cases.channel_name(channel - 1).removeprefix("channel ") for channel in one.constant_channels]
+            constant = [cases.channel_name(channel - 1).removeprefix("channel ") for channel in part.constant_channels]
             found.append(f"channels{of} that never vary: {_listed(constant)}")
-        if one.constant_cases:
-            found.append(f"{_cases(one.constant_cases)}{of} with no change at all over time")
-    if few := [name for name, count in taught.classes.items() if count < FEW]:
+        if part.constant_cases:
+            found.append(f"{_cases(part.constant_cases)}{of} with no change at all over time")
+    if few := [name for name, count in training.classes.items() if count < FEW]:
         found.append(f"classes of a single training case, never validated on: {_listed(few)}")
-    most, least = max(taught.classes.values()), min(taught.classes.values())
+    most, least = max(training.classes.values()), min(training.classes.values())
     if most >= UNBALANCED * least:
         found.append(
             f"imbalance: the largest class has {most} training cases, the smallest {least}; "
@@ -169,8 +169,12 @@ def _findings(facts: Mapping[str, PartFacts], leaked: int, parts: Mapping[str, C
 
 
 def _shared_groups(parts: Mapping[str, Collection]) -> list[str]:
-    one, other = parts["train"].groups, parts["test"].groups
-    return [] if one is None or other is None else sorted(map(str, np.intersect1d(one, other)))
+    train_groups, test_groups = parts["train"].groups, parts["test"].groups
+    return (
+        []
+        if train_groups is None or test_groups is None
+        else sorted(map(str, np.intersect1d(train_groups, test_groups)))
+    )
 
 
 def _cases(count: int) -> str:
@@ -182,5 +186,5 @@ def _is(count: int) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from tsbench.data.collection import Collection, parts
 from tsbench.recipe.schema import PreprocessingConfig
 
-__all__ = ["Drawn", "Preprocessing", "channel_means", "common_length", "filled", "resampled"]
+__all__ = ["PreparedSeries", "Preprocessing", "channel_means", "common_length", "filled", "resampled"]
 
-MOST_IN_MEMORY = 2**26
+MAX_IN_MEMORY = 2**26
 """Values (256 MiB in float32) of a collection that is prepared once; of a larger one cases are prepared as they are
 drawn, so that only the memory map, which all processes share, holds them."""
 
@@ -81,10 +81,12 @@ class Preprocessing:
             result[part] = self._apply(cases.values[part], cases.lengths[part])
         return result
 
-    def series(self, cases: Collection, indices: NDArray[np.int64] | None = None) -> NDArray[np.float32] | Drawn:
+    def series(
+        self, cases: Collection, indices: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32] | PreparedSeries:
         """What `apply` gives of all cases, or of some; those of a large collection are prepared when they are drawn."""
-        if len(cases) * self.channels * self.steps(cases) > MOST_IN_MEMORY:
-            return Drawn(self, cases, indices)
+        if len(cases) * self.channels * self.steps(cases) > MAX_IN_MEMORY:
+            return PreparedSeries(self, cases, indices)
         return self.apply(cases if indices is None else cases.subset(indices))
 
     def _apply(self, given: NDArray[np.floating], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -112,7 +114,7 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class PreparedSeries:
     """The series of many cases, of which only those that are asked for are prepared.
 
     Attributes:
@@ -236,7 +238,7 @@ def _part_moments(
         values = cases.values[chosen]
         absent = np.isnan(values)
         there = _valid(cases.lengths[chosen], cases.length) & ~absent
-        mean, deviation = (one.reshape(-1) for one in _moments(values, there, (0, 2)))
+        mean, deviation = (moments.reshape(-1) for moments in _moments(values, there, (0, 2)))
         yield there.sum(axis=(0, 2)).astype(np.float64), mean, deviation, absent.any(axis=(0, 2))
 
 

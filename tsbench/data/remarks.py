@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tsbench.data.collection import Collection
-from tsbench.data.columns import NOT_CHOSEN
+from tsbench.data.column_roles import NOT_CHOSEN
 from tsbench.data.formats.labels import lookalikes
 from tsbench.data.formats.table import NO_NAME, listed
-from tsbench.recipe.sentences import count_of
+from tsbench.recipe.messages import count_of
 
 __all__ = ["remarks_on_channels", "remarks_on_labels"]
 

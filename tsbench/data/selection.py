@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsbench.data.catalogue import catalogue, collection, kept
-from tsbench.data.places import Places, expanded, is_writable, nearest_folder
+from tsbench.data.folders import Places, expanded, is_writable, nearest_folder
 from tsbench.errors import DataError
-from tsbench.recipe.names import COLLECTIONS
+from tsbench.recipe.messages import suggestion
+from tsbench.recipe.registries import COLLECTIONS
 from tsbench.recipe.schema import OwnDataConfig, Recipe, SelectionConfig
-from tsbench.recipe.sentences import suggestion
 
 if TYPE_CHECKING:  # it reads cases, which `tsbench validate` does not need
     from tsbench.data.archive import Archive
@@ -32,7 +32,9 @@ def archive_of(recipe: Recipe, progress: Progress | None = None) -> Archive:
     """Where the recipe's data sets are looked for, its own data among them."""
     from tsbench.data.archive import Archive
 
-    return Archive(recipe.archive, [one for one in recipe.datasets if isinstance(one, OwnDataConfig)], progress)
+    return Archive(
+        recipe.archive, [dataset for dataset in recipe.datasets if isinstance(dataset, OwnDataConfig)], progress
+    )
 
 
 def names_of(recipe: Recipe) -> list[str]:
@@ -133,7 +135,7 @@ def _problems_of_own(entry: OwnDataConfig) -> Iterator[Problem]:
         if (problem := _problem_of_file(path)) is not None:
             yield (key,), problem
             continue
-        from tsbench.data.own import columns_of  # it imports NumPy, which recipes without own data do not need
+        from tsbench.data.custom_data import columns_of  # it imports NumPy, which recipes without own data do not need
 
         try:
             columns = columns_of(path, entry)
@@ -216,7 +218,7 @@ def _named(name: str, archive: Callable[[], Archive]) -> Iterable[str]:
     if not set(name) & set("*?"):
         return [name]
     known = sorted({*catalogue(), *archive().names()})
-    found = [one for one in known if fnmatchcase(one, name)]
+    found = [candidate for candidate in known if fnmatchcase(candidate, name)]
     if not found:
         raise DataError(f"no data set's name matches {name!r}, neither in the catalogue nor available")
     return found

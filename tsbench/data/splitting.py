@@ -80,9 +80,9 @@ def _draw(counts: NDArray[np.float64], share: float, random: np.random.Generator
     total = counts.sum(axis=0)
     taken = np.zeros(counts.shape[1])
     chosen = np.zeros(len(counts), dtype=bool)
-    for one in random.permutation(len(counts)):
+    for group in random.permutation(len(counts)):
         before = np.abs(taken / total - share).sum()
-        if np.abs((taken + counts[one]) / total - share).sum() < before:
-            chosen[one] = True
-            taken += counts[one]
+        if np.abs((taken + counts[group]) / total - share).sum() < before:
+            chosen[group] = True
+            taken += counts[group]
     return chosen

@@ -9,8 +9,8 @@ from tsbench.data.archive import Archive
 from tsbench.data.cache import Seen
 from tsbench.data.catalogue import catalogue
 from tsbench.data.checks import check_set
+from tsbench.data.folders import ts_files
 from tsbench.data.formats import CaseFile, read_ts
-from tsbench.data.places import ts_files
 from tsbench.errors import DataError
 
 __all__ = ["Verdict", "verify"]
@@ -79,13 +79,13 @@ def _compared(name: str, train: CaseFile, test: CaseFile) -> list[str]:
     facts = catalogue().get(name)
     if facts is None:
         return []
-    one, other = train.collection, test.collection
-    longest = max(one.length, other.length)
+    train_cases, test_cases = train.collection, test.collection
+    longest = max(train_cases.length, test_cases.length)
     found = {
-        "training cases": (len(one), facts.train),
-        "test cases": (len(other), facts.test),
-        "channels": (one.channels, facts.channels),
-        "classes": (len(one.classes), facts.classes),
+        "training cases": (len(train_cases), facts.train),
+        "test cases": (len(test_cases), facts.test),
+        "channels": (train_cases.channels, facts.channels),
+        "classes": (len(train_cases.classes), facts.classes),
         "longest case in time steps": (longest, facts.longest),
     }
     return [

@@ -42,7 +42,7 @@ def score(
             return float((predicted == labels).mean())
         case "balanced_accuracy":
             occurring = np.unique(labels)
-            return float(np.mean([(predicted[labels == one] == one).mean() for one in occurring]))
+            return float(np.mean([(predicted[labels == label] == label).mean() for label in occurring]))
         case "f1_macro":
             return float(metrics.f1_score(labels, predicted, average="macro", zero_division=0.0))
         case "log_loss":

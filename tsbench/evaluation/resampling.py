@@ -54,7 +54,7 @@ def stratified_folds(
     if len(repeated) == 0:
         raise DataError("every class has a single training case: there is nothing to validate on")
     if len(single):
-        names = ", ".join(repr(str(one)) for one in labels[single])
+        names = ", ".join(repr(str(label)) for label in labels[single])
         warnings.warn(f"classes of a single training case ({names}) are trained on, never validated on", stacklevel=2)
     smallest = int(counts[counts > 1].min())
     if smallest < folds:
@@ -84,16 +84,16 @@ def _grouped_folds(labels: NDArray[np.str_], folds: int, seed: int, groups: NDAr
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a class with fewer cases than folds
         parted = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups))
     found: list[Fold] = []
-    untaught: set[str] = set()
+    unknown_labels: set[str] = set()
     for train, validation in parted:
-        taught = np.isin(labels[validation], labels[train])
-        untaught |= set(map(str, labels[validation][~taught]))
-        if taught.any():
-            found.append((train, validation[taught]))
+        known = np.isin(labels[validation], labels[train])
+        unknown_labels |= set(map(str, labels[validation][~known]))
+        if known.any():
+            found.append((train, validation[known]))
     if not found:
         raise DataError("each class comes from a single group: there is nothing to validate on")
-    if untaught:
-        listed = ", ".join(map(repr, sorted(untaught)))
+    if unknown_labels:
+        listed = ", ".join(map(repr, sorted(unknown_labels)))
         warnings.warn(
             f"classes that come from a single group ({listed}) are not validated on where that group is held out",
             stacklevel=3,
@@ -118,8 +118,8 @@ def held_out_fold(
     if groups is None:
         labels = _singles_joined(labels)
     train, validation = split_cases(labels, groups, SplitConfig(test_size=share, seed=seed))
-    taught = np.isin(labels[validation], labels[train])
-    return [(train, validation[taught])]
+    known = np.isin(labels[validation], labels[train])
+    return [(train, validation[known])]
 
 
 def fraction_of(
@@ -198,7 +198,7 @@ def _trimmed(cases: Collection) -> Collection:
 
 def _pool(first: Collection, second: Collection) -> Collection:
     longest = max(first.length, second.length)
-    padded = [np.pad(one.values, ((0, 0), (0, 0), (0, longest - one.length))) for one in (first, second)]
+    padded = [np.pad(cases.values, ((0, 0), (0, 0), (0, longest - cases.length))) for cases in (first, second)]
     groups = None
     if first.groups is not None and second.groups is not None:
         groups = np.concatenate([first.groups, second.groups])

@@ -64,7 +64,9 @@ def same_convolution(channels: int, width: int, kernel: int, dilation: int = 1, 
 
 def kernel_lengths(kernels: Iterable[int | float], length: int) -> list[int]:
     """Kernels in time steps; one below 1 is that share of `length`, rounded to an odd number of at least 3."""
-    return [one if isinstance(one, int) else max(3, 2 * round((one * length - 1) / 2) + 1) for one in kernels]
+    return [
+        kernel if isinstance(kernel, int) else max(3, 2 * round((kernel * length - 1) / 2) + 1) for kernel in kernels
+    ]
 
 
 class MultiScaleConvolution(nn.Module):
@@ -115,16 +117,16 @@ class FixedFilters(nn.Module):
         filters = [sign * _alternating(2**power) for power in range(1, 7) for sign in (1.0, -1.0)]
         filters += [_peak(6 * 2**power) for power in range(5)]
         self.width = len(filters)
-        for number, one in enumerate(filters):
-            self.register_buffer(f"filter_{number}", one.expand(1, channels, -1).clone(), persistent=False)
+        for number, kernel in enumerate(filters):
+            self.register_buffer(f"filter_{number}", kernel.expand(1, channels, -1).clone(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """'Same' convolutions with each filter."""
         responses = []
-        for one in self.buffers():
-            reach = one.shape[2] - 1
+        for buffer in self.buffers():
+            reach = buffer.shape[2] - 1
             padded = functional.pad(x, (reach // 2, reach - reach // 2))
-            responses.append(functional.conv1d(padded, one.to(x.dtype)))
+            responses.append(functional.conv1d(padded, buffer.to(x.dtype)))
         return torch.cat(responses, dim=1)
 
 
@@ -189,9 +191,9 @@ class ConvolutionStack(nn.Module):
         self.blocks = nn.ModuleList([first])
         self.width = first.width
         for block in range(1, config.blocks):
-            one = ResidualConvolution(self.width, kernels, config.channels, config.dilation**block, config.separable)
-            self.blocks.append(one)
-            self.width = one.width
+            layer = ResidualConvolution(self.width, kernels, config.channels, config.dilation**block, config.separable)
+            self.blocks.append(layer)
+            self.width = layer.width
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Padded steps of `x` must be 0; those of the output are 0."""

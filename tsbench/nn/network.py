@@ -20,9 +20,9 @@ from tsbench.recipe.schema import ModelConfig
 
 __all__ = ["ENCODERS", "Network", "build_network"]
 
-MOST_STEM_STEPS = 512
+MAX_STEM_STEPS = 512
 """Steps that `stem.stride: auto` leaves at most."""
-MOST_ENCODER_STEPS = 256
+MAX_ENCODER_STEPS = 256
 """Steps that `encoder.stride: auto` leaves at most: longer ones cost much time and gain little accuracy."""
 
 
@@ -82,7 +82,7 @@ class Network(nn.Module):
         if self.stem is not None:
             channels, length = self.stem.width, -(-length // self.stem.stride)
         stride = config.encoder.stride
-        self.stride = math.ceil(length / MOST_ENCODER_STEPS) if stride == "auto" else stride
+        self.stride = math.ceil(length / MAX_ENCODER_STEPS) if stride == "auto" else stride
         self.encoder_first = config.convolution.position == "after_encoder"
         if self.encoder_first:
             self.encoder = ENCODERS[config.encoder.type](channels, config)
@@ -179,7 +179,7 @@ def _valid(x: Tensor, lengths: Tensor | None) -> Tensor | None:
 
 def _stem(config: ModelConfig, channels: int, length: int) -> AverageStem | ConvolutionStem | None:
     given = config.stem.stride
-    stride = math.ceil(length / MOST_STEM_STEPS) if given == "auto" else given
+    stride = math.ceil(length / MAX_STEM_STEPS) if given == "auto" else given
     if config.stem.type == "none" or stride == 1:
         return None
     if config.stem.type == "average":

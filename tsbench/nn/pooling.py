@@ -21,7 +21,7 @@ def pool(x: Tensor, valid: Tensor | None, kind: str) -> Tensor:
     Returns:
         Shape (cases, channels), or (cases, 2 * channels) for `both`.
     """
-    pooled = [_POOLS[one](x, valid) for one in POOLINGS[kind]]
+    pooled = [_POOLS[name](x, valid) for name in POOLINGS[kind]]
     return torch.cat(pooled, dim=1)
 
 

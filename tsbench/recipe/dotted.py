@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tsbench.recipe.messages import sentence, suggestion
 from tsbench.recipe.plain import plain
 from tsbench.recipe.schema import HyperparameterConfig
-from tsbench.recipe.sentences import sentence, suggestion
 from tsbench.recipe.space import leaves
 
 __all__ = ["hyperparameters_of"]
@@ -35,10 +35,10 @@ def hyperparameters_of(config: Mapping[str, Any] | None) -> HyperparameterConfig
     except ValidationError as error:
         names = [name for name, _ in leaves(HyperparameterConfig)]
         groups = sorted({name.rpartition(".")[0] for name in names})
-        for one in error.errors():
-            name = ".".join(map(str, one["loc"]))
-            unknown = one["type"] == "extra_forbidden"
-            text = f"unknown setting{suggestion(name, names + groups)}" if unknown else sentence(one)
+        for problem in error.errors():
+            name = ".".join(map(str, problem["loc"]))
+            unknown = problem["type"] == "extra_forbidden"
+            text = f"unknown setting{suggestion(name, names + groups)}" if unknown else sentence(problem)
             problems.append(f"{name}: {text}")
     if problems:
         raise ValueError("\n".join(problems))

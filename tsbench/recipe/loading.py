@@ -18,6 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from tsbench.errors import RecipeError, TsbenchError
+from tsbench.recipe.messages import escaped, sentence, shortened, shown, suggestion
 from tsbench.recipe.reading import MAX_BYTES, NotReadableError, read_yaml
 from tsbench.recipe.schema import (
     DataEntry,
@@ -28,7 +29,6 @@ from tsbench.recipe.schema import (
     SelectionConfig,
     SplitConfig,
 )
-from tsbench.recipe.sentences import escaped, sentence, shortened, shown, suggestion
 from tsbench.recipe.space import (
     COUNTED,
     DEFAULT_SPACE,
@@ -376,12 +376,12 @@ def _validate(tree: dict[str, Any], report: _Report, context: Mapping[str, Any])
     try:
         return Recipe.model_validate(tree, context=dict(context))
     except ValidationError as error:
-        for one in error.errors(include_url=False)[:MAX_PROBLEMS]:
-            if one["type"] == "too_short" and one["input"]:
+        for problem in error.errors(include_url=False)[:MAX_PROBLEMS]:
+            if problem["type"] == "too_short" and problem["input"]:
                 continue  # its items are wrong, and pydantic counts the right ones alone
-            path = _existing(one["loc"], tree, one["type"])
-            message = sentence(one, _siblings(path, one["loc"]))
-            key = one.get("ctx", {}).get("key")  # of a group's error
+            path = _existing(problem["loc"], tree, problem["type"])
+            message = sentence(problem, _siblings(path, problem["loc"]))
+            key = problem.get("ctx", {}).get("key")  # of a group's error
             report.add(path if key is None else (*path, key), message)
         return None
 

@@ -32,10 +32,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from tsbench.recipe.names import COLLECTIONS, FEATURES
+from tsbench.recipe.messages import shortened, shown, suggestion
 from tsbench.recipe.plain import plain
 from tsbench.recipe.presets import PRESETS, Preset
-from tsbench.recipe.sentences import shortened, shown, suggestion
+from tsbench.recipe.registries import COLLECTIONS, FEATURES
 
 __all__ = [
     "AttentionConfig",
@@ -341,16 +341,16 @@ class ModelConfig(Settings):
     def _preset_stands_beneath(cls, data: Any) -> Any:
         if not isinstance(data, dict) or not isinstance(data.get("preset"), str) or data["preset"] not in PRESETS:
             return data
-        return _laid_over(PRESETS[data["preset"]], data)
+        return _deep_merge(PRESETS[data["preset"]], data)
 
 
-def _laid_over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _deep_merge(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The tree `base` with every value that `given` has in its place."""
     tree = dict(base)
     for key, value in given.items():
         below = tree.get(key)
         if isinstance(below, Mapping) and isinstance(value, Mapping):
-            tree[key] = _laid_over(below, value)
+            tree[key] = _deep_merge(below, value)
         elif not (isinstance(below, Mapping) and value is None):  # an empty group in YAML gives nothing
             tree[key] = value
     return tree
@@ -799,7 +799,7 @@ _BASELINE_SCHEMA = {
 
 
 def _distinct_baselines(values: tuple[BaselineConfig, ...]) -> tuple[BaselineConfig, ...]:
-    _distinct(tuple(one.name for one in values))
+    _distinct(tuple(value.name for value in values))
     return values
 
 

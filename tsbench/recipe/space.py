@@ -19,9 +19,9 @@ from typing import Any, cast, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from tsbench.recipe.messages import sentence, shown, suggestion
 from tsbench.recipe.plain import plain
 from tsbench.recipe.schema import HyperparameterConfig
-from tsbench.recipe.sentences import sentence, shown, suggestion
 
 __all__ = [
     "COUNTED",
@@ -152,7 +152,7 @@ def offers(entry: Range, value: Any) -> bool:
 def grid(space: Space) -> list[dict[str, Scalar]]:
     """Every combination of a space whose ranges are all finite, as Optuna's parameters."""
     names = list(space)
-    return [dict(zip(names, values, strict=True)) for values in product(*(_values(one) for one in space.values()))]
+    return [dict(zip(names, values, strict=True)) for values in product(*(_values(entry) for entry in space.values()))]
 
 
 def grid_size(space: Space) -> int:
@@ -187,7 +187,9 @@ def _values(entry: Range) -> list[Scalar]:
 def describe(entry: Range) -> dict[str, Any]:
     """The entry as a recipe spells it."""
     if isinstance(entry, Choice):
-        plain: dict[str, Any] = {"choice": [list(one) if isinstance(one, tuple) else one for one in entry.values]}
+        plain: dict[str, Any] = {
+            "choice": [list(value) if isinstance(value, tuple) else value for value in entry.values]
+        }
     else:
         plain = {"float" if isinstance(entry, FloatRange) else "int": [entry.low, entry.high]}
         if entry.log:
@@ -360,8 +362,8 @@ class _Parser:
             if not values:
                 self.problem("expected at least one value", name, "when", key)
             offered = self.offered(key)
-            for one in values:
-                self.check_condition(name, key, one, offered)
+            for choice in values:
+                self.check_condition(name, key, choice, offered)
             conditions[key] = tuple(map(label, values))
         return conditions
 

@@ -72,7 +72,7 @@ def _entry(key: str, info: FieldInfo, given: dict[str, Any], depth: int) -> Iter
 
 
 def _with_choices(info: FieldInfo) -> str:
-    choices = [str(one) for one in get_args(info.annotation) if isinstance(one, str)]
+    choices = [str(literal) for literal in get_args(info.annotation) if isinstance(literal, str)]
     listed = f" ({', '.join(choices)})" if len(choices) > 1 else ""
     return f"{info.description}{listed}"
 
@@ -93,7 +93,7 @@ def _flow(value: Any) -> str:
     if isinstance(value, BaselineConfig):
         value = value.model_dump()
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_flow(below)}" for key, below in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, str):

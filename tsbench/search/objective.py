@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tsbench.classifiers.contract import OutOfFold
-from tsbench.classifiers.network import encode
+from tsbench.classifiers.ensemble import encode
 from tsbench.data.collection import TrainingSet
 from tsbench.data.preprocessing import Preprocessing
 from tsbench.evaluation.metrics import score, score_all
@@ -39,7 +39,7 @@ def rungs(epochs: int, apart: int = 1) -> dict[int, int]:
         apart: epochs between two scores; fewer where else there would be one score alone.
     """
     count = min(RUNGS, epochs, max(2, epochs // apart))
-    return {round(epochs * (one + 1) / count): round(RUNGS * (one + 1) / count) for one in range(count)}
+    return {round(epochs * (rung + 1) / count): round(RUNGS * (rung + 1) / count) for rung in range(count)}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class CrossValidation:
     """A configuration under cross-validation; the curves and scores of its folds as they come.
 
     Attributes:
-        parts: see `train`.
+        accumulation_steps: see `train`.
         scores: mean over the folds of each metric, under its own name, with `predict_seconds` (all of them) and
             `parameters` (of one network); filled when training has ended.
         curves: `train_loss`, `learning_rate` by epoch, and `cv_<metric>` of the searched metric by rung.
@@ -119,7 +119,7 @@ class CrossValidation:
     search: SearchConfig
     seed: int
     device: str = "cpu"
-    parts: int = 1
+    accumulation_steps: int = 1
     scores: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     fold_scores: list[list[tuple[int, float]]] = field(default_factory=list)
@@ -191,13 +191,20 @@ class CrossValidation:
 
     def _train(self, jobs: list[_FoldJob], on_epoch: Callable[[int], None] | None) -> None:
         settings = self.hyperparameters
-        train([fold.job for fold in jobs], settings.model, settings.training, self.device, on_epoch, self.parts)
+        train(
+            [fold.job for fold in jobs],
+            settings.model,
+            settings.training,
+            self.device,
+            on_epoch,
+            self.accumulation_steps,
+        )
 
     def _score(self, job: _FoldJob) -> float:
         return score(self.search.metric, job.labels, job.probabilities(), job.classes)
 
     def _mean_score(self, jobs: list[_FoldJob], epoch: int) -> float:
-        scores = [self._score(one) for one in jobs]
+        scores = [self._score(job) for job in jobs]
         self._keep_fold_scores(epoch, scores)
         return float(np.nanmean(scores))
 
@@ -208,26 +215,26 @@ class CrossValidation:
 
     def _all_scores(self, jobs: list[_FoldJob], epoch: int) -> dict[str, float]:
         began = time.perf_counter()
-        probabilities = [predict_probabilities(one.network, one.series) for one in jobs]
+        probabilities = [predict_probabilities(fold.network, fold.series) for fold in jobs]
         seconds = time.perf_counter() - began
-        folds = [score_all(one.labels, each, one.classes) for one, each in zip(jobs, probabilities, strict=True)]
+        folds = [score_all(fold.labels, each, fold.classes) for fold, each in zip(jobs, probabilities, strict=True)]
         parts = [(job.held_out, each, job.classes) for job, each in zip(jobs, probabilities, strict=True)]
         self.out_of_fold = OutOfFold.of_folds(self.training.cases.labels, parts)
         self._keep_fold_scores(epoch, [scores.get(self.search.metric, float("nan")) for scores in folds])
         names = [name for name in folds[0] if all(name in scores for scores in folds)]
         means = {name: float(np.mean([scores[name] for scores in folds])) for name in names}
         means["predict_seconds"] = seconds
-        means["parameters"] = float(max(sum(p.numel() for p in one.network.parameters()) for one in jobs))
+        means["parameters"] = float(max(sum(p.numel() for p in fold.network.parameters()) for fold in jobs))
         return means
 
     def _keep_curves(self, jobs: list[_FoldJob]) -> None:
-        begun = [one for one in jobs if one.job.history]
-        epochs = min((len(one.job.history) for one in begun), default=0)
+        begun = [job for job in jobs if job.job.history]
+        epochs = min((len(job.job.history) for job in begun), default=0)
         self.fold_losses = [
-            [(number, record.train_loss) for number, record in enumerate(one.job.history, 1)] for one in jobs
+            [(number, record.train_loss) for number, record in enumerate(job.job.history, 1)] for job in jobs
         ]
         for index in range(epochs):
-            records = [one.job.history[index] for one in begun]
+            records = [job.job.history[index] for job in begun]
             loss = float(np.mean([record.train_loss for record in records]))
             self.curves.setdefault("train_loss", []).append((index + 1, loss))
             self.curves.setdefault("learning_rate", []).append((index + 1, records[0].learning_rate))

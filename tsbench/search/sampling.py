@@ -46,7 +46,7 @@ def first_parameters(space: Space, base: HyperparameterConfig, search: SearchCon
         order = np.random.default_rng(search.seed).permutation(len(combinations))
         return [combinations[index] for index in order]
     own = default_parameters(space, base)
-    queued = [own | {name: label(value) for name, value in one.items()} for one in search.enqueue]
+    queued = [own | {name: label(value) for name, value in settings.items()} for settings in search.enqueue]
     return [*queued, own]
 
 
@@ -121,15 +121,15 @@ class Suggester:
         """
         while (number := len(self._asked)) < len(trials):
             if self._config.sampler in STATEFUL:
-                self._look_back(trials, number)
+                self._record_known(trials, number)
                 # Optuna does not consult the sampler for a trial whose parameters are given, which would note nothing.
                 self._ask(trials[number].params if number < len(self._first) else None)
             else:
                 self._ask(trials[number].params)
-        self._look_back(trials, len(trials))
+        self._record_known(trials, len(trials))
         return self._ask(self._first[len(trials)] if len(trials) < len(self._first) else None).params
 
-    def _look_back(self, trials: Sequence[FrozenTrial], number: int) -> None:
+    def _record_known(self, trials: Sequence[FrozenTrial], number: int) -> None:
         """Brings the mirror to where trial `number` is chosen."""
         for trial in trials[: max(0, number + 1 - self._concurrency)]:
             self._tell(trial)

@@ -22,8 +22,8 @@ from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import TrialState
 
 from tsbench.errors import SearchError
-from tsbench.patience import patiently
 from tsbench.redaction import redacted
+from tsbench.retries import retry
 from tsbench.search.integrity import check_journal, damaged_journal
 
 __all__ = ["DatabaseAwayError", "open_database", "open_journal", "together", "when_there_is_space"]
@@ -118,7 +118,7 @@ def when_there_is_space(call: Callable[[], None], place: Path) -> None:
         SearchError: it was full for too long.
     """
     try:
-        patiently(call, _is_full_disk)
+        retry(call, _is_full_disk)
     except OSError as error:
         if not _is_full_disk(error):
             raise
@@ -199,7 +199,7 @@ class _Database(RDBStorage):
             DatabaseAwayError: it was away for too long.
         """
         try:
-            result = patiently(call, (lambda error: False) if self._away else _is_away)
+            result = retry(call, (lambda error: False) if self._away else _is_away)
         except Exception as error:
             if not _is_away(error):
                 raise
@@ -235,7 +235,7 @@ def _reason(error: Exception) -> str:
     return str(getattr(cause, "orig", None) or cause).splitlines()[0]
 
 
-def _patient(name: str) -> Callable[..., Any]:
+def _retrying(name: str) -> Callable[..., Any]:
     method = getattr(RDBStorage, name)
 
     @wraps(method)
@@ -254,7 +254,7 @@ _FURTHER = (  # which Optuna's cache in front of the database calls
     "record_heartbeat",
 )
 for _name in (*BaseStorage.__abstractmethods__, *_FURTHER):
-    setattr(_Database, _name, _patient(_name))
+    setattr(_Database, _name, _retrying(_name))
 
 
 _NO_OUTPUT = logging.NullHandler()

@@ -35,14 +35,14 @@ from tsbench.evaluation.resampling import Fold, fraction_of, held_out_fold, stra
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Space, describe, parse_space
 from tsbench.search.integrity import check_journal, damaged_journal
-from tsbench.search.launchers.protocol import SharedFolder
 from tsbench.search.pruning import Direction
 from tsbench.search.sampling import Suggester
 from tsbench.search.storage import open_database, open_journal, when_there_is_space
 from tsbench.tracking import names
 from tsbench.tracking.names import COSTS
+from tsbench.workers.protocol import SharedFolder
 
-__all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "folds_of", "meaning_of", "study_seed"]
+__all__ = ["BestTrial", "Study", "StudySpec", "derive_seed", "fingerprint_of", "folds_of", "study_seed"]
 
 OPTUNA_NAME = "study"
 RESULT = "result"  # user attribute: a trial's scores, seconds and reason, as its worker told them
@@ -50,7 +50,7 @@ LOST = "lost"  # user attribute: why a trial ended through no fault of its own; 
 FOLDS = "folds"  # user attribute: for each fold its training loss and its score by epoch, thinned
 RUN = "run"  # user attribute: a trial's MLflow run, where its worker told its end
 RETRY_OF = "retry_of"  # user attribute: number of the lost trial whose parameters are tried again
-MOST_RETRIES = 2
+MAX_RETRIES = 2
 FORMAT = 1  # of study.json; a file without a number is of the first
 
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
@@ -202,14 +202,14 @@ class Study:
     _budget: int | None = field(default=None, repr=False)
 
     @classmethod
-    def create(cls, folder: Path, spec: StudySpec, training: TrainingSet, meaning: str) -> Study:
+    def create(cls, folder: Path, spec: StudySpec, training: TrainingSet, fingerprint: str) -> Study:
         """Makes the folder and an empty Optuna study in it.
 
         Args:
             folder: must not hold a study.
             spec: what is searched.
             training: the cases that trials may see.
-            meaning: see `meaning_of`.
+            fingerprint: see `fingerprint_of`.
 
         Raises:
             SearchError: there is no space left on the disk.
@@ -225,7 +225,7 @@ class Study:
         study = cls(folder, spec)
         optuna.create_study(storage=study.storage, study_name=spec.optuna_name, directions=spec.directions)
         # Written last: a folder without it was not finished and is made anew.
-        text = json.dumps({"format": FORMAT, "meaning": meaning, **spec.to_json()}, indent=2)
+        text = json.dumps({"format": FORMAT, "meaning": fingerprint, **spec.to_json()}, indent=2)
         part = folder / "study.json.part"
         part.touch(0o600)  # the address of a database may hold a password
         part.write_text(text, encoding="utf-8")
@@ -259,7 +259,7 @@ class Study:
             ) from None
 
     @staticmethod
-    def stored_meaning(folder: Path) -> str | None:
+    def stored_fingerprint(folder: Path) -> str | None:
         """The digest that the folder's study was created with; None where there is no whole study."""
         try:
             return str(json.loads((folder / "study.json").read_text(encoding="utf-8"))["meaning"])
@@ -267,7 +267,7 @@ class Study:
             return None
 
     @staticmethod
-    def set_aside(folder: Path) -> None:
+    def archive(folder: Path) -> None:
         """Makes room for a new study; the old one is kept under another name."""
         if folder.exists():
             stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -498,7 +498,9 @@ class Study:
         if not complete:
             return None
         sign = -1 if self.spec.maximise else 1
-        return _as_best(min(complete, key=lambda one: (sign * one.values[0], one.user_attrs[RESULT]["cv_log_loss"])))
+        return _as_best(
+            min(complete, key=lambda trial: (sign * trial.values[0], trial.user_attrs[RESULT]["cv_log_loss"]))
+        )
 
     def is_among_best(self, score: float | None, count: int) -> bool:
         """Whether fewer than `count` complete trials have a better score of the searched metric."""
@@ -578,7 +580,7 @@ class Study:
         return place, _latest(trials)[: max(0, place + 1 - self.spec.concurrency)]
 
 
-def meaning_of(**parts: Any) -> str:
+def fingerprint_of(**parts: Any) -> str:
     """SHA-256 of everything that a study's figures depend on; a study is continued only where it agrees."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -603,7 +605,7 @@ def _retries(trial: FrozenTrial) -> int:
 
 
 def _deserves_retry(trial: FrozenTrial) -> bool:
-    return _is_lost(trial) and _retries(trial) <= MOST_RETRIES
+    return _is_lost(trial) and _retries(trial) <= MAX_RETRIES
 
 
 def _places(trials: Sequence[FrozenTrial]) -> list[int]:

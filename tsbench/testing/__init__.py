@@ -2,7 +2,7 @@
 
 Each is a plain function that raises AssertionError and says what was broken. A new feature block is checked by
 
-    from tsbench.recipe.names import FEATURES
+    from tsbench.recipe.registries import FEATURES
     from tsbench.testing import check_feature_block, check_onnx
 
     FEATURES["mine"] = "my_package.my_module:MyBlock"

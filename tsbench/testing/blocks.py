@@ -91,7 +91,7 @@ def check_stem(name: str, stride: int = 3) -> None:
 
 
 def check_feature_block(name: str, config: FeaturesConfig | None = None) -> None:
-    """Holds the feature block of this name in `tsbench.recipe.names.FEATURES` against the contracts.
+    """Holds the feature block of this name in `tsbench.recipe.registries.FEATURES` against the contracts.
 
     Besides those of every block: what it has learned from training cases is in its state, and does not depend on how
     far they were padded.
@@ -119,8 +119,8 @@ def check_feature_block(name: str, config: FeaturesConfig | None = None) -> None
         _check_state(label, subject.built(), build_feature_block(name, CHANNELS, max(LENGTHS), settings).double())
         torch.manual_seed(0)
         further = prepared(max(LENGTHS) + 17)
-        for (buffer, one), other in zip(subject.built().named_buffers(), further.buffers(), strict=True):
-            assert torch.allclose(one, other, rtol=0, atol=1e-6), (
+        for (buffer, value), other in zip(subject.built().named_buffers(), further.buffers(), strict=True):
+            assert torch.allclose(value, other, rtol=0, atol=1e-6), (
                 f"{label}: padding the training cases further changes {buffer}"
             )
 

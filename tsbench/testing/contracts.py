@@ -83,19 +83,19 @@ def padded_series(steps: int = max(LENGTHS), seed: int = 1) -> tuple[Tensor, Ten
 def check_shapes(subject: Subject) -> None:
     """Each output has its promised shape, and is finite."""
     module = subject.built()
-    for length, one in zip(LENGTHS, subject.run(module, *padded_series()), strict=True):
+    for length, output in zip(LENGTHS, subject.run(module, *padded_series()), strict=True):
         expected = subject.shape(module, length)
-        assert tuple(one.shape) == expected, (
-            f"{subject.name}: a case of {length} steps gives shape {tuple(one.shape)}, not {expected}"
+        assert tuple(output.shape) == expected, (
+            f"{subject.name}: a case of {length} steps gives shape {tuple(output.shape)}, not {expected}"
         )
-        assert torch.isfinite(one).all(), f"{subject.name}: the output of a case of {length} steps is not finite"
+        assert torch.isfinite(output).all(), f"{subject.name}: the output of a case of {length} steps is not finite"
 
 
 def check_determinism(subject: Subject) -> None:
     """The same seed gives the same weights and outputs, bit by bit; in evaluation no seed is needed."""
     first, second = subject.built(), subject.built()
-    for (name, one), other in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
-        assert torch.equal(one, other), f"{subject.name}: the same seed gives another {name}"
+    for (name, tensor), other in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
+        assert torch.equal(tensor, other), f"{subject.name}: the same seed gives another {name}"
     torch.manual_seed(1)
     before = subject.run(first, *padded_series())
     torch.manual_seed(2)
@@ -160,8 +160,8 @@ def check_gradients(subject: Subject) -> None:
         return
     outputs = subject.run(module, *padded_series())
     total = torch.zeros((), dtype=torch.float64)
-    for one in outputs:  # any weights that leave no direction out
-        total = total + (one * torch.randn(one.shape, dtype=torch.float64)).sum()
+    for output in outputs:  # any weights that leave no direction out
+        total = total + (output * torch.randn(output.shape, dtype=torch.float64)).sum()
     total.backward()  # type: ignore[no-untyped-call]
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, f"{subject.name}: {name} gets no gradient"
@@ -170,11 +170,11 @@ def check_gradients(subject: Subject) -> None:
 
 
 def _assert_same(ones: Sequence[Tensor], others: Sequence[Tensor], message: str) -> None:
-    for one, other in zip(ones, others, strict=True):
-        assert one.shape == other.shape, f"{message}, to shape {tuple(other.shape)} from {tuple(one.shape)}"
-        off = (one - other).abs().max().item()
+    for tensor, other in zip(ones, others, strict=True):
+        assert tensor.shape == other.shape, f"{message}, to shape {tuple(other.shape)} from {tuple(tensor.shape)}"
+        off = (tensor - other).abs().max().item()
         assert off <= TOLERANCE, f"{message} by {off:.2g}"
 
 
 def _equal(ones: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
-    return all(torch.equal(one, other) for one, other in zip(ones, others, strict=True))
+    return all(torch.equal(tensor, other) for tensor, other in zip(ones, others, strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsbench.nn.exporting import export_graph
+from tsbench.nn.graph import export_graph
 from tsbench.nn.network import Network, build_network
 from tsbench.recipe.schema import ModelConfig
 

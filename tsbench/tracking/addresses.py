@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from tsbench.errors import TrackingError
-from tsbench.recipe.sentences import shortened
+from tsbench.recipe.messages import shortened
 from tsbench.redaction import redacted
 
 __all__ = [

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from tsbench.data.places import is_writable, nearest_folder
+from tsbench.data.folders import is_writable, nearest_folder
 from tsbench.errors import TrackingError
 
 __all__ = ["check_writable", "created_whole", "refuse_other_databases"]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsbench.errors import ModelError
-from tsbench.patience import patiently
 from tsbench.quiet import quiet
 from tsbench.redaction import redacted
+from tsbench.retries import retry
 from tsbench.tracking.store import Store, _current_uri, _passes
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
     signature = ModelSignature(
         inputs=_inputs(model.example),
         outputs=Schema(
-            [ColSpec("string", "label"), *(ColSpec("double", f"probability_{one}") for one in model.classes)]
+            [ColSpec("string", "label"), *(ColSpec("double", f"probability_{label}") for label in model.classes)]
         ),
     )
     signature._is_signature_from_type_hint = True  # kept in MLmodel: MLflow hands on what it was given
@@ -83,7 +83,7 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
         return str(info.model_uri)
 
     with store.explained():
-        return patiently(log, _passes)
+        return retry(log, _passes)
 
 
 def _inputs(example: NDArray[np.float64] | Mapping[str, Sequence[Any]]) -> Schema:

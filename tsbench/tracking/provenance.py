@@ -30,7 +30,11 @@ def requirements() -> list[str]:
     """What a logged model needs: the packages that it is loaded and run with, in the versions that are here."""
     found = versions()
     torch = found["torch"].partition("+")[0]  # without the build's name, which an index may not have
-    return [f"tsbench=={__version__}", f"torch=={torch}", *(f"{one}=={found[one]}" for one in ("numpy", "pandas"))]
+    return [
+        f"tsbench=={__version__}",
+        f"torch=={torch}",
+        *(f"{package}=={found[package]}" for package in ("numpy", "pandas")),
+    ]
 
 
 def processor() -> str:

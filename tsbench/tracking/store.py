@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from tsbench.errors import TrackingError
-from tsbench.patience import patiently
 from tsbench.quiet import quiet
 from tsbench.redaction import redacted
+from tsbench.retries import retry
 from tsbench.tracking import names
 from tsbench.tracking.addresses import check_driver, check_reachable, database_of, resolve_uri
 from tsbench.tracking.database import check_writable, created_whole, refuse_other_databases
@@ -49,7 +49,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",  # names of variables that hold credentials
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # `_PatientClient` waits
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # `_RetryingClient` waits
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
@@ -264,9 +264,9 @@ class Store:
 
         entries = []
         with self.explained(), quiet("mlflow"):
-            for one in inputs:
-                digest, tag = one.digest[:DIGEST_LENGTH], InputTag("mlflow.data.context", one.context)
-                dataset = from_numpy(one.values, one.source or "unknown", one.labels, one.name, digest)
+            for entry in inputs:
+                digest, tag = entry.digest[:DIGEST_LENGTH], InputTag("mlflow.data.context", entry.context)
+                dataset = from_numpy(entry.values, entry.source or "unknown", entry.labels, entry.name, digest)
                 entries.append(DatasetInput(dataset._to_mlflow_entity(), [tag]))
             self.client.log_inputs(run, entries)
 
@@ -303,7 +303,7 @@ class Store:
     def files(self, run: str) -> list[str]:
         """Names of a run's artifacts, without those in folders."""
         with self.explained(), quiet("mlflow"):
-            return [one.path for one in self.client.list_artifacts(run) if not one.is_dir]
+            return [artifact.path for artifact in self.client.list_artifacts(run) if not artifact.is_dir]
 
     def end(self, run: str, status: str = "FINISHED") -> None:
         """Ends a run: FINISHED, FAILED or KILLED."""
@@ -414,7 +414,7 @@ class Store:
     def experiments(self) -> list[str]:
         """Names of the experiments that hold tsbench's runs or nothing yet, the newest first."""
         with self.explained():
-            return [one.name for one in self.client.search_experiments() if one.name != "Default"]
+            return [experiment.name for experiment in self.client.search_experiments() if experiment.name != "Default"]
 
     def runs(self, experiment: str, where: str = "") -> Iterator[RunRecord]:
         """The runs of an experiment by its name, the oldest first, page by page.
@@ -509,7 +509,7 @@ def _open_client(uri: str) -> MlflowClient:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)  # it prints errors that it raises too
-    return cast("MlflowClient", _PatientClient(MlflowClient(tracking_uri=uri)))
+    return cast("MlflowClient", _RetryingClient(MlflowClient(tracking_uri=uri)))
 
 
 def _write_ahead(database: Path) -> None:
@@ -538,7 +538,7 @@ def _spare_syncs() -> None:
     event.listen(Engine, "connect", on_connect)
 
 
-class _PatientClient:
+class _RetryingClient:
     """MLflow's client, which waits for a store that is away, locked or out of disk for a while."""
 
     def __init__(self, client: MlflowClient) -> None:
@@ -555,7 +555,7 @@ class _PatientClient:
             # A store that was waited for in vain is not waited for at every further call.
             passes = (lambda error: False) if self._away else _passes
             try:
-                result = patiently(lambda: method(*args, **kwargs), passes)
+                result = retry(lambda: method(*args, **kwargs), passes)
             except Exception as error:
                 self._away = _passes(error)
                 raise

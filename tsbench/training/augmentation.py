@@ -49,7 +49,7 @@ def window_warping(x: Tensor, lengths: Tensor, strength: float, generator: torch
     source = torch.minimum(source.clamp(min=0), length - 1)
     below = source.floor()
     above = torch.minimum(below + 1, length - 1)
-    low, high = (x.gather(2, one.long().unsqueeze(1).expand_as(x)) for one in (below, above))
+    low, high = (x.gather(2, index.long().unsqueeze(1).expand_as(x)) for index in (below, above))
     return (low + (high - low) * (source - below).unsqueeze(1)) * _valid(x, lengths)
 
 

@@ -26,7 +26,7 @@ from tsbench.training.schedules import Schedule
 __all__ = ["DivergedError", "EpochRecord", "Job", "Series", "fixed_features", "predict_probabilities", "train"]
 
 
-MOST_KEPT_FEATURES = 2**28
+MAX_KEPT_FEATURES = 2**28
 """Feature values (1 GiB) that a job keeps; with more cases they are computed anew for each mini-batch."""
 
 
@@ -34,11 +34,11 @@ class DivergedError(ArithmeticError):
     """The training loss, the weights or the outputs became NaN or infinite."""
 
 
-MOST_PREPARED_WITH = 2048
+MAX_PREPARED_WITH = 2048
 """Cases that feature blocks are prepared with where not all are in memory."""
 
 
-class Drawable(Protocol):
+class LazySeries(Protocol):
     """Series that are not in memory: those that are asked for are made, shape (cases, channels, steps) in float32."""
 
     @property
@@ -51,10 +51,10 @@ class Drawable(Protocol):
 
 
 @dataclass(frozen=True)
-class _OnDemand:
+class _LazyTensor:
     """Stands where a tensor of all values would, and draws those of some cases onto the device."""
 
-    source: Drawable
+    source: LazySeries
     device: torch.device
 
     @property
@@ -78,16 +78,16 @@ class Series:
         lengths: shape (cases,), true lengths in time steps.
     """
 
-    values: NDArray[np.float32] | Drawable
+    values: NDArray[np.float32] | LazySeries
     lengths: NDArray[np.int64]
 
-    def tensors(self, device: torch.device) -> tuple[Tensor | _OnDemand, Tensor | None]:
+    def tensors(self, device: torch.device) -> tuple[Tensor | _LazyTensor, Tensor | None]:
         """Both on the device; lengths are None where no case is padded, which spares all masking."""
-        values: Tensor | _OnDemand
+        values: Tensor | _LazyTensor
         if isinstance(self.values, np.ndarray):
             values = torch.from_numpy(np.ascontiguousarray(self.values)).to(device)
         else:
-            values = _OnDemand(self.values, device)
+            values = _LazyTensor(self.values, device)
         if (self.lengths == self.values.shape[2]).all():
             return values, None
         return values, torch.from_numpy(self.lengths).to(device)
@@ -131,7 +131,7 @@ def train(
     training: TrainingConfig,
     device: str = "cpu",
     on_epoch: Callable[[int], None] | None = None,
-    parts: int = 1,
+    accumulation_steps: int = 1,
 ) -> None:
     """Trains every job's network; afterwards `job.network` holds it in evaluation mode, `job.history` its epochs.
 
@@ -141,14 +141,14 @@ def train(
         training: the training's configuration.
         device: a torch device, `cpu` or `cuda:0`.
         on_epoch: called after each epoch of all jobs with the number of epochs done; may raise to end the training.
-        parts: mini-batches go through the network in so many parts, whose gradients are added up: less memory, and
-            other statistics of batch normalisation.
+        accumulation_steps: parts of a mini-batch whose gradients are added up; more parts need less memory, and
+            change the statistics of batch normalisation.
 
     Raises:
         DivergedError: a training loss, or a weight at the end, is NaN or infinite.
         torch.OutOfMemoryError: the device has too little memory.
     """
-    fits = [_Fit(job, model, training, torch.device(device), parts) for job in jobs]
+    fits = [_Fit(job, model, training, torch.device(device), accumulation_steps) for job in jobs]
     for epoch in range(1, training.epochs + 1):
         for fit in fits:
             fit.run_epoch()
@@ -161,7 +161,7 @@ def train(
 def fixed_features(network: Network, series: Series) -> Tensor | None:
     """What `predict_probabilities` takes to spare computing them again; None where there are none, or too many."""
     branch = network.feature_branch
-    if branch is None or len(series.values) * branch.width > MOST_KEPT_FEATURES:
+    if branch is None or len(series.values) * branch.width > MAX_KEPT_FEATURES:
         return None
     values, lengths = series.tensors(next(network.parameters()).device)
     if isinstance(values, Tensor):
@@ -213,10 +213,10 @@ class _Fit:
     """One job under training: network, optimiser, schedule and random streams."""
 
     def __init__(
-        self, job: Job, model: ModelConfig, training: TrainingConfig, device: torch.device, parts: int = 1
+        self, job: Job, model: ModelConfig, training: TrainingConfig, device: torch.device, accumulation_steps: int = 1
     ) -> None:
         self.job = job
-        self.parts = parts
+        self.accumulation_steps = accumulation_steps
         self.training = training
         self.device = device
         self.values, self.lengths = job.series.tensors(device)
@@ -229,9 +229,9 @@ class _Fit:
         if training.checkpoint == "validation_loss":
             self.cases, held_out = _held_out(job.targets, training.validation_share, self.order, job.groups)
             self.held_out = held_out.to(device) if len(held_out) else None
-        taught = self.cases.to(device)
-        shown = taught if isinstance(self.values, Tensor) else _some_of(taught, job.seed)
-        self.network.prepare(self.values[shown], None if self.lengths is None else self.lengths[shown], job.seed)
+        train_index = self.cases.to(device)
+        prepared = train_index if isinstance(self.values, Tensor) else _some_of(train_index, job.seed)
+        self.network.prepare(self.values[prepared], None if self.lengths is None else self.lengths[prepared], job.seed)
         self.features = fixed_features(self.network, job.series)
         self.network.train()
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
@@ -241,9 +241,9 @@ class _Fit:
         self.batches = _batch_sizes(len(self.cases), training.batch_size)
         self.passes = -(-training.min_steps // (training.epochs * len(self.batches))) or 1
         self.schedule = Schedule(self.optimizer, training, self.passes * len(self.batches))
-        self.loss = cross_entropy(self.targets[taught], job.classes, training)
+        self.loss = cross_entropy(self.targets[train_index], job.classes, training)
         self.random = torch.Generator(device).manual_seed(job.seed)  # of augmentation, mixup and dropout
-        self.half = training.precision == "bfloat16" or (
+        self.autocast = training.precision == "bfloat16" or (
             training.precision == "auto" and device.type == "cuda" and _has_bfloat16(device)
         )
         self.lowest_loss = float("inf")
@@ -275,13 +275,13 @@ class _Fit:
 
     def back_propagate(self, cases: Tensor) -> Tensor:
         """Adds the gradients of some cases' mean loss, and returns it."""
-        if self.parts == 1 or len(cases) < 2 * self.parts:
+        if self.accumulation_steps == 1 or len(cases) < 2 * self.accumulation_steps:
             loss = self.loss_of(cases)
             loss.backward()  # type: ignore[no-untyped-call]
             return loss.detach()
         total = torch.zeros((), device=self.device)
         whole = self.weight_of(cases)
-        for part in torch.chunk(cases, self.parts):
+        for part in torch.chunk(cases, self.accumulation_steps):
             loss = self.loss_of(part) * (self.weight_of(part) / whole)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
@@ -320,7 +320,7 @@ class _Fit:
         share: float = 1.0,
     ) -> Tensor:
         """Each branch learns by its own loss, so that neither leaves the work to the other; the sum of them."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             branches = self.network.branches(x, lengths, features)
         total = torch.zeros((), device=self.device)
         for logits in branches.float():
@@ -376,7 +376,7 @@ class _Fit:
             self.network.load_state_dict(self.kept)
         self.features = None
         # The last step's loss is never looked at, so its update may have been the one that diverged.
-        if not all(bool(torch.isfinite(one).all()) for one in self.parameters):
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
             raise DivergedError("the weights are not finite after the last epoch")
         self.network.eval()
 
@@ -416,8 +416,8 @@ def _held_out_groups(
 
 
 def _some_of(cases: Tensor, seed: int) -> Tensor:
-    """At most `MOST_PREPARED_WITH` of them, drawn at random."""
-    drawn = torch.randperm(len(cases), generator=torch.Generator().manual_seed(seed))[:MOST_PREPARED_WITH]
+    """At most `MAX_PREPARED_WITH` of them, drawn at random."""
+    drawn = torch.randperm(len(cases), generator=torch.Generator().manual_seed(seed))[:MAX_PREPARED_WITH]
     return cases[drawn.sort().values.to(cases.device)]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.data.collection import Collection
-from tsbench.data.columns import NOT_CHOSEN, Columns
+from tsbench.data.column_roles import NOT_CHOSEN, Columns
 from tsbench.data.formats.case_file import CaseFile
 from tsbench.data.formats.cells import names, numbers, times
 from tsbench.data.formats.channels import RowOrder, channels_of

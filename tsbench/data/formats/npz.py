@@ -157,7 +157,7 @@ class _Arrays:
             )
         if array.dtype.kind == "f" and not (np.isnan(array) | (np.isfinite(array) & (array == np.round(array)))).all():
             raise DataError(f"{self._path}: {what} must be whole numbers or texts; is it a regression target?")
-        if array.dtype.kind == "O" and (odd := [one for one in array.tolist() if not isinstance(one, _PLAIN)]):
+        if array.dtype.kind == "O" and (odd := [label for label in array.tolist() if not isinstance(label, _PLAIN)]):
             raise DataError(f"{self._path}: {what} must be numbers or texts; got one of type {type(odd[0]).__name__}")
 
 

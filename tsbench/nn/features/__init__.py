@@ -5,5 +5,5 @@ A block is a module of (channels, length, FeaturesConfig) with the attribute `wi
 has `prepare(x, valid, generator)`, which fills its buffers. A block without learned weights is computed once for each
 case, before training; one with such weights is trained along, and drops units by `tsbench.nn.generators.Dropout`.
 
-A new block is a file here and a line in `tsbench.recipe.names.FEATURES`.
+A new block is a file here and a line in `tsbench.recipe.registries.FEATURES`.
 """

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tsbench.recipe.names import FEATURES
+from tsbench.recipe.registries import FEATURES
 from tsbench.recipe.schema import FeaturesConfig
 
 __all__ = ["FeatureBranch", "build_feature_block"]
 
 LARGEST = 10.0  # standard deviations; a feature that was nearly constant in training may be far off later
-AT_ONCE = 2**16  # time steps, over all cases
+CHUNK_SIZE = 2**16  # time steps, over all cases
 REACH = 10.0
 """Norm of a case's standardised features. Under AdamW a step moves a logit by about the learning rate times the sum of
 the features' sizes, here `10 sqrt(features)`: with 10,000 features and a rate of 1e-3, as a rate of 1e-4 would on
@@ -72,10 +72,10 @@ class FeatureBranch(nn.Module):
 
     def features_in_parts(self, x: Tensor, valid: Tensor | None) -> Tensor:
         """As `features`, a few cases at a time, so that the blocks' inner values stay small."""
-        part = max(1, AT_ONCE // x.shape[2])
+        part = max(1, CHUNK_SIZE // x.shape[2])
         parts = torch.split(x, part)
         masks = [None] * len(parts) if valid is None else torch.split(valid, part)
-        return torch.cat([self.features(one, mask) for one, mask in zip(parts, masks, strict=True)])
+        return torch.cat([self.features(cases, mask) for cases, mask in zip(parts, masks, strict=True)])
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of features of shape (cases, width)."""

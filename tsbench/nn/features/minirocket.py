@@ -15,8 +15,8 @@ from tsbench.recipe.schema import FeaturesConfig
 __all__ = ["MiniRocket"]
 
 TAPS = 9
-MOST_DILATIONS = 32
-MOST_CHANNELS = 9  # of a multivariate series that one kernel reads
+MAX_DILATIONS = 32
+MAX_CHANNELS = 9  # of a multivariate series that one kernel reads
 
 
 class MiniRocket(nn.Module):
@@ -64,7 +64,7 @@ class MiniRocket(nn.Module):
             generator: a CPU generator, so that every device draws alike.
         """
         shares = torch.split(
-            _low_discrepancy(self.width).to(x.device), [len(self.kernels) * one for one in self.counts]
+            _low_discrepancy(self.width).to(x.device), [len(self.kernels) * count for count in self.counts]
         )
         for number, dilation in enumerate(self.dilations):
             if x.shape[1] > 1:
@@ -118,7 +118,7 @@ class MiniRocket(nn.Module):
         return middle[:, None] | (whole[:, None] & padded[:, None])
 
     def _draw_channels(self, number: int, channels: int, generator: torch.Generator) -> None:
-        most = math.log2(min(channels, MOST_CHANNELS) + 1)
+        most = math.log2(min(channels, MAX_CHANNELS) + 1)
         chosen = torch.zeros(len(self.kernels), channels)
         for kernel in range(len(self.kernels)):
             count = int(2 ** (torch.rand((), generator=generator).item() * most))
@@ -128,7 +128,7 @@ class MiniRocket(nn.Module):
 
 def _dilations(length: int, per_kernel: int) -> tuple[list[int], list[int]]:
     """The dilations, and how many of a kernel's features each has."""
-    most = min(per_kernel, MOST_DILATIONS)
+    most = min(per_kernel, MAX_DILATIONS)
     exponent = math.log2(max(1.0, (length - 1) / (TAPS - 1)))
     dilations, repeats = np.unique(np.logspace(0, exponent, most, base=2).astype(int), return_counts=True)
     counts = (repeats * (per_kernel / most)).astype(int)

@@ -1,0 +1,148 @@
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess, OverranError, StoppedError
+
+HERE = "tests.workers.test_isolated"
+
+
+def double(report, number):
+    report(f"doubling {number}")
+    print("what a library prints is no answer")
+    return 2 * number
+
+
+def fail(report):
+    raise ValueError("no such luck")
+
+
+def sleep(report, seconds):
+    time.sleep(seconds)
+
+
+def die(report, code):
+    os._exit(code)
+
+
+def be_killed(report):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleep_for_long(seconds):
+    time.sleep(seconds)
+
+
+def ends_of_own_pool(report):
+    """Exit codes of workers that `multiprocessing.Pool` ends by SIGTERM while they are busy."""
+    pool = multiprocessing.get_context("fork").Pool(2)
+    processes = list(pool._pool)
+    pool.map_async(sleep_for_long, [60, 60])
+    time.sleep(0.2)
+    pool.terminate()
+    pool.join()
+    return [process.exitcode for process in processes]
+
+
+def pid(report):
+    return os.getpid()
+
+
+def parents_threads(report):
+    return threading.active_count(), "torch" in sys.modules
+
+
+@pytest.fixture
+def apart():
+    process = IsolatedProcess()
+    yield process
+    process.end()
+
+
+def test_a_function_is_called_in_another_process_with_its_reports(apart):
+    heard = []
+    assert apart.call(f"{HERE}:double", (21,), report=heard.append) == 42
+    assert [progress for progress in heard if progress is not None] == ["doubling 21"]
+    assert apart.call(f"{HERE}:pid", ()) != os.getpid()
+
+
+def test_the_process_is_kept_for_the_next_call_and_imports_no_torch(apart):
+    assert apart.call(f"{HERE}:pid", ()) == apart.call(f"{HERE}:pid", ())
+    assert apart.call("tests.workers.test_isolated:parents_threads", ())[1] is False
+
+
+def test_an_error_comes_back_as_a_sentence_with_its_traceback_and_the_process_goes_on(apart):
+    before = apart.call(f"{HERE}:pid", ())
+    with pytest.raises(FailedError, match=r"^ValueError: no such luck$") as caught:
+        apart.call(f"{HERE}:fail", ())
+    assert "raise ValueError" in caught.value.details
+    assert apart.call(f"{HERE}:pid", ()) == before
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "how"),
+    [
+        ("die", (3,), "its process ended with exit code 3"),
+        ("be_killed", (), "its process was ended by SIGKILL; the machine may be out of memory"),
+    ],
+)
+def test_a_crash_is_told_and_a_new_process_takes_its_place(apart, function, arguments, how):
+    with pytest.raises(CrashedError, match=f"^{how}$"):
+        apart.call(f"{HERE}:{function}", arguments)
+    assert apart.call(f"{HERE}:double", (2,)) == 4
+
+
+def test_an_overrun_is_ended(apart):
+    before = apart.call(f"{HERE}:pid", ())
+    with pytest.raises(OverranError):
+        apart.call(f"{HERE}:sleep", (60,), timeout=0.3)
+    assert not psutil.pid_exists(before)
+    assert apart.call(f"{HERE}:double", (2,)) == 4
+
+
+def test_it_is_ended_when_its_caller_wants_to_stop(apart):
+    before = apart.call(f"{HERE}:pid", ())
+    with pytest.raises(StoppedError):
+        apart.call(f"{HERE}:sleep", (60,), stopping=lambda: True)
+    assert not psutil.pid_exists(before)
+
+
+def test_it_ends_itself_when_its_caller_is_gone():
+    script = (
+        "import os, sys, threading\n"
+        "from tsbench.workers.isolated import IsolatedProcess\n"
+        "apart = IsolatedProcess()\n"
+        f"print(apart.call('{HERE}:pid', ()), flush=True)\n"
+        f"threading.Thread(target=apart.call, args=('{HERE}:sleep', (60,)), daemon=True).start()\n"
+        "sys.stdin.readline()\n"
+        "os._exit(1)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    caller = psutil.Popen([sys.executable, "-c", script], stdin=-1, stdout=-1, text=True, env=environment)
+    helper = psutil.Process(int(caller.stdout.readline()))
+    caller.stdin.write("\n")
+    caller.stdin.flush()
+    caller.wait(30)
+    helper.wait(30)  # raises where it lives on
+
+
+def test_what_cannot_be_started_is_a_crash(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(CrashedError, match="its process ended with exit code 1"):
+        IsolatedProcess().call(f"{HERE}:pid", ())
+
+
+def test_signals_to_all_processes_do_not_end_a_call_but_reach_what_it_started(apart):
+    number = apart.call(f"{HERE}:pid", ())
+    for sent in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        os.kill(number, sent)
+    assert apart.call(f"{HERE}:double", (4,)) == 8
+    assert apart.call(f"{HERE}:pid", ()) == number
+    if hasattr(os, "register_at_fork"):
+        assert apart.call(f"{HERE}:ends_of_own_pool", (), timeout=20) == [-signal.SIGTERM, -signal.SIGTERM]

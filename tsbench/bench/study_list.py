@@ -1,0 +1,144 @@
+"""What studies there are, how far each is, and where workers can join the search that supervises them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsbench.bench.plan import folder_of
+from tsbench.bench.preflight import is_held
+from tsbench.errors import SearchError
+from tsbench.search.study import Study
+from tsbench.workers.joining import ADDRESS, Address
+
+__all__ = ["ON_OTHER_MACHINES", "StudySummary", "find_search", "list_studies"]
+
+ON_OTHER_MACHINES = (
+    "a worker can join on the search's own machine only; add other machines to a Ray cluster, and search with "
+    "execution.launcher: ray"
+)
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """A study as a line of a table.
+
+    Attributes:
+        recipe: name of the recipe.
+        dataset: name of the data set.
+        resample: number of the resample.
+        state: running, complete, out of time, interrupted, or set aside by `--fresh` or a changed recipe.
+        trials: ended so far, without those that were lost and run again.
+        budget: trials in all.
+        pruned: of those ended.
+        failed: of those ended.
+        lost: trials whose worker died.
+        metric: what is improved.
+        best: best CV score, None before the first complete trial.
+        folder: where it lies.
+    """
+
+    recipe: str
+    dataset: str
+    resample: int
+    state: str
+    trials: int
+    budget: int
+    pruned: int
+    failed: int
+    lost: int
+    metric: str
+    best: float | None
+    folder: Path
+
+
+def list_studies(
+    root: Path, recipe: str | None = None, report: Callable[[str], None] | None = None
+) -> Iterator[StudySummary]:
+    """The studies in a folder `.tsbench`, by recipe and data set.
+
+    Args:
+        root: the folder.
+        recipe: only those of this recipe.
+        report: called with a sentence for each study that cannot be read, and the others are listed; by default the
+            first one raises.
+
+    Raises:
+        SearchError: there are none, or one cannot be read.
+    """
+    files = sorted(root.glob("*/*/study.json"))
+    found = [file for file in files if recipe in (None, "", file.parent.parent.name)]  # a name may be a path or pattern
+    if not found:
+        known = sorted({file.parent.parent.name for file in files})
+        hint = f"; there are studies of: {', '.join(known)}" if known else "; `tsbench search RECIPE` begins one"
+        of = f" of {recipe!r}" if recipe else ""
+        raise SearchError(f"{root} holds no studies{of}{hint}")
+    return _summaries([file.parent for file in found], report)
+
+
+def _summaries(folders: Sequence[Path], report: Callable[[str], None] | None) -> Iterator[StudySummary]:
+    for folder in folders:
+        try:
+            summary = _summary(folder)
+        except SearchError as error:
+            if report is None:
+                raise
+            report(str(error))
+        else:
+            yield summary
+
+
+def _summary(folder: Path) -> StudySummary:
+    study = Study.open(folder)
+    study.check_trials()
+    counts, best = study.counts(), study.best()
+    spec, ended = study.spec, counts["complete"] + counts["pruned"] + counts["fail"]
+    if folder.name != folder_of(folder.parent, spec.dataset, spec.resample).name:
+        state = "set aside"
+    elif is_held(folder.parent):
+        state = "complete" if ended >= study.budget else "running"
+    elif ended >= study.budget:
+        state = "complete"
+    else:
+        state = "out of time" if study.timed_out is not None else "interrupted"
+    return StudySummary(
+        spec.recipe,
+        spec.dataset,
+        spec.resample,
+        state,
+        ended,
+        study.budget,
+        counts["pruned"],
+        counts["fail"],
+        counts["lost"],
+        spec.search.metric,
+        best.value if best else None,
+        folder,
+    )
+
+
+def find_search(name: str, root: Path) -> Address:
+    """Where a worker can join the search of a recipe.
+
+    Args:
+        name: of the recipe.
+        root: the folder `.tsbench`.
+
+    Raises:
+        SearchError: no such search runs on this machine.
+    """
+    file = root / name / ADDRESS
+    try:
+        address = Address.read(file)
+    except (ValueError, TypeError):
+        raise SearchError(f"{file} is damaged; end the search of {name!r}, and start it again") from None
+    except OSError:  # also of a name that is too long for a file
+        raise SearchError(
+            f"no search of {name!r} is running ({file.parent} has no {ADDRESS}); start it with `tsbench search`; "
+            + ON_OTHER_MACHINES
+        ) from None
+    if address.host != socket.gethostname():
+        raise SearchError(f"the search of {name!r} runs on {address.host}: {ON_OTHER_MACHINES}")
+    return address

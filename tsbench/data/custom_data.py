@@ -1,0 +1,141 @@
+"""Data of one's own, by path: a train and a test file, or one file that is split."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from tsbench.data.cache import Cache, user_cache
+from tsbench.data.checks import check_finite, check_set
+from tsbench.data.collection import DataSet
+from tsbench.data.column_roles import Columns
+from tsbench.data.folders import expanded
+from tsbench.data.formats import READERS, CaseFile, column_names, format_of, read_long, read_long_alike
+from tsbench.data.remarks import remarks_on_channels, remarks_on_labels
+from tsbench.data.splitting import split_cases
+from tsbench.errors import DataError
+from tsbench.recipe.schema import OwnDataConfig
+
+__all__ = ["columns_of", "load_own", "read_own"]
+
+
+def load_own(config: OwnDataConfig) -> DataSet:
+    """Reads and checks a data set of one's own.
+
+    The test file of a table is read by the training file's columns, whatever their order.
+
+    Raises:
+        DataError: with file, line and case, where a file is absent or broken, or no classifier can be trained on it.
+    """
+    if config.file is not None:
+        return _load_one_file(config, Path(config.file))
+    assert config.train is not None
+    assert config.test is not None
+    train, train_digest = read_own(Path(config.train), config)
+    test, test_digest = read_own(Path(config.test), config, train.collection.columns)
+    cache = Cache(user_cache())
+    if not cache.passed("own", train_digest, test_digest):
+        check_set(train, test)
+        cache.note_passed("own", train_digest, test_digest)
+    # Two files may have one name, in folders `train` and `test` say.
+    files = {f"train {_plain(train.path)}": train_digest, f"test {_plain(test.path)}": test_digest}
+    return _data_set(config, train, test, config.train, files)
+
+
+def _load_one_file(config: OwnDataConfig, path: Path) -> DataSet:
+    """Both parts are kept by themselves, so that they are memory-mapped as two files' cases are."""
+    path = expanded(path)
+    file, digest = read_own(path, config)
+    cache, how = Cache(user_cache()), f"{_how(path, config)} {config.split.model_dump_json()}"
+    train, test = (
+        cache.derive(path, digest, f"{how} {part}", partial(_part, config, part, file)) for part in ("train", "test")
+    )
+    if not cache.passed("own", how, digest):
+        check_set(train, test)
+        cache.note_passed("own", how, digest)
+    return _data_set(config, train, test, str(path), {_plain(path): digest})
+
+
+def _data_set(config: OwnDataConfig, train: CaseFile, test: CaseFile, source: str, files: dict[str, str]) -> DataSet:
+    labels = [*train.collection.classes, *test.collection.classes]
+    remarks = dict.fromkeys(
+        [*remarks_on_channels(train.collection), *train.remarks, *test.remarks, *remarks_on_labels(labels)]
+    )
+    return DataSet(config.name, train.collection, test.collection, source=source, files=files, remarks=tuple(remarks))
+
+
+def _part(config: OwnDataConfig, part: str, file: CaseFile) -> CaseFile:
+    """The training or the test cases of one file."""
+    check_finite(file)
+    try:
+        train, test = split_cases(file.collection.labels, file.collection.groups, config.split)
+    except DataError as error:
+        raise DataError(f"{file.path}: {error}") from None
+    indices = train if part == "train" else test
+    cases = file.collection.subset(indices)
+    # Without the padding that no case of it needs: how long the others are must not show.
+    trimmed = replace(cases, values=cases.values[:, :, : int(cases.lengths.max())])
+    return replace(file, collection=trimmed, lines=file.lines[indices] if len(file.lines) else file.lines)
+
+
+def read_own(path: Path, config: OwnDataConfig, known: Columns | None = None) -> tuple[CaseFile, str]:
+    """The cases of one file, a second time from arrays that are kept, and its SHA-256.
+
+    Args:
+        path: the file.
+        config: how it is read.
+        known: the columns of the training table, if this is another table of the same data set.
+
+    Raises:
+        DataError: the file is absent or broken, or lacks the groups that the recipe names.
+    """
+    path = expanded(path)
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "there is no such file"
+        raise DataError(f"{path}: {what}; paths of own data are relative to the current folder")
+    how = _format(path, config)
+    reader: Callable[[Path], CaseFile]
+    if how in READERS:
+        reader = READERS[how]
+    elif known is not None:
+        reader, how = partial(read_long_alike, columns=known), f"{how} like {known}"
+    else:
+        reader, how = partial(read_long, columns=_columns(config)), _how(path, config)
+    file, digest = Cache(user_cache()).read(path, how, reader)
+    if config.grouping is not None and file.collection.groups is None:
+        raise DataError(
+            f"{path}: has no groups; `group` names a column of a long table, or in an .npz file the array `groups`"
+        )
+    return file, digest
+
+
+def columns_of(path: Path, config: OwnDataConfig) -> tuple[str, ...]:
+    """The column names of a table, read from its header alone; empty if the format has no columns.
+
+    Raises:
+        DataError: the file cannot be read, or two columns have the same name.
+    """
+    path = expanded(path)
+    return () if _format(path, config) in READERS else column_names(path)
+
+
+def _plain(path: Path) -> str:
+    """The file's name in the letters that MLflow takes in the name of a tag."""
+    return re.sub(r"[^\w.\- ]", "_", path.name)
+
+
+def _format(path: Path, config: OwnDataConfig) -> str:
+    return format_of(path) if config.format == "auto" else config.format
+
+
+def _how(path: Path, config: OwnDataConfig) -> str:
+    """The format, with the columns where it needs them: what the cases of a file depend on besides the file."""
+    how = _format(path, config)
+    return how if how in READERS else f"{how} {_columns(config)}"
+
+
+def _columns(config: OwnDataConfig) -> Columns:
+    return Columns(config.case, config.label, config.time, config.grouping, config.channels)

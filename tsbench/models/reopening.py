@@ -1,0 +1,190 @@
+"""Opens again what a run recorded: its recipe, its data set and its model."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsbench.bench.model_files import EXAMPLES, MODEL_FOLDER
+from tsbench.bench.opening import to_yaml
+from tsbench.bench.plan import Plan, Unit, make_plan
+from tsbench.data.collection import Collection, DataSet
+from tsbench.data.folders import is_folder
+from tsbench.errors import ModelError, RecipeError
+from tsbench.recipe.loading import load_recipe
+from tsbench.tracking import names
+from tsbench.tracking.models import fetch_model
+from tsbench.tracking.store import RunRecord, Store
+
+if TYPE_CHECKING:
+    from tsbench.classifiers.contract import FittedClassifier
+    from tsbench.classifiers.ensemble import NetworkEnsemble
+
+__all__ = ["RecordedUnit", "SavedModel", "model_run", "open_model", "open_unit"]
+
+HERE = ("execution.workers=1", "execution.device=auto", "execution.launcher=local", "execution.slurm={}")
+"""Settings with which a recorded recipe is read, wherever it was run; version 0.1.0 had a launcher for Slurm."""
+
+
+@dataclass(frozen=True)
+class RecordedUnit:
+    """The unit that a run belongs to, as its parent run describes it.
+
+    Attributes:
+        parent: the parent run.
+        plan: of the recorded recipe, on this machine.
+        unit: its data set and resample.
+        dataset: the data, read anew.
+    """
+
+    parent: RunRecord
+    plan: Plan
+    unit: Unit
+    dataset: DataSet
+
+    def changed_files(self) -> list[str]:
+        """Files of the data set whose content is not what the parent run recorded."""
+        recorded = {key: value for key, value in self.parent.tags.items() if key.startswith(SHA256)}
+        here = {f"{SHA256}{name}": digest for name, digest in self.dataset.files.items()}
+        return sorted(
+            key.removeprefix(SHA256) for key in recorded.keys() | here.keys() if recorded.get(key) != here.get(key)
+        )
+
+
+SHA256 = "tsbench.sha256."  # the parent run's tags of the data set's files
+
+
+def open_unit(store: Store, run: RunRecord) -> RecordedUnit:
+    """Reads the recipe that a run's parent recorded, and the data set that it names.
+
+    Raises:
+        TrackingError: the parent run is gone.
+        DataError: the data set is not available here.
+        RecipeError: the recorded recipe is not one that this version of tsbench understands.
+    """
+    parent = run if run.tags[names.ROLE] == "search" else store.run(run.tags["mlflow.parentRunId"])
+    text = _alone(store.text(parent.run_id, "recipe.yaml"), run.tags[names.DATASET])
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "recipe.yaml"
+        path.write_text(text, encoding="utf-8")
+        try:
+            plan = make_plan(load_recipe(path, HERE))
+        except RecipeError as error:
+            problems = [problem.replace(f"{path}:", "recipe.yaml:") for problem in error.problems]
+            raise RecipeError([f"run {parent.run_id}: {problem}" for problem in problems]) from None
+    unit = next(candidate for candidate in plan.units if candidate.resample == int(run.tags[names.RESAMPLE]))
+    return RecordedUnit(parent, plan, unit, plan.load(unit))
+
+
+def _alone(recipe: str, dataset: str) -> str:
+    """A recipe's text with this data set for its only one."""
+    from ruamel.yaml import YAML
+
+    tree = YAML(typ="safe").load(recipe)
+    entries = [entry for entry in tree["datasets"] if (entry["name"] if isinstance(entry, dict) else entry) == dataset]
+    tree["datasets"] = entries or [dataset]
+    return to_yaml(tree)
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A fitted classifier with what was logged beside it.
+
+    Attributes:
+        classifier: the final network of a search, or a baseline.
+        examples: a few of its training cases.
+        run: its run; None for a model that was given as a folder or by its name in the registry.
+    """
+
+    classifier: FittedClassifier
+    examples: Collection
+    run: RunRecord | None
+
+    def network(self, purpose: str) -> NetworkEnsemble:
+        """The classifier, for what networks alone can do.
+
+        Args:
+            purpose: what for, to follow "cannot be", such as `exported as ONNX`.
+
+        Raises:
+            ModelError: it is no network.
+        """
+        from tsbench.classifiers.ensemble import NetworkEnsemble
+
+        if not isinstance(self.classifier, NetworkEnsemble):
+            raise ModelError(f"{self.classifier.summary()} cannot be {purpose}; only tsbench's networks can")
+        return self.classifier
+
+
+def open_model(store: Store | None, reference: str) -> SavedModel:
+    """Loads a model.
+
+    Args:
+        store: where runs and registered models are; None where there is no store.
+        reference: id of a final network's or baseline's run, or of a search's parent run for its final network,
+            `runs:/<id>/model`, `models:/<name>@<alias>` or another of MLflow's model addresses, or a folder with a
+            model's files.
+
+    Raises:
+        ModelError: there is no such model, or it is of a newer version or of another project.
+        TrackingError: the store failed, or there is no such run.
+    """
+    from tsbench.classifiers.saved import load_classifier
+
+    with tempfile.TemporaryDirectory() as scratch:
+        run = None
+        if is_folder(reference):
+            folder = _files_in(Path(reference))
+        else:
+            if store is None:
+                raise ModelError(f"{reference} is no folder, and there is no MLflow store to look it up in")
+            uri = reference
+            if not re.match(r"(runs|models):/", reference):
+                run = model_run(store, reference)
+                uri = f"runs:/{run.run_id}/model"
+            folder = fetch_model(store, uri, Path(scratch))
+        return SavedModel(load_classifier(folder), _examples(folder / EXAMPLES), run)
+
+
+def _examples(path: Path) -> Collection:
+    """The training cases kept with a model; none where it was saved without."""
+    if not path.is_file():
+        return Collection(np.zeros((0, 1, 1)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype="<U1"))
+    with np.load(path, allow_pickle=False) as kept:
+        return Collection(kept["values"], kept["lengths"], kept["labels"])
+
+
+def _files_in(folder: Path) -> Path:
+    """The folder itself, or where it is a whole MLflow model, the part with tsbench's own files."""
+    inner = folder / "data" / MODEL_FOLDER
+    return inner if inner.is_dir() else folder
+
+
+def model_run(store: Store, run_id: str) -> RunRecord:
+    """The run with a model that a run's id stands for: its own, or of a search, its final network's.
+
+    Raises:
+        ModelError: it is the run of a trial, of a baseline that was not kept, or of a search without a network yet.
+        TrackingError: there is no such run.
+    """
+    run = store.run(run_id)
+    role = run.tags[names.ROLE]
+    if role == "model":
+        return run
+    if role == "baseline":
+        if (kept := run.tags.get(names.MODEL)) == "logged":
+            return run
+        reason = kept or "older versions of tsbench kept no fitted baselines; run it again by tsbench search --fresh"
+        raise ModelError(f"the run {run_id} ({run.name}) is a baseline without a model: {reason}")
+    tags = {names.STUDY: run.tags[names.STUDY], names.ROLE: "model"}
+    found = list(store.runs_in(run.experiment, names.where(tags, status="FINISHED")))
+    if role == "search" and found:
+        return found[-1]
+    hint = f"; its search's final network is run {found[-1].run_id}" if found else ""
+    what = "a search without a finished network" if role == "search" else f"a {role}"
+    raise ModelError(f"the run {run_id} ({run.name}) is {what}, which has no model{hint}")

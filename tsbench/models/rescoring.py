@@ -1,0 +1,111 @@
+"""Runs a recorded baseline again, from what its run and its parent run recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from tsbench.bench.baseline import BaselineScores
+from tsbench.bench.payloads import BASELINE_ENTRY, PREPROCESSING_PARAMS
+from tsbench.errors import ModelError
+from tsbench.models.reopening import RecordedUnit
+from tsbench.recipe.schema import BaselineConfig, BaselinePreprocessingConfig
+from tsbench.search.study import folds_of, study_seed
+from tsbench.tracking import names
+from tsbench.tracking.store import RunRecord
+from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess
+
+__all__ = ["check_reproducible", "score_again"]
+
+
+def check_reproducible(run: RunRecord) -> None:
+    """Refuses a baseline's run that has no figures.
+
+    Raises:
+        ModelError: says why there are none.
+    """
+    state = run.tags.get(names.STATE)
+    if state != "complete":
+        reason = run.tags.get(names.REASON, "it did not end")
+        raise ModelError(
+            f"the run {run.run_id} ({run.name}) has no figures to reproduce: {state or 'not finished'} ({reason})"
+        )
+
+
+def score_again(
+    run: RunRecord, unit: RecordedUnit, cross_validates: bool, report: Callable[[str], None]
+) -> BaselineScores:
+    """Fits and scores a baseline as its run says, in a process of its own, as a worker does.
+
+    Args:
+        run: the baseline's, complete.
+        unit: what the run belongs to.
+        cross_validates: whether it has scores on the search's folds.
+        report: given what is done, now and then.
+
+    Raises:
+        ModelError: its settings were not recorded or are not known to this version, or it cannot be run any more.
+    """
+    baseline, search = _entry(run, unit), unit.plan.loaded.recipe.search
+    folds = folds_of(unit.dataset.training_set(), search, study_seed(search, unit.unit.resample))
+    arguments = (
+        baseline.classifier,
+        baseline.parameters,
+        unit.dataset,
+        folds if cross_validates else [],
+        _seed(run),
+        _preprocessing(run),
+    )
+    process = IsolatedProcess()
+    try:
+        scores: BaselineScores = process.call(
+            "tsbench.bench.baseline:score_baseline", arguments, report=lambda text: report(text or "starting")
+        )
+    except (FailedError, CrashedError) as error:
+        raise ModelError(f"the baseline of run {run.run_id} ({run.name}) failed now: {error}") from None
+    finally:
+        process.end()
+    if scores.skipped:
+        raise ModelError(f"the baseline of run {run.run_id} ({run.name}) cannot be run any more: {scores.skipped}")
+    return scores
+
+
+def _entry(run: RunRecord, unit: RecordedUnit) -> BaselineConfig:
+    """The baseline's entry in the recipe; runs of older versions have it in their parent run's recipe alone."""
+    if (text := run.params.get(BASELINE_ENTRY)) is not None:
+        return BaselineConfig.model_validate(json.loads(text))
+    for baseline in unit.plan.loaded.recipe.baselines:
+        if baseline.name == run.tags[names.CLASSIFIER]:
+            return baseline
+    raise ModelError(
+        f"the run {run.run_id} ({run.name}) is of an older version of tsbench, which did not record its parameters in "
+        "full, and the recipe of its search does not name it; run the baseline anew with tsbench search"
+    )
+
+
+def _seed(run: RunRecord) -> int:
+    try:
+        return int(run.params["baseline.seed"])
+    except KeyError:
+        raise ModelError(
+            f"the run {run.run_id} ({run.name}) is of an older version of tsbench, which did not record the seed of a "
+            "baseline; run the baseline anew with tsbench search"
+        ) from None
+
+
+def _preprocessing(run: RunRecord) -> BaselinePreprocessingConfig | None:
+    """The settings that the run recorded; None for versions that gave every baseline the cases as they are."""
+    given: dict[str, Any] = {
+        name.removeprefix(PREPROCESSING_PARAMS): int(text) if text.isdecimal() else text
+        for name, text in run.params.items()
+        if name.startswith(PREPROCESSING_PARAMS)
+    }
+    try:
+        return BaselinePreprocessingConfig.model_validate(given) if given else None
+    except ValidationError as error:
+        raise ModelError(
+            f"the preprocessing of run {run.run_id} is not known to this version: {error.errors()[0]['msg']}"
+        ) from None

@@ -1,0 +1,94 @@
+"""How a recipe's problems are put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from tsbench.redaction import redacted
+
+__all__ = ["count_of", "escaped", "sentence", "shortened", "shown", "suggestion"]
+
+LONGEST = 60  # characters of a value in a sentence
+
+
+def shown(value: object) -> str:
+    """The value as Python spells it, cut where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python does not spell whole numbers of more than 4300 digits
+        return "a value too long to show"
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """The text without credentials and in one line, cut where it is long; a cut address would hide no password."""
+    text = escaped(redacted(text))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def escaped(text: str) -> str:
+    """The text with line ends and control characters spelt out, as a terminal would obey them."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`; did you mean '...'?` where a known name is close, else nothing."""
+    if len(name) > LONGEST:
+        return ""  # it is close to nothing, and comparing would take long
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{escaped(close[0])}'?" if close else ""
+
+
+def sentence(error: Mapping[str, Any], known: Iterable[str] = ()) -> str:
+    """What is wrong, in words, of one of pydantic's errors; `known` are the keys allowed in an unknown one's place."""
+    kind, value, context = error["type"], error.get("input"), error.get("ctx", {})
+    given = shown(value)
+    known = list(known)
+    if kind == "extra_forbidden":
+        return "unknown key" + (suggestion(str(error["loc"][-1]), known) or f"; known here: {', '.join(known)}")
+    if kind == "missing":
+        return "this key is required"
+    if kind == "unknown_name":
+        hint = suggestion(str(value), context["known"]) or f"; known: {', '.join(context['known'])}"
+        return f"unknown {context['what']} {given}{hint}"
+    if kind == "literal_error":
+        expected = [choice.strip("'") for choice in context["expected"].replace(" or ", ", ").split(", ")]
+        hint = suggestion(value, expected) if isinstance(value, str) else ""
+        return f"expected one of {', '.join(expected)}, got {given}{hint}"
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}, got {given}"
+    if kind in _BOUNDS:
+        return f"must be {_BOUNDS[kind].format(**context)}, got {given}"
+    return str(error["msg"])
+
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "string_pattern_mismatch": "auto, cpu, cuda or cuda:N",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+    "too_short": "at least one value",
+    "string_too_short": "a text that is not empty",
+}
+_BOUNDS = {
+    "greater_than": "greater than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+}
+
+
+def count_of(count: int, noun: str, plural: str = "") -> str:
+    """`1 data set`, `2 data sets`."""
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"

@@ -1,0 +1,239 @@
+"""What a worker does with a study: claim a trial, run it, record it in MLflow, tell Optuna."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages._heartbeat import get_heartbeat_thread
+from optuna.trial import FixedTrial, Trial, TrialState
+
+from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.recipe.space import label, leaves
+from tsbench.retries import retry
+from tsbench.search.objective import CrossValidation, Rung
+from tsbench.search.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutcome, TrialProgress
+from tsbench.search.pruning import TrialPruner
+from tsbench.search.sampling import hyperparameters, suggest
+from tsbench.search.storage import DatabaseAwayError, together
+from tsbench.search.study import FOLDS, LOST, RESULT, RUN, Study
+from tsbench.tracking import names
+from tsbench.tracking.monitoring import Monitor, device_name
+from tsbench.tracking.store import Store
+from tsbench.training.memory import free_memory, is_out_of_memory
+from tsbench.training.trainer import DivergedError
+
+__all__ = ["StoppedError", "mlflow_params", "open_study", "run_trial"]
+
+
+KEPT_OUT_OF_FOLD = 3
+"""Trials whose out-of-fold probabilities are recorded: those that are among so many best ones when they end."""
+
+
+class StoppedError(Exception):
+    """A trial was told to end: the search was interrupted, or its time is spent."""
+
+
+@lru_cache(maxsize=4)
+def open_study(folder: Path) -> tuple[Study, Store]:
+    """The study in a folder, and the MLflow store of its records; opened once in a process."""
+    study = Study.open(folder)
+    retry(lambda: study.storage, lambda error: isinstance(error, DatabaseAwayError))  # the search has found it
+    return study, Store(study.spec.tracking_uri)
+
+
+def run_trial(
+    folder: Path,
+    number: int,
+    device: str,
+    report: Callable[[TrialProgress], None] = lambda progress: None,
+    stop_reason: Callable[[], str | None] = lambda: None,
+) -> TrialOutcome | None:
+    """Claims and runs a waiting trial of a study.
+
+    Args:
+        folder: of the study.
+        number: of the trial.
+        device: torch device to train on.
+        report: called after each epoch.
+        stop_reason: asked after each epoch; a text ends the trial, which is then marked as failed for this reason.
+
+    Returns:
+        How it ended, or None where it was not this worker's to run, or to end.
+    """
+    study, store = open_study(folder)
+    trial = study.claim(number)
+    if trial is None:
+        return None
+    return _TrialRun(study, store, trial, device, report, stop_reason).run()
+
+
+class _TrialRun:
+    def __init__(
+        self,
+        study: Study,
+        store: Store,
+        trial: Trial,
+        device: str,
+        report: Callable[[TrialProgress], None],
+        stop_reason: Callable[[], str | None],
+    ) -> None:
+        self.study, self.store, self.trial, self.device = study, store, trial, device
+        self.report, self.stop_reason = report, stop_reason
+        self.latest: float | None = None
+        self.epochs = 0
+        self.reported: list[Rung] = []
+        self.began = time.perf_counter()
+        self.monitor = Monitor(device)
+
+    def run(self) -> TrialOutcome | None:
+        spec = self.study.spec
+        settings = hyperparameters(FixedTrial(self.study.parameters_of(self.trial.number)), spec.space, spec.base)
+        self.epochs = settings.training.epochs
+        run = self._begin_run()
+        self.store.log(run, params=mlflow_params(settings))
+        with get_heartbeat_thread(self.trial._trial_id, self.study.storage):
+            validation, outcome = self._validate(settings)
+        self._record(run, validation, outcome)
+        try:
+            self._tell(run, settings, validation, outcome)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            # A supervisor took this worker for dead and had the trial begun again; the record follows what it told.
+            self.store.fail(run, self.study.reason_of(self.trial.number))
+            return None
+        return outcome
+
+    def _begin_run(self) -> str:
+        spec, number = self.study.spec, self.trial.number
+        tags = {
+            names.ROLE: "trial",
+            names.DATASET: spec.dataset,
+            names.RESAMPLE: spec.resample,
+            names.CLASSIFIER: names.NETWORK,
+            names.RECIPE: spec.recipe,
+            names.STUDY: spec.identity,
+            names.TRIAL: number,
+            names.DEVICE: device_name(self.device),
+            names.DESCRIPTION: f"One configuration of the network, cross-validated on {spec.search.folds} folds of the "
+            f"training cases of {spec.dataset}. Curves are means over the folds.",
+        }
+        return self.store.begin(spec.experiment, f"{spec.dataset} trial {number}", tags, spec.parent_run)
+
+    def _validate(self, settings: HyperparameterConfig) -> tuple[CrossValidation, TrialOutcome]:
+        spec = self.study.spec
+        for steps in (1, 2):
+            validation = CrossValidation(self.study.training, settings, spec.search, spec.seed, self.device, steps)
+            state, reason, out_of_memory = self._train(validation)
+            if not out_of_memory:
+                break
+            # Once more with half of each mini-batch at a time; what the first attempt held is given back before.
+            free_memory(self.device)
+            self.__dict__.pop("pruner", None)  # which has heard of the first attempt
+            self.reported.clear()
+        return validation, TrialOutcome(self.trial.number, state, self.latest, time.perf_counter() - self.began, reason)
+
+    def _train(self, validation: CrossValidation) -> tuple[str, str, bool]:
+        """How it ended, why, and whether the device's memory was too small."""
+        self.latest = None
+        try:
+            validation.run(self._after_rung, self._after_epoch)
+            self.latest = validation.scores[self.study.spec.search.metric]
+        except (optuna.TrialPruned, DivergedError) as pruned:
+            return PRUNED, str(pruned), False
+        except StoppedError as stopped:
+            return STOPPED, str(stopped), False
+        except (RuntimeError, MemoryError, ValueError) as error:
+            # A configuration that cannot be trained (too large for the memory, say) must not end the search.
+            reason = " ".join(str(error).split())
+            return FAILED, f"{type(error).__name__}: {reason}", is_out_of_memory(error)
+        return COMPLETE, "", False
+
+    @cached_property
+    def pruner(self) -> TrialPruner | None:
+        spec = self.study.spec
+        if spec.search.pruner == "none":
+            return None
+        place, earlier = self.study.visible_to(self.trial.number)
+        return TrialPruner(spec.search, spec.directions[0], earlier, place)
+
+    def _after_epoch(self, epoch: int) -> None:
+        self.monitor.sample()
+        self.report(TrialProgress(self.trial.number, epoch, self.epochs, self.latest))
+        if reason := self.stop_reason():
+            raise StoppedError(f"{reason} (at epoch {epoch} of {self.epochs})")
+
+    def _after_rung(self, rung: Rung) -> None:
+        self.latest = rung.mean
+        if self.pruner is None:
+            return
+        self.reported.append(rung)
+        if verdict := self.pruner.verdict(rung.step, rung.score):
+            raise optuna.TrialPruned(f"cv {self.study.spec.search.metric} {rung.score:.4f} {rung.when} {verdict}")
+
+    def _record(self, run: str, validation: CrossValidation, outcome: TrialOutcome) -> None:
+        metrics = {names.cv(metric): value for metric, value in validation.scores.items()}
+        metrics.pop(names.cv(self.study.spec.search.metric), None)  # its curve ends with it
+        metrics["fit_seconds"] = validation.seconds
+        tags = {names.STATE: outcome.state, **({names.REASON: outcome.reason} if outcome.reason else {})}
+        self.monitor.sample(now=True)
+        if validation.out_of_fold is not None and self.study.is_among_best(outcome.score, KEPT_OUT_OF_FOLD):
+            with tempfile.TemporaryDirectory() as scratch:
+                path = Path(scratch) / names.OUT_OF_FOLD
+                validation.out_of_fold.save(path)
+                self.store.log_file(run, path)
+        self.store.log(run, metrics, curves={**validation.curves, **self.monitor.curves}, tags=tags)
+        status = {FAILED: "FAILED", STOPPED: "KILLED"}.get(outcome.state, "FINISHED")
+        self.store.end(run, status)
+
+    def _tell(
+        self, run: str, settings: HyperparameterConfig, validation: CrossValidation, outcome: TrialOutcome
+    ) -> None:
+        """All that Optuna is told of the trial, in one write, as nobody needs to know any of it before its end."""
+        scores = {names.cv(metric): value for metric, value in validation.scores.items()}
+        result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
+        storage, trial_id = self.study.storage, self.trial._trial_id
+        with together(storage):
+            suggest(self.trial, self.study.spec.space, self.study.spec.base)
+            self.trial.set_user_attr("hyperparameters", settings.model_dump(mode="json"))
+            self.trial.set_user_attr(RUN, run)
+            for rung in self.reported:
+                self.trial.report(rung.score, rung.step)
+            for name, note in (self.pruner.notes() if self.reported and self.pruner else {}).items():
+                storage.set_trial_system_attr(trial_id, name, note)
+            self.trial.set_user_attr(RESULT, result)
+            if outcome.state == STOPPED:
+                self.trial.set_user_attr(LOST, outcome.reason)
+            if outcome.state == COMPLETE:
+                folds = zip(validation.fold_losses, validation.fold_scores, strict=True)
+                self.trial.set_user_attr(FOLDS, [[_shortened(losses), _shortened(scores)] for losses, scores in folds])
+            # As Optuna's `tell` does, which would wait for the disk by itself, and copy the trial.
+            storage.set_trial_state_values(trial_id, *self._end(validation, outcome))
+
+    def _end(self, validation: CrossValidation, outcome: TrialOutcome) -> tuple[TrialState, list[float] | None]:
+        """A trial's end in Optuna's terms; one that was pruned has the last score that a pruner heard."""
+        if outcome.state == COMPLETE:
+            return TrialState.COMPLETE, [validation.scores[metric] for metric in self.study.spec.metrics]
+        if outcome.state == PRUNED:
+            return TrialState.PRUNED, [rung.score for rung in self.reported[-1:] if math.isfinite(rung.score)] or None
+        return TrialState.FAIL, None
+
+
+def _shortened(curve: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most 25 points, the last among them, of five digits: for a picture, and short enough for Optuna's storage."""
+    keep = -(-len(curve) // 25)
+    return [
+        (epoch, float(f"{value:.5g}"))
+        for index, (epoch, value) in enumerate(curve)
+        if (len(curve) - 1 - index) % keep == 0
+    ]
+
+
+def mlflow_params(settings: HyperparameterConfig) -> dict[str, Any]:
+    """Every setting by its dotted name, lists as JSON text."""
+    return {name: label(value) for name, value in leaves(settings)}

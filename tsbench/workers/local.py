@@ -1,0 +1,134 @@
+"""Worker processes on this machine, and the devices that it has for them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from tsbench.errors import TsbenchError
+from tsbench.signals import blocked_signals, ignore_until_told
+from tsbench.workers.protocol import run_tasks
+
+__all__ = ["ONE_THREAD", "begin_imports", "find_devices", "one_thread", "own_modules", "start_process"]
+
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+"""Variables by which numerical libraries use one core."""
+
+FORKS = sys.platform == "linux"
+"""Whether workers are forked from a server process that has imported torch and the first pool's `preload` once.
+
+So a worker is there in a moment, and all share the memory of what was imported. The server starts no thread of Python's
+and touches no GPU, which a fork would not survive. What macOS's own libraries do does not survive it either, so there
+each worker imports for itself.
+"""
+
+
+def begin_imports(preload: Sequence[str]) -> bool:
+    """Starts the server, if there is to be one, without waiting for its imports; gives whether there is."""
+    if FORKS:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["torch", *preload, "tsbench.workers.frozen"])
+        with one_thread(), _environment(**own_modules()), blocked_signals():
+            forkserver.ensure_running()
+    return FORKS
+
+
+def start_process(name: str, device: str, preload: Sequence[str]) -> tuple[BaseProcess, Connection]:
+    """Starts a worker process and returns it with the connection to it."""
+    begin_imports(preload)
+    with one_thread(), blocked_signals():
+        context: SpawnContext | ForkServerContext = (
+            multiprocessing.get_context("forkserver") if FORKS else multiprocessing.get_context("spawn")
+        )
+        ours, theirs = context.Pipe()
+        arguments = (theirs, device, tuple(preload), dict(os.environ))
+        process = context.Process(target=_live, args=arguments, name=name, daemon=True)
+        process.start()
+    theirs.close()
+    return process, ours
+
+
+def own_modules() -> dict[str, str]:
+    """Variables with which a Python finds modules where this one does: the current folder's do not take their place."""
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
+
+
+def _live(connection: Connection, device: str, preload: Sequence[str], environment: Mapping[str, str]) -> None:
+    ignore_until_told()
+    os.environ.clear()  # the server's may be of an earlier time
+    os.environ.update(environment)
+    try:
+        run_tasks(connection, device, preload)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Every result is sent and recorded; to take torch, MLflow and numba down in order would take two seconds more.
+    os._exit(0)
+
+
+def find_devices(device: str, workers: int | str, trials_per_device: int = 1) -> list[str]:
+    """A torch device for each worker.
+
+    Args:
+        device: auto, cpu, cuda or cuda:N.
+        workers: their number, or auto: one for each GPU, else one for each core that this process may use.
+        trials_per_device: workers that share a GPU, where their number is auto.
+
+    Raises:
+        TsbenchError: CUDA is asked for and not there.
+    """
+    gpus = _count_gpus() if device != "cpu" else 0
+    if device.startswith("cuda"):
+        index = int(device.partition(":")[2] or 0)
+        if gpus <= index:
+            raise TsbenchError(f"execution.device is {device!r}, but torch sees {gpus} CUDA devices here")
+        available = [device] if ":" in device else [f"cuda:{i}" for i in range(gpus)]
+    else:
+        available = [f"cuda:{i}" for i in range(gpus)] or ["cpu"] * _count_cores()
+    if workers == "auto":
+        return available if available[0] == "cpu" else available * trials_per_device
+    return [available[i % len(available)] for i in range(int(workers))]
+
+
+def _count_cores() -> int:
+    """The cores that this process may use, where the system tells, else all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _count_gpus() -> int:
+    """What torch sees; it is imported only where the system has a GPU's device file, as that costs a second."""
+    if os.name == "posix" and not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
+        return 0
+    import torch
+
+    return int(torch.cuda.device_count())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for each numerical library of a process started herein: one process a core beats many threads."""
+    with _environment(**ONE_THREAD):
+        yield
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
