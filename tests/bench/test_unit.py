@@ -47,7 +47,7 @@ def run_task() -> Iterator[Callable[[UnitRun, Task], None]]:
         assert list(unit.receive(Message(0, "result", result, task))) == []
 
     with ours, theirs:
-        yield run_task
+        yield run
 
 
 def next_task(unit: UnitRun) -> Task:
