@@ -172,7 +172,7 @@ def test_the_resolved_recipe_gives_the_same_plan_again(finished: Plan, tmp_path:
     copy.write_text((folder / "recipe.yaml").read_text())
     again = plan_of(copy)
     assert again.resolved() == finished.resolved()
-    assert again.fixed_settings(again.units[0], {}) == finished.meaning(finished.units[0], {})
+    assert again.fixed_settings(again.units[0], {}) == finished.fixed_settings(finished.units[0], {})
 
 
 def test_the_final_model_is_logged_and_predicts(finished: Plan) -> None:
