@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,11 +18,11 @@ from tsbench.errors import TsbenchError
 from tsbench.signals import blocked_signals, ignore_until_told
 from tsbench.workers.protocol import run_tasks
 
-__all__ = ["ONE_THREAD", "begin_imports", "find_devices", "one_thread", "own_modules", "start_process"]
+__all__ = ["begin_imports", "describe_exit", "find_devices", "start_process"]
 
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-"""Variables by which numerical libraries use one core."""
+"""Variables by which numerical libraries use one core: one process a core beats many threads."""
 
 FORKS = sys.platform == "linux"
 """Whether workers are forked from a server process that has imported torch and the first pool's `preload` once.
@@ -37,27 +38,48 @@ def begin_imports(preload: Sequence[str]) -> bool:
     if FORKS:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["torch", *preload, "tsbench.workers.frozen"])
-        with one_thread(), _environment(**own_modules()), blocked_signals():
+        with _environment(**ONE_THREAD, **_own_modules()), blocked_signals():
             forkserver.ensure_running()
     return FORKS
 
 
-def start_process(name: str, device: str, preload: Sequence[str]) -> tuple[BaseProcess, Connection]:
-    """Starts a worker process and returns it with the connection to it."""
-    begin_imports(preload)
-    with one_thread(), blocked_signals():
+def start_process(
+    name: str, device: str, preload: Sequence[str] = (), forked: bool = FORKS
+) -> tuple[BaseProcess, Connection]:
+    """Starts a worker process and returns it with the connection to it.
+
+    Args:
+        name: of the process.
+        device: torch device that its tasks run on.
+        preload: modules that it imports before its first task.
+        forked: whether it is forked from the server, or a new Python.
+    """
+    if forked:
+        begin_imports(preload)
+    with _environment(**ONE_THREAD, **_own_modules()), blocked_signals():
         context: SpawnContext | ForkServerContext = (
-            multiprocessing.get_context("forkserver") if FORKS else multiprocessing.get_context("spawn")
+            multiprocessing.get_context("forkserver") if forked else multiprocessing.get_context("spawn")
         )
         ours, theirs = context.Pipe()
         arguments = (theirs, device, tuple(preload), dict(os.environ))
-        process = context.Process(target=_live, args=arguments, name=name, daemon=True)
+        # No daemon: a worker may start an isolated process, which multiprocessing refuses to daemons.
+        process = context.Process(target=_live, args=arguments, name=name, daemon=False)
         process.start()
     theirs.close()
     return process, ours
 
 
-def own_modules() -> dict[str, str]:
+def describe_exit(process: BaseProcess) -> str:
+    """Waits until a process has ended; returns how, as the end of a sentence such as "worker 1 ..."."""
+    process.join()
+    code = process.exitcode or 0
+    if code >= 0:
+        return f"ended with exit code {code}"
+    hint = "; the machine may be out of memory" if -code == signal.SIGKILL else ""
+    return f"was ended by {signal.Signals(-code).name}{hint}"
+
+
+def _own_modules() -> dict[str, str]:
     """Variables with which a Python finds modules where this one does: the current folder's do not take their place."""
     return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
 
@@ -111,13 +133,6 @@ def _count_gpus() -> int:
     import torch
 
     return int(torch.cuda.device_count())
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for each numerical library of a process started herein: one process a core beats many threads."""
-    with _environment(**ONE_THREAD):
-        yield
 
 
 @contextmanager
