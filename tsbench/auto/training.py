@@ -37,6 +37,12 @@ RESERVE = 0.02, 1.0
 MEMORY_SHARE = 0.8
 """Of the available memory, which a candidate's estimate must not exceed."""
 
+LEAST_INFORMATIVE = 5.0
+"""Seconds of a fit from which the speed of this machine is learned."""
+
+FASTEST_SLOWEST = 0.3, 4.0
+"""Bounds of the measured seconds over the estimated ones."""
+
 _IMPORTS = 5.0
 """Seconds that a process takes for its first imports, in estimates."""
 
@@ -326,8 +332,7 @@ class AutoTraining:
                     member.folds[progress.number] = progress
                 else:
                     return
-                expected = member.candidate.seconds(self.size)
-                self._speed = max(0.2, 0.5 * self._speed + 0.5 * progress.seconds / expected)
+                self._learn_speed(progress.seconds / member.candidate.seconds(self.size), progress.seconds)
             self.on_change()
 
         folds = tuple((number, self.folds[number]) for number in call.folds)
@@ -358,6 +363,11 @@ class AutoTraining:
             self._decide_race()
             self._changed.notify_all()
         self.on_change()
+
+    def _learn_speed(self, ratio: float, seconds: float) -> None:
+        """Corrects the estimates by a fit; a short one is mostly imports and compilation, and shows nothing."""
+        if seconds >= LEAST_INFORMATIVE:
+            self._speed = min(FASTEST_SLOWEST[1], max(FASTEST_SLOWEST[0], 0.5 * (self._speed + ratio)))
 
     def _decide_race(self) -> None:
         """Keeps the better of two ways to adapt the cases, once both have ended."""

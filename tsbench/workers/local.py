@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -13,12 +14,13 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 
 from tsbench.errors import TsbenchError
 from tsbench.signals import blocked_signals, ignore_until_told
 from tsbench.workers.protocol import run_tasks
 
-__all__ = ["begin_imports", "describe_exit", "find_devices", "start_process"]
+__all__ = ["begin_imports", "count_cores", "describe_exit", "find_devices", "start_process"]
 
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -33,12 +35,16 @@ each worker imports for itself.
 """
 
 
+_starting = threading.Lock()
+"""Held while a process is started, as this process's environment and main module are changed meanwhile."""
+
+
 def begin_imports(preload: Sequence[str]) -> bool:
     """Starts the server, if there is to be one, without waiting for its imports; gives whether there is."""
     if FORKS:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["torch", *preload, "tsbench.workers.frozen"])
-        with _environment(**ONE_THREAD, **_own_modules()), blocked_signals():
+        with _starting, _environment(**ONE_THREAD, **_own_modules()), _no_main_module(), blocked_signals():
             forkserver.ensure_running()
     return FORKS
 
@@ -56,7 +62,7 @@ def start_process(
     """
     if forked:
         begin_imports(preload)
-    with _environment(**ONE_THREAD, **_own_modules()), blocked_signals():
+    with _starting, _environment(**ONE_THREAD, **_own_modules()), _no_main_module(), blocked_signals():
         context: SpawnContext | ForkServerContext = (
             multiprocessing.get_context("forkserver") if forked else multiprocessing.get_context("spawn")
         )
@@ -115,13 +121,13 @@ def find_devices(device: str, workers: int | str, trials_per_device: int = 1) ->
             raise TsbenchError(f"execution.device is {device!r}, but torch sees {gpus} CUDA devices here")
         available = [device] if ":" in device else [f"cuda:{i}" for i in range(gpus)]
     else:
-        available = [f"cuda:{i}" for i in range(gpus)] or ["cpu"] * _count_cores()
+        available = [f"cuda:{i}" for i in range(gpus)] or ["cpu"] * count_cores()
     if workers == "auto":
         return available if available[0] == "cpu" else available * trials_per_device
     return [available[i % len(available)] for i in range(int(workers))]
 
 
-def _count_cores() -> int:
+def count_cores() -> int:
     """The cores that this process may use, where the system tells, else all of them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -133,6 +139,21 @@ def _count_gpus() -> int:
     import torch
 
     return int(torch.cuda.device_count())
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Keeps `multiprocessing` from running the caller's script again in the new process.
+
+    Tasks are named by their module, so nothing of the script is needed there, and a script that fits a classifier
+    without `if __name__ == "__main__":` would start process after process.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager
