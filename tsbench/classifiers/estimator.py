@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, check_random_state
 from sktime.classification.base import BaseClassifier
 
+from tsbench.adapters.sktime import FITTED, METADATA, OF_SCIKIT_LEARN, converted, mark_fitted
 from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.classifiers.estimator_state import (
     describe_generator,
@@ -43,13 +44,7 @@ from tsbench.recipe.plain import plain
 
 __all__ = ["NetworkClassifier"]
 
-_STATE = ("n_classes_", "fit_time_", "_is_vectorized", "_y_inner_mtype")
-
-_NOTED = ("_X_metadata", "_y_metadata")
-"""What sktime noted about the training data."""
-
-_SCIKIT_LEARNS = ("_parent_callback_ctx", "_skl_callbacks")
-"""What scikit-learn's pipelines and searches (1.9 and later) set on an estimator for the time of its `fit`."""
+_STATE = ("n_classes_", "fit_time_", *FITTED)
 
 
 class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
@@ -197,7 +192,7 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
             raise ValueError(
                 "there is nothing to explain: all training cases were of one class, so no network was trained"
             )
-        cases = _collection(self._check_convert_X_for_predict(X), known=self.ensemble_.columns)
+        cases = _collection(converted(self, X), known=self.ensemble_.columns)
         self._warn_of_short(cases)
         return cases
 
@@ -225,7 +220,7 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
         `AttributeError: _parent_callback_ctx` with any estimator of sktime up to 1.2 (sktime issue 11173). Older
         versions of scikit-learn set none of them, so that nothing is kept there.
         """
-        kept = {name: vars(self)[name] for name in _SCIKIT_LEARNS if name in vars(self)}
+        kept = {name: vars(self)[name] for name in OF_SCIKIT_LEARN if name in vars(self)}
         super().reset()
         for name, value in kept.items():
             setattr(self, name, value)
@@ -340,12 +335,11 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
         if about["state"] is None:
             return loaded
         if about.get("classes") is not None:
-            loaded.classes_ = read_labels(about["classes"])
+            classes = read_labels(about["classes"])
         else:
-            classes: NDArray[Any] = np.load(io.BytesIO(file.read("classes.npy")), allow_pickle=False)
-            loaded.classes_ = classes.astype(object) if about["labels"] == "object" else classes
-        loaded._class_dictionary = {label: number for number, label in enumerate(loaded.classes_)}
-        for name in (*_STATE, *_NOTED):  # nothing else, whatever the file says
+            classes = np.load(io.BytesIO(file.read("classes.npy")), allow_pickle=False)
+            classes = classes.astype(object) if about["labels"] == "object" else classes
+        for name in (*_STATE, *METADATA):  # nothing else, whatever the file says
             if name in about["state"]:
                 setattr(loaded, name, about["state"][name])
         names = [name for name in file.namelist() if name.startswith("ensemble/")]
@@ -353,7 +347,7 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
             with tempfile.TemporaryDirectory() as folder:
                 file.extractall(folder, names)
                 loaded.ensemble_ = NetworkEnsemble.load(Path(folder) / "ensemble")
-        loaded._is_fitted = True
+        mark_fitted(loaded, classes)
         return loaded
 
     def _described(self) -> str:
@@ -366,7 +360,7 @@ class NetworkClassifier(BaseClassifier):  # type: ignore[misc]
         fitted = self.is_fitted
         state = {name: getattr(self, name) for name in _STATE if hasattr(self, name)} if fitted else None
         if state is not None:
-            for name in _NOTED:
+            for name in METADATA:
                 noted = getattr(self, name)
                 state[name] = {key: value for key, value in noted.items() if isinstance(value, str | bool | int)}
         about = {

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import FixedTrial, Trial, TrialState
 
+from tsbench.adapters.optuna import get_heartbeat_thread, id_of
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import label, leaves
 from tsbench.retries import retry
@@ -98,7 +98,7 @@ class _TrialRun:
         self.epochs = settings.training.epochs
         run = self._begin_run()
         self.store.log(run, params=mlflow_params(settings))
-        with get_heartbeat_thread(self.trial._trial_id, self.study.storage):
+        with get_heartbeat_thread(id_of(self.trial), self.study.storage):
             validation, outcome = self._validate(settings)
         self._record(run, validation, outcome)
         try:
@@ -197,7 +197,7 @@ class _TrialRun:
         """All that Optuna is told of the trial, in one write, as nobody needs to know any of it before its end."""
         scores = {names.cv(metric): value for metric, value in validation.scores.items()}
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
-        storage, trial_id = self.study.storage, self.trial._trial_id
+        storage, trial_id = self.study.storage, id_of(self.trial)
         with together(storage):
             suggest(self.trial, self.study.spec.space, self.study.spec.base)
             self.trial.set_user_attr("hyperparameters", settings.model_dump(mode="json"))

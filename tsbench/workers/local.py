@@ -6,8 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -15,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tsbench.errors import TsbenchError
+from tsbench.quiet import environment, quiet_variables
 from tsbench.signals import blocked_signals, ignore_until_told
 from tsbench.workers.protocol import run_tasks
 
@@ -38,7 +38,7 @@ def begin_imports(preload: Sequence[str]) -> bool:
     if FORKS:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["torch", *preload, "tsbench.workers.frozen"])
-        with _environment(**ONE_THREAD, **_own_modules()), blocked_signals():
+        with environment(**ONE_THREAD, **_own_modules(), **quiet_variables("mlflow")), blocked_signals():
             forkserver.ensure_running()
     return FORKS
 
@@ -56,7 +56,7 @@ def start_process(
     """
     if forked:
         begin_imports(preload)
-    with _environment(**ONE_THREAD, **_own_modules()), blocked_signals():
+    with environment(**ONE_THREAD, **_own_modules(), **quiet_variables("mlflow")), blocked_signals():
         context: SpawnContext | ForkServerContext = (
             multiprocessing.get_context("forkserver") if forked else multiprocessing.get_context("spawn")
         )
@@ -84,10 +84,10 @@ def _own_modules() -> dict[str, str]:
     return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
 
 
-def _live(connection: Connection, device: str, preload: Sequence[str], environment: Mapping[str, str]) -> None:
+def _live(connection: Connection, device: str, preload: Sequence[str], variables: Mapping[str, str]) -> None:
     ignore_until_told()
     os.environ.clear()  # the server's may be of an earlier time
-    os.environ.update(environment)
+    os.environ.update(variables)
     try:
         run_tasks(connection, device, preload)
     finally:
@@ -133,17 +133,3 @@ def _count_gpus() -> int:
     import torch
 
     return int(torch.cuda.device_count())
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
