@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import shutil
 import time
@@ -27,6 +26,7 @@ from optuna import Study as OptunaStudy
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tsbench.adapters.optuna import create_study, id_of
 from tsbench.data.collection import ARRAYS, COLUMNS, Collection, TrainingSet
 from tsbench.data.stored import CHECKSUMS
 from tsbench.errors import SearchError
@@ -57,8 +57,6 @@ MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
 """What Optuna and NumPy raise for files that do not hold what they should."""
 
 FRESH = "or run the search with --fresh, which archives the study and begins a new one"
-
-optuna.logging.set_verbosity(logging.WARNING)
 
 
 def derive_seed(*parts: int) -> int:
@@ -223,7 +221,7 @@ class Study:
 
         when_there_is_space(save, folder)
         study = cls(folder, spec)
-        optuna.create_study(storage=study.storage, study_name=spec.optuna_name, directions=spec.directions)
+        create_study(storage=study.storage, study_name=spec.optuna_name, directions=spec.directions)
         # Written last: a folder without it was not finished and is made anew.
         text = json.dumps({"format": FORMAT, "meaning": fingerprint, **spec.to_json()}, indent=2)
         part = folder / "study.json.part"
@@ -448,8 +446,8 @@ class Study:
         if trial.state is not TrialState.RUNNING:
             return False
         try:
-            self.storage.set_trial_user_attr(trial._trial_id, LOST, reason)
-            self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            self.storage.set_trial_user_attr(id_of(trial), LOST, reason)
+            self.storage.set_trial_state_values(id_of(trial), TrialState.FAIL)
         except optuna.exceptions.UpdateFinishedTrialError:
             return False  # its worker lived, and told it in this moment
         return True
@@ -557,7 +555,7 @@ class Study:
 
     def claim(self, number: int) -> Trial | None:
         """Takes a waiting trial, which no other worker then gets; None where it does not wait any more."""
-        trial_id = self.trials()[number]._trial_id
+        trial_id = id_of(self.trials()[number])
         try:
             if self.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
                 return Trial(self.optuna, trial_id)
@@ -640,7 +638,7 @@ def _as_suggested(trial: FrozenTrial, place: int) -> FrozenTrial:
     if trial.number != place or trial.state is TrialState.WAITING or fixed.keys() - trial.params.keys():
         trial = optuna.trial.FrozenTrial(
             number=place,
-            trial_id=trial._trial_id,
+            trial_id=id_of(trial),
             state=TrialState.RUNNING if trial.state is TrialState.WAITING else trial.state,
             value=None,
             values=trial.values,
