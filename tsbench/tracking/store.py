@@ -7,18 +7,18 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tsbench.adapters.mlflow import engine_of, entity_of
 from tsbench.errors import TrackingError
 from tsbench.quiet import environment, quiet, quiet_variables
 from tsbench.redaction import redacted
-from tsbench.retries import retry
+from tsbench.retries import is_retrying, retry
 from tsbench.tracking import names
 from tsbench.tracking.addresses import check_driver, check_reachable, database_of, resolve_uri
 from tsbench.tracking.database import check_writable, created_whole, refuse_other_databases
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Curve", "DataInput", "RunRecord", "Store", "redacted", "resolve_uri"]
 
+R = TypeVar("R")
+
 Curve = Sequence[tuple[int, float]]
 """Values of a metric by step."""
 
@@ -39,6 +41,7 @@ Curve = Sequence[tuple[int, float]]
 METRICS_PER_CALL = 900
 PARAMS_PER_CALL = 100
 PAGE = 1000
+AWAY_SECONDS = 10  # that a server has to answer which did not answer before, or when the process is to end
 DIGEST_LENGTH = 36
 MAX_LOCATION = 2000  # characters of an experiment's address, to which MLflow adds a run's; it takes 2048
 
@@ -192,12 +195,20 @@ class Store:
         Raises:
             TrackingError: the experiment was deleted, or the store cannot be written.
         """
+        from mlflow.exceptions import MlflowException
+
         with self.explained():
             found = self.client.get_experiment_by_name(name)
             if found is None:
                 location = None if self.database is None else self._artifacts_of(name)
                 tags = {KIND: "custom_model_development", **dict(view.tag for view in VIEWS)}
-                return str(self.client.create_experiment(name, location, tags))
+                try:
+                    return str(self.client.create_experiment(name, location, tags))
+                except MlflowException as error:
+                    if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                        raise
+                # Another process created it meanwhile, or an earlier attempt did and its answer was lost.
+                return self.experiment_id(name)
         _refuse_deleted(found)
         return str(found.experiment_id)
 
@@ -540,18 +551,38 @@ class _RetryingClient:
 
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
-            # A store that was waited for in vain is not waited for at every further call.
-            passes = (lambda error: False) if self._away else _passes
-            try:
-                with quiet("mlflow"):
-                    result = retry(lambda: method(*args, **kwargs), passes)
-            except Exception as error:
-                self._away = _passes(error)
-                raise
-            self._away = False
-            return result
+            return self._retry(lambda: method(*args, **kwargs))
 
         return call
+
+    def create_run(self, experiment: str, start: int, tags: dict[str, str], name: str) -> Run:
+        """As MLflow's, but creates no second run if an earlier attempt created it and its answer was lost."""
+        failed = False
+
+        def create() -> Run:
+            nonlocal failed
+            if failed:
+                for run in self._client.search_runs([experiment], f"attributes.start_time = {start}"):
+                    if run.info.run_name == name and run.info.status == "RUNNING":
+                        return run
+            failed = True
+            return self._client.create_run(experiment, start, tags, name)
+
+        return self._retry(create)
+
+    def _retry(self, call: Callable[[], R]) -> R:
+        # A store that was waited for in vain is not waited for at every further call.
+        passes = (lambda error: False) if self._away else _passes
+        waits = is_retrying() and not self._away
+        limit = {} if waits else {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(AWAY_SECONDS)}
+        try:
+            with quiet("mlflow"), environment(**limit):
+                result = retry(call, passes)
+        except Exception as error:
+            self._away = _passes(error)
+            raise
+        self._away = False
+        return result
 
 
 def _passes(error: Exception) -> bool:
