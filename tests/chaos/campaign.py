@@ -185,6 +185,8 @@ def _bring(
         if fault.codes and fault.codes != (1,):  # an outage may be waited for
             assert search.process is not None
             code = search.process.wait(ENDING)
+            if code == 0:
+                campaign.problems.append(f"the search did not heed {name}")
         else:
             time.sleep(chance.uniform(0.0, 2.0))
             code = search.process.poll() if search.process is not None else None
