@@ -449,7 +449,8 @@ class Study:
             self.storage.set_trial_user_attr(id_of(trial), LOST, reason)
             self.storage.set_trial_state_values(id_of(trial), TrialState.FAIL)
         except optuna.exceptions.UpdateFinishedTrialError:
-            return False  # its worker lived, and told it in this moment
+            # Its worker lived and told its end in this moment, or the connection broke before an answer.
+            return _is_lost(self.trials()[number])
         return True
 
     def is_complete(self) -> bool:
