@@ -1,4 +1,4 @@
-"""One unit under way: decides what is to be done next, and takes what comes in."""
+"""One cell under way: decides what is to be done next, and takes what comes in."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from tsbench.bench.model_files import few_of_each_class
-from tsbench.bench.opening import check_roc_auc, end_runs, ended_on_error, mark_lost, open_study, unit_tags
+from tsbench.bench.opening import cell_tags, check_roc_auc, end_runs, ended_on_error, mark_lost, open_study
 from tsbench.bench.payloads import FinalNetwork, FittedMember, Records, Scored, preprocessing_params
-from tsbench.bench.plan import Plan, Unit
-from tsbench.bench.progress import UnitState
+from tsbench.bench.plan import Cell, Plan
+from tsbench.bench.progress import CellState
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.search.outcome import TrialOutcome
@@ -25,7 +25,7 @@ from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import Message, Task
 
-__all__ = ["TaskKey", "UnitRun"]
+__all__ = ["CellRun", "TaskKey"]
 
 ENSEMBLE = "tsbench.ensemble"  # tag of the final model: how many networks it averages
 SHORTENED = "tsbench.shortened_by"  # tag of the final model: the timeout in seconds that left no time for all of them
@@ -40,7 +40,7 @@ SLACK, LEAST_SLACK = 0.05, 5.0  # by how much of a timeout, and how many seconds
 class TaskKey:
     """How the supervisor knows a task."""
 
-    unit: UnitRun
+    cell: CellRun
     kind: str  # trial, member, score, baseline, pictures or report
     name: str = ""  # of a baseline
     number: int = 0  # of a trial or member
@@ -66,20 +66,20 @@ class TaskKey:
         return self.name or self.kind
 
 
-class UnitRun:
-    """One unit under way: what it still needs, and what has come in."""
+class CellRun:
+    """One cell under way: what it still needs, and what has come in."""
 
-    def __init__(self, plan: Plan, unit: Unit, state: UnitState) -> None:
-        self.plan, self.unit, self.state = plan, unit, state
+    def __init__(self, plan: Plan, cell: Cell, state: CellState) -> None:
+        self.plan, self.cell, self.state = plan, cell, state
         self.recipe = plan.loaded.recipe
         self.opened = time.time()
-        self.dataset = plan.load(unit)
+        self.dataset = plan.load(cell)
         self.news: list[str] = []  # lines worth saying
         if not self._is_easily_divided():
             _ = self.folds  # so that what there is to be said of them is said now
         if "roc_auc" in (self.recipe.search.metric, *self.recipe.search.trade_off):
             check_roc_auc(self.dataset.train.labels, self.folds)
-        self.study, ended = open_study(plan, unit, self.dataset)
+        self.study, ended = open_study(plan, cell, self.dataset)
         self.spec = self.study.spec
         with ended_on_error(plan.store, self.spec.parent_run):
             self._resume(ended)
@@ -93,7 +93,7 @@ class UnitRun:
         self.began = self.opened - self.study.seconds
         self.search_began = self.opened - self.study.search_seconds
         self.front: list[BestTrial] = []  # where several metrics are searched: the best compromises
-        tags = unit_tags(self.plan, self.unit, spec.identity)
+        tags = cell_tags(self.plan, self.cell, spec.identity)
         self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
         done = self._recorded()
         self.recorded = done.get(names.NETWORK)  # the final network of an earlier call
@@ -144,9 +144,9 @@ class UnitRun:
         """
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            seed = study_seed(self.recipe.search, self.unit.resample)
+            seed = study_seed(self.recipe.search, self.cell.resample)
             folds = folds_of(self.dataset.training_set(), self.recipe.search, seed)
-        self.news += [f"{self.unit.title}: {warning.message}" for warning in caught]
+        self.news += [f"{self.cell.title}: {warning.message}" for warning in caught]
         return folds
 
     def _recorded(self) -> dict[str, RunRecord]:
@@ -187,7 +187,7 @@ class UnitRun:
     # What is to be done next
 
     def next_task(self) -> Task | None:
-        """The unit's most urgent task that can be begun now."""
+        """The cell's most urgent task that can be begun now."""
         if self.searching:
             if task := self._next_trial():
                 return task
@@ -320,7 +320,7 @@ class UnitRun:
         self.ensemble = self._networks_in_time(self.best.number, self.best.seconds)
         asked = self.recipe.evaluation.ensemble
         if self.ensemble < asked:
-            left = f"{self.unit.title}: search.timeout leaves time for {self.ensemble} of the {asked} final networks"
+            left = f"{self.cell.title}: search.timeout leaves time for {self.ensemble} of the {asked} final networks"
             if _networks_of(self.recorded, self.best.number) >= self.ensemble:
                 self.scored = True
                 self.news.append(
@@ -330,7 +330,7 @@ class UnitRun:
                 self.news.append(f"{left} (evaluation.ensemble)")
 
     def _fail(self, reason: str) -> None:
-        self.failures.append(f"{self.unit.title}: {reason}")
+        self.failures.append(f"{self.cell.title}: {reason}")
         self.searching, self.scored = False, True
 
     @property
@@ -369,7 +369,7 @@ class UnitRun:
 
     def _baseline_task(self, baseline: BaselineConfig) -> Task:
         folds = self.folds if self.recipe.evaluation.cross_validate_baselines else []
-        seed = self.recipe.search.seed + self.unit.resample
+        seed = self.recipe.search.seed + self.cell.resample
         arguments = (self.records, baseline, self.dataset, folds, seed, self.recipe.evaluation)
         return self._task("run_baseline", "baseline", arguments, baseline.name)
 
@@ -424,7 +424,7 @@ class UnitRun:
         if outcome.state in ("complete", "pruned"):
             self.state.trial_seconds.append(outcome.seconds)
         elif outcome.state == "failed":
-            yield f"{self.unit.title}: trial {outcome.trial} failed: {outcome.reason}"
+            yield f"{self.cell.title}: trial {outcome.trial} failed: {outcome.reason}"
 
     def _task_raised(self, key: TaskKey, message: Message) -> Iterator[str]:
         if key.kind == "trial":
@@ -439,7 +439,7 @@ class UnitRun:
             del self.retries[key.identity]
             return False
         if key.kind in ("baseline", "pictures", "report"):
-            self.failures.append(f"{self.unit.title}: {key.title}: {reason}")
+            self.failures.append(f"{self.cell.title}: {key.title}: {reason}")
         else:
             self._fail(f"{key.title}: {reason}")
         return True
@@ -450,11 +450,11 @@ class UnitRun:
         if scored.state == "stopped":  # its worker left
             self._put_back(scored.classifier)
         if scored.state == "skipped":
-            yield f"{self.unit.title}: {scored.classifier} skipped: {scored.reason}"
+            yield f"{self.cell.title}: {scored.classifier} skipped: {scored.reason}"
         if scored.preprocessing:
-            yield f"{self.unit.title}: {scored.classifier} was given preprocessed cases: {scored.preprocessing}"
+            yield f"{self.cell.title}: {scored.classifier} was given preprocessed cases: {scored.preprocessing}"
         if scored.state == "failed":
-            self.failures.append(f"{self.unit.title}: {scored.classifier} failed: {scored.reason}")
+            self.failures.append(f"{self.cell.title}: {scored.classifier} failed: {scored.reason}")
             yield self.failures[-1]
 
     def _worker_died(self, key: TaskKey, sentence: str) -> Iterator[str]:
@@ -463,7 +463,7 @@ class UnitRun:
             self._lose(key.number, sentence)
             self.deaths += 1
             if self.deaths < MAX_DEATHS:
-                yield f"{self.unit.title}: {sentence}; trial {key.number} is tried again"
+                yield f"{self.cell.title}: {sentence}; trial {key.number} is tried again"
             elif self.searching:
                 self._fail(f"{self.deaths} workers died at its trials, and none ended meanwhile: {sentence}")
                 yield self.failures[-1]
@@ -483,7 +483,7 @@ class UnitRun:
             case "score":
                 self.scored = False
         if not self.stop_reason(key):
-            yield f"{self.unit.title}: {sentence}; {key.title} is done again"
+            yield f"{self.cell.title}: {sentence}; {key.title} is done again"
 
     def _put_back(self, baseline: str) -> None:
         self.baselines.extendleft(config for config in self.recipe.baselines if config.name == baseline)
@@ -529,7 +529,7 @@ class UnitRun:
         return not (self.searching or self.pending.total() or self.baselines) and self.scored and self.reported
 
     def close(self, status: str = "FINISHED") -> None:
-        """Ends the unit's runs, whichever still run, with their parent."""
+        """Ends the cell's runs, whichever still run, with their parent."""
         store = self.plan.store
         end_runs(store, self.spec)
         self.update()
