@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tsbench.bench.payloads import Records
 from tsbench.bench.plan import Cell, Plan
+from tsbench.bench.time_budget import TimeBudget
 from tsbench.data.collection import Collection, DataSet
 from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
 from tsbench.evaluation.resampling import Fold
@@ -24,6 +28,7 @@ from tsbench.tracking.split import split_of
 from tsbench.tracking.store import DataInput, Store
 
 __all__ = [
+    "OpenCell",
     "archive_studies",
     "cell_tags",
     "check_compatible",
@@ -89,6 +94,87 @@ def cell_tags(plan: Plan, cell: Cell, identity: str) -> dict[str, Any]:
         names.RECIPE: plan.loaded.recipe.name,
         names.STUDY: identity,
     }
+
+
+class OpenCell:
+    """What the stages of a cell share: its data, study, records and time, and what they have to say.
+
+    Attributes:
+        plan: what the cell is part of.
+        recipe: the plan's.
+        title: what people call the cell.
+        resample: number of the resample.
+        dataset: read anew.
+        study: continued, or begun.
+        was_finished: whether an earlier call did all that it was to do, to the last record.
+        records: where its runs are recorded.
+        budget: the time of its search and refit.
+        notes: lines to be shown; whoever shows them clears them.
+        failures: what failed for good, one sentence each.
+
+    Raises:
+        DataError: the data cannot be read or divided.
+        RecipeError, SearchError, TrackingError: see `open_study`.
+    """
+
+    def __init__(self, plan: Plan, cell: Cell) -> None:
+        opened = time.time()
+        self.plan, self.recipe, self.title, self.resample = plan, plan.loaded.recipe, cell.title, cell.resample
+        self.dataset = plan.load(cell)
+        self.notes: list[str] = []
+        self.failures: list[str] = []
+        if not self._is_easily_divided():
+            _ = self.folds  # so that what is to be said of them is said now
+        if "roc_auc" in (self.recipe.search.metric, *self.recipe.search.trade_off):
+            check_roc_auc(self.dataset.train.labels, self.folds)
+        self.study, self.was_finished = open_study(plan, cell, self.dataset)
+        spec = self.study.spec
+        tags = cell_tags(plan, cell, spec.identity)
+        self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
+        with ended_on_error(plan.store, spec.parent_run):
+            self.study.budget = plan.trials
+            self.budget = TimeBudget(self.study, self.recipe, plan.workers, opened, self._network_share)
+
+    def note(self, text: str) -> None:
+        """Has a line shown."""
+        self.notes.append(f"{self.title}: {text}")
+
+    def fail(self, text: str, details: str = "") -> None:
+        """Keeps what failed, and has it shown with details such as a traceback."""
+        self.failures.append(f"{self.title}: {text}")
+        self.note(f"{text}\n{details}" if details else text)
+
+    def _is_easily_divided(self) -> bool:
+        """Whether nothing can be said about the folds, so that the first trials need not wait for scikit-learn."""
+        train, search = self.dataset.train, self.recipe.search
+        smallest = np.unique(train.labels, return_counts=True)[1].min()
+        return (
+            train.groups is None
+            and search.fraction == 1
+            and len(train) <= search.holdout_above
+            and search.folds <= smallest
+        )
+
+    @cached_property
+    def folds(self) -> list[Fold]:
+        """Of the training cases.
+
+        Raises:
+            DataError: they cannot be divided.
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            seed = study_seed(self.recipe.search, self.resample)
+            folds = folds_of(self.dataset.training_set(), self.recipe.search, seed)
+        for warning in caught:
+            self.note(str(warning.message))
+        return folds
+
+    def _network_share(self) -> float:
+        """A final network's training time by a trial's, which has each fold's training cases for all cases."""
+        if self._is_easily_divided():
+            return 1 / (self.recipe.search.folds - 1)
+        return len(self.dataset.train) / sum(len(training) for training, _ in self.folds)
 
 
 def open_study(plan: Plan, cell: Cell, dataset: DataSet) -> tuple[Study, bool]:

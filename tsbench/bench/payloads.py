@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASELINE_ENTRY",
+    "ENSEMBLE",
     "PREPROCESSING_PARAMS",
+    "SHORTENED",
     "TIME_STEPS",
     "FinalNetwork",
     "FittedMember",
@@ -32,6 +34,13 @@ PREPROCESSING_PARAMS = "evaluation.baseline_preprocessing."
 
 TIME_STEPS = "baseline.time_steps"
 """Parameter of a baseline's run: the time steps that preprocessing gave every case."""
+
+
+ENSEMBLE = "tsbench.ensemble"
+"""Tag of the final model: how many networks it averages."""
+
+SHORTENED = "tsbench.shortened_by"
+"""Tag of the final model: the timeout in seconds that left no time for all of them."""
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ from typing import Any
 
 from filelock import Timeout
 
+from tsbench.bench.cell_run import CellRun
 from tsbench.bench.file_watch import FileWatch
 from tsbench.bench.opening import archive_studies
 from tsbench.bench.payloads import TaskProgress
 from tsbench.bench.plan import Cell, Plan
 from tsbench.bench.preflight import LOCK, check_ready, held, refusal_of_second
 from tsbench.bench.progress import CellState, Display, RunState, WorkerState
-from tsbench.bench.unit import CellRun, TaskKey
+from tsbench.bench.stage import TaskKey
 from tsbench.errors import DataError, TsbenchError
 from tsbench.redaction import redacted
 from tsbench.retries import stop_retrying
@@ -71,7 +72,7 @@ class BenchmarkRun:
             ],
             {number: WorkerState(device) for number, device in enumerate(plan.devices)},
         )
-        self.open: list[CellRun] = []
+        self.open: dict[str, CellRun] = {}  # by title
         self.unopened = deque(zip(plan.cells, self.state.cells, strict=True))
         self.failures: list[str] = []
         self.begun = False  # whether there is anything in MLflow
@@ -151,14 +152,14 @@ class BenchmarkRun:
     def _leave_nothing_running(self) -> None:
         """Tells and ends what is still open, each whatever becomes of the others."""
         with ExitStack() as stack:
-            for under_way in self.open:
-                stack.callback(self._interrupt, under_way)
+            for title, run in self.open.items():
+                stack.callback(self._interrupt, title, run)
 
-    def _interrupt(self, under_way: CellRun) -> None:
+    def _interrupt(self, title: str, run: CellRun) -> None:
         try:
-            under_way.interrupt()
+            run.interrupt()
         except TsbenchError as error:
-            self.display.say(f"{under_way.cell.title}: its records could not be ended: {error}")
+            self.display.say(f"{title}: its records could not be ended: {error}")
         except KeyboardInterrupt:  # for the others too
             stop_retrying()
             raise
@@ -167,12 +168,12 @@ class BenchmarkRun:
         looked = time.monotonic()
         while True:
             handed_out = self._hand_out(pool)
-            pool.stop_where(lambda task: task.key.cell.stop_reason(task.key))
-            for under_way in self.open:
+            pool.stop_where(lambda task: self.open[task.key.cell].stop_reason(task.key))
+            for run in self.open.values():
                 if handed_out:
-                    under_way.prefetch()
-                under_way.update()
-                self._print_notes(under_way)
+                    run.search.prefetch()
+                run.update()
+                self._print_notes(run)
             self._close_finished()
             self.display.update(self.state)
             if not (self.open or self.unopened):
@@ -190,7 +191,8 @@ class BenchmarkRun:
         """Gives idle workers what there is to do; whether there was anything."""
         handed = False
         for worker in list(pool.idle()):
-            task = self._next_task() or self._early_task()
+            early = filter(None, (run.early_task() for run in self.open.values()))
+            task = self._next_task() or next(early, None)
             if task is None:
                 break
             self.state.workers[worker].text = _describe(task.key)
@@ -199,22 +201,19 @@ class BenchmarkRun:
         return handed
 
     def _next_task(self) -> Task | None:
-        for cell in self.open:
-            if task := cell.next_task():
+        for run in self.open.values():
+            if task := run.next_task():
                 return task
-        # Where time counts, a study is begun when the one before takes no more of the workers' time for its own.
+        # If time counts, a study is begun when the one before takes no more of the workers' time for its own.
         in_turn = self.plan.loaded.recipe.search.timeout is not None
-        while self.unopened and (not in_turn or all(cell.leaves_workers for cell in self.open)):
+        while self.unopened and (not in_turn or all(run.leaves_workers for run in self.open.values())):
             opened = self._open(*self.unopened.popleft())
             if opened is not None and (task := opened.next_task()):
                 return task
         return None
 
-    def _early_task(self) -> Task | None:
-        return next((task for cell in self.open if (task := cell.early_task())), None)
-
     def _open(self, cell: Cell, state: CellState) -> CellRun | None:
-        """Begins a cell; None where its data do not let it be begun, which must not end the others."""
+        """Begins a cell; None if its data do not let it be begun, which must not end the others."""
         self.display.prepare(f"opening the study of {cell.title}")
         try:
             opened = CellRun(self.plan, cell, state)
@@ -223,15 +222,15 @@ class BenchmarkRun:
             self.failures.append(f"{cell.title}: {error}")
             self.display.say(self.failures[-1])
             return None
-        self.open.append(opened)
+        self.open[cell.title] = opened
         self.begun = True
         self._print_notes(opened)
         return opened
 
-    def _print_notes(self, cell: CellRun) -> None:
-        for line in cell.news:
+    def _print_notes(self, run: CellRun) -> None:
+        for line in run.cell.notes:
             self.display.say(line)
-        cell.news.clear()
+        run.cell.notes.clear()
 
     def _receive(self, message: Message) -> None:
         if message.kind == "joined":
@@ -251,17 +250,16 @@ class BenchmarkRun:
             worker.text = _describe(key, message.payload)
             return
         worker.text = "idle"
-        for line in key.cell.receive(message):
-            self.display.say(line)
+        self.open[key.cell].receive(message)
+        self._print_notes(self.open[key.cell])
 
     def _close_finished(self) -> None:
-        for cell in [opened for opened in self.open if opened.finished]:
-            cell.close()
-            if cell.front:
-                self.fronts[cell.cell.title] = cell.front
-            cell.state.stage = "failed" if cell.failures else "done"
-            self.failures += cell.failures
-            self.open.remove(cell)
+        for title, run in [(title, run) for title, run in self.open.items() if run.finished]:
+            run.close()
+            if front := run.cell.study.pareto_front():
+                self.fronts[title] = front
+            self.failures += run.cell.failures
+            del self.open[title]
 
     def _drain(self, pool: WorkerPool, interrupt: KeyboardInterrupt) -> None:
         """After a signal: lets running trials notice and record their end; a second signal does not wait."""
@@ -291,9 +289,8 @@ def _remove_unused(home: Path, created: Sequence[Path]) -> None:
 
 def _describe(key: TaskKey, progress: Any = None) -> str:
     """What a worker is at, for the display."""
-    cell = key.cell.cell.title
+    text = f"{key.cell}: {key.title}"
     if isinstance(progress, TrialProgress):
         score = "" if progress.score is None else f", cv {progress.score:.4f}"
-        return f"{cell}: trial {progress.trial}, epoch {progress.epoch}/{progress.epochs}{score}"
-    text = f"{cell}: {key.title}"
+        return f"{text}, epoch {progress.epoch}/{progress.epochs}{score}"
     return f"{text}, {progress.text}" if isinstance(progress, TaskProgress) else text

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tsbench.bench.unit import ENSEMBLE
+from tsbench.bench.payloads import ENSEMBLE
 from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.errors import DataError, ModelError
 from tsbench.evaluation.metrics import score_all
