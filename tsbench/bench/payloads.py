@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASELINE_ENTRY",
+    "ENSEMBLE",
     "PREPROCESSING_PARAMS",
+    "SHORTENED",
     "TIME_STEPS",
     "FinalNetwork",
     "FittedMember",
@@ -34,15 +36,22 @@ TIME_STEPS = "baseline.time_steps"
 """Parameter of a baseline's run: the time steps that preprocessing gave every case."""
 
 
+ENSEMBLE = "tsbench.ensemble"
+"""Tag of the final model: how many networks it averages."""
+
+SHORTENED = "tsbench.shortened_by"
+"""Tag of the final model: the timeout in seconds that left no time for all of them."""
+
+
 @dataclass(frozen=True)
 class Records:
-    """Where a unit's runs are recorded.
+    """Where a cell's runs are recorded.
 
     Attributes:
         uri: absolute MLflow URI.
         experiment: its id.
-        parent: the unit's parent run.
-        tags: common to all runs of the unit.
+        parent: the cell's parent run.
+        tags: common to all runs of the cell.
     """
 
     uri: str
@@ -88,7 +97,7 @@ class FinalNetwork:
         cases: number of training cases.
         metric: what the search improved.
         metrics: CV scores and seconds.
-        tags: of its run besides the unit's.
+        tags: of its run besides the cell's.
         started: when its first member was begun, in seconds since the epoch.
         register: whether to put it into MLflow's registry of models.
         trial_run: id of the run of the trial whose settings it has; empty if it is not known.

@@ -51,10 +51,10 @@ FILES = {
 
 
 def write_search_report(records: Records, folder: Path) -> None:
-    """Adds the best configuration and the search's pictures to a unit's parent run.
+    """Adds the best configuration and the search's pictures to a cell's parent run.
 
     Args:
-        records: where the unit's runs are.
+        records: where the cell's runs are.
         folder: of its study.
     """
     store, study = Store(records.uri), Study.open(folder)
@@ -84,10 +84,10 @@ def write_search_report(records: Records, folder: Path) -> None:
 
 
 def write_report(records: Records, folder: Path) -> None:
-    """Adds leaderboard, the accuracies' picture and a description of all to a unit's parent run.
+    """Adds leaderboard, the accuracies' picture and a description of all to a cell's parent run.
 
     Args:
-        records: where the unit's runs are.
+        records: where the cell's runs are.
         folder: of its study.
     """
     store, study = Store(records.uri), Study.open(folder)
@@ -108,7 +108,7 @@ def write_report(records: Records, folder: Path) -> None:
 
 
 def _scored(store: Store, records: Records) -> list[RunRecord]:
-    """The newest complete run of each classifier of the unit, the most accurate on the test cases first.
+    """The newest complete run of each classifier of the cell, the most accurate on the test cases first.
 
     A classifier that was skipped since, because preprocessing was switched off, is not among them.
     """
