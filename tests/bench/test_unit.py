@@ -21,8 +21,9 @@ from tsbench.errors import DataError, SearchError
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.search.outcome import TrialOutcome
-from tsbench.search.study import LOST, RESULT, Study
-from tsbench.tracking.store import RunRecord
+from tsbench.search.study import Study
+from tsbench.search.trials import LOST, RESULT
+from tsbench.tracking.records import RunRecord
 from tsbench.workers.protocol import Message, Task, WorkerContext
 
 Write = Callable[..., Path]
@@ -30,7 +31,7 @@ Write = Callable[..., Path]
 
 def make(path: Path, *overrides: str) -> tuple[Plan, UnitRun]:
     plan = make_plan(load_recipe(path, overrides, BASELINES))
-    plan.store.prepare()
+    plan.store.connection.prepare()
     (unit,) = plan.units
     return plan, UnitRun(plan, unit, UnitState(unit.title, unit.size, plan.trials, steps_left=2))
 
@@ -238,7 +239,7 @@ def test_a_search_that_was_killed_before_its_report_writes_it_when_it_is_continu
     plan, unit = make(path)
     while (task := next_task(unit)).key.kind != "report":
         run_task(unit, task)
-    files = plan.store.files(unit.spec.parent_run)
+    files = plan.store.artifacts.names(unit.spec.parent_run)
     assert "learning_curves.png" in files
     assert "leaderboard.csv" not in files
 
@@ -249,7 +250,7 @@ def test_a_search_that_was_killed_before_its_report_writes_it_when_it_is_continu
         run_task(again, task)
     assert kinds == ["pictures", "report"]
     again.close()
-    assert "leaderboard.csv" in plan.store.files(unit.spec.parent_run)
+    assert "leaderboard.csv" in plan.store.artifacts.names(unit.spec.parent_run)
 
     _, once_more = make(path)
     assert once_more.next_task() is None
@@ -279,7 +280,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def ends(unit: UnitRun, task: Task, seconds: float, state: str = "complete") -> None:
     """Tells that a trial has ended that took so long, in the study as its worker would have, and to the unit."""
     study, number = unit.study, task.key.number
-    trial = study.claim(number)
+    trial = study.queue.claim(number)
     assert trial is not None
     trial.set_user_attr("hyperparameters", HyperparameterConfig().model_dump(mode="json"))
     trial.set_user_attr(RESULT, {"cv_accuracy": 0.5, "cv_log_loss": 1.0, "seconds": seconds, "reason": ""})
@@ -373,12 +374,12 @@ def test_a_timeout_is_for_all_calls_together(recipe_file: Write, clock: Clock) -
     for task in members:
         clock.now += 15
         fitted(unit, task)
-    assert (unit.study.search_seconds, unit.study.seconds) == (71, 101)
+    assert (unit.study.notes.search_seconds, unit.study.notes.seconds) == (71, 101)
     assert next_task(unit).arguments[1].metrics["search_seconds"] == 71
     unit.interrupt()
     _, unit = make(recipe_file(), *overrides, "evaluation.ensemble=3")  # the search is over, the refit begins anew
     assert next_task(unit).key.kind == "member"
-    assert unit.study.search_seconds == 71
+    assert unit.study.notes.search_seconds == 71
 
 
 def test_a_first_trial_of_a_later_call_has_the_time_that_is_left(recipe_file: Write, clock: Clock) -> None:
@@ -428,7 +429,7 @@ def test_a_unit_at_whose_trials_worker_after_worker_dies_ends(recipe_file: Write
     _, unit = make(recipe_file(), "search.trials=100")
     lines = []
     while (task := unit.next_task()) is not None and task.key.kind == "trial":
-        unit.study.claim(task.key.number)
+        unit.study.queue.claim(task.key.number)
         lines += died(unit, task)
     assert len(lines) == 30
     assert lines[0].endswith("trial 0 is tried again")
@@ -438,10 +439,10 @@ def test_a_unit_at_whose_trials_worker_after_worker_dies_ends(recipe_file: Write
 
 def test_a_trial_that_a_killed_searchs_worker_took_late_is_tried_again(recipe_file: Write) -> None:
     _, unit = make(recipe_file(), "search.trials=1", "baselines=[]")
-    (number,) = unit.study.refill()
-    assert Study.open(unit.study.folder).claim(number) is not None  # and was killed
+    (number,) = unit.study.queue.refill()
+    assert Study.open(unit.study.folder).queue.claim(number) is not None  # and was killed
     assert unit.next_task() is None
-    assert unit.study.lost() == {0: "the search was killed"}
+    assert unit.study.trials().lost() == {0: "the search was killed"}
     assert next_task(unit).key.number == 1
 
 
@@ -499,13 +500,13 @@ def test_a_unit_that_cannot_be_begun_leaves_no_run_open(recipe_file: Write, monk
 def test_a_new_search_ends_what_a_crash_left_open_of_the_old_one(recipe_file: Write) -> None:
     plan, unit = make(recipe_file())
     task = next_task(unit)
-    assert unit.study.claim(task.key.number) is not None
+    assert unit.study.queue.claim(task.key.number) is not None
     folder = unit.study.folder
     put_aside(plan, plan.units[0])  # as the search that began it is gone
     assert not folder.exists()
     assert [run.status for run in plan.store.runs("tiny")] == ["KILLED"]
     (aside,) = folder.parent.glob("*/study.json")
-    assert Study.open(aside.parent).counts()["lost"] == 1
+    assert Study.open(aside.parent).trials().counts()["lost"] == 1
     (listed,) = list_studies(folder.parent.parent)
     assert listed.state == "set aside"
 

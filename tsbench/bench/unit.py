@@ -19,10 +19,11 @@ from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig
+from tsbench.search.folds import derive_seed, folds_of, study_seed
 from tsbench.search.outcome import TrialOutcome
-from tsbench.search.study import BestTrial, derive_seed, folds_of, study_seed
+from tsbench.search.trials import BestTrial
 from tsbench.tracking import names
-from tsbench.tracking.store import RunRecord
+from tsbench.tracking.records import RunRecord
 from tsbench.workers.protocol import Message, Task
 
 __all__ = ["TaskKey", "UnitRun"]
@@ -88,10 +89,10 @@ class UnitRun:
 
     def _resume(self, ended: bool) -> None:
         spec = self.spec
-        self.study.budget = self.plan.trials
+        self.study.notes.set_budget(self.plan.trials)
         # As if earlier calls had just ended: a timeout is for all of them, and so are the seconds of the search.
-        self.began = self.opened - self.study.seconds
-        self.search_began = self.opened - self.study.search_seconds
+        self.began = self.opened - self.study.notes.seconds
+        self.search_began = self.opened - self.study.notes.search_seconds
         self.front: list[BestTrial] = []  # where several metrics are searched: the best compromises
         tags = unit_tags(self.plan, self.unit, spec.identity)
         self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
@@ -100,7 +101,7 @@ class UnitRun:
         self.baselines = deque(
             baseline for baseline in self.recipe.baselines if not self._is_current(done.get(baseline.name))
         )
-        self.longest = max(self.study.complete_seconds(), default=0.0)  # of the complete trials
+        self.longest = max(self.study.trials().complete_seconds(), default=0.0)  # of the complete trials
         self.time_noted = time.monotonic()
         self.assigned: set[int] = set()  # trials that workers were told to run
         self.stopped = ""  # why the search ended before its trials were run
@@ -170,9 +171,9 @@ class UnitRun:
 
     def _network_is_current(self, record: RunRecord | None) -> bool:
         """Whether the recorded network is the one that the finished search and today's recipe lead to."""
-        if record is None or not (self.study.is_complete() or self._time_is_spent()):
+        if record is None or not (self.study.queue.is_complete() or self._time_is_spent()):
             return False
-        best = self.study.best()
+        best = self.study.trials().best()
         if record.tags.get(names.TRIAL) != str(best.number if best else None):
             return False
         networks, timeout = int(record.tags[ENSEMBLE]), self.recipe.search.timeout
@@ -181,7 +182,7 @@ class UnitRun:
         return networks == self.recipe.evaluation.ensemble
 
     def _time_is_spent(self) -> bool:
-        ended_by, timeout = self.study.timed_out, self.recipe.search.timeout
+        ended_by, timeout = self.study.notes.timed_out, self.recipe.search.timeout
         return ended_by is not None and timeout is not None and timeout <= ended_by
 
     # What is to be done next
@@ -212,9 +213,9 @@ class UnitRun:
 
     def early_task(self) -> Task | None:
         """A member of the final network by the best trial so far, for a worker that else idles while the last run."""
-        if not (self.searching and self.assigned) or self._must_stop() or not self.study.is_filled():
+        if not (self.searching and self.assigned) or self._must_stop() or not self.study.queue.is_filled():
             return None
-        best = self.study.best()
+        best = self.study.trials().best()
         return None if best is None or best.number in self.failed_early else self._next_member(best)
 
     def stop_reason(self, key: TaskKey) -> str:
@@ -238,10 +239,10 @@ class UnitRun:
     def _next_trial(self) -> Task | None:
         if self._must_stop():
             return None
-        number = self._unassigned(self.study.waiting())
-        if number is None and (number := self._unassigned(self.study.refill())) is None:
+        number = self._unassigned(self.study.queue.waiting())
+        if number is None and (number := self._unassigned(self.study.queue.refill())) is None:
             if not self.assigned:  # a worker of a killed search took these, and was killed too
-                for stray in self.study.running():
+                for stray in self.study.trials().running():
                     self._lose(stray, "the search was killed")
             return None
         self.assigned.add(number)
@@ -253,7 +254,7 @@ class UnitRun:
     def prefetch(self) -> None:
         """Chooses trials to come while the workers are busy, so that none waits for it."""
         if self.searching and not self._must_stop():
-            self.study.refill()
+            self.study.queue.refill()
 
     def _must_stop(self) -> bool:
         deadline = self._deadline()
@@ -299,18 +300,18 @@ class UnitRun:
         if now or time.monotonic() - self.time_noted > NOTE_TIME_EVERY:
             self.time_noted = time.monotonic()
             searched = (self.search_ended or time.time()) - self.search_began
-            self.study.note_seconds(searched, time.time() - self.began)
+            self.study.notes.note_seconds(searched, time.time() - self.began)
 
     def _end_search(self) -> None:
-        if self.assigned or not (self.stopped or self.study.is_complete()):
+        if self.assigned or not (self.stopped or self.study.queue.is_complete()):
             return
         self.searching = False
         self.search_ended = time.time()
         self._note_time(now=True)
-        self.study.timed_out = self.recipe.search.timeout if self.stopped else None
-        self.best = self.study.best()
+        self.study.notes.note_timed_out(self.recipe.search.timeout if self.stopped else None)
+        self.best = self.study.trials().best()
         if self.best is None:
-            last = self.study.last_reason()
+            last = self.study.trials().last_reason()
             if self.stopped:
                 self._fail(f"no trial was completed: {last or self.stopped}; give search.timeout more time")
             else:
@@ -363,7 +364,7 @@ class UnitRun:
             tags=tags,
             started=self.fitting_begun[self.best.number],
             register=self.recipe.tracking.register,
-            trial_run=self.study.run_of(self.best.number),
+            trial_run=self.study.trials().run_of(self.best.number),
         )
         return self._task("score_network", "score", (self.records, final))
 
@@ -499,7 +500,7 @@ class UnitRun:
         if not self.changed:
             return
         self.changed = False
-        counts, best = self.study.counts(), self.study.best()
+        counts, best = self.study.trials().counts(), self.study.trials().best()
         state = self.state
         state.ended = counts["complete"] + counts["pruned"] + counts["fail"]
         state.pruned = counts["pruned"]
@@ -533,7 +534,7 @@ class UnitRun:
         store = self.plan.store
         end_runs(store, self.spec)
         self.update()
-        best = self.study.best()
+        best = self.study.trials().best()
         self.front = self.study.pareto_front()
         metrics: dict[str, float] = {"trials": self.state.ended, "pruned_trials": self.state.pruned}
         if best is not None:
@@ -551,7 +552,7 @@ class UnitRun:
         try:
             if not self.scored:
                 self._note_time(now=True)
-            mark_lost(self.study, self.plan.store, self.study.running(), "the search was interrupted")
+            mark_lost(self.study, self.plan.store, self.study.trials().running(), "the search was interrupted")
             self.close("KILLED")
         except Exception:
             end_runs(self.plan.store, self.spec, with_parent=True)

@@ -19,8 +19,8 @@ from tsbench.evaluation.metrics import score, score_all
 from tsbench.evaluation.resampling import Fold
 from tsbench.nn.network import Network
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.search.folds import derive_seed, folds_of
 from tsbench.search.pruning import RUNGS
-from tsbench.search.study import derive_seed, folds_of
 from tsbench.training.trainer import Job, Series, fixed_features, predict_probabilities, train
 
 __all__ = ["CrossValidation", "Rung", "rungs"]
