@@ -61,7 +61,8 @@ def workers_of(pid: int) -> list[psutil.Process]:
         return [
             child
             for child, command in children.items()
-            if ("forkserver" in command and child.ppid() in servers) or "spawn_main" in command
+            if ("forkserver" in command and child.ppid() in servers)
+            or ("spawn_main" in command and child.ppid() == pid)
         ]
     except psutil.NoSuchProcess:
         return []

@@ -3,17 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tsbench.auto.estimator import AutoClassifier
     from tsbench.classifiers.estimator import NetworkClassifier
 
-__all__ = ["NetworkClassifier", "__version__"]
+__all__ = ["AutoClassifier", "NetworkClassifier", "__version__"]
 
 __version__ = "0.1.0"
 
+_HOMES = {"AutoClassifier": "tsbench.auto.estimator", "NetworkClassifier": "tsbench.classifiers.estimator"}
+
 
 def __getattr__(name: str) -> Any:
-    """Imports torch and sktime only for whoever asks for the classifier: the commands must start at once."""
-    if name == "NetworkClassifier":
+    """Imports torch and sktime only for whoever asks for a classifier: the commands must start at once."""
+    if name in _HOMES:
         from importlib import import_module
 
-        return import_module("tsbench.classifiers.estimator").NetworkClassifier
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

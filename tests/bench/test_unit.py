@@ -48,7 +48,7 @@ def run_task() -> Iterator[Callable[[UnitRun, Task], None]]:
         assert list(unit.receive(Message(0, "result", result, task))) == []
 
     with ours, theirs:
-        yield run_task
+        yield run
 
 
 def next_task(unit: UnitRun) -> Task:
@@ -117,7 +117,7 @@ def raised(unit: UnitRun, task: Task) -> list[str]:
 
 
 def died(unit: UnitRun, task: Task) -> list[str]:
-    return list(unit.receive(Message(0, "died", "worker 1 was ended by signal SIGKILL", task)))
+    return list(unit.receive(Message(0, "died", "worker 1 was ended by SIGKILL", task)))
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_an_early_member_whose_worker_dies_three_times_waits_until_it_is_needed(
     unit, last, member = early(True)
     for _ in range(2):
         (line,) = died(unit, member)
-        assert line.endswith("signal SIGKILL; final network 1 is done again")
+        assert line.endswith("SIGKILL; final network 1 is done again")
         again = unit.early_task()
         assert again is not None
         assert again.key == member.key
@@ -173,7 +173,7 @@ def test_an_early_member_whose_worker_dies_three_times_waits_until_it_is_needed(
     for deaths in range(3):
         assert unit.failures == [], deaths
         died(unit, next_task(unit))
-    assert unit.failures == ["ItalyPowerDemand: final network 1: worker 1 was ended by signal SIGKILL, three times"]
+    assert unit.failures == ["ItalyPowerDemand: final network 1: worker 1 was ended by SIGKILL, three times"]
 
 
 def test_an_early_member_of_a_trial_that_is_surpassed_is_stopped_and_never_used(
@@ -228,7 +228,7 @@ def test_pictures_that_cannot_be_drawn_cost_nothing_else(
     assert unit.state.test is not None
     assert [failure.partition(": ")[2] for failure in unit.failures] == [
         "pictures of the search: it does not work",
-        "report: worker 1 was ended by signal SIGKILL, three times",
+        "report: worker 1 was ended by SIGKILL, three times",
     ]
 
 
@@ -434,7 +434,7 @@ def test_a_unit_at_whose_trials_worker_after_worker_dies_ends(recipe_file: Write
     assert len(lines) == 30
     assert lines[0].endswith("trial 0 is tried again")
     (failure,) = unit.failures
-    assert "30 workers died at its trials, and none ended meanwhile: worker 1 was ended by signal SIGKILL" in failure
+    assert "30 workers died at its trials, and none ended meanwhile: worker 1 was ended by SIGKILL" in failure
 
 
 def test_a_trial_that_a_killed_searchs_worker_took_late_is_tried_again(recipe_file: Write) -> None:

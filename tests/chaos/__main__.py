@@ -131,7 +131,8 @@ def page(records: Sequence[dict[str, Any]]) -> str:
         "After each fault that ends a search the same command is run again until it is complete. Then must hold: as "
         "many trials are complete as were requested; each has exactly one finished run in MLflow, with the same "
         "score; nothing is RUNNING in Optuna or in MLflow; every other attempt is marked as failed in Optuna, and its "
-        "run as failed or killed in MLflow. After SIGTERM and SIGHUP nothing is left running, and no command prints a traceback.\n\n"
+        "run as failed or killed in MLflow. After SIGTERM and SIGHUP nothing is left running, and no command prints a "
+        "traceback.\n\n"
         f"{table(records)}{''.join(notes)}\n"
         f"Measured on {' and '.join(dates)} by {', '.join(commands)}; {' or '.join(cores)} cores.\n"
     )

@@ -1,5 +1,6 @@
 """Baselines on cases that they cannot take as they are: figures, or a reason."""
 
+from multiprocessing import Pipe
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from tsbench.classifiers.baselines import BASELINES, find_baseline
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, DataSet
 from tsbench.recipe.schema import BaselinePreprocessingConfig
+from tsbench.workers.protocol import WorkerContext
 
 FOREST = "sktime.classification.interval_based.TimeSeriesForestClassifier"
 DEFAULT = BaselinePreprocessingConfig()
@@ -41,7 +43,7 @@ def score(
     folds: Any = (),
     **parameters: Any,
 ) -> BaselineScores:
-    return score_baseline(lambda text: None, classifier, parameters, dataset, folds, 0, preprocessing)
+    return score_baseline(WorkerContext("cpu", Pipe()[0]), classifier, parameters, dataset, folds, 0, preprocessing)
 
 
 def plain_resampling(cases: Collection, steps: int) -> np.ndarray:

@@ -37,8 +37,8 @@ from sktime.utils.estimator_checks import check_estimator
 
 from tsbench import NetworkClassifier
 from tsbench.classifiers.ensemble import NetworkEnsemble
-from tsbench.classifiers.estimator import _collection
 from tsbench.classifiers.onnx import export_onnx
+from tsbench.classifiers.series_classifier import collection_of as _collection
 from tsbench.errors import ModelError
 
 SMALL = {

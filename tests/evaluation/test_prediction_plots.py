@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tsbench.evaluation import prediction_plots
+from tsbench.evaluation.metrics import calibration_bins
 
 
 def pixels(figure, path: Path):
@@ -17,7 +18,7 @@ def pixels(figure, path: Path):
 def test_calibration_bins_and_error_against_a_sum_by_hand():
     confidence = np.array([0.55, 0.58, 0.92, 1.0])
     right = np.array([True, False, True, True])
-    counts, mean, accuracy, gap = prediction_plots.calibration_bins(confidence, right)
+    counts, mean, accuracy, gap = calibration_bins(confidence, right)
     assert counts.tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 0, 2]
     assert mean[5] == pytest.approx(0.565)
     assert accuracy[[5, 9]].tolist() == [0.5, 1.0]

@@ -1,9 +1,11 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -13,25 +15,25 @@ from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess,
 HERE = "tests.workers.test_isolated"
 
 
-def double(report, number):
-    report(f"doubling {number}")
+def double(context, number):
+    context.send("progress", f"doubling {number}")
     print("what a library prints is no answer")
     return 2 * number
 
 
-def fail(report):
+def fail(context):
     raise ValueError("no such luck")
 
 
-def sleep(report, seconds):
+def sleep(context, seconds):
     time.sleep(seconds)
 
 
-def die(report, code):
+def die(context, code):
     os._exit(code)
 
 
-def be_killed(report):
+def be_killed(context):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -39,7 +41,7 @@ def sleep_for_long(seconds):
     time.sleep(seconds)
 
 
-def ends_of_own_pool(report):
+def ends_of_own_pool(context):
     """Exit codes of workers that `multiprocessing.Pool` ends by SIGTERM while they are busy."""
     pool = multiprocessing.get_context("fork").Pool(2)
     processes = list(pool._pool)
@@ -50,11 +52,16 @@ def ends_of_own_pool(report):
     return [process.exitcode for process in processes]
 
 
-def pid(report):
+def pid(context):
     return os.getpid()
 
 
-def parents_threads(report):
+def pid_of_own(context):
+    """A worker's task that starts an isolated process, as that of a baseline does."""
+    return IsolatedProcess().call(f"{HERE}:pid", ())
+
+
+def parents_threads(context):
     return threading.active_count(), "torch" in sys.modules
 
 
@@ -132,10 +139,37 @@ def test_it_ends_itself_when_its_caller_is_gone():
     helper.wait(30)  # raises where it lives on
 
 
-def test_what_cannot_be_started_is_a_crash(monkeypatch):
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(CrashedError, match="its process ended with exit code 1"):
-        IsolatedProcess().call(f"{HERE}:pid", ())
+OWN = f"print(IsolatedProcess().call('{HERE}:pid', ()))"
+WORKERS = f"""
+with WorkerPool(['cpu']) as pool:
+    pool.submit(0, Task('{HERE}:pid_of_own', (), None))
+    while not (found := pool.wait(1)):
+        pass
+print(found[0].payload)
+"""
+
+
+@pytest.mark.parametrize("lines", [OWN, WORKERS])
+def test_a_caller_that_does_not_end_it_ends_nevertheless(lines):
+    script = (
+        "from tsbench.workers.isolated import IsolatedProcess\n"
+        "from tsbench.workers.pool import WorkerPool\n"
+        f"from tsbench.workers.protocol import Task\n{lines}"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    caller = subprocess.run([sys.executable, "-c", script], stdout=-1, text=True, env=environment, timeout=60)
+    assert caller.returncode == 0
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int(caller.stdout)).wait(30)  # raises if it lives on
+
+
+def test_what_cannot_be_started_is_a_crash():
+    multiprocessing.set_executable("/bin/false")
+    try:
+        with pytest.raises(CrashedError, match="its process ended with exit code 1"):
+            IsolatedProcess().call(f"{HERE}:pid", ())
+    finally:
+        multiprocessing.set_executable(sys.executable)
 
 
 def test_signals_to_all_processes_do_not_end_a_call_but_reach_what_it_started(apart):

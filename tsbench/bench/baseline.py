@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tsbench.evaluation.metrics import score_all
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselinePreprocessingConfig
 from tsbench.tracking import names, provenance
+from tsbench.workers.protocol import WorkerContext
 
 __all__ = ["BaselineScores", "Keeping", "score_baseline", "scores_on_test"]
 
@@ -69,7 +70,7 @@ class Keeping:
 
 
 def score_baseline(
-    report: Callable[[str], None],
+    context: WorkerContext,
     classifier: str,
     parameters: Mapping[str, Any],
     dataset: DataSet,
@@ -81,7 +82,7 @@ def score_baseline(
     """Fits a baseline on the training cases and scores it once on the test cases, and on the folds where there are any.
 
     Args:
-        report: told what it is at.
+        context: of the process, to which every step is reported.
         classifier: a registered name, or an import path.
         parameters: of its constructor.
         dataset: training and test cases.
@@ -99,9 +100,9 @@ def score_baseline(
         return BaselineScores(skipped=reason)
     needed = None if preprocessing is None else baseline.narrowed(preprocessing, train, test)
     with warnings.catch_warnings(action="ignore"):
-        report("compiling")
+        context.send("progress", "compiling")
         remark = _warm_up(baseline, train, needed)
-        report("fitting")
+        context.send("progress", "fitting")
         fitted = baseline.fit(train, seed, preprocessing=needed)
         begun = time.perf_counter()
         probabilities = fitted.predict_proba(test)
@@ -109,12 +110,12 @@ def score_baseline(
         metrics |= scores_on_test(test, probabilities, fitted.classes)
         out_of_fold = fitted.out_of_fold
         if folds:
-            report("cross-validating")
+            context.send("progress", "cross-validating")
             scores, out_of_fold = _cross_validate(baseline, train, folds, seed, needed)
             metrics |= scores
         model, not_kept = None, ""
         if keeping is not None:
-            report("saving")
+            context.send("progress", "saving")
             if out_of_fold is not None:
                 out_of_fold.save(keeping.folder / names.OUT_OF_FOLD)
             if keeping.model:

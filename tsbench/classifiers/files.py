@@ -20,7 +20,7 @@ __all__ = ["DAMAGE", "NETWORK_FORMAT", "intact", "kind_of", "read_description", 
 NETWORK_FORMAT = 1
 """Of a network's files."""
 
-FORMATS = {"network": NETWORK_FORMAT, "baseline": 2}
+FORMATS = {"network": NETWORK_FORMAT, "baseline": 2, "auto": 3, "bag": 3}
 """Format by the kind of classifier; versions of tsbench that know format 1 alone have networks alone."""
 
 NAME = "model.json"

@@ -17,10 +17,19 @@ def load_classifier(folder: Path) -> FittedClassifier:
         ModelError: there is no model in the folder, its files are damaged, or this version of tsbench, or of a library
             that fitted it, cannot read them.
     """
-    if kind_of(read_description(folder)) == "baseline":
-        from tsbench.classifiers.fitted_baseline import FittedBaseline
+    match kind_of(read_description(folder)):
+        case "baseline":
+            from tsbench.classifiers.fitted_baseline import FittedBaseline
 
-        return FittedBaseline.load(folder)
+            return FittedBaseline.load(folder)
+        case "auto":
+            from tsbench.classifiers.vote import FittedVote
+
+            return FittedVote.load(folder)
+        case "bag":
+            from tsbench.classifiers.vote import FoldBag
+
+            return FoldBag.load(folder)
     from tsbench.classifiers.ensemble import NetworkEnsemble
 
     return NetworkEnsemble.load(folder)

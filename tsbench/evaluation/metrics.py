@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tsbench.recipe.schema import METRICS
 
-__all__ = ["MAXIMISED", "score", "score_all"]
+__all__ = ["MAXIMISED", "calibration_bins", "score", "score_all"]
 
 MAXIMISED = {metric: metric != "log_loss" for metric in METRICS}
 """Whether more of a metric is better."""
@@ -58,6 +58,28 @@ def score_all(
     """Every score by its name; those that are not defined for these labels are left out."""
     scores = {metric: score(metric, labels, probabilities, classes) for metric in METRICS}
     return {metric: value for metric, value in scores.items() if np.isfinite(value)}
+
+
+def calibration_bins(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 10
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], float]:
+    """Cases, mean confidence and accuracy of each bin of equal width, and the expected calibration error.
+
+    The error is the mean over cases of the gap between their bin's accuracy and mean confidence (Guo et al., On
+    Calibration of Modern Neural Networks, 2017). A bin without cases has NaN.
+
+    Args:
+        confidence: shape (cases,), probability of the predicted label.
+        right: shape (cases,), whether that label is the true one.
+        bins: between 0 and 1.
+    """
+    bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(bin_of, confidence, bins) / counts
+        accuracy = np.bincount(bin_of, right, bins) / counts
+    gap = float(np.nansum(counts * np.abs(mean - accuracy)) / max(1, len(confidence)))
+    return counts, mean, accuracy, gap
 
 
 def _log_loss(labels: NDArray[np.str_], probabilities: NDArray[np.floating], classes: NDArray[np.str_]) -> float:

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.drawing import new_figure, plain
+from tsbench.evaluation.metrics import calibration_bins
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FoldCurves", "accuracies", "calibration_bins", "confusion_matrix", "learning_curves", "reliability_diagram"]
+__all__ = ["FoldCurves", "accuracies", "confusion_matrix", "learning_curves", "reliability_diagram"]
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # of Okabe and Ito's palette: told apart by all readers
 MAX_NUMBERED = 30
@@ -60,28 +61,6 @@ def confusion_matrix(labels: NDArray[np.str_], predicted: NDArray[np.str_], clas
     ax.set_title(f"{right} of {len(labels)} test cases right", loc="left")
     figure.colorbar(image, ax=ax, label="share of the true label's cases", fraction=0.046, pad=0.04)
     return figure
-
-
-def calibration_bins(
-    confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 10
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], float]:
-    """Cases, mean confidence and accuracy of each bin of equal width, and the expected calibration error.
-
-    The error is the mean over cases of the gap between their bin's accuracy and mean confidence (Guo et al., On
-    Calibration of Modern Neural Networks, 2017). A bin without cases has NaN.
-
-    Args:
-        confidence: shape (cases,), probability of the predicted label.
-        right: shape (cases,), whether that label is the true one.
-        bins: between 0 and 1.
-    """
-    bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    counts = np.bincount(bin_of, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        mean = np.bincount(bin_of, confidence, bins) / counts
-        accuracy = np.bincount(bin_of, right, bins) / counts
-    gap = float(np.nansum(counts * np.abs(mean - accuracy)) / max(1, len(confidence)))
-    return counts, mean, accuracy, gap
 
 
 def reliability_diagram(

@@ -5,7 +5,7 @@ They stand here, free of torch, so that a recipe is checked without importing wh
 
 from __future__ import annotations
 
-__all__ = ["COLLECTIONS", "FEATURES"]
+__all__ = ["AUTO_PRESETS", "COLLECTIONS", "FEATURES"]
 
 FEATURES = {
     "minirocket": "tsbench.nn.features.minirocket:MiniRocket",
@@ -24,3 +24,12 @@ COLLECTIONS: dict[str, dict[str, str | bool]] = {
     "uea-26": {"archive": "uea", "regular": True},
 }
 """Collections of data sets, as the literature counts them; regular ones have equal lengths and no missing values."""
+
+_QUICK = ("quant", "minirocket", "multirocket-hydra", "rdst")
+
+AUTO_PRESETS: dict[str, tuple[str, ...]] = {
+    "quick": _QUICK,
+    "good": (*_QUICK, "network"),
+    "best": (*_QUICK, "network", "rist", "weasel2", "drcif", "rocket"),
+}
+"""Members of `auto` by preset, in the order in which they are tried; see docs/auto.md."""

@@ -1,4 +1,4 @@
-"""A process apart for code that may crash, hang or take all memory: it is ended, and its caller goes on.
+"""A process of its own for code that may crash, hang or take all memory: it is ended, and its caller goes on.
 
 The process is kept for the next call, so that imports and what numba compiled are paid for once; it is replaced after
 a call that overran or brought it down. It ends itself when its caller is gone.
@@ -6,26 +6,24 @@ a call that overran or brought it down. It ends itself when its caller is gone.
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
-import pickle
-import queue
-import signal
-import subprocess
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
-from tsbench.signals import blocked_signals, ignore_until_told
-from tsbench.workers.local import ONE_THREAD, own_modules
+from tsbench.workers.local import describe_exit, start_process
+from tsbench.workers.protocol import WorkerContext
 
 __all__ = ["CrashedError", "FailedError", "IsolatedProcess", "OverranError", "StoppedError"]
 
-LOOK = 0.1  # seconds between two looks at whether to stop
+POLL_SECONDS = 0.1
+"""Seconds between two looks at whether to stop."""
 
 
 class FailedError(Exception):
@@ -49,11 +47,11 @@ class StoppedError(Exception):
 
 
 class IsolatedProcess:
-    """Calls functions in a process apart, which is started at the first call."""
+    """A worker that runs one task at a time for its caller; its process is started at the first call."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._answers: queue.Queue[tuple[str, Any, str] | None] = queue.Queue()
+        self._process: BaseProcess | None = None
+        self._connection: Connection | None = None
 
     def call(
         self,
@@ -63,14 +61,14 @@ class IsolatedProcess:
         report: Callable[[Any], None] = lambda progress: None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> Any:
-        """Calls `function(report, *arguments)` there and returns what it returns.
+        """Calls `function(context, *arguments)` there and returns what it returns.
 
         Args:
-            function: as `module:name`.
+            function: as `module:name`; its first argument is the `WorkerContext`.
             arguments: picklable, as is the result.
             timeout: seconds that it may take, the start of the process left out.
-            report: called here with what the function reports there, and with the last of it every now and then.
-            stopping: asked every now and then; True ends it.
+            report: called here with the progress that the function sends, and with the last of it every now and then.
+            stopping: asked every now and then; True ends the process.
 
         Raises:
             FailedError: it raised.
@@ -78,122 +76,78 @@ class IsolatedProcess:
             OverranError: it took longer than the timeout.
             StoppedError: `stopping` was True.
         """
-        process = self._started()
-        assert process.stdin is not None
-        with suppress(BrokenPipeError):  # the answer's end tells
-            pickle.dump((function, arguments), process.stdin)
-            process.stdin.flush()
+        if self._process is None or not self._process.is_alive():
+            self.end()
+            # Without the server that workers are forked from: a baseline is spared what that has imported.
+            self._process, self._connection = start_process("tsbench-isolated", "cpu", forked=False)
+            atexit.register(self.end)  # before multiprocessing waits for it
+            self._run(f"{__name__}:end_with_caller", (), None, report, stopping)
+        return self._run(function, arguments, timeout, report, stopping)
+
+    def _run(
+        self,
+        function: str,
+        arguments: tuple[Any, ...],
+        timeout: float | None,
+        report: Callable[[Any], None],
+        stopping: Callable[[], bool],
+    ) -> Any:
+        assert self._process is not None
+        assert self._connection is not None
+        with suppress(OSError):  # that it has ended is found below
+            self._connection.send(("task", function, arguments))
         latest: Any = None
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            try:
-                answer = self._answers.get(timeout=LOOK)
-            except queue.Empty:
-                report(latest)
-                if stopping():
-                    self.end()
-                    raise StoppedError from None
-                if deadline is not None and time.monotonic() > deadline:
-                    self.end()
-                    raise OverranError from None
-                continue
-            if answer is None:
+            wait([self._connection, self._process.sentinel], POLL_SECONDS)
+            alive = self._process.is_alive()  # asked first: what it sent before its end is still received
+            if self._connection.poll():
+                try:
+                    kind, payload, details = self._connection.recv()
+                except (EOFError, OSError):
+                    raise CrashedError(self._how_it_ended()) from None
+                if kind == "error":
+                    raise FailedError(payload, details)
+                if kind == "result":
+                    return payload
+                latest = payload
+            elif not alive:
                 raise CrashedError(self._how_it_ended())
-            kind, value, details = answer
-            match kind:
-                case "progress":
-                    latest = value
-                    report(value)
-                case "error":
-                    raise FailedError(value, details)
-                case _:
-                    return value
+            report(latest)
+            if stopping():
+                self.end()
+                raise StoppedError
+            if deadline is not None and time.monotonic() > deadline:
+                self.end()
+                raise OverranError
 
     def end(self) -> None:
         """Ends the process, whatever it is at."""
-        if self._process is not None:
+        if self._process is not None and self._connection is not None:
             self._process.kill()
-            self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
-                assert stream is not None
-                with suppress(OSError):
-                    stream.close()
-            self._process = None
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            self.end()
-            self._answers = queue.Queue()
-            command = [sys.executable, "-m", "tsbench.workers.isolated"]
-            environment = {**os.environ, **own_modules(), **ONE_THREAD}
-            with blocked_signals():
-                self._process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-                )
-            threading.Thread(target=_listen, args=(self._process, self._answers), daemon=True).start()
-            answer = self._answers.get()  # it says that it is there
-            if answer is None:
-                raise CrashedError(self._how_it_ended())
-        return self._process
+            self._process.join()
+            self._connection.close()
+            self._process = self._connection = None
+            atexit.unregister(self.end)
 
     def _how_it_ended(self) -> str:
         assert self._process is not None
-        code = self._process.wait()
+        how = f"its process {describe_exit(self._process)}"
         self.end()
-        if code < 0:
-            hint = "; the machine may be out of memory" if -code == signal.SIGKILL else ""
-            return f"its process was ended by {signal.Signals(-code).name}{hint}"
-        return f"its process ended with exit code {code}"
-
-
-def _listen(process: subprocess.Popen[bytes], answers: queue.Queue[tuple[str, Any, str] | None]) -> None:
-    """Hands on what the process writes; None is its end."""
-    assert process.stdout is not None
-    try:
-        while True:
-            answers.put(pickle.load(process.stdout))
-    except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-        answers.put(None)
+        return how
 
 
 # The process's own side
 
 
-def _main() -> None:
-    """Call after call; what is printed meanwhile goes to standard error."""
-    ignore_until_told()  # by the caller, which ends it
-    answers = os.fdopen(os.dup(1), "wb")
+def end_with_caller(context: WorkerContext) -> None:
+    """The first task: what is printed from now on goes to standard error, and the process outlives its caller never."""
     os.dup2(2, 1)
-    calls: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue()
-    threading.Thread(target=_take, args=(calls,), daemon=True).start()
-
-    def answer(kind: str, value: Any, details: str = "") -> None:
-        try:
-            pickle.dump((kind, value, details), answers)
-            answers.flush()
-        except BrokenPipeError:
-            os._exit(1)
-
-    answer("ready", None)
-    while True:
-        function, arguments = calls.get()
-        module, _, name = function.partition(":")
-        try:
-            result = getattr(import_module(module), name)(lambda progress: answer("progress", progress), *arguments)
-        except Exception as error:
-            answer("error", f"{type(error).__name__}: {error}", traceback.format_exc())
-        else:
-            answer("result", result)
+    threading.Thread(target=_end_with_caller, daemon=True).start()
 
 
-def _take(calls: queue.Queue[tuple[str, tuple[Any, ...]]]) -> None:
-    """Reads calls; where the caller is gone, ends the process at once, whatever it is at."""
-    try:
-        while True:
-            calls.put(pickle.load(sys.stdin.buffer))
-    except EOFError:
-        os._exit(0)
-
-
-if __name__ == "__main__":
-    _main()
+def _end_with_caller() -> None:
+    caller = multiprocessing.parent_process()
+    assert caller is not None
+    caller.join()
+    os._exit(1)

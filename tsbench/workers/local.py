@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -12,16 +14,17 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 
 from tsbench.errors import TsbenchError
 from tsbench.signals import blocked_signals, ignore_until_told
 from tsbench.workers.protocol import run_tasks
 
-__all__ = ["ONE_THREAD", "begin_imports", "find_devices", "one_thread", "own_modules", "start_process"]
+__all__ = ["begin_imports", "count_cores", "describe_exit", "find_devices", "start_process"]
 
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-"""Variables by which numerical libraries use one core."""
+"""Variables by which numerical libraries use one core: one process a core beats many threads."""
 
 FORKS = sys.platform == "linux"
 """Whether workers are forked from a server process that has imported torch and the first pool's `preload` once.
@@ -32,32 +35,57 @@ each worker imports for itself.
 """
 
 
+_starting = threading.Lock()
+"""Held while a process is started, as this process's environment and main module are changed meanwhile."""
+
+
 def begin_imports(preload: Sequence[str]) -> bool:
     """Starts the server, if there is to be one, without waiting for its imports; gives whether there is."""
     if FORKS:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["torch", *preload, "tsbench.workers.frozen"])
-        with one_thread(), _environment(**own_modules()), blocked_signals():
+        with _starting, _environment(**ONE_THREAD, **_own_modules()), _no_main_module(), blocked_signals():
             forkserver.ensure_running()
     return FORKS
 
 
-def start_process(name: str, device: str, preload: Sequence[str]) -> tuple[BaseProcess, Connection]:
-    """Starts a worker process and returns it with the connection to it."""
-    begin_imports(preload)
-    with one_thread(), blocked_signals():
+def start_process(
+    name: str, device: str, preload: Sequence[str] = (), forked: bool = FORKS
+) -> tuple[BaseProcess, Connection]:
+    """Starts a worker process and returns it with the connection to it.
+
+    Args:
+        name: of the process.
+        device: torch device that its tasks run on.
+        preload: modules that it imports before its first task.
+        forked: whether it is forked from the server, or a new Python.
+    """
+    if forked:
+        begin_imports(preload)
+    with _starting, _environment(**ONE_THREAD, **_own_modules()), _no_main_module(), blocked_signals():
         context: SpawnContext | ForkServerContext = (
-            multiprocessing.get_context("forkserver") if FORKS else multiprocessing.get_context("spawn")
+            multiprocessing.get_context("forkserver") if forked else multiprocessing.get_context("spawn")
         )
         ours, theirs = context.Pipe()
         arguments = (theirs, device, tuple(preload), dict(os.environ))
-        process = context.Process(target=_live, args=arguments, name=name, daemon=True)
+        # No daemon: a worker may start an isolated process, which multiprocessing refuses to daemons.
+        process = context.Process(target=_live, args=arguments, name=name, daemon=False)
         process.start()
     theirs.close()
     return process, ours
 
 
-def own_modules() -> dict[str, str]:
+def describe_exit(process: BaseProcess) -> str:
+    """Waits until a process has ended; returns how, as the end of a sentence such as "worker 1 ..."."""
+    process.join()
+    code = process.exitcode or 0
+    if code >= 0:
+        return f"ended with exit code {code}"
+    hint = "; the machine may be out of memory" if -code == signal.SIGKILL else ""
+    return f"was ended by {signal.Signals(-code).name}{hint}"
+
+
+def _own_modules() -> dict[str, str]:
     """Variables with which a Python finds modules where this one does: the current folder's do not take their place."""
     return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
 
@@ -93,13 +121,13 @@ def find_devices(device: str, workers: int | str, trials_per_device: int = 1) ->
             raise TsbenchError(f"execution.device is {device!r}, but torch sees {gpus} CUDA devices here")
         available = [device] if ":" in device else [f"cuda:{i}" for i in range(gpus)]
     else:
-        available = [f"cuda:{i}" for i in range(gpus)] or ["cpu"] * _count_cores()
+        available = [f"cuda:{i}" for i in range(gpus)] or ["cpu"] * count_cores()
     if workers == "auto":
         return available if available[0] == "cpu" else available * trials_per_device
     return [available[i % len(available)] for i in range(int(workers))]
 
 
-def _count_cores() -> int:
+def count_cores() -> int:
     """The cores that this process may use, where the system tells, else all of them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -114,10 +142,18 @@ def _count_gpus() -> int:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for each numerical library of a process started herein: one process a core beats many threads."""
-    with _environment(**ONE_THREAD):
+def _no_main_module() -> Iterator[None]:
+    """Keeps `multiprocessing` from running the caller's script again in the new process.
+
+    Tasks are named by their module, so nothing of the script is needed there, and a script that fits a classifier
+    without `if __name__ == "__main__":` would start process after process.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
         yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager

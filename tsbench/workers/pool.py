@@ -5,7 +5,6 @@ So the death of one loses no more than its task. Some workers are child processe
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,7 +16,7 @@ from typing import Any
 from tsbench.errors import SearchError
 from tsbench.retries import stop_retrying
 from tsbench.workers.inbox import Inbox
-from tsbench.workers.local import begin_imports, start_process
+from tsbench.workers.local import begin_imports, describe_exit, start_process
 from tsbench.workers.protocol import END, STOP, Channel, Message, Task
 
 __all__ = ["Joined", "News", "WorkerPool"]
@@ -211,10 +210,7 @@ class WorkerPool:
 
     def _replace(self, number: int, process: BaseProcess) -> Message:
         worker = self._workers[number]
-        process.join()
-        code = process.exitcode or 0
-        how = f"was ended by signal {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        sentence = f"worker {number + 1} {how}"
+        sentence = f"worker {number + 1} {describe_exit(process)}"
         task, worker.task = worker.task, None
         worker.early_deaths += 1
         if worker.early_deaths > MAX_EARLY_DEATHS:

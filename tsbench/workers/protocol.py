@@ -6,6 +6,7 @@ A worker in a child process or in a second terminal reads its tasks from a conne
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -195,11 +196,10 @@ def run_tasks(
     """
     if threading.current_thread() is threading.main_thread() and not may_leave:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import torch
-
-    torch.set_num_threads(1)
     for module in preload:
         import_module(module)
+    if (torch := sys.modules.get("torch")) is not None:  # a child process has it from its environment as well
+        torch.set_num_threads(1)
     context = WorkerContext(device, connection)
     if may_leave:
         for number in ENDING:

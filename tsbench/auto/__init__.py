@@ -1,0 +1,1 @@
+"""`auto`: an ensemble over families of classifiers, fitted within a time limit."""

@@ -1,0 +1,117 @@
+"""Fits one candidate, in a process of its own that may be ended at any moment; what is done is sent at once."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsbench.auto.portfolio import Candidate
+from tsbench.classifiers.baselines import Baseline
+from tsbench.classifiers.contract import Classifier, FittedClassifier
+from tsbench.data.collection import Collection
+from tsbench.evaluation.resampling import Fold
+from tsbench.recipe.schema import BaselinePreprocessingConfig
+from tsbench.workers.protocol import WorkerContext
+
+__all__ = ["FoldFit", "WholeFit", "fit_candidate"]
+
+TIMED = 100
+"""Training cases that are predicted to measure the seconds of a prediction."""
+
+
+@dataclass(frozen=True)
+class WholeFit:
+    """A classifier that was fitted on all training cases.
+
+    Attributes:
+        classifier: with its out-of-fold probabilities if they came out of the fit.
+        seconds: that the fit took.
+        predict_seconds: that predicting 100 cases takes.
+    """
+
+    classifier: FittedClassifier
+    seconds: float
+    predict_seconds: float
+
+
+@dataclass(frozen=True)
+class FoldFit:
+    """What came of a fit without one fold.
+
+    Attributes:
+        number: of the fold.
+        probabilities: shape (cases of the fold, classes), of the cases held out.
+        classes: shape (classes,), of the columns.
+        seconds: that the fit took.
+        predict_seconds: that predicting 100 cases takes.
+        classifier: if it is to vote itself; else None.
+    """
+
+    number: int
+    probabilities: NDArray[np.float64]
+    classes: NDArray[np.str_]
+    seconds: float
+    predict_seconds: float
+    classifier: FittedClassifier | None = None
+
+
+def fit_candidate(
+    context: WorkerContext,
+    candidate: Candidate,
+    cases: Collection,
+    folds: Sequence[tuple[int, Fold]],
+    seed: int,
+    preprocessing: BaselinePreprocessingConfig | None,
+) -> None:
+    """Fits a candidate on all cases, unless it is bagged, then without each fold; sends `WholeFit` and `FoldFit`.
+
+    Args:
+        context: of the process.
+        candidate: what to fit.
+        cases: the training cases.
+        folds: with their numbers; those of a candidate in closed form are not used.
+        seed: of the candidate; each fold of a bagged one has a seed of its own.
+        preprocessing: of a baseline that cannot take the cases as they are; None for nothing.
+
+    Raises:
+        ValueError: a prediction is not finite.
+    """
+    classifier = candidate.make(context.device)
+    with warnings.catch_warnings(action="ignore"):
+        if not candidate.bagged:
+            fitted, seconds = _fit(classifier, cases, seed, preprocessing)
+            some = cases.subset(np.arange(min(TIMED, len(cases))))
+            context.send("progress", WholeFit(fitted, seconds, _predict(fitted, some)[1]))
+            if candidate.closed_form and fitted.out_of_fold is not None:
+                return
+        for number, (training, held_out) in folds:
+            chosen = seed + number if candidate.bagged else seed
+            fitted, seconds = _fit(classifier, cases.subset(training), chosen, preprocessing)
+            probabilities, predict_seconds = _predict(fitted, cases.subset(held_out))
+            kept = fitted if candidate.bagged else None
+            context.send("progress", FoldFit(number, probabilities, fitted.classes, seconds, predict_seconds, kept))
+
+
+def _fit(
+    classifier: Classifier, cases: Collection, seed: int, preprocessing: BaselinePreprocessingConfig | None
+) -> tuple[FittedClassifier, float]:
+    started = time.perf_counter()
+    if isinstance(classifier, Baseline):
+        fitted: FittedClassifier = classifier.fit(cases, seed, preprocessing=preprocessing)
+    else:
+        fitted = classifier.fit(cases, seed)
+    return fitted, time.perf_counter() - started
+
+
+def _predict(fitted: FittedClassifier, cases: Collection) -> tuple[NDArray[np.float64], float]:
+    started = time.perf_counter()
+    probabilities = fitted.predict_proba(cases)
+    seconds = (time.perf_counter() - started) * 100 / max(1, len(cases))
+    if not np.isfinite(probabilities).all():
+        raise ValueError("its predicted probabilities are not all finite")
+    return probabilities, seconds

@@ -1,0 +1,124 @@
+"""The candidates of `auto`, what they cost, and in which order they are tried.
+
+The order is that of the gain in out-of-fold log loss per second, measured with one data set left out at a time; see
+docs/auto.md. Importing this module imports no library of classifiers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tsbench.classifiers.baselines import find_baseline
+from tsbench.recipe.registries import AUTO_PRESETS
+
+if TYPE_CHECKING:
+    from tsbench.classifiers.contract import Classifier
+    from tsbench.data.collection import Collection
+
+__all__ = ["CANDIDATES", "Candidate", "Size", "candidates_of"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a collection of training cases is: its cases, channels, longest case in time steps, and classes."""
+
+    cases: int
+    channels: int
+    steps: int
+    classes: int
+
+    @classmethod
+    def of(cls, cases: Collection) -> Size:
+        """That of training cases."""
+        return cls(len(cases), cases.channels, cases.length, len(cases.classes))
+
+    @property
+    def values(self) -> int:
+        """Of all cases."""
+        return self.cases * self.channels * self.steps
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A classifier that may become a member.
+
+    Attributes:
+        name: in the leaderboard.
+        classifier: a registered baseline's name, an import path, or `network`.
+        parameters: of its constructor; of `network`, settings by their dotted names.
+        closed_form: whether its own fit gives out-of-fold probabilities that are honest.
+        bagged: whether the classifiers of the folds vote themselves, in place of one that is fitted on all cases.
+        cost: seconds of a fit on one core, as (constant, for 10,000 values, for 10,000 pairs of cases).
+        features: numbers that are kept for each case while it is fitted, in 4 bytes each.
+    """
+
+    name: str
+    classifier: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    closed_form: bool = False
+    bagged: bool = False
+    cost: tuple[float, float, float] = (1.0, 1.0, 0.0)
+    features: int = 1000
+
+    def make(self, device: str) -> Classifier:
+        """The classifier to be fitted; imports what the network needs if it is one."""
+        if self.classifier != "network":
+            return find_baseline(self.classifier, self.parameters)
+        from tsbench.classifiers.ensemble import TunedNetwork
+        from tsbench.recipe.dotted import hyperparameters_of
+
+        return TunedNetwork(hyperparameters_of(self.parameters), 1, device)
+
+    def seconds(self, size: Size) -> float:
+        """An estimate of one fit on one core; measured seconds of other members correct it."""
+        constant, per_value, per_pair = self.cost
+        return constant + per_value * size.values / 1e4 + per_pair * size.cases**2 / 1e4
+
+    def bytes(self, size: Size) -> int:
+        """An estimate of the memory that a fit takes: the features twice, and the products of all pairs of cases."""
+        return 2 * 4 * size.cases * self.features + (8 * size.cases**2 if self.closed_form else 0)
+
+
+CANDIDATES: dict[str, Candidate] = {
+    candidate.name: candidate
+    for candidate in (
+        Candidate("minirocket", "minirocket", closed_form=True, cost=(0.05, 0.01, 0.002), features=10_000),
+        Candidate("quant", "quant", cost=(0.1, 0.06, 0.01), features=4_000),
+        Candidate("multirocket-hydra", "multirocket-hydra", closed_form=True, cost=(0.05, 0.4, 0.1), features=60_000),
+        Candidate("rdst", "rdst", cost=(0.1, 0.35, 0.05), features=30_000),
+        Candidate("hydra", "hydra", closed_form=True, cost=(0.05, 0.13, 0.01), features=10_000),
+        Candidate("multirocket", "multirocket", closed_form=True, cost=(0.05, 0.32, 0.1), features=50_000),
+        Candidate("rocket", "rocket", closed_form=True, cost=(0.05, 0.8, 0.1), features=20_000),
+        Candidate("network", "network", bagged=True, cost=(20.0, 4.0, 0.0), features=4_000),
+        Candidate("weasel2", "weasel2", cost=(0.5, 0.6, 0.05), features=30_000),
+        Candidate("rist", "aeon.classification.hybrid.RISTClassifier", cost=(2.0, 2.0, 0.1), features=10_000),
+        Candidate("drcif", "aeon.classification.interval_based.DrCIFClassifier", cost=(30.0, 20.0, 0.0)),
+    )
+}
+
+
+def candidates_of(preset: str, members: Sequence[str] | None = None) -> list[Candidate]:
+    """The candidates of a preset, or those that are named, in order.
+
+    Args:
+        preset: one of `AUTO_PRESETS`; used if no members are named.
+        members: names of candidates or of registered baselines, or import paths of classifiers.
+
+    Raises:
+        ValueError: the preset is unknown, or a name occurs twice.
+        KeyError: a member is neither known nor an import path.
+        ImportError, AttributeError, TypeError: as of `find_baseline`.
+    """
+    if preset not in AUTO_PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; known: {', '.join(AUTO_PRESETS)}")
+    names = AUTO_PRESETS[preset] if members is None else members
+    if len(set(names)) < len(names):
+        raise ValueError(f"a member is named twice: {', '.join(names)}")
+    return [CANDIDATES[name] if name in CANDIDATES else _custom(name) for name in names]
+
+
+def _custom(name: str) -> Candidate:
+    find_baseline(name)
+    return Candidate(name, name)
