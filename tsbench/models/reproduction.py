@@ -28,7 +28,7 @@ from tsbench.tracking import names, provenance
 from tsbench.tracking.monitoring import device_name
 from tsbench.tracking.records import RunRecord
 from tsbench.tracking.store import Store
-from tsbench.training.trainer import DivergedError
+from tsbench.training.inference import DivergedError
 
 __all__ = ["Figure", "Reproduction", "reproduce"]
 

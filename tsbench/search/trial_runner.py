@@ -27,8 +27,8 @@ from tsbench.search.trials import FOLDS, LOST, RESULT, RUN
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.store import Store
+from tsbench.training.inference import DivergedError
 from tsbench.training.memory import free_memory, is_out_of_memory
-from tsbench.training.trainer import DivergedError
 
 __all__ = ["StoppedError", "mlflow_params", "open_study", "run_trial"]
 
