@@ -24,7 +24,8 @@ from tsbench.errors import DataError, TsbenchError
 from tsbench.evaluation.resampling import Fold, stratified_folds
 from tsbench.recipe.messages import count_of
 from tsbench.recipe.schema import BaselinePreprocessingConfig
-from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess, OverranError, StoppedError
+from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess, OverranError
+from tsbench.workers.protocol import StoppedError
 
 __all__ = ["AutoTraining", "MemberState", "TimeLimitError"]
 

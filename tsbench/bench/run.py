@@ -40,7 +40,7 @@ from tsbench.workers.protocol import Message, Task
 __all__ = ["BenchmarkRun"]
 
 # What every worker needs at its first task; torch imports the last one at an optimizer's first step.
-PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection", "torch._dynamo")
+PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection", "tsbench.adapters.torch_compiler")
 PRELOAD_FOR_SQLITE = ("mlflow.store.tracking.sqlalchemy_store",)
 WAIT = 0.25  # seconds between two looks at the workers
 CHECK_SECONDS = 2.0  # seconds between two looks at what a launcher has started, and at the store's file

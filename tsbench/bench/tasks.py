@@ -30,20 +30,20 @@ from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig, EvaluationConfig, HyperparameterConfig, format_duration
 from tsbench.search import trial_runner
 from tsbench.search.outcome import TrialOutcome
-from tsbench.search.trial_runner import StoppedError, mlflow_params
+from tsbench.search.trial_runner import mlflow_params
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.records import Curve
 from tsbench.tracking.store import Store
 from tsbench.workers import isolated
-from tsbench.workers.protocol import SharedFolder, WorkerContext
+from tsbench.workers.protocol import SharedFolder, StoppedError, WorkerContext
 
 __all__ = ["fit_member", "run_baseline", "run_trial", "score_network", "write_report", "write_search_report"]
 
 
 def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> TrialOutcome | None:
     """A waiting trial of a study."""
-    spec = trial_runner.open_study(study.path)[0].spec
+    spec = trial_runner.load_study(study.path)[0].spec
     _guard(context, spec.tracking_uri, spec.parent_run)
 
     def stop_reason() -> str | None:
@@ -213,7 +213,7 @@ def _score_apart(
         found: BaselineScores = _apart().call(
             "tsbench.bench.baseline:score_baseline", arguments, timeout, report, lambda: context.stopping
         )
-    except isolated.StoppedError:
+    except StoppedError:
         return Scored(name, "stopped", {}, "the run was interrupted"), None
     except isolated.OverranError:
         assert timeout is not None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from keyword import iskeyword
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tsbench.classifiers.contract import Classifier
 from tsbench.recipe.messages import shown, suggestion
@@ -29,9 +29,6 @@ CHECKED_PACKAGES = ("aeon", "sklearn", "sktime", "tsbench")
 
 MAX_PATH = 500  # characters of an import path
 
-Cost = Literal["instant", "seconds", "minutes", "hours", "unknown"]
-"""What fitting costs on one core on a data set of a few hundred cases and time steps."""
-
 
 @dataclass(frozen=True)
 class Baseline(Classifier):
@@ -45,8 +42,6 @@ class Baseline(Classifier):
         unequal_length: whether it takes cases of different lengths.
         missing_values: whether it takes cases with missing values.
         min_length: time steps that each case must have at least.
-        gpu: whether it uses a GPU where there is one.
-        cost: of fitting.
         compiled: whether numba compiles it at its first fit, which `warm_up` keeps out of the measured seconds.
     """
 
@@ -57,8 +52,6 @@ class Baseline(Classifier):
     unequal_length: bool = False
     missing_values: bool = False
     min_length: int = 1
-    gpu: bool = False
-    cost: Cost = "seconds"
     compiled: bool = True
 
     def make(self, seed: int) -> Any:
@@ -149,12 +142,9 @@ BASELINES: dict[str, Baseline] = {
         "aeon.classification.dummy.DummyClassifier",
         unequal_length=True,
         missing_values=True,
-        cost="instant",
         compiled=False,
     ),
-    "1nn-ed": Baseline(
-        _NEIGHBOURS, {"distance": "euclidean", "n_neighbors": 1}, seeded=False, unequal_length=False, cost="instant"
-    ),
+    "1nn-ed": Baseline(_NEIGHBOURS, {"distance": "euclidean", "n_neighbors": 1}, seeded=False, unequal_length=False),
     "1nn-dtw": Baseline(_NEIGHBOURS, {"distance": "dtw", "n_neighbors": 1}, seeded=False, unequal_length=True),
     "rocket": Baseline(f"{_CONVOLUTION}.RocketClassifier"),
     "minirocket": Baseline(f"{_CONVOLUTION}.MiniRocketClassifier", min_length=9),
@@ -164,10 +154,8 @@ BASELINES: dict[str, Baseline] = {
     "quant": Baseline("aeon.classification.interval_based.QUANTClassifier", min_length=3, compiled=False),
     "rdst": Baseline("aeon.classification.shapelet_based.RDSTClassifier", unequal_length=True, min_length=2),
     "weasel2": Baseline("aeon.classification.dictionary_based.WEASEL_V2", multivariate=False, min_length=4),
-    "inceptiontime": Baseline("tsbench.classifiers.deep.InceptionTimeEnsemble", cost="hours", compiled=False),
-    "lstm-fcn": Baseline(
-        "sktime.classification.deep_learning.lstmfcn.LSTMFCNClassifierTorch", cost="hours", compiled=False
-    ),
+    "inceptiontime": Baseline("tsbench.classifiers.deep.InceptionTimeEnsemble", compiled=False),
+    "lstm-fcn": Baseline("sktime.classification.deep_learning.lstmfcn.LSTMFCNClassifierTorch", compiled=False),
 }
 
 
@@ -203,7 +191,6 @@ def find_baseline(classifier: str, parameters: Mapping[str, Any] | None = None) 
         can("multivariate"),
         can("unequal_length"),
         can("missing_values"),
-        cost="unknown",
     )
 
 

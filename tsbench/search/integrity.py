@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import TrialState
 
+from tsbench.adapters.optuna import JournalOperation
 from tsbench.errors import SearchError
 from tsbench.search.trials import Trials, as_best, fixed_parameters
 from tsbench.tracking import names

@@ -14,6 +14,7 @@ from typing import Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from tsbench.adapters.optuna import create_study, frozen
 from tsbench.recipe.schema import SearchConfig
 
 __all__ = ["RUNGS", "Direction", "TrialPruner", "make_pruner", "pruning_note"]
@@ -80,7 +81,7 @@ class TrialPruner:
         self._name = search.pruner
         self._pruner = make_pruner(search)
         # Hyperband draws a trial's bracket from the study's name and the trial's number.
-        self._view = optuna.create_study(study_name="study", direction=direction)
+        self._view = create_study(study_name="study", direction=direction)
         self._view.add_trials(earlier)
         for _ in range(number - len(earlier)):
             self._view.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
@@ -104,4 +105,4 @@ class TrialPruner:
         return dict(self._frozen().system_attrs)
 
     def _frozen(self) -> FrozenTrial:
-        return self._view._storage.get_trial(self._stand_in._trial_id)
+        return frozen(self._view, self._stand_in)

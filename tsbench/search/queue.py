@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tsbench.adapters.optuna import id_of
 from tsbench.search.sampling import Suggester
 from tsbench.search.trials import LOST, RETRIES, RETRY_OF, deserves_retry, fixed_parameters, retries
 
@@ -65,15 +66,15 @@ class TrialQueue:
         if trial.state is not TrialState.RUNNING:
             return False
         try:
-            self.study.storage.set_trial_user_attr(trial._trial_id, LOST, reason)
-            self.study.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            self.study.storage.set_trial_user_attr(id_of(trial), LOST, reason)
+            self.study.storage.set_trial_state_values(id_of(trial), TrialState.FAIL)
         except optuna.exceptions.UpdateFinishedTrialError:
             return False  # its worker lived, and has just ended it
         return True
 
     def claim(self, number: int) -> Trial | None:
         """Takes a waiting trial, which no other worker then gets; None if it does not wait any more."""
-        trial_id = self.study.trials()[number]._trial_id
+        trial_id = id_of(self.study.trials()[number])
         try:
             if self.study.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
                 return Trial(self.study.optuna, trial_id)
@@ -91,7 +92,7 @@ def _as_suggested(trial: FrozenTrial, place: int) -> FrozenTrial:
     if trial.number != place or trial.state is TrialState.WAITING or fixed.keys() - trial.params.keys():
         trial = optuna.trial.FrozenTrial(
             number=place,
-            trial_id=trial._trial_id,
+            trial_id=id_of(trial),
             state=TrialState.RUNNING if trial.state is TrialState.WAITING else trial.state,
             value=None,
             values=trial.values,

@@ -10,6 +10,7 @@ import numpy as np
 import optuna
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
+from tsbench.adapters.optuna import create_study
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Choice, IntRange, Range, Space, assign, grid, label, leaves, offers
 from tsbench.search.pruning import Direction
@@ -104,7 +105,7 @@ class Suggester:
         self._base = base
         self._config = config
         self._concurrency = concurrency
-        self._mirror = optuna.create_study(directions=directions)
+        self._mirror = create_study(directions=directions)
         self._first = first_parameters(space, base, config)
         self._asked: list[Trial] = []
         self._told: set[int] = set()

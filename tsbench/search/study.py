@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
 import uuid
@@ -21,6 +20,7 @@ import optuna
 from optuna import Study as OptunaStudy
 from optuna.storages import BaseStorage
 
+from tsbench.adapters.optuna import create_study
 from tsbench.data.collection import ARRAYS, COLUMNS, Collection, TrainingSet
 from tsbench.data.stored import CHECKSUMS
 from tsbench.errors import SearchError
@@ -33,8 +33,6 @@ from tsbench.search.trials import BestTrial, Trials, as_best
 from tsbench.workers.protocol import SharedFolder
 
 __all__ = ["Study"]
-
-optuna.logging.set_verbosity(logging.WARNING)
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Study:
 
         when_there_is_space(save, folder)
         study = cls(folder, spec)
-        optuna.create_study(storage=study.storage, study_name=spec.optuna_name, directions=spec.directions)
+        create_study(storage=study.storage, study_name=spec.optuna_name, directions=spec.directions)
         spec.write(folder, fingerprint)  # last: a folder without it was not finished and is made anew
         return study
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import FixedTrial, Trial, TrialState
 
+from tsbench.adapters.optuna import get_heartbeat_thread, id_of
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import label, leaves
 from tsbench.retries import retry
@@ -28,21 +28,18 @@ from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.store import Store
 from tsbench.training.inference import DivergedError
-from tsbench.training.memory import free_memory, is_out_of_memory
+from tsbench.training.memory import train_within_memory
+from tsbench.workers.protocol import StoppedError
 
-__all__ = ["StoppedError", "mlflow_params", "open_study", "run_trial"]
+__all__ = ["load_study", "mlflow_params", "run_trial"]
 
 
 KEPT_OUT_OF_FOLD = 3
 """Trials whose out-of-fold probabilities are recorded: those that are among so many best ones when they end."""
 
 
-class StoppedError(Exception):
-    """A trial was told to end: the search was interrupted, or its time is spent."""
-
-
 @lru_cache(maxsize=4)
-def open_study(folder: Path) -> tuple[Study, Store]:
+def load_study(folder: Path) -> tuple[Study, Store]:
     """The study in a folder, and the MLflow store of its records; opened once in a process."""
     study = Study.open(folder)
     retry(lambda: study.storage, lambda error: isinstance(error, DatabaseAwayError))  # the search has found it
@@ -68,7 +65,7 @@ def run_trial(
     Returns:
         How it ended, or None where it was not this worker's to run, or to end.
     """
-    study, store = open_study(folder)
+    study, store = load_study(folder)
     trial = study.queue.claim(number)
     if trial is None:
         return None
@@ -100,7 +97,7 @@ class _TrialRun:
         self.epochs = settings.training.epochs
         run = self._begin_run()
         self.store.log(run, params=mlflow_params(settings))
-        with get_heartbeat_thread(self.trial._trial_id, self.study.storage):
+        with get_heartbeat_thread(id_of(self.trial), self.study.storage):
             validation, outcome = self._validate(settings)
         self._record(run, validation, outcome)
         try:
@@ -129,32 +126,30 @@ class _TrialRun:
 
     def _validate(self, settings: HyperparameterConfig) -> tuple[CrossValidation, TrialOutcome]:
         spec = self.study.spec
-        for steps in (1, 2):
-            validation = CrossValidation(self.study.training, settings, spec.search, spec.seed, self.device, steps)
-            state, reason, out_of_memory = self._train(validation)
-            if not out_of_memory:
-                break
-            # Once more with half of each mini-batch at a time; what the first attempt held is given back before.
-            free_memory(self.device)
-            self.__dict__.pop("pruner", None)  # which has heard of the first attempt
-            self.reported.clear()
-        return validation, TrialOutcome(self.trial.number, state, self.latest, time.perf_counter() - self.began, reason)
+        validation: CrossValidation
 
-    def _train(self, validation: CrossValidation) -> tuple[str, str, bool]:
-        """How it ended, why, and whether the device's memory was too small."""
-        self.latest = None
-        try:
+        def attempt(accumulation_steps: int) -> None:
+            nonlocal validation
+            self.__dict__.pop("pruner", None)  # which has heard of the attempt before
+            self.reported.clear()
+            self.latest = None
+            validation = CrossValidation(
+                self.study.training, settings, spec.search, spec.seed, self.device, accumulation_steps
+            )
             validation.run(self._after_rung, self._after_epoch)
-            self.latest = validation.scores[self.study.spec.search.metric]
+
+        state, reason = COMPLETE, ""
+        try:
+            train_within_memory(attempt, self.device)
+            self.latest = validation.scores[spec.search.metric]
         except (optuna.TrialPruned, DivergedError) as pruned:
-            return PRUNED, str(pruned), False
+            state, reason = PRUNED, str(pruned)
         except StoppedError as stopped:
-            return STOPPED, str(stopped), False
+            state, reason = STOPPED, str(stopped)
         except (RuntimeError, MemoryError, ValueError) as error:
             # A configuration that cannot be trained (too large for the memory, say) must not end the search.
-            reason = " ".join(str(error).split())
-            return FAILED, f"{type(error).__name__}: {reason}", is_out_of_memory(error)
-        return COMPLETE, "", False
+            state, reason = FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return validation, TrialOutcome(self.trial.number, state, self.latest, time.perf_counter() - self.began, reason)
 
     @cached_property
     def pruner(self) -> TrialPruner | None:
@@ -199,7 +194,7 @@ class _TrialRun:
         """All that Optuna is told of the trial, in one write, as nobody needs to know any of it before its end."""
         scores = {names.cv(metric): value for metric, value in validation.scores.items()}
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
-        storage, trial_id = self.study.storage, self.trial._trial_id
+        storage, trial_id = self.study.storage, id_of(self.trial)
         with together(storage):
             suggest(self.trial, self.study.spec.space, self.study.spec.base)
             self.trial.set_user_attr("hyperparameters", settings.model_dump(mode="json"))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import cached_property, lru_cache, wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from tsbench.adapters.mlflow import engine_of
 from tsbench.errors import TrackingError
+from tsbench.quiet import environment, quiet, quiet_variables
 from tsbench.redaction import redacted
 from tsbench.retries import retry
 from tsbench.tracking.addresses import check_driver, check_reachable, database_of, resolve_uri
@@ -25,16 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "collection_paused", "current_uri", "passes", "refuse_deleted"]
 
 MAX_LOCATION = 2000  # characters of an experiment's address, to which MLflow adds a run's; it takes 2048
-
-QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",  # names of variables that hold credentials
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # `_RetryingClient` waits
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
-"""Variables of the environment by which MLflow does without what nobody asked for, where the user has not set them."""
 
 PASSING = (
     "Max retries exceeded",
@@ -182,15 +173,12 @@ def refuse_deleted(experiment: Experiment) -> None:
 
 
 def _open_client(uri: str) -> MlflowClient:
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
-
-    _spare_syncs()
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)  # it prints errors that it raises too
-    return cast("MlflowClient", _RetryingClient(MlflowClient(tracking_uri=uri)))
+    with environment(**quiet_variables("mlflow")):
+        from mlflow import MlflowClient  # which sets its logger's level
+    with quiet("mlflow"):
+        client = MlflowClient(tracking_uri=uri)
+        _spare_syncs(client)
+    return cast("MlflowClient", _RetryingClient(client))
 
 
 def _write_ahead(database: Path) -> None:
@@ -203,20 +191,21 @@ def _write_ahead(database: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-@lru_cache(maxsize=1)
-def _spare_syncs() -> None:
+def _spare_syncs(client: MlflowClient) -> None:
     """A log ahead needs no sync at each commit; only a power cut could lose the last commits, and it breaks nothing."""
     from sqlalchemy import event
-    from sqlalchemy.engine import Engine
 
-    def on_connect(connection: Any, _: Any) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            with suppress(sqlite3.Error):  # a file that is no database is for MLflow to tell
-                (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-                if mode == "wal":
-                    connection.execute("PRAGMA synchronous = NORMAL")
+    engine = engine_of(client)
+    if engine is not None and engine.dialect.name == "sqlite" and not event.contains(engine, "connect", _spare_sync):
+        event.listen(engine, "connect", _spare_sync)
+        engine.dispose()  # further connections are new, and heard of
 
-    event.listen(Engine, "connect", on_connect)
+
+def _spare_sync(connection: sqlite3.Connection, _: object) -> None:
+    with suppress(sqlite3.Error):  # MLflow reports a file that is not a database
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if mode == "wal":
+            connection.execute("PRAGMA synchronous = NORMAL")
 
 
 class _RetryingClient:
@@ -236,7 +225,8 @@ class _RetryingClient:
             # A store that was waited for in vain is not waited for at every further call.
             may_pass = (lambda error: False) if self._away else passes
             try:
-                result = retry(lambda: method(*args, **kwargs), may_pass)
+                with quiet("mlflow"):
+                    result = retry(lambda: method(*args, **kwargs), may_pass)
             except Exception as error:
                 self._away = passes(error)
                 raise

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tsbench.adapters.mlflow import take_inputs_as_they_are
 from tsbench.errors import ModelError
 from tsbench.quiet import quiet
 from tsbench.redaction import redacted
@@ -68,7 +69,7 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
             [ColSpec("string", "label"), *(ColSpec("double", f"probability_{label}") for label in model.classes)]
         ),
     )
-    signature._is_signature_from_type_hint = True  # kept in MLmodel: MLflow hands on what it was given
+    take_inputs_as_they_are(signature)
 
     def log() -> str:
         with quiet("mlflow"), current_uri(store.uri), mlflow.start_run(run_id=run):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tsbench.adapters.mlflow import entity_of
 from tsbench.errors import TrackingError
 from tsbench.quiet import quiet
 from tsbench.redaction import redacted
@@ -126,7 +127,7 @@ class Store:
             for entry in inputs:
                 digest, tag = entry.digest[:DIGEST_LENGTH], InputTag("mlflow.data.context", entry.context)
                 dataset = from_numpy(entry.values, entry.source or "unknown", entry.labels, entry.name, digest)
-                entries.append(DatasetInput(dataset._to_mlflow_entity(), [tag]))
+                entries.append(DatasetInput(entity_of(dataset), [tag]))
             self.client.log_inputs(run, entries)
 
     def end(self, run: str, status: str = "FINISHED", only_running: bool = False) -> None:

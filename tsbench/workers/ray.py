@@ -7,6 +7,7 @@ each does, as with its own processes.
 
 from __future__ import annotations
 
+import os
 import queue
 import socket
 import tempfile
@@ -24,6 +25,7 @@ import numpy as np
 from tsbench import __version__
 from tsbench.data.collection import Collection, DataSet
 from tsbench.errors import SearchError, TsbenchError
+from tsbench.quiet import quiet_variables
 from tsbench.recipe.schema import ExecutionConfig
 from tsbench.signals import kept_handlers
 from tsbench.workers.inbox import Inbox
@@ -55,6 +57,7 @@ class _Actor:
     """
 
     def __init__(self, device: str) -> None:
+        os.environ.update(quiet_variables("mlflow"))
         self._context = WorkerContext(device, self)
         self._progress: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self._folders: dict[Path, tempfile.TemporaryDirectory[str]] = {}
