@@ -16,7 +16,7 @@ from tests.benchmarks.table import Row
 from tests.servers import mlflow_server, postgresql
 from tsbench.data.archive import Archive
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
-from tsbench.recipe.space import parse_space
+from tsbench.recipe.space_parsing import parse_space
 from tsbench.search.specification import StudySpec
 from tsbench.search.storage import together
 from tsbench.search.study import Study

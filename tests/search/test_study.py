@@ -11,7 +11,7 @@ from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, TrainingSet
 from tsbench.errors import SearchError
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
-from tsbench.recipe.space import parse_space
+from tsbench.recipe.space_parsing import parse_space
 from tsbench.search.folds import derive_seed, folds_of
 from tsbench.search.specification import StudySpec, fingerprint_of, stored_fingerprint
 from tsbench.search.storage import together

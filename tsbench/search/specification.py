@@ -11,7 +11,8 @@ from typing import Any
 from tsbench.errors import SearchError
 from tsbench.evaluation.metrics import MAXIMISED
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
-from tsbench.recipe.space import Space, describe, parse_space
+from tsbench.recipe.space import Space, describe
+from tsbench.recipe.space_parsing import parse_space
 from tsbench.search.folds import study_seed
 from tsbench.search.pruning import Direction
 
