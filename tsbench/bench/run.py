@@ -29,7 +29,8 @@ from tsbench.errors import DataError, TsbenchError
 from tsbench.redaction import redacted
 from tsbench.retries import stop_retrying
 from tsbench.search.outcome import TrialProgress
-from tsbench.search.study import BestTrial, Study
+from tsbench.search.specification import stored_fingerprint
+from tsbench.search.trials import BestTrial
 from tsbench.signals import TerminatedError, describe_interrupt, ignored_signals
 from tsbench.workers import Launcher, make_launcher
 from tsbench.workers.inbox import Inbox
@@ -106,11 +107,11 @@ class BenchmarkRun:
             self.display.say(f"note: {note}")
         try:
             with self.display, self._make_pool() as pool:
-                if self.fresh or any(Study.stored_fingerprint(cell.folder) is None for cell in self.plan.cells):
+                if self.fresh or any(stored_fingerprint(cell.folder) is None for cell in self.plan.cells):
                     self.display.prepare("starting the workers")
                     pool.start()
                 self.display.prepare(f"opening the MLflow store {redacted(self.plan.store.uri)}")
-                self.plan.store.prepare()
+                self.plan.store.connection.prepare()
                 self._database = FileWatch.of(self.plan.store.database)
                 if self.fresh:
                     archive_studies(self.plan)

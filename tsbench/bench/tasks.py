@@ -33,7 +33,8 @@ from tsbench.search.outcome import TrialOutcome
 from tsbench.search.trial_runner import mlflow_params
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
-from tsbench.tracking.store import Curve, Store
+from tsbench.tracking.records import Curve
+from tsbench.tracking.store import Store
 from tsbench.workers import isolated
 from tsbench.workers.protocol import SharedFolder, StoppedError, WorkerContext
 
@@ -53,7 +54,7 @@ def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> Trial
 
 def _guard(context: WorkerContext, uri: str, parent: str) -> None:
     """Should the supervisor be killed, the parent run that it would have ended does not stay open."""
-    context.on_orphaned(parent, lambda: Store(uri).end_if_running(parent, "KILLED"))
+    context.on_orphaned(parent, lambda: Store(uri).end(parent, "KILLED", only_running=True))
 
 
 def fit_member(
@@ -114,7 +115,7 @@ def score_network(context: WorkerContext, records: Records, final: FinalNetwork)
     context.report(TaskProgress("recording the model"))
     record_model(store, records, run, final, ensemble, results)
     if final.trial_run:
-        store.copy_file(final.trial_run, run, names.OUT_OF_FOLD)
+        store.artifacts.copy(final.trial_run, run, names.OUT_OF_FOLD)
     record_pictures(store, records, run, ensemble, final.test, probabilities)
     store.end(run)
     return Scored(names.NETWORK, "complete", results)
@@ -184,7 +185,7 @@ def _keep(
 ) -> None:
     """Logs what was kept of a baseline on its run."""
     if (path := keeping.folder / names.OUT_OF_FOLD).is_file():
-        store.log_file(run, path)
+        store.artifacts.add(run, path)
     if found.model is not None:
         context.report(TaskProgress("recording the model"))
         log_model_files(store, records, run, found.model)
