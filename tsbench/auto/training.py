@@ -238,6 +238,19 @@ class AutoTraining:
         """Whether a call may become possible."""
         return bool(self._pending) and any(member.running for member in self.members)
 
+    def summary(self) -> str:
+        """What is being fitted, how many are fitted, and the time left, for a line of a display."""
+        fitting = [member.title for member in self.members if member.running]
+        done = sum(not member.running and member.state != "waiting" for member in self.members)
+        left = "" if self.deadline is None else f", {max(0.0, self.deadline - time.monotonic()):.0f} s left"
+        return f"{', '.join(fitting) or 'weights'}; {done} of {len(self.members)} members{left}"
+
+    @property
+    def out_of_fold(self) -> dict[str, OutOfFold]:
+        """The members' out-of-fold probabilities, by their titles."""
+        found = {member.title: self._out_of_fold(member) for member in self.members if member.usable}
+        return {title: probabilities for title, probabilities in found.items() if probabilities is not None}
+
     # Doing it
 
     def run(self) -> FittedVote:

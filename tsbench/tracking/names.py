@@ -8,6 +8,7 @@ from typing import Any
 from tsbench.recipe.registries import COSTS
 
 __all__ = [
+    "AUTO",
     "CLASSIFIER",
     "COSTS",
     "DATASET",
@@ -35,7 +36,7 @@ __all__ = [
     "where",
 ]
 
-ROLE = "tsbench.role"  # search (the parent of the others), trial, model, baseline or comparison
+ROLE = "tsbench.role"  # search (the parent of the others), trial, model, baseline, member (of auto) or comparison
 DATASET = "tsbench.dataset"
 RESAMPLE = "tsbench.resample"
 CLASSIFIER = "tsbench.classifier"
@@ -55,8 +56,8 @@ DESCRIPTION = "mlflow.note.content"  # Markdown that MLflow's page shows on top 
 OUT_OF_FOLD = "out_of_fold.npz"
 """Artifact of a run: the probabilities of the training cases by fits without them."""
 
-NETWORK = "network"
-"""The tuned network's name among the classifiers."""
+NETWORK, AUTO = "network", "auto"
+"""The tuned network's name among the classifiers, and that of the ensemble over families."""
 
 
 def title(tags: Mapping[str, Any]) -> str:
