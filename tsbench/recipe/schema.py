@@ -10,10 +10,10 @@ import math
 import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -177,13 +177,14 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
-def _length(value: Any) -> Any:
-    whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= _LARGEST
-    if whole or value in ("keep", "shortest", "median", "longest"):
-        return value
-    raise _wrong(
-        f"expected keep, shortest, median, longest or a whole number of at least 2 time steps, got {shown(value)}"
-    )
+def _steps_or(*words: str) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= _LARGEST
+        if whole or value in words:
+            return value
+        raise _wrong(f"expected {', '.join(words)} or a whole number of at least 2 time steps, got {shown(value)}")
+
+    return check
 
 
 def _kernel(value: Any) -> Any:
@@ -241,6 +242,15 @@ OptionalPositive = Annotated[float | None, BeforeValidator(_optional_positive, j
 PositiveInt = Annotated[int, Field(ge=1, le=_LARGEST)]
 Kernel = Annotated[int | float, BeforeValidator(_kernel, json_schema_input_type=int | float)]
 Feature = Annotated[str, AfterValidator(_known_feature)]
+Filling = Literal["linear", "forward", "mean", "none"]
+_Reference = Literal["shortest", "median", "longest"]
+TrainingLength = Annotated[
+    int | _Reference, BeforeValidator(_steps_or(*get_args(_Reference)), json_schema_input_type=int | _Reference)
+]
+KeptOrTrainingLength = Annotated[
+    int | Literal["keep", _Reference],
+    BeforeValidator(_steps_or("keep", *get_args(_Reference)), json_schema_input_type=int | Literal["keep", _Reference]),
+]
 
 
 def _is_group(annotation: Any) -> bool:
@@ -430,7 +440,7 @@ class PreprocessingConfig(Settings):
         "channel",
         description="z-normalise by each channel's training statistics, or each case by its own, or not",
     )
-    missing: Literal["linear", "forward", "mean", "none"] = Field(
+    missing: Filling = Field(
         "linear",
         description="missing values become the line between their neighbours, the value before, or the training mean; "
         "none leaves them out of all statistics, as 0 with a channel that marks them",
@@ -438,10 +448,7 @@ class PreprocessingConfig(Settings):
     mark_missing: bool = Field(
         False, description="add a channel that is 1 where a value was missing, for each channel that has such"
     )
-    length: Annotated[
-        int | Literal["keep", "shortest", "median", "longest"],
-        BeforeValidator(_length, json_schema_input_type=int | Literal["keep", "shortest", "median", "longest"]),
-    ] = Field(
+    length: KeptOrTrainingLength = Field(
         "keep",
         description="keep each case's own, padded and masked; or resample all cases, along straight lines, to the "
         "shortest, median or longest training case's, or to a number of time steps",
@@ -653,13 +660,6 @@ def _named_once(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     return entries
 
 
-def _adapted_length(value: Any) -> Any:
-    whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= _LARGEST
-    if whole or value in ("shortest", "median", "longest"):
-        return value
-    raise _wrong(f"expected shortest, median, longest or a whole number of at least 2 time steps, got {shown(value)}")
-
-
 class BaselinePreprocessingConfig(Settings):
     """What is done to cases that a baseline cannot take as they are; fitted on the training cases of each fit alone."""
 
@@ -668,17 +668,14 @@ class BaselinePreprocessingConfig(Settings):
         description="baselines that need one length: pad shorter cases at the end and cut longer ones there, or "
         "resample all cases along straight lines; none skips these baselines",
     )
-    length: Annotated[
-        int | Literal["shortest", "median", "longest"],
-        BeforeValidator(_adapted_length, json_schema_input_type=int | Literal["shortest", "median", "longest"]),
-    ] = Field(
+    length: TrainingLength = Field(
         "longest",
         description="time steps to pad or resample to: the shortest, median or longest training case's, or a number",
     )
     padding: Literal["zero", "last", "mean"] = Field(
         "zero", description="pad: with 0, or with the last value or the mean of the case, channel by channel"
     )
-    missing_values: Literal["linear", "forward", "mean", "none"] = Field(
+    missing_values: Filling = Field(
         "linear",
         description="baselines that take no missing values: fill in the line between their neighbours, the value "
         "before, or the training mean; none skips these baselines",
