@@ -178,7 +178,7 @@ def test_presets_name_known_members_and_a_member_is_named_once() -> None:
     assert [candidate.classifier for candidate in candidates_of("quick", ["hydra", "1nn-dtw"])] == ["hydra", "1nn-dtw"]
     with pytest.raises(ValueError, match="unknown preset 'fast'; known: quick, good, best"):
         candidates_of("fast")
-    with pytest.raises(ValueError, match="a member is named twice"):
+    with pytest.raises(ValueError, match="a member is named twice: quant"):
         candidates_of("good", ["quant", "quant"])
 
 

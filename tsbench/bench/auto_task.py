@@ -70,7 +70,7 @@ def run_auto(
     store, started = Store(records.uri), time.time()
     run = begin_run(store, records, names.AUTO, "baseline", {}, started)
     store.log(run, params=auto_params(config) | {"auto.seed": seed, "auto.jobs": jobs})
-    members = None if config.members is None else [member.classifier for member in config.members]
+    members = None if config.members is None else [(member.classifier, member.parameters) for member in config.members]
     training = AutoTraining(
         dataset.train,
         _with_networks(candidates_of(config.preset, members), networks),

@@ -150,6 +150,9 @@ BASELINES: dict[str, Baseline] = {
     "quant": Baseline("aeon.classification.interval_based.QUANTClassifier", min_length=3, compiled=False),
     "rdst": Baseline("aeon.classification.shapelet_based.RDSTClassifier", unequal_length=True, min_length=2),
     "weasel2": Baseline("aeon.classification.dictionary_based.WEASEL_V2", multivariate=False, min_length=4),
+    "rist": Baseline("aeon.classification.hybrid.RISTClassifier", min_length=10),
+    "drcif": Baseline("aeon.classification.interval_based.DrCIFClassifier", min_length=10),
+    "tde": Baseline("aeon.classification.dictionary_based.TemporalDictionaryEnsemble", min_length=10),
     "inceptiontime": Baseline("tsbench.classifiers.deep.InceptionTimeEnsemble", compiled=False),
     "lstm-fcn": Baseline("sktime.classification.deep_learning.lstmfcn.LSTMFCNClassifierTorch", compiled=False),
 }

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -39,6 +39,7 @@ from tsbench.recipe.registries import (
     COLLECTIONS,
     FEATURES,
     FORMATS,
+    AutoPreset,
     Encoder,
     FormatName,
     Launcher,
@@ -54,6 +55,7 @@ from tsbench.recipe.registries import (
 __all__ = [
     "AttentionConfig",
     "AugmentationConfig",
+    "AutoConfig",
     "BaselineConfig",
     "BaselinePreprocessingConfig",
     "ConvolutionConfig",
@@ -468,7 +470,9 @@ class HyperparameterConfig(Settings):
 class SearchConfig(Settings):
     """The study over the search space, one for each data set and resample."""
 
-    trials: PositiveInt = Field(20, description="trials of a study in total, however often the command runs")
+    trials: int = Field(
+        20, ge=0, description="trials of a study in total, however often the command runs; 0: no search and no network"
+    )
     timeout: Duration | None = Field(None, description="time budget of a study, in all calls, refit too; null: none")
     sampler: Sampler = Field("tpe", description="Optuna's sampler; grid: every combination of a finite space")
     pruner: Pruner = Field(
@@ -759,6 +763,13 @@ class BaselineConfig(BaseModel):
     classifier: str
     parameters: dict[str, Any] = {}
 
+    BESIDES: ClassVar[tuple[str, ...]] = ()
+    """Names that are no baselines."""
+
+    @classmethod
+    def _checked(cls, classifier: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        return {"classifier": classifier, "parameters": parameters}
+
     @model_validator(mode="before")
     @classmethod
     def _from_recipe(cls, value: Any, info: ValidationInfo) -> Any:
@@ -769,8 +780,11 @@ class BaselineConfig(BaseModel):
             classifier, parameters = value, {}
         if not isinstance(classifier, str) or not isinstance(parameters or {}, dict):
             raise _wrong(f"expected a name, an import path, or one of them with parameters, got {shown(value)}")
+        if classifier in cls.BESIDES:
+            return cls._checked(classifier, parameters or {})
         context = info.context or {}
         known, check = context.get("baselines"), context.get("check_baseline")
+        known = None if known is None else {*known, *cls.BESIDES}
         if known is not None and classifier not in known and "." not in classifier:
             if value == classifier:
                 raise PydanticCustomError(
@@ -808,6 +822,43 @@ def _distinct_baselines(values: tuple[BaselineConfig, ...]) -> tuple[BaselineCon
     return values
 
 
+class MemberConfig(BaselineConfig):
+    """A candidate of `auto`: as a baseline, or `network`, whose parameters are settings by their dotted names."""
+
+    BESIDES: ClassVar[tuple[str, ...]] = ("network",)
+
+    @classmethod
+    def _checked(cls, classifier: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        from tsbench.recipe.dotted import hyperparameters_of
+
+        try:
+            hyperparameters_of(parameters)
+        except ValueError as error:
+            raise _wrong(f"network: {error}") from None
+        return {"classifier": classifier, "parameters": parameters}
+
+
+class AutoConfig(Settings):
+    """The ensemble over families of classifiers; in a recipe without `search` it takes the place of the network."""
+
+    preset: AutoPreset = Field(
+        "good", description="members: quick takes seconds and has no network, good minutes, best as long as given"
+    )
+    time_limit: Duration | None = Field(
+        600.0, description="of the whole fit on one data set; the members fitted when it has passed vote; null: none"
+    )
+    members: (
+        Annotated[
+            tuple[Annotated[MemberConfig, WithJsonSchema(_BASELINE_SCHEMA)], ...],
+            Field(strict=False, min_length=1),
+            AfterValidator(_distinct_baselines),
+        ]
+        | None
+    ) = Field(
+        None, description="in place of the preset's: network, names of members and baselines, or import paths, in order"
+    )
+
+
 class Recipe(HyperparameterConfig):
     """One piece of work: data sets, the network and its search, baselines, and where the records go."""
 
@@ -829,6 +880,9 @@ class Recipe(HyperparameterConfig):
         default_factory=dict, description="what is searched: dotted names and ranges, or 'default'"
     )
     search: SearchConfig = Field(default_factory=SearchConfig, description="the Optuna study")
+    auto: AutoConfig | None = Field(
+        None, description="fit the ensemble over families too; without `search` in its place. {} for the defaults"
+    )
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="resamples and ensemble")
     baselines: Annotated[
         tuple[Annotated[BaselineConfig, WithJsonSchema(_BASELINE_SCHEMA)], ...],
@@ -840,6 +894,20 @@ class Recipe(HyperparameterConfig):
     )
     tracking: TrackingConfig = Field(default_factory=TrackingConfig, description="MLflow")
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="workers and devices")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_alone(cls, data: Any) -> Any:
+        """With `auto` and neither `search` nor `space`, no network is searched."""
+        if isinstance(data, dict) and data.get("auto") is not None and not ({"search", "space"} & data.keys()):
+            return {**data, "search": {"trials": 0}}
+        return data
+
+    @model_validator(mode="after")
+    def _something_is_fitted(self) -> Self:
+        if not self.search.trials and self.auto is None and not self.baselines:
+            raise _wrong("nothing is fitted: search.trials is 0, and there are no auto and no baselines", "search")
+        return self
 
     @property
     def hyperparameters(self) -> HyperparameterConfig:
