@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tsbench.bench.cell_run import CellRun
-from tsbench.bench.opening import check_roc_auc, put_aside
+from tsbench.bench.opening import archive_studies, check_roc_auc
 from tsbench.bench.payloads import FittedMember, Scored
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.progress import CellState
@@ -47,7 +47,7 @@ def next_task(run: CellRun) -> Task:
 
 
 def early_task(run: CellRun) -> Task:
-    task = run.early_task()
+    task = run.refit.early_task()
     assert task is not None
     return task
 
@@ -106,7 +106,7 @@ def test_while_the_last_trial_runs_idle_workers_begin_the_final_network(
     assert first.key == TaskKey("ItalyPowerDemand", "search", "trial 0", 0)
     assert second.key.title == "trial 1"
     assert run.next_task() is None
-    assert run.early_task() is None  # nothing is known yet
+    assert run.refit.early_task() is None  # nothing is known yet
 
     perform(run, first)
     assert run.next_task() is None
@@ -156,14 +156,14 @@ def early(recipe_file: Write) -> Early:
 def test_an_early_network_that_fails_is_begun_again_when_it_is_needed(early: Early) -> None:
     run, last, member = early(True)
     assert raised(run, member) == []
-    assert run.early_task() is None
+    assert run.refit.early_task() is None
     assert run.cell.failures == []
     perform(run, last)
     needed = next_task(run)
     assert needed.key == member.key
     assert raised(run, needed) == ["ItalyPowerDemand: final network 1: it does not work"]
     assert len(run.cell.failures) == 1
-    assert run.early_task() is None
+    assert run.refit.early_task() is None
 
 
 def test_an_early_network_whose_worker_dies_three_times_waits_until_it_is_needed(early: Early) -> None:
@@ -173,7 +173,7 @@ def test_an_early_network_whose_worker_dies_three_times_waits_until_it_is_needed
         assert line.endswith("SIGKILL; final network 1 is done again")
         assert early_task(run).key == member.key
     assert died(run, member) == []
-    assert run.early_task() is None
+    assert run.refit.early_task() is None
     perform(run, last)
     for deaths in range(3):
         assert run.cell.failures == [], deaths
@@ -202,7 +202,7 @@ def test_networks_of_a_cell_that_failed_are_stopped(early: Early) -> None:
     run, last, member = early(True)
     raised(run, last)
     assert run.stop_reason(member.key)
-    assert run.early_task() is None
+    assert run.refit.early_task() is None
     assert not run.finished
     receive(run, member, "result", None)
     assert titles(run) == [PICTURES]
@@ -473,7 +473,7 @@ def test_a_study_that_lost_its_trials_is_a_sentence_and_can_be_begun_anew(recipe
     with pytest.raises(SearchError, match=r"has lost its trials: .* journal.log any more; --fresh begins a new one"):
         make(recipe_file())
     assert {run.status for run in plan.store.runs("tiny")} == {"KILLED"}
-    put_aside(plan, plan.cells[0])
+    archive_studies(plan)
     make(recipe_file())
 
 
@@ -497,7 +497,7 @@ def test_a_baseline_whose_worker_left_is_run_by_another(recipe_file: Write) -> N
     _, run = make(recipe_file(), "search.trials=1")
     trial, baseline = next_task(run), next_task(run)
     assert (trial.key.title, baseline.key.title) == ("trial 0", "dummy")
-    left = Scored("dummy", "stopped", {}, "the run was interrupted")
+    left = Scored("stopped", "the run was interrupted")
     assert receive(run, baseline, "result", left) == []
     assert next_task(run).key == baseline.key
 
@@ -526,7 +526,7 @@ def test_a_new_search_ends_what_a_crash_left_open_of_the_old_one(recipe_file: Wr
     task = next_task(run)
     assert run.cell.study.claim(task.key.number) is not None
     folder = run.cell.study.folder
-    put_aside(plan, plan.cells[0])  # as the search that began it is gone
+    archive_studies(plan)  # as the search that began it is gone
     assert not folder.exists()
     assert [run.status for run in plan.store.runs("tiny")] == ["KILLED"]
     (aside,) = folder.parent.glob("*/study.json")
