@@ -10,6 +10,7 @@ from tsbench.bench.preflight import check_ready
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import RecipeError, TrackingError
 from tsbench.recipe.loading import load_recipe
+from tsbench.search.specification import stored_fingerprint
 from tsbench.search.study import Study
 
 Write = Callable[..., Path]
@@ -18,7 +19,7 @@ Write = Callable[..., Path]
 def begun(path: Path, *overrides: str) -> Plan:
     """A plan with a study of each of its cells."""
     plan = make_plan(load_recipe(path, overrides, BASELINES))
-    plan.store.prepare()
+    plan.store.connection.prepare()
     for cell in plan.cells:
         open_study(plan, cell, plan.load(cell))
     return plan
@@ -37,7 +38,7 @@ def test_fresh_archives_no_study_whose_data_do_not_let_a_new_one_be_begun(recipe
     plan = make_plan(load_recipe(path, (), BASELINES))
     archive_studies(plan)
     small, italy = (cell.folder for cell in plan.cells)
-    assert Study.stored_fingerprint(small) is not None  # there is nothing to validate on: its cell will fail
+    assert stored_fingerprint(small) is not None  # there is nothing to validate on: its cell will fail
     assert not italy.exists()
     assert len(list(italy.parent.glob("ItalyPowerDemand.*/study.json"))) == 1
 
@@ -87,5 +88,5 @@ def test_a_study_whose_run_mlflow_has_forgotten_can_be_begun_anew(recipe_file: W
         check_ready(plan.loaded.recipe, fresh=False)
     archive_studies(plan)
     study, ended = open_study(plan, plan.cells[0], plan.load(plan.cells[0]))
-    assert (study.counts()["complete"], ended) == (0, False)
+    assert (study.trials().counts()["complete"], ended) == (0, False)
     assert Store(plan.store.uri).searches(spec.experiment).keys() >= {study.spec.parent_run}

@@ -24,7 +24,8 @@ from tsbench.errors import DataError, SearchError
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.search.outcome import TrialOutcome
-from tsbench.search.study import LOST, RESULT, Study
+from tsbench.search.study import Study
+from tsbench.search.trials import LOST, RESULT
 from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import Message, Task, WorkerContext
 
@@ -35,7 +36,7 @@ SPENT = "the study's time is spent"
 
 def make(path: Path, *overrides: str) -> tuple[Plan, CellRun]:
     plan = make_plan(load_recipe(path, overrides, BASELINES))
-    plan.store.prepare()
+    plan.store.connection.prepare()
     (cell,) = plan.cells
     return plan, CellRun(plan, cell, CellState(cell.title, cell.size, plan.trials, steps_left=2))
 
@@ -261,7 +262,7 @@ def test_a_search_that_was_killed_before_its_report_writes_it_when_it_is_continu
     plan, run = make(path)
     while (task := next_task(run)).key.title != "report":
         perform(run, task)
-    files = plan.store.files(run.cell.records.parent)
+    files = plan.store.artifacts.names(run.cell.records.parent)
     assert "learning_curves.png" in files
     assert "leaderboard.csv" not in files
 
@@ -272,7 +273,7 @@ def test_a_search_that_was_killed_before_its_report_writes_it_when_it_is_continu
         perform(again, task)
     assert done == [PICTURES, "report"]
     again.close()
-    assert "leaderboard.csv" in plan.store.files(run.cell.records.parent)
+    assert "leaderboard.csv" in plan.store.artifacts.names(run.cell.records.parent)
 
     _, once_more = make(path)
     assert once_more.next_task() is None
@@ -304,7 +305,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def ends(run: CellRun, task: Task, seconds: float, state: str = "complete") -> None:
     """Tells that a trial has ended that took so long, in the study as its worker would have, and to the run."""
     study, number = run.cell.study, task.key.number
-    trial = study.claim(number)
+    trial = study.queue.claim(number)
     assert trial is not None
     trial.set_user_attr("hyperparameters", HyperparameterConfig().model_dump(mode="json"))
     trial.set_user_attr(RESULT, {"cv_accuracy": 0.5, "cv_log_loss": 1.0, "seconds": seconds, "reason": ""})
@@ -394,12 +395,12 @@ def test_a_timeout_is_for_all_calls_together(recipe_file: Write, clock: Clock) -
     for task in members:
         clock.now += 15
         fitted(run, task)
-    assert (run.cell.study.search_seconds, run.cell.study.seconds) == (71, 101)
+    assert (run.cell.study.notes.search_seconds, run.cell.study.notes.seconds) == (71, 101)
     assert next_task(run).arguments[1].metrics["search_seconds"] == 71
     run.interrupt()
     _, run = make(recipe_file(), *overrides, "evaluation.ensemble=3")  # the search is over, the refit begins anew
     assert next_task(run).key.title == "final network 1"
-    assert run.cell.study.search_seconds == 71
+    assert run.cell.study.notes.search_seconds == 71
 
 
 def test_a_first_trial_of_a_later_call_has_the_time_that_is_left(recipe_file: Write, clock: Clock) -> None:
@@ -449,7 +450,7 @@ def test_a_cell_at_whose_trials_worker_after_worker_dies_ends(recipe_file: Write
     _, run = make(recipe_file(), "search.trials=100")
     lines = []
     while (task := run.next_task()) is not None and task.key.stage == "search":
-        run.cell.study.claim(task.key.number)
+        run.cell.study.queue.claim(task.key.number)
         lines += died(run, task)
     assert len(lines) == 30
     assert lines[0].endswith("trial 0 is tried again")
@@ -459,10 +460,10 @@ def test_a_cell_at_whose_trials_worker_after_worker_dies_ends(recipe_file: Write
 
 def test_a_trial_that_a_killed_searchs_worker_took_late_is_tried_again(recipe_file: Write) -> None:
     _, run = make(recipe_file(), "search.trials=1", "baselines=[]")
-    (number,) = run.cell.study.refill()
-    assert Study.open(run.cell.study.folder).claim(number) is not None  # and was killed
+    (number,) = run.cell.study.queue.refill()
+    assert Study.open(run.cell.study.folder).queue.claim(number) is not None  # and was killed
     assert run.next_task() is None
-    assert run.cell.study.lost() == {0: "the search was killed"}
+    assert run.cell.study.trials().lost() == {0: "the search was killed"}
     assert next_task(run).key.number == 1
 
 
@@ -524,13 +525,13 @@ def test_a_cell_that_cannot_be_begun_leaves_no_run_open(recipe_file: Write, monk
 def test_a_new_search_ends_what_a_crash_left_open_of_the_old_one(recipe_file: Write) -> None:
     plan, run = make(recipe_file())
     task = next_task(run)
-    assert run.cell.study.claim(task.key.number) is not None
+    assert run.cell.study.queue.claim(task.key.number) is not None
     folder = run.cell.study.folder
     archive_studies(plan)  # as the search that began it is gone
     assert not folder.exists()
     assert [run.status for run in plan.store.runs("tiny")] == ["KILLED"]
     (aside,) = folder.parent.glob("*/study.json")
-    assert Study.open(aside.parent).counts()["lost"] == 1
+    assert Study.open(aside.parent).trials().counts()["lost"] == 1
     (listed,) = list_studies(folder.parent.parent)
     assert listed.state == "set aside"
 

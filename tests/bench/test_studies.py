@@ -22,7 +22,7 @@ def test_studies_are_listed_with_how_far_they_are(recipe_file: Write, tmp_path: 
     plan = plan_of(recipe_file())
     run_plan(plan)
     (one,) = list_studies(tmp_path / ".tsbench")
-    best = Study.open(plan.cells[0].folder).best()
+    best = Study.open(plan.cells[0].folder).trials().best()
     assert best is not None
     assert (one.recipe, one.dataset, one.state, one.trials, one.budget) == (
         "tiny",
@@ -32,7 +32,7 @@ def test_studies_are_listed_with_how_far_they_are(recipe_file: Write, tmp_path: 
         4,
     )
     assert (one.metric, one.best) == ("accuracy", best.value)
-    Study.open(plan.cells[0].folder).budget = 6
+    Study.open(plan.cells[0].folder).notes.set_budget(6)
     assert next(list_studies(tmp_path / ".tsbench", "tiny")).state == "interrupted"
     with FileLock(plan.home / "lock"):
         assert next(list_studies(tmp_path / ".tsbench", "tiny")).state == "running"
@@ -126,7 +126,7 @@ def test_several_metrics_lead_to_a_front_that_is_recorded(recipe_file: Write) ->
         int(r.tags["tsbench.trial"]) for r in runs_by_role(plan, "trial") if r.tags.get("tsbench.pareto") == "true"
     }
     assert marked == front
-    best = study.best()
+    best = study.trials().best()
     assert best is not None
     assert best.value == max(trial.values[0] for trial in trials)
     (parent,) = runs_by_role(plan, "search")

@@ -134,8 +134,8 @@ def page(records: dict[tuple[str, str], dict[str, Any]]) -> str:
     """The whole page."""
     parts = [
         "# Accuracy of `auto`",
-        "Written by `python -m tests.benchmarks.auto`. Fitted on the archive's training cases by one process at a time, "
-        "scored once on its test cases, beside published accuracies on the same split (sources in "
+        "Written by `python -m tests.benchmarks.auto`. Fitted on the archive's training cases by one process at a "
+        "time, scored once on its test cases, beside published accuracies on the same split (sources in "
         "`tests/benchmarks/accuracy.py`). Core seconds are of the whole fit, imports and compilation included.",
     ]
     for group in GROUPS.values():

@@ -26,7 +26,8 @@ from tsbench.bench.stage import Stage, TaskKey
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.recipe.loading import load_recipe
 from tsbench.tracking import names
-from tsbench.tracking.store import RunRecord, Store
+from tsbench.tracking.records import RunRecord
+from tsbench.tracking.store import Store
 from tsbench.workers.protocol import Task, WorkerContext
 
 ROOT = Path(__file__).parents[2]

@@ -21,6 +21,7 @@ from _pytest.outcomes import Skipped
 from tests.conftest import RECIPE
 from tests.processes import TSBENCH, start, workers_of
 from tests.servers import MlflowServer, PostgresqlServer, mlflow_server, postgresql
+from tsbench.search.specification import stored_fingerprint
 from tsbench.search.study import Study
 from tsbench.tracking.store import Store
 
@@ -159,11 +160,11 @@ class Search:
         return Store(f"sqlite:///{self.folder}/mlflow.db" if server is None else server.uri)
 
     def at_work(self) -> bool:
-        """Whether a trial runs."""
-        if Study.stored_fingerprint(self.study_folder) is None:
+        """Whether this call has workers, and a trial runs; one of a call that was killed is RUNNING until then."""
+        if not self.workers() or stored_fingerprint(self.study_folder) is None:
             return False
         if self.stores.database is not None:
-            return bool(self.study.running())
+            return bool(self.study.trials().running())
         return RUNNING in self.optuna_states().values()
 
     def optuna_states(self) -> dict[int, int]:

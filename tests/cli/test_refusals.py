@@ -16,7 +16,8 @@ from tests.cli.conftest import run
 from tests.snapshot import snapshot
 from tsbench.data.archive import Archive
 from tsbench.tracking import names
-from tsbench.tracking.store import RunRecord, Store
+from tsbench.tracking.records import RunRecord
+from tsbench.tracking.store import Store
 
 Searched = tuple[Path, subprocess.CompletedProcess[str]]
 

@@ -29,6 +29,7 @@ from tsbench.bench.run import BenchmarkRun
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import RecipeError, SearchError, TsbenchError
 from tsbench.recipe.loading import load_recipe
+from tsbench.search.specification import stored_fingerprint
 from tsbench.search.study import Study
 
 Write = Callable[..., Path]
@@ -128,8 +129,9 @@ def test_a_broken_connection_of_the_pool_prints_no_traceback() -> None:
 
     with pytest.raises(TsbenchError):
         open_database("postgresql://me@127.0.0.1:1/none")
-    loggers = [logging.getLogger("sqlalchemy.pool.impl.QueuePool"), logging.getLogger("sqlalchemy.pool")]
-    assert any(isinstance(handler, logging.NullHandler) for logger in loggers for handler in logger.handlers)
+    (handler,) = logging.getLogger("sqlalchemy.pool.impl.QueuePool.tsbench").handlers
+    assert isinstance(handler, logging.NullHandler)
+    assert logging.getLogger("sqlalchemy.pool").handlers == []  # pools of others log as they did
 
 
 def remote(recipe: Path, stores: tuple[str, str], *overrides: str) -> Plan:
@@ -201,7 +203,7 @@ def test_a_ray_cluster_that_loses_a_node_ends_every_trial_exactly_once(
     assert output.count("joined from") >= 2
     check_that_all_ended_once(plan)
     # A worker that had not claimed its trial yet has lost none.
-    assert 1 <= Study.open(plan.cells[0].folder).counts()["lost"] <= output.count("is gone; trial")
+    assert 1 <= Study.open(plan.cells[0].folder).trials().counts()["lost"] <= output.count("is gone; trial")
 
 
 @pytest.mark.nightly
@@ -224,8 +226,8 @@ def test_a_search_on_ray_ends_in_order_at_a_signal_and_is_continued_after_sigkil
         assert ended == code, output + errors
         if number == signal.SIGTERM:
             study = Study.open(plan.cells[0].folder)
-            assert study.running() == []
-            assert all(reason.startswith("the search was interrupted") for reason in study.lost().values())
+            assert study.trials().running() == []
+            assert all(reason.startswith("the search was interrupted") for reason in study.trials().lost().values())
             assert not [run for run in plan.store.runs("signalled") if run.status == "RUNNING"]
     code, output, errors = finish(start(command, tmp_path))
     assert code == 0, output + errors
@@ -331,7 +333,7 @@ def test_a_database_that_is_away_for_good_ends_the_search_with_a_sentence_and_it
 
 def is_running(plan: Plan) -> bool:
     folder = plan.cells[0].folder
-    return Study.stored_fingerprint(folder) is not None and bool(Study.open(folder).running())
+    return stored_fingerprint(folder) is not None and bool(Study.open(folder).trials().running())
 
 
 def when(condition: Callable[[], bool], action: Callable[[], Any]) -> None:

@@ -10,7 +10,8 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess, OverranError, StoppedError
+from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess, OverranError
+from tsbench.workers.protocol import StoppedError
 
 HERE = "tests.workers.test_isolated"
 

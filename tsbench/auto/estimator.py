@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from tsbench.adapters.sktime import converted
 from tsbench.auto.portfolio import candidates_of
 from tsbench.auto.training import AutoTraining
 from tsbench.classifiers.series_classifier import SeriesClassifier, collection_of, device_of, whole_number
@@ -53,7 +54,7 @@ class AutoClassifier(SeriesClassifier):
         (20, 2)
     """
 
-    FITTED: ClassVar[str] = "vote_"
+    ATTRIBUTE: ClassVar[str] = "vote_"
     FOLDER: ClassVar[str] = "auto"
 
     def __init__(
@@ -121,9 +122,10 @@ class AutoClassifier(SeriesClassifier):
         """
         self.check_is_fitted()
         vote = self._vote
-        return vote.predict_set(collection_of(self._check_convert_X_for_predict(X), known=vote.columns), coverage)
+        return vote.predict_set(collection_of(converted(self, X), known=vote.columns), coverage)
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
         """Settings with which sktime's tests are quick."""
-        return [{"time_limit": None, "members": ["dummy", "1nn-ed"], "n_jobs": 1}]
+        small = {"time_limit": None, "n_jobs": 1}
+        return [{**small, "members": ["dummy", "1nn-ed"]}, {**small, "members": ["1nn-ed"], "random_state": 7}]

@@ -10,7 +10,7 @@ from tsbench.bench.refit_stage import RefitStage, is_current
 from tsbench.bench.search_stage import SearchStage
 from tsbench.bench.stage import Stage, TaskKey
 from tsbench.tracking import names
-from tsbench.tracking.store import RunRecord
+from tsbench.tracking.records import RunRecord
 from tsbench.workers.protocol import Message, Task
 
 __all__ = ["CellRun"]
@@ -88,7 +88,7 @@ class CellRun:
         if not self._changed:
             return
         self._changed = False
-        counts, best, state = self.cell.study.counts(), self.cell.study.best(), self.state
+        counts, best, state = self.cell.study.trials().counts(), self.cell.study.trials().best(), self.state
         state.ended = counts["complete"] + counts["pruned"] + counts["fail"]
         state.pruned = counts["pruned"]
         state.best = best.value if best else None
@@ -106,7 +106,7 @@ class CellRun:
         store, study, failures = self.cell.plan.store, self.cell.study, self.cell.failures
         end_runs(store, study.spec)
         self.update()
-        best = study.best()
+        best = study.trials().best()
         metrics: dict[str, float] = {"trials": self.state.ended, "pruned_trials": self.state.pruned}
         if best is not None:
             metrics |= best.scores
@@ -123,7 +123,7 @@ class CellRun:
         try:
             if not self.refit.ended:
                 self.cell.budget.note(now=True)
-            mark_lost(study, store, study.running(), "the search was interrupted")
+            mark_lost(study, store, study.trials().running(), "the search was interrupted")
             self.close("KILLED")
         except Exception:
             end_runs(store, study.spec, with_parent=True)

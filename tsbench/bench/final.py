@@ -89,7 +89,7 @@ def record_pictures(
         table[f"probability_{name}"] = probabilities[:, number]
     with tempfile.TemporaryDirectory() as scratch:
         table.map(as_cell).rename(columns=as_cell).to_csv(Path(scratch) / "test_predictions.csv", index=False)
-        store.log_files(run, Path(scratch))
+        store.artifacts.add(run, Path(scratch))
     with tempfile.TemporaryDirectory() as scratch:
         prediction_plots.confusion_matrix(test.labels, predicted, classes).savefig(
             Path(scratch) / "confusion_matrix.png"
@@ -98,7 +98,7 @@ def record_pictures(
             Path(scratch) / "reliability_diagram.png"
         )
         _draw_errors(ensemble, test, probabilities, Path(scratch) / "misclassified_cases.png")
-        store.log_files(records.parent, Path(scratch))
+        store.artifacts.add(records.parent, Path(scratch))
 
 
 def _draw_errors(ensemble: NetworkEnsemble, test: Collection, probabilities: NDArray[np.float64], path: Path) -> None:

@@ -11,7 +11,7 @@ from tsbench.bench.payloads import preprocessing_params
 from tsbench.bench.stage import Stage, TaskKey
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.tracking import names
-from tsbench.tracking.store import RunRecord
+from tsbench.tracking.records import RunRecord
 from tsbench.workers.protocol import Task
 
 __all__ = ["PICTURES", "REPORT", "BaselineStage", "ListedStage", "ReportStage", "missing_baselines"]

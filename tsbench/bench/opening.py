@@ -23,10 +23,13 @@ from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import Recipe
 from tsbench.recipe.writing import to_yaml
-from tsbench.search.study import Study, StudySpec, fingerprint_of, folds_of, study_seed
+from tsbench.search.folds import folds_of, study_seed
+from tsbench.search.specification import StudySpec, fingerprint_of, stored_fingerprint
+from tsbench.search.study import Study
 from tsbench.tracking import names, provenance
+from tsbench.tracking.records import DataInput
 from tsbench.tracking.split import split_of
-from tsbench.tracking.store import DataInput, Store
+from tsbench.tracking.store import Store
 
 __all__ = [
     "OpenCell",
@@ -47,7 +50,7 @@ def check_compatible(plan: Plan) -> None:
     Raises:
         RecipeError: names the studies and says how to start again.
     """
-    stored = {cell: Study.stored_fingerprint(cell.folder) for cell in plan.cells}
+    stored = {cell: stored_fingerprint(cell.folder) for cell in plan.cells}
     changed = [cell.title for cell, then in stored.items() if then and _is_changed(plan, cell, then, plan.load(cell))]
     if changed:
         raise _changed(plan, changed)
@@ -126,7 +129,7 @@ class OpenCell:
         tags = cell_tags(plan, cell, spec.identity)
         self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
         with ended_on_error(plan.store, spec.parent_run):
-            self.study.budget = plan.trials
+            self.study.notes.set_budget(plan.trials)
             self.budget = TimeBudget(self.study, self.recipe, plan.workers, opened, self._network_share)
 
     def note(self, text: str) -> None:
@@ -182,7 +185,7 @@ def open_study(plan: Plan, cell: Cell, dataset: DataSet) -> tuple[Study, bool]:
         SearchError: its trials are gone.
         TrackingError: its parent run is gone, or the store failed.
     """
-    fingerprint, stored = _fingerprint(plan, cell, dataset), Study.stored_fingerprint(cell.folder)
+    fingerprint, stored = _fingerprint(plan, cell, dataset), stored_fingerprint(cell.folder)
     if stored is None:
         return _begin_study(plan, cell, dataset, fingerprint), False
     if _is_changed(plan, cell, stored, dataset):
@@ -195,7 +198,7 @@ def open_study(plan: Plan, cell: Cell, dataset: DataSet) -> tuple[Study, bool]:
             "restore it in the MLflow UI, or run with --fresh, which archives the study and begins a new one"
         )
     with ended_on_error(plan.store, study.spec.parent_run):
-        mark_lost(study, plan.store, study.running(), "the search was killed")
+        mark_lost(study, plan.store, study.trials().running(), "the search was killed")
         _fail_runs_of_lost(study, plan.store)
     return study, status == "FINISHED"
 
@@ -253,7 +256,7 @@ def _end_old(plan: Plan, cell: Cell) -> None:
     with suppress(SearchError, KeyError, TypeError, ValueError, AssertionError):
         study = Study.open(cell.folder)
         end_runs(plan.store, study.spec, with_parent=True)
-        mark_lost(study, plan.store, study.running(), "a new search was begun")
+        mark_lost(study, plan.store, study.trials().running(), "a new search was begun")
 
 
 @contextmanager
@@ -277,7 +280,7 @@ def end_runs(store: Store, spec: StudySpec, with_parent: bool = False) -> None:
 
 def mark_lost(study: Study, store: Store, numbers: Iterable[int], reason: str) -> None:
     """Tells trials failed that nobody runs any more, first in Optuna, then in MLflow."""
-    for number in [trial for trial in numbers if study.fail_lost(trial, reason)]:
+    for number in [trial for trial in numbers if study.queue.fail_lost(trial, reason)]:
         tags = {names.STUDY: study.spec.identity, names.ROLE: "trial", names.TRIAL: number}
         for run in list(store.runs_in(study.spec.experiment, names.where(tags))):
             store.fail(run.run_id, reason)  # also where the worker had ended it, and died before it told Optuna
@@ -288,7 +291,7 @@ def _fail_runs_of_lost(study: Study, store: Store) -> None:
 
     That is seldom, and where nothing was lost there is nothing to look for.
     """
-    lost = study.lost()
+    lost = study.trials().lost()
     if not lost:
         return
     tags = {names.STUDY: study.spec.identity, names.ROLE: "trial"}
@@ -324,8 +327,8 @@ def _begin_parent(plan: Plan, cell: Cell, dataset: DataSet, experiment: str, ide
     store = plan.store
     run = store.begin(experiment, cell.title, tags)
     with ended_on_error(store, run):
-        store.log_text(run, to_yaml(plan.resolved()), "recipe.yaml")
-        store.log_text(run, json.dumps(provenance.versions(), indent=2), "versions.json")
+        store.artifacts.write_text(run, to_yaml(plan.resolved()), "recipe.yaml")
+        store.artifacts.write_text(run, json.dumps(provenance.versions(), indent=2), "versions.json")
         store.log_inputs(run, [_input(cell, dataset, "train"), _input(cell, dataset, "test")])
     return run
 

@@ -9,9 +9,10 @@ from tsbench.bench.opening import OpenCell
 from tsbench.bench.payloads import ENSEMBLE, SHORTENED, FinalNetwork, FittedMember
 from tsbench.bench.search_stage import SearchStage
 from tsbench.bench.stage import Stage, TaskKey
-from tsbench.search.study import BestTrial, derive_seed
+from tsbench.search.folds import derive_seed
+from tsbench.search.trials import BestTrial
 from tsbench.tracking import names
-from tsbench.tracking.store import RunRecord
+from tsbench.tracking.records import RunRecord
 from tsbench.workers.protocol import Task
 
 __all__ = ["RefitStage", "is_current"]
@@ -19,9 +20,9 @@ __all__ = ["RefitStage", "is_current"]
 
 def is_current(cell: OpenCell, record: RunRecord | None) -> bool:
     """Whether a recorded network is the one that the finished search and today's recipe lead to."""
-    if record is None or not (cell.study.is_complete() or cell.budget.ended_search()):
+    if record is None or not (cell.study.queue.is_complete() or cell.budget.ended_search()):
         return False
-    best = cell.study.best()
+    best = cell.study.trials().best()
     if record.tags.get(names.TRIAL) != str(best.number if best else None):
         return False
     networks, asked, timeout = int(record.tags[ENSEMBLE]), cell.recipe.evaluation.ensemble, cell.budget.timeout
@@ -99,7 +100,7 @@ class RefitStage(Stage):
 
     def early_task(self) -> Task | None:
         """A network by the best trial so far, while the last trials run."""
-        best = self.cell.study.best() if self.search.only_awaits_trials() else None
+        best = self.cell.study.trials().best() if self.search.only_awaits_trials() else None
         return None if best is None or best.number in self._failed_early else self._next_member(best)
 
     def stop_reason(self, key: TaskKey) -> str:
@@ -153,7 +154,7 @@ class RefitStage(Stage):
             tags=tags,
             started=self._begun_at[best.number],
             register=recipe.tracking.register,
-            trial_run=self.cell.study.run_of(best.number),
+            trial_run=self.cell.study.trials().run_of(best.number),
         )
 
     def _take_result(self, key: TaskKey, result: Any) -> None:

@@ -27,7 +27,8 @@ from tsbench.bench.stage import TaskKey
 from tsbench.errors import DataError, TsbenchError
 from tsbench.redaction import redacted
 from tsbench.retries import stop_retrying
-from tsbench.search.study import BestTrial, Study
+from tsbench.search.specification import stored_fingerprint
+from tsbench.search.trials import BestTrial
 from tsbench.signals import TerminatedError, describe_interrupt, ignored_signals
 from tsbench.workers import Launcher, make_launcher
 from tsbench.workers.inbox import Inbox
@@ -38,7 +39,7 @@ from tsbench.workers.protocol import Message, Task
 __all__ = ["BenchmarkRun"]
 
 # What every worker needs at its first task; torch imports the last one at an optimizer's first step.
-PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection", "torch._dynamo")
+PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection", "tsbench.adapters.torch_compiler")
 PRELOAD_FOR_SQLITE = ("mlflow.store.tracking.sqlalchemy_store",)
 WAIT = 0.25  # seconds between two looks at the workers
 CHECK_SECONDS = 2.0  # seconds between two looks at what a launcher has started, and at the store's file
@@ -104,11 +105,11 @@ class BenchmarkRun:
             self.display.say(f"note: {note}")
         try:
             with self.display, self._make_pool() as pool:
-                if self.fresh or any(Study.stored_fingerprint(cell.folder) is None for cell in self.plan.cells):
+                if self.fresh or any(stored_fingerprint(cell.folder) is None for cell in self.plan.cells):
                     self.display.prepare("starting the workers")
                     pool.start()
                 self.display.prepare(f"opening the MLflow store {redacted(self.plan.store.uri)}")
-                self.plan.store.prepare()
+                self.plan.store.connection.prepare()
                 self._database = FileWatch.of(self.plan.store.database)
                 if self.fresh:
                     archive_studies(self.plan)

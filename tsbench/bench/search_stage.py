@@ -6,7 +6,7 @@ from typing import Any
 
 from tsbench.bench.opening import OpenCell, mark_lost
 from tsbench.bench.stage import Stage, TaskKey
-from tsbench.search.study import BestTrial
+from tsbench.search.trials import BestTrial
 from tsbench.workers.protocol import Task
 
 __all__ = ["SearchStage"]
@@ -45,27 +45,27 @@ class SearchStage(Stage):
             return None
         if not self._is_stopped() and (number := self._next_trial()) is not None:
             return self._task(self._key(f"trial {number}", number), "run_trial", self.study.files, number)
-        if not self.running and (self.stopped or self.study.is_complete()):
+        if not self.running and (self.stopped or self.study.queue.is_complete()):
             self._end()
         return None
 
     def _next_trial(self) -> int | None:
         begun = {key.number for key in self.running}
-        for numbers in (self.study.waiting, self.study.refill):
+        for numbers in (self.study.queue.waiting, self.study.queue.refill):
             if (number := next((number for number in numbers() if number not in begun), None)) is not None:
                 return number
         if not begun:  # a worker of a killed search took these, and was killed too
-            mark_lost(self.study, self.cell.plan.store, self.study.running(), "the search was killed")
+            mark_lost(self.study, self.cell.plan.store, self.study.trials().running(), "the search was killed")
         return None
 
     def prefetch(self) -> None:
         """Chooses trials to come while the workers are busy, so that none waits for it."""
         if not (self.ended or self._is_stopped()):
-            self.study.refill()
+            self.study.queue.refill()
 
     def only_awaits_trials(self) -> bool:
         """Whether its last trials run, so that it has no task for another worker."""
-        return not self.ended and bool(self.running) and not self._is_stopped() and self.study.is_filled()
+        return not self.ended and bool(self.running) and not self._is_stopped() and self.study.queue.is_filled()
 
     def stop_reason(self, key: TaskKey) -> str:
         """Why a trial should be ended; empty if it should not."""
@@ -79,9 +79,9 @@ class SearchStage(Stage):
     def _end(self) -> None:
         self.ended = True
         self.cell.budget.end_search(timed_out=bool(self.stopped))
-        self.best = self.study.best()
+        self.best = self.study.trials().best()
         if self.best is None:
-            last = self.study.last_reason()
+            last = self.study.trials().last_reason()
             if self.stopped:
                 self.cell.fail(f"no trial was completed: {last or self.stopped}; give search.timeout more time")
             else:

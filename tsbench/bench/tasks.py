@@ -29,19 +29,20 @@ from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig, EvaluationConfig, HyperparameterConfig, format_duration
 from tsbench.search import trial_runner
 from tsbench.search.outcome import TrialOutcome
-from tsbench.search.trial_runner import StoppedError, mlflow_params
+from tsbench.search.trial_runner import mlflow_params
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
-from tsbench.tracking.store import Curve, Store
+from tsbench.tracking.records import Curve
+from tsbench.tracking.store import Store
 from tsbench.workers import isolated
-from tsbench.workers.protocol import SharedFolder, WorkerContext
+from tsbench.workers.protocol import SharedFolder, StoppedError, WorkerContext
 
 __all__ = ["fit_member", "run_baseline", "run_trial", "score_network", "write_report"]
 
 
 def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> TrialOutcome | None:
     """A waiting trial of a study."""
-    spec = trial_runner.open_study(study.path)[0].spec
+    spec = trial_runner.load_study(study.path)[0].spec
     _guard(context, spec.tracking_uri, spec.parent_run)
 
     def stop_reason() -> str | None:
@@ -52,7 +53,7 @@ def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> Trial
 
 def _guard(context: WorkerContext, uri: str, parent: str) -> None:
     """Should the supervisor be killed, the parent run that it would have ended does not stay open."""
-    context.on_orphaned(parent, lambda: Store(uri).end_if_running(parent, "KILLED"))
+    context.on_orphaned(parent, lambda: Store(uri).end(parent, "KILLED", only_running=True))
 
 
 def fit_member(
@@ -113,7 +114,7 @@ def score_network(context: WorkerContext, records: Records, final: FinalNetwork)
     context.report("recording the model")
     record_model(store, records, run, final, ensemble, results)
     if final.trial_run:
-        store.copy_file(final.trial_run, run, names.OUT_OF_FOLD)
+        store.artifacts.copy(final.trial_run, run, names.OUT_OF_FOLD)
     record_pictures(store, records, run, ensemble, test, probabilities)
     store.end(run)
     return results
@@ -175,7 +176,7 @@ def _keep(
 ) -> None:
     """Logs what was kept of a baseline on its run."""
     if (path := keeping.folder / names.OUT_OF_FOLD).is_file():
-        store.log_file(run, path)
+        store.artifacts.add(run, path)
     if found.model is not None:
         context.report("recording the model")
         log_model_files(store, records, run, found.model)
@@ -199,7 +200,7 @@ def _score_apart(
         found: BaselineScores = _apart().call(
             "tsbench.bench.baseline:score_baseline", arguments, timeout, report, lambda: context.stopping
         )
-    except isolated.StoppedError:
+    except StoppedError:
         return "stopped", "the run was interrupted", BaselineScores()
     except isolated.OverranError:
         assert timeout is not None

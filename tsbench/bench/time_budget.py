@@ -35,10 +35,10 @@ class TimeBudget:
         self._opened = opened
         self._network_share = network_share
         # As if earlier calls had just ended: a timeout is for all of them, and so are the seconds of the search.
-        self._began = opened - study.seconds
-        self._search_began = opened - study.search_seconds
+        self._began = opened - study.notes.seconds
+        self._search_began = opened - study.notes.search_seconds
         self._search_ended: float | None = None
-        self._longest = max(study.complete_seconds(), default=0.0)  # of the complete trials
+        self._longest = max(study.trials().complete_seconds(), default=0.0)  # of the complete trials
         self._noted = time.monotonic()
 
     @property
@@ -53,7 +53,7 @@ class TimeBudget:
 
     def ended_search(self) -> bool:
         """Whether an earlier call's search ran out of time, and today's recipe gives it no more."""
-        ended_by = self._study.timed_out
+        ended_by = self._study.notes.timed_out
         return ended_by is not None and self.timeout is not None and self.timeout <= ended_by
 
     def is_search_over(self) -> bool:
@@ -89,10 +89,10 @@ class TimeBudget:
         """Stops the search's clock, and keeps in the study whether it ran out of time."""
         self._search_ended = time.time()
         self.note(now=True)
-        self._study.timed_out = self.timeout if timed_out else None
+        self._study.notes.note_timed_out(self.timeout if timed_out else None)
 
     def note(self, now: bool = False) -> None:
         """Keeps the time spent in the study, unless that was done a moment ago."""
         if now or time.monotonic() - self._noted > NOTE_EVERY:
             self._noted = time.monotonic()
-            self._study.note_seconds(self.search_seconds, time.time() - self._began)
+            self._study.notes.note_seconds(self.search_seconds, time.time() - self._began)

@@ -8,13 +8,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
-from importlib.util import find_spec
-from keyword import iskeyword
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tsbench.classifiers.contract import Classifier
 from tsbench.recipe.messages import shown, suggestion
+from tsbench.recipe.registries import import_path_problem, registered
 
 if TYPE_CHECKING:
     from tsbench.classifiers.contract import Budget
@@ -26,11 +24,6 @@ __all__ = ["BASELINES", "Baseline", "find_baseline", "problem_with"]
 
 CHECKED_PACKAGES = ("aeon", "sklearn", "sktime", "tsbench")
 """Packages whose classes are imported when a recipe is checked."""
-
-MAX_PATH = 500  # characters of an import path
-
-Cost = Literal["instant", "seconds", "minutes", "hours", "unknown"]
-"""What fitting costs on one core on a data set of a few hundred cases and time steps."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +38,6 @@ class Baseline(Classifier):
         unequal_length: whether it takes cases of different lengths.
         missing_values: whether it takes cases with missing values.
         min_length: time steps that each case must have at least.
-        gpu: whether it uses a GPU where there is one.
-        cost: of fitting.
         compiled: whether numba compiles it at its first fit, which `warm_up` keeps out of the measured seconds.
     """
 
@@ -57,13 +48,11 @@ class Baseline(Classifier):
     unequal_length: bool = False
     missing_values: bool = False
     min_length: int = 1
-    gpu: bool = False
-    cost: Cost = "seconds"
     compiled: bool = True
 
     def make(self, seed: int) -> Any:
         """An unfitted classifier of its library."""
-        return _load(self.path)(**{**({"random_state": seed} if self.seeded else {}), **self.parameters})
+        return registered({}, self.path)(**{**({"random_state": seed} if self.seeded else {}), **self.parameters})
 
     def refuses(self, *collections: Collection, preprocessing: BaselinePreprocessingConfig | None = None) -> str | None:
         """Why the classifier cannot be fitted and scored on these collections; None if it can.
@@ -149,12 +138,9 @@ BASELINES: dict[str, Baseline] = {
         "aeon.classification.dummy.DummyClassifier",
         unequal_length=True,
         missing_values=True,
-        cost="instant",
         compiled=False,
     ),
-    "1nn-ed": Baseline(
-        _NEIGHBOURS, {"distance": "euclidean", "n_neighbors": 1}, seeded=False, unequal_length=False, cost="instant"
-    ),
+    "1nn-ed": Baseline(_NEIGHBOURS, {"distance": "euclidean", "n_neighbors": 1}, seeded=False, unequal_length=False),
     "1nn-dtw": Baseline(_NEIGHBOURS, {"distance": "dtw", "n_neighbors": 1}, seeded=False, unequal_length=True),
     "rocket": Baseline(f"{_CONVOLUTION}.RocketClassifier"),
     "minirocket": Baseline(f"{_CONVOLUTION}.MiniRocketClassifier", min_length=9),
@@ -164,10 +150,8 @@ BASELINES: dict[str, Baseline] = {
     "quant": Baseline("aeon.classification.interval_based.QUANTClassifier", min_length=3, compiled=False),
     "rdst": Baseline("aeon.classification.shapelet_based.RDSTClassifier", unequal_length=True, min_length=2),
     "weasel2": Baseline("aeon.classification.dictionary_based.WEASEL_V2", multivariate=False, min_length=4),
-    "inceptiontime": Baseline("tsbench.classifiers.deep.InceptionTimeEnsemble", cost="hours", compiled=False),
-    "lstm-fcn": Baseline(
-        "sktime.classification.deep_learning.lstmfcn.LSTMFCNClassifierTorch", cost="hours", compiled=False
-    ),
+    "inceptiontime": Baseline("tsbench.classifiers.deep.InceptionTimeEnsemble", compiled=False),
+    "lstm-fcn": Baseline("sktime.classification.deep_learning.lstmfcn.LSTMFCNClassifierTorch", compiled=False),
 }
 
 
@@ -188,7 +172,7 @@ def find_baseline(classifier: str, parameters: Mapping[str, Any] | None = None) 
         return replace(known, parameters={**known.parameters, **(parameters or {})})
     if "." not in classifier:
         raise KeyError(classifier)
-    made = _load(classifier)
+    made = registered({}, classifier)
     tag = getattr(made(**(parameters or {})), "get_tag", None)
 
     def can(capability: str) -> bool:
@@ -203,7 +187,6 @@ def find_baseline(classifier: str, parameters: Mapping[str, Any] | None = None) 
         can("multivariate"),
         can("unequal_length"),
         can("missing_values"),
-        cost="unknown",
     )
 
 
@@ -219,12 +202,12 @@ def problem_with(classifier: str, parameters: Mapping[str, Any]) -> str | None:
     if classifier not in BASELINES and "." not in classifier:
         hint = suggestion(classifier, BASELINES) or f"; known: {', '.join(sorted(BASELINES))}"
         return f"unknown baseline {shown(classifier)}{hint}, or an import path such as sktime.classification...."
-    if classifier not in BASELINES and (problem := _problem_with_path(classifier)):
+    if classifier not in BASELINES and (problem := import_path_problem(classifier)):
         return problem
     if classifier not in BASELINES and classifier.partition(".")[0] not in CHECKED_PACKAGES:
         return None  # checking must not run a module of any name; it is imported when it is fitted
     try:
-        made = _load(BASELINES[classifier].path if classifier in BASELINES else classifier)
+        made = registered({}, BASELINES[classifier].path if classifier in BASELINES else classifier)
     except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         return f"cannot be imported: {reason}"
@@ -236,21 +219,6 @@ def problem_with(classifier: str, parameters: Mapping[str, Any]) -> str | None:
         hint = suggestion(unknown[0], known) or f"; known: {', '.join(known)}"
         return f"{made.__name__} has no parameter {unknown[0]!r}{hint}"
     return None
-
-
-def _problem_with_path(path: str) -> str | None:
-    """What is wrong with an import path, found without importing anything."""
-    parts = path.split(".")
-    if len(path) > MAX_PATH or not all(part.isidentifier() and not iskeyword(part) for part in parts):
-        return f"{shown(path)} is not an import path, such as sktime.classification.kernel_based.RocketClassifier"
-    # For a name without dots, find_spec imports nothing. Workers have another __main__.
-    installed = parts[0] != "__main__" and find_spec(parts[0]) is not None
-    return None if installed else f"{shown(path)} cannot be imported: there is no package {shown(parts[0])}"
-
-
-def _load(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
 
 
 def _parameters(made: Any) -> list[str]:

@@ -25,8 +25,10 @@ from tsbench.nn.network import Network, build_network
 from tsbench.recipe.messages import count_of
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import leaves
-from tsbench.training.memory import free_memory, is_out_of_memory
-from tsbench.training.trainer import Job, Series, predict_probabilities, train
+from tsbench.training.inference import predict_probabilities
+from tsbench.training.jobs import Job, Series
+from tsbench.training.memory import train_within_memory
+from tsbench.training.trainer import train
 
 __all__ = ["NetworkEnsemble", "TunedNetwork", "encode"]
 
@@ -100,16 +102,14 @@ class NetworkEnsemble(FittedClassifier):
         series = Series(prepared.series(cases), prepared.lengths(cases))
         targets = encode(cases.labels, ensemble.classes)
         seeds = [operator.index(seed) for seed in seeds]  # NumPy's whole numbers too
-        for accumulation_steps in (1, 2):
-            jobs = [Job(series, targets, len(ensemble.classes), seed, cases.group_numbers()) for seed in seeds]
-            try:
-                train(jobs, hyperparameters.model, hyperparameters.training, device, on_epoch, accumulation_steps)
-                break
-            except (RuntimeError, MemoryError) as error:
-                # Once more with half of each mini-batch at a time, as a trial does.
-                if accumulation_steps == 2 or not is_out_of_memory(error):
-                    raise
-            free_memory(device)
+
+        def attempt(accumulation_steps: int) -> list[Job]:
+            settings, groups = (hyperparameters.model, hyperparameters.training), cases.group_numbers()
+            jobs = [Job(series, targets, len(ensemble.classes), seed, *settings, groups) for seed in seeds]
+            train(jobs, device, on_epoch, accumulation_steps)
+            return jobs
+
+        jobs = train_within_memory(attempt, device)
         ensemble.members = [job.network for job in jobs if job.network is not None]
         return ensemble, jobs
 

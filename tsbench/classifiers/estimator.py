@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from tsbench.adapters.sktime import converted
 from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.classifiers.explanation import Explanation, draw, explain
 from tsbench.classifiers.series_classifier import SeriesClassifier, collection_of, device_of, whole_number
@@ -52,7 +53,7 @@ class NetworkClassifier(SeriesClassifier):
         (20, 2)
     """
 
-    FITTED: ClassVar[str] = "ensemble_"
+    ATTRIBUTE: ClassVar[str] = "ensemble_"
     FOLDER: ClassVar[str] = "ensemble"
 
     def __init__(
@@ -122,7 +123,7 @@ class NetworkClassifier(SeriesClassifier):
             raise ValueError(
                 "there is nothing to explain: all training cases were of one class, so no network was trained"
             )
-        cases = collection_of(self._check_convert_X_for_predict(X), known=self.ensemble_.columns)
+        cases = collection_of(converted(self, X), known=self.ensemble_.columns)
         self._warn_of_short(cases)
         return cases
 

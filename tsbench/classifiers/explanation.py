@@ -16,14 +16,14 @@ from tsbench.drawing import new_figure, plain
 from tsbench.nn.attribution import NetworkExplanation
 from tsbench.nn.attribution import explain as explain_network
 from tsbench.nn.network import Network
-from tsbench.training.trainer import Series
+from tsbench.training.jobs import Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from tsbench.classifiers.ensemble import NetworkEnsemble
 
-__all__ = ["Explanation", "draw", "draw_several", "explain"]
+__all__ = ["Explanation", "draw", "draw_series", "draw_several", "explain"]
 
 CHUNK_SIZE = 64  # cases
 MAX_LANES = 12
@@ -216,7 +216,7 @@ def draw_several(explanation: Explanation, cases: Collection, titles: Sequence[s
 def _draw(explanation: Explanation, cases: Collection, case: int, ax: Axes, title: str | None) -> None:
     length = int(cases.lengths[case])
     known = None if cases.columns is None else cases.columns.channels
-    _draw_series(ax, cases.values[case, :, :length], known or list(map(str, range(cases.channels))))
+    draw_series(ax, cases.values[case, :, :length], known or list(map(str, range(cases.channels))))
     lowest = ax
     if explanation.saliency is not None:
         lowest = _draw_saliency(ax, explanation.saliency[case, :length])
@@ -230,7 +230,8 @@ def _draw(explanation: Explanation, cases: Collection, case: int, ax: Axes, titl
     ax.set_title(plain(text), loc="left", parse_math=False)  # the axes may be of somebody else's figure
 
 
-def _draw_series(ax: Axes, values: NDArray[np.floating], names: Sequence[str]) -> None:
+def draw_series(ax: Axes, values: NDArray[np.floating], names: Sequence[str]) -> None:
+    """Draws one case, shape (channels, time steps); of several channels each has its own lane, scaled to it."""
     from matplotlib.patheffects import withStroke
 
     line: dict[str, Any] = {

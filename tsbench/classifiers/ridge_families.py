@@ -165,7 +165,7 @@ def _rdst(given: Mapping[str, Any]) -> RidgeOnFeatures:
 
 
 def _weasel(given: Mapping[str, Any]) -> RidgeOnFeatures:
-    from aeon.classification.dictionary_based._weasel_v2 import WEASELTransformerV2  # aeon 1.6 exports it nowhere
+    from tsbench.adapters.aeon import WEASELTransformerV2
 
     transformer = WEASELTransformerV2(**{name: value for name, value in given.items() if name != "class_weight"})
     return RidgeOnFeatures([Branch(transformer)], _head(given, -1, 5, 10))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 from sktime.classification.base import BaseClassifier
 
+from tsbench.adapters.sktime import FITTED, METADATA, OF_SCIKIT_LEARN, mark_fitted
 from tsbench.classifiers.contract import FittedClassifier
 from tsbench.classifiers.estimator_state import (
     describe_generator,
@@ -41,22 +42,16 @@ from tsbench.recipe.plain import plain
 
 __all__ = ["SeriesClassifier", "collection_of", "device_of", "whole_number"]
 
-_STATE = ("n_classes_", "fit_time_", "_is_vectorized", "_y_inner_mtype")
-
-_NOTED = ("_X_metadata", "_y_metadata")
-"""What sktime noted about the training data."""
-
-_SCIKIT_LEARNS = ("_parent_callback_ctx", "_skl_callbacks")
-"""What scikit-learn's pipelines and searches (1.9 and later) set on an estimator for the time of its `fit`."""
+_STATE = ("n_classes_", "fit_time_", *FITTED)
 
 
 class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
     """An sktime classifier around a `FittedClassifier` whose labels are the numbers of the classes, as texts.
 
-    A subclass says by `_fit_classifier` how it is fitted, and by FITTED in which attribute that is kept.
+    A subclass says by `_fit_classifier` how it is fitted, and by ATTRIBUTE in which attribute that is kept.
     """
 
-    FITTED: ClassVar[str]
+    ATTRIBUTE: ClassVar[str]
     """The attribute that holds the fitted classifier."""
 
     FOLDER: ClassVar[str]
@@ -105,12 +100,12 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
         if savable(self.classes_) is None:
             describe_labels(self.classes_)  # labels that no file can hold are refused before hours of training
         codes = np.array([f"{code:09d}" for code in np.searchsorted(self.classes_, y)])  # sorted as the labels are
-        setattr(self, self.FITTED, self._fit_classifier(collection_of(X, codes)))
+        setattr(self, self.ATTRIBUTE, self._fit_classifier(collection_of(X, codes)))
         return self
 
     @property
     def _classifier(self) -> FittedClassifier:
-        fitted: FittedClassifier = getattr(self, self.FITTED)
+        fitted: FittedClassifier = getattr(self, self.ATTRIBUTE)
         return fitted
 
     def _predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -146,7 +141,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
         `AttributeError: _parent_callback_ctx` with any estimator of sktime up to 1.2 (sktime issue 11173). Older
         versions of scikit-learn set none of them, so that nothing is kept there.
         """
-        kept = {name: vars(self)[name] for name in _SCIKIT_LEARNS if name in vars(self)}
+        kept = {name: vars(self)[name] for name in OF_SCIKIT_LEARN if name in vars(self)}
         super().reset()
         for name, value in kept.items():
             setattr(self, name, value)
@@ -193,7 +188,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
                     classes = io.BytesIO()
                     np.save(classes, labels, allow_pickle=False)
                     file.writestr("classes.npy", classes.getvalue())
-                if hasattr(self, self.FITTED):
+                if hasattr(self, self.ATTRIBUTE):
                     with tempfile.TemporaryDirectory() as folder:
                         self._classifier.save(Path(folder))
                         for entry in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
@@ -249,20 +244,19 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
         if about["state"] is None:
             return loaded
         if about.get("classes") is not None:
-            loaded.classes_ = read_labels(about["classes"])
+            classes = read_labels(about["classes"])
         else:
-            classes: NDArray[Any] = np.load(io.BytesIO(file.read("classes.npy")), allow_pickle=False)
-            loaded.classes_ = classes.astype(object) if about["labels"] == "object" else classes
-        loaded._class_dictionary = {label: number for number, label in enumerate(loaded.classes_)}
-        for name in (*_STATE, *_NOTED):  # nothing else, whatever the file says
+            classes = np.load(io.BytesIO(file.read("classes.npy")), allow_pickle=False)
+            classes = classes.astype(object) if about["labels"] == "object" else classes
+        for name in (*_STATE, *METADATA):  # nothing else, whatever the file says
             if name in about["state"]:
                 setattr(loaded, name, about["state"][name])
         names = [name for name in file.namelist() if name.startswith(f"{cls.FOLDER}/")]
         if names:
             with tempfile.TemporaryDirectory() as folder:
                 file.extractall(folder, names)
-                setattr(loaded, cls.FITTED, load_classifier(Path(folder) / cls.FOLDER))
-        loaded._is_fitted = True
+                setattr(loaded, cls.ATTRIBUTE, load_classifier(Path(folder) / cls.FOLDER))
+        mark_fitted(loaded, classes)
         return loaded
 
     def _described(self) -> str:
@@ -276,7 +270,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
         fitted = self.is_fitted
         state = {name: getattr(self, name) for name in _STATE if hasattr(self, name)} if fitted else None
         if state is not None:
-            for name in _NOTED:
+            for name in METADATA:
                 noted = getattr(self, name)
                 state[name] = {key: value for key, value in noted.items() if isinstance(value, str | bool | int)}
         about = {

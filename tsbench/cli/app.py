@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from typer.core import TyperGroup
 from tsbench import __version__
 from tsbench.cli.output import lasting_output
 from tsbench.errors import TsbenchError
+from tsbench.quiet import quiet_variables
 from tsbench.redaction import redacted
 from tsbench.signals import exit_code_of
 
@@ -91,6 +93,7 @@ def _main(
     ] = False,
 ) -> None:
     """Declarative AutoML and honest benchmarking for time series classification."""
+    os.environ.update(quiet_variables("mlflow"))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8; as Python has for stderr
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tsbench.bench.plan import Plan
-    from tsbench.search.study import BestTrial
+    from tsbench.search.trials import BestTrial
 
 
 @verb

@@ -80,7 +80,7 @@ def _standings(comparison: Comparison) -> list[dict[str, Any]]:
     return [
         {
             "one": standing,
-            "published": comparison.is_published(standing.classifier),
+            "published": standing.classifier in comparison.published,
             "seconds": "" if np.isnan(seconds[standing.classifier]) else f"{seconds[standing.classifier]:.3g}",
             "p": format_p(standing.p).removeprefix("= "),
             "significant": standing.p <= comparison.alpha,
@@ -93,8 +93,8 @@ def _standings(comparison: Comparison) -> list[dict[str, Any]]:
 def _pairs(comparison: Comparison) -> Iterator[dict[str, Any]]:
     if not comparison.standings:
         return
-    labels, pairs = comparison.classifiers, comparison.pairs
-    order = [int(column) for column in np.argsort(comparison.ranks, kind="stable")]
+    labels, pairs = comparison.classifiers, comparison.statistics.pairs
+    order = [int(column) for column in np.argsort(comparison.statistics.ranks, kind="stable")]
     for place, i in enumerate(order):
         for j in order[place + 1 :]:
             yield {
@@ -104,8 +104,8 @@ def _pairs(comparison: Comparison) -> Iterator[dict[str, Any]]:
                 "counts": f"{pairs.wins[i, j]}/{pairs.ties[i, j]}/{pairs.losses[i, j]}",
                 "p": float(pairs.p[i, j]),
                 "p_holm": float(pairs.p_holm[i, j]),
-                "significant": bool(comparison.differs[i, j]),
-                "nemenyi": float(comparison.nemenyi[i, j]) if comparison.with_nemenyi else None,
+                "significant": bool(comparison.statistics.differs[i, j]),
+                "nemenyi": float(comparison.statistics.nemenyi[i, j]) if comparison.with_nemenyi else None,
             }
 
 
@@ -114,20 +114,21 @@ def _nemenyi(comparison: Comparison) -> str:
         return ""
     from tsbench.compare.statistics import critical_difference
 
-    difference = critical_difference(len(comparison.classifiers), comparison.pairs.count, comparison.alpha)
+    difference = critical_difference(len(comparison.classifiers), comparison.statistics.pairs.count, comparison.alpha)
     return f"Nemenyi's critical difference of average ranks at {comparison.alpha:g}: {difference:.3f}."
 
 
 def _tests(comparison: Comparison) -> str:
     """The test of all classifiers at once, in words."""
-    found = comparison.friedman
+    found = comparison.statistics.friedman
     if found is None:
         return "Friedman's test needs three classifiers and two data sets."
     first, second = found.degrees
+    sets = count_of(comparison.statistics.pairs.count, "data set")
     f = "infinite" if np.isinf(found.f) else f"{found.f:.2f}"
     return (
-        f"Friedman's test over {count_of(comparison.pairs.count, 'data set')}: chi-square {found.statistic:.2f} with "
-        f"{first} degrees of freedom, p {format_p(found.p)}; Iman and Davenport's F {f} with {first} and {second}, "
+        f"Friedman's test over {sets}: chi-square {found.statistic:.2f} with {first} "
+        f"degrees of freedom, p {format_p(found.p)}; Iman and Davenport's F {f} with {first} and {second}, "
         f"p {format_p(found.p_f)}."
     )
 

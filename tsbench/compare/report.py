@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tsbench.compare.comparison import CONFIDENCE, Comparison, Standing
+from tsbench.compare.comparison import Comparison, Standing
+from tsbench.compare.differences import CONFIDENCE
 from tsbench.compare.formatting import fixed, format_p, signed
 from tsbench.compare.latex import as_latex
 from tsbench.compare.preprocessed import preprocessed
@@ -45,7 +46,7 @@ def as_json(comparison: Comparison) -> str:
         },
         "rank": {
             classifier: None if np.isnan(rank) else float(rank)
-            for classifier, rank in zip(comparison.classifiers, comparison.ranks, strict=True)
+            for classifier, rank in zip(comparison.classifiers, comparison.statistics.ranks, strict=True)
         },
         "control": comparison.control or None,
         "win_tie_loss": {classifier: list(counts) for classifier, counts in wins if counts is not None},
@@ -63,7 +64,7 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
     """None without a complete data set."""
     if not comparison.standings:
         return None
-    labels, friedman = comparison.classifiers, comparison.friedman
+    labels, friedman = comparison.classifiers, comparison.statistics.friedman
     tree: dict[str, Any] = {
         "alpha": comparison.alpha,
         "datasets": [name for name, kept in zip(comparison.datasets, comparison.complete, strict=True) if kept],
@@ -78,7 +79,7 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
             "degrees_of_freedom": list(friedman.degrees),
         },
         "pairs": list(_pairs(comparison)),
-        "cliques": [[labels[column] for column in clique] for clique in comparison.cliques],
+        "cliques": [[labels[column] for column in clique] for clique in comparison.statistics.cliques],
         "bootstrap": {
             "confidence": CONFIDENCE,
             "mean_difference_from_control": {
@@ -101,11 +102,11 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
 
         count = len(labels)
         tree["nemenyi"] = {
-            "critical_difference": critical_difference(count, comparison.pairs.count, comparison.alpha)
+            "critical_difference": critical_difference(count, comparison.statistics.pairs.count, comparison.alpha)
             if count > 1
             else None,
             "p": [
-                {"first": labels[i], "second": labels[j], "p": float(comparison.nemenyi[i, j])}
+                {"first": labels[i], "second": labels[j], "p": float(comparison.statistics.nemenyi[i, j])}
                 for i in range(count)
                 for j in range(i + 1, count)
             ],
@@ -114,7 +115,7 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
 
 
 def _pairs(comparison: Comparison) -> Any:
-    labels, pairs = comparison.classifiers, comparison.pairs
+    labels, pairs = comparison.classifiers, comparison.statistics.pairs
     for i in range(len(labels)):
         for j in range(i + 1, len(labels)):
             yield {
@@ -124,7 +125,7 @@ def _pairs(comparison: Comparison) -> Any:
                 "win_tie_loss": [int(pairs.wins[i, j]), int(pairs.ties[i, j]), int(pairs.losses[i, j])],
                 "p": float(pairs.p[i, j]),
                 "p_holm": float(pairs.p_holm[i, j]),
-                "significant": bool(comparison.differs[i, j]),
+                "significant": bool(comparison.statistics.differs[i, j]),
             }
 
 
@@ -133,7 +134,7 @@ def score_rows(comparison: Comparison) -> list[list[str]]:
     table = [["data set", *comparison.classifiers]]
     for dataset, row in zip(comparison.datasets, comparison.scores, strict=True):
         table.append([dataset, *("" if np.isnan(value) else fixed(value) for value in row)])
-    table.append(["average rank", *("" if np.isnan(rank) else fixed(rank, 2) for rank in comparison.ranks)])
+    table.append(["average rank", *("" if np.isnan(rank) else fixed(rank, 2) for rank in comparison.statistics.ranks)])
     wins = ["" if counts is None else "/".join(map(str, counts)) for counts in comparison.against_control()]
     if any(wins):
         table.append([f"win/tie/loss against {comparison.control}", *wins])
@@ -194,7 +195,7 @@ def _standing_row(standing: Standing) -> list[str]:
 
 def over(comparison: Comparison) -> str:
     """What the standings are over, as a table's title."""
-    return f"Over {count_of(comparison.pairs.count, 'data set')}, against {comparison.control}"
+    return f"Over {count_of(comparison.statistics.pairs.count, 'data set')}, against {comparison.control}"
 
 
 def _pipes(cells: list[str]) -> str:

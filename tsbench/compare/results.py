@@ -11,8 +11,9 @@ from functools import cached_property
 from tsbench.compare.formatting import METRIC_WORDS
 from tsbench.compare.study_data import StudyData, read_studies
 from tsbench.tracking import names
+from tsbench.tracking.records import RunRecord
 from tsbench.tracking.split import UNKNOWN, Split
-from tsbench.tracking.store import RunRecord, Store
+from tsbench.tracking.store import Store
 
 __all__ = ["ARCHIVE_SPLIT", "Result", "Results", "read_results"]
 

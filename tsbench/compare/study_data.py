@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from tsbench.data.catalogue import catalogue
 from tsbench.errors import TrackingError
 from tsbench.tracking import names
+from tsbench.tracking.records import RunRecord
 from tsbench.tracking.split import ARCHIVE, FILES, UNKNOWN, Split, recorded_split
-from tsbench.tracking.store import RunRecord, Store
+from tsbench.tracking.store import Store
 
 __all__ = ["DIGEST", "StudyData", "read_studies"]
 
@@ -69,6 +70,6 @@ def _from_recipe(store: Store, run: RunRecord, dataset: str) -> Split:
     from ruamel.yaml.error import YAMLError
 
     try:
-        return recorded_split(YAML(typ="safe").load(store.read_text(run.run_id, "recipe.yaml")), dataset)
+        return recorded_split(YAML(typ="safe").load(store.artifacts.read_text(run.run_id, "recipe.yaml")), dataset)
     except (TrackingError, YAMLError):  # killed before it was written, or damaged
         return UNKNOWN

@@ -11,7 +11,8 @@ from tsbench.compare.study_data import DIGEST
 from tsbench.errors import TrackingError
 from tsbench.redaction import redacted
 from tsbench.tracking import names
-from tsbench.tracking.store import RunRecord, Store
+from tsbench.tracking.records import RunRecord
+from tsbench.tracking.store import Store
 
 __all__ = ["Provenance", "read_provenance"]
 
@@ -76,7 +77,7 @@ def read_provenance(store: Store, experiments: Sequence[str], datasets: Collecti
 def _versions(store: Store, run: RunRecord) -> tuple[tuple[str, str], ...]:
     """Empty where the run has none, as when it was killed before it wrote them."""
     try:
-        found = json.loads(store.read_text(run.run_id, "versions.json"))
+        found = json.loads(store.artifacts.read_text(run.run_id, "versions.json"))
     except (TrackingError, json.JSONDecodeError):
         return ()
     return tuple((str(name), str(version)) for name, version in found.items())

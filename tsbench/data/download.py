@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from tsbench.adapters.sktime import downloader, mirrors
 from tsbench.data.cache import user_cache
 from tsbench.data.folders import ts_files
 from tsbench.data.formats import read_ts
@@ -60,14 +61,12 @@ def _only_one(target: Path) -> Iterator[None]:
 
 
 def _download(name: str, target: Path, progress: Progress | None) -> Path:
-    from sktime.datasets._data_io import CLASSIF_URLS
-
     home = target.parent
     place = next(folder for folder in (home, *home.parents) if folder.is_dir())
     reasons = {}
     with tempfile.TemporaryDirectory(dir=place, prefix=".download-") as text, _sktime_within(Path(text)):
         folder = Path(text)
-        for mirror in CLASSIF_URLS:
+        for mirror in mirrors():
             try:
                 with _reported(name, folder, progress):
                     arrived = _fetch(f"{mirror}/{name}.zip", folder / name)
@@ -92,9 +91,7 @@ def _fetch(url: str, folder: Path) -> Path:
         DataError: it is not a data set that can be read.
         Exception: whatever sktime's downloader raises.
     """
-    from sktime.datasets._dataset_downloader import URLDownloader
-
-    URLDownloader(url).download(folder.parent, force_download=True)
+    downloader(url).download(folder.parent, force_download=True)
     for file in ts_files(folder):
         if not file.is_file() or file.is_symlink():
             raise DataError(f"the download holds no {file.name}")

@@ -19,7 +19,8 @@ from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.writing import to_yaml
 from tsbench.tracking import names
 from tsbench.tracking.models import fetch_model
-from tsbench.tracking.store import RunRecord, Store
+from tsbench.tracking.records import RunRecord
+from tsbench.tracking.store import Store
 
 if TYPE_CHECKING:
     from tsbench.classifiers.contract import FittedClassifier
@@ -68,7 +69,7 @@ def open_cell(store: Store, run: RunRecord) -> RecordedCell:
         RecipeError: the recorded recipe is not one that this version of tsbench understands.
     """
     parent = run if run.tags[names.ROLE] == "search" else store.run(run.tags["mlflow.parentRunId"])
-    text = _alone(store.text(parent.run_id, "recipe.yaml"), run.tags[names.DATASET])
+    text = _alone(store.artifacts.read_text(parent.run_id, "recipe.yaml"), run.tags[names.DATASET])
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "recipe.yaml"
         path.write_text(text, encoding="utf-8")

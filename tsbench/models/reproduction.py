@@ -22,12 +22,13 @@ from tsbench.models.rescoring import check_reproducible, score_again
 from tsbench.recipe.dotted import hyperparameters_of
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import leaves
+from tsbench.search.folds import derive_seed, study_seed
 from tsbench.search.objective import CrossValidation
-from tsbench.search.study import derive_seed, study_seed
 from tsbench.tracking import names, provenance
 from tsbench.tracking.monitoring import device_name
-from tsbench.tracking.store import RunRecord, Store
-from tsbench.training.trainer import DivergedError
+from tsbench.tracking.records import RunRecord
+from tsbench.tracking.store import Store
+from tsbench.training.inference import DivergedError
 
 __all__ = ["Figure", "Reproduction", "reproduce"]
 
@@ -237,7 +238,7 @@ def _compared(recorded: Mapping[str, Curve], now: Mapping[str, Curve]) -> list[F
 
 
 def _differences(store: Store, run: RunRecord, cell: RecordedCell, device: str) -> list[str]:
-    then: dict[str, str] = json.loads(store.text(cell.parent.run_id, "versions.json"))
+    then: dict[str, str] = json.loads(store.artifacts.read_text(cell.parent.run_id, "versions.json"))
     here = provenance.versions()
     found = [
         f"{name}: {then.get(name, 'not recorded')} then, {here.get(name, 'not recorded')} now"

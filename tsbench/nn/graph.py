@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from tsbench.adapters.torch import any_length_recurrence
 from tsbench.quiet import quiet
 
 __all__ = ["export_graph"]
@@ -32,16 +33,9 @@ def export_graph(module: nn.Module, x: Tensor, lengths: Tensor | None, output: s
     Raises:
         ModuleNotFoundError: the packages of the extra `onnx` are not installed.
     """
-    from torch.export._patches import register_gru_while_loop_decomposition, register_lstm_while_loop_decomposition
-
-    # PyTorch 2.13 follows recurrent layers through these decompositions, which hold for any length, but not where
-    # another is cached; and it lets go of them too early for a GRU over averaged steps.
-    for operator in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
-        operator._dispatch_cache.clear()
     masked = lengths is not None
     with (
-        register_lstm_while_loop_decomposition(),
-        register_gru_while_loop_decomposition(),
+        any_length_recurrence(),
         quiet("torch.onnx"),  # such as that torchvision is not installed
     ):
         program = torch.onnx.export(

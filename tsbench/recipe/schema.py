@@ -35,7 +35,21 @@ from pydantic_core import PydanticCustomError
 from tsbench.recipe.messages import shortened, shown, suggestion
 from tsbench.recipe.plain import plain
 from tsbench.recipe.presets import PRESETS, Preset
-from tsbench.recipe.registries import COLLECTIONS, FEATURES
+from tsbench.recipe.registries import (
+    COLLECTIONS,
+    FEATURES,
+    FORMATS,
+    Encoder,
+    FormatName,
+    Launcher,
+    Metric,
+    Objective,
+    Pooling,
+    Pruner,
+    Sampler,
+    Scheduler,
+    import_path_problem,
+)
 
 __all__ = [
     "AttentionConfig",
@@ -72,12 +86,7 @@ MAX_PATH = 4095  # bytes; no system that tsbench runs on takes longer paths
 RESERVED_NAMES = ("lock", "listener.json", "invitation.json", "slurm")
 """What else lies in the folder of a recipe's studies; version 0.1.0 wrote the last two."""
 
-METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
-Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "random", "grid"]
-Pruner = Literal["median", "hyperband", "successive_halving", "wilcoxon", "none"]
-Metric = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc"]
-Objective = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc", "predict_seconds", "parameters"]
-
+_SUFFIXES = "; ".join(f"{name}: {', '.join(known.suffixes)}" for name, known in FORMATS.items())
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-z]+)\s*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
@@ -185,7 +194,10 @@ def _kernel(value: Any) -> Any:
 
 
 def _known_feature(value: str) -> str:
-    if value not in FEATURES:
+    if "." in value:
+        if problem := import_path_problem(value):
+            raise _wrong(problem)
+    elif value not in FEATURES:
         raise PydanticCustomError("unknown_name", "unknown feature", {"what": "feature block", "known": list(FEATURES)})
     return value
 
@@ -284,7 +296,7 @@ class ConvolutionConfig(Settings):
 class EncoderConfig(Settings):
     """What reads the convolutions' output along time."""
 
-    type: Literal["lstm", "gru", "transformer", "none"] = Field("none", description="kind of encoder layer")
+    type: Encoder = Field("none", description="kind of encoder layer")
     layers: PositiveInt = Field(2, description="layers, each with a residual connection round it")
     hidden_size: PositiveInt = Field(64, description="hidden units of each layer and direction")
     bidirectional: bool = Field(True, description="lstm and gru: read the series in both directions")
@@ -307,7 +319,7 @@ class FeaturesConfig(Settings):
     """Features that are computed rather than learned, with a linear classifier of their own."""
 
     blocks: Annotated[tuple[Feature, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
-        ("minirocket",), description=f"feature blocks by name: {', '.join(FEATURES)}"
+        ("minirocket",), description=f"feature blocks: {', '.join(FEATURES)}, or import paths of classes"
     )
     size: PositiveInt = Field(9996, description="minirocket: number of features, rounded to a multiple of 84")
 
@@ -330,7 +342,7 @@ class ModelConfig(Settings):
     convolution: ConvolutionConfig = Field(default_factory=ConvolutionConfig, description="multi-scale convolutions")
     encoder: EncoderConfig = Field(default_factory=EncoderConfig, description="recurrent or Transformer layers")
     attention: AttentionConfig = Field(default_factory=AttentionConfig, description="self-attention")
-    pooling: Literal["max", "average", "both"] = Field("both", description="global pooling over time")
+    pooling: Pooling = Field("both", description="global pooling over time")
     skip: bool = Field(True, description="pool the convolutions' output too, beside the encoder's")
     features: FeaturesConfig = Field(default_factory=FeaturesConfig, description="computed features beside the network")
     head: HeadConfig = Field(default_factory=HeadConfig, description="dense classifier")
@@ -379,9 +391,7 @@ class TrainingConfig(Settings):
     batch_size: PositiveInt = Field(16, description="cases in a mini-batch")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, description="decoupled weight decay of AdamW")
-    scheduler: Literal["cosine", "cosine_restarts", "one_cycle", "plateau", "constant"] = Field(
-        "cosine", description="how the learning rate changes"
-    )
+    scheduler: Scheduler = Field("cosine", description="how the learning rate changes")
     warmup_epochs: int = Field(0, ge=0, le=_LARGEST, description="epochs of linear warm-up (one_cycle has its own)")
     restart_epochs: PositiveInt = Field(25, description="cosine_restarts: epochs of a cycle")
     min_learning_rate: float = Field(0.0, ge=0, description="where cosine, cosine_restarts and plateau end")
@@ -546,9 +556,7 @@ class OwnDataConfig(Settings):
     train: FilePath | None = Field(None, description="file of the training cases; relative to the current folder")
     test: FilePath | None = Field(None, description="file of the test cases")
     file: FilePath | None = Field(None, description="file of all cases, in place of train and test; see split")
-    format: Literal["auto", "ts", "arff", "ucr", "npz", "long"] = Field(
-        "auto", description="auto goes by the suffix: .ts, .arff, .tsv and .txt (ucr), .npz, .csv and .parquet (long)"
-    )
+    format: FormatName = Field("auto", description=f"auto goes by the suffix: {_SUFFIXES}")
     case: str = Field("case", description="long: column that tells the cases apart")
     time: str | None = Field(None, description="long: column that orders a case's rows; null: they are in order")
     label: str = Field("label", description="long: column of the class")
@@ -716,7 +724,7 @@ class ExecutionConfig(Settings):
     workers: AutoOrCount = Field("auto", description="processes; auto: one for each GPU, else one for each core")
     device: Annotated[str, Field(pattern=DEVICE)] = Field("auto", description="auto, cpu, cuda (all GPUs) or cuda:N")
     trials_per_device: PositiveInt = Field(1, description="workers that share a GPU, where workers is auto")
-    launcher: Literal["local", "ray"] = Field("local", description="what starts the workers")
+    launcher: Launcher = Field("local", description="what starts the workers")
     address: str = Field("auto", min_length=1, description="of the Ray cluster; local: begin one on this machine")
     cpus_per_worker: PositiveInt = Field(1, description="cores that Ray sets aside for a worker")
     gpus_per_worker: float = Field(0.0, ge=0, description="GPUs that Ray sets aside for a worker")

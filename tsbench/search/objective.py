@@ -19,9 +19,11 @@ from tsbench.evaluation.metrics import score, score_all
 from tsbench.evaluation.resampling import Fold
 from tsbench.nn.network import Network
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.search.folds import derive_seed, folds_of
 from tsbench.search.pruning import RUNGS
-from tsbench.search.study import derive_seed, folds_of
-from tsbench.training.trainer import Job, Series, fixed_features, predict_probabilities, train
+from tsbench.training.inference import fixed_features, predict_probabilities
+from tsbench.training.jobs import Job, Series
+from tsbench.training.trainer import train
 
 __all__ = ["CrossValidation", "Rung", "rungs"]
 
@@ -75,13 +77,14 @@ class _FoldJob:
     prepared: bool = False
 
     @classmethod
-    def make(cls, training: TrainingSet, fold: Fold, preprocessing: HyperparameterConfig, seed: int) -> _FoldJob:
+    def make(cls, training: TrainingSet, fold: Fold, settings: HyperparameterConfig, seed: int) -> _FoldJob:
         cases, (train_part, validation_part) = training.cases, fold
-        prepared = Preprocessing.fit(cases, preprocessing.preprocessing, train_part)
+        prepared = Preprocessing.fit(cases, settings.preprocessing, train_part)
         labels, lengths = cases.labels[train_part], prepared.lengths(cases)
         classes = np.unique(labels)
         series = Series(prepared.series(cases, train_part), lengths[train_part])
-        job = Job(series, encode(labels, classes), len(classes), seed, cases.group_numbers(train_part))
+        targets, groups = encode(labels, classes), cases.group_numbers(train_part)
+        job = Job(series, targets, len(classes), seed, settings.model, settings.training, groups)
         validation = Series(prepared.series(cases, validation_part), lengths[validation_part])
         return cls(job, classes, validation, cases.labels[validation_part], validation_part)
 
@@ -190,15 +193,7 @@ class CrossValidation:
                 on_rung(Rung(number, scores[-1], float(np.nanmean(scores)), f"in fold {number}"))
 
     def _train(self, jobs: list[_FoldJob], on_epoch: Callable[[int], None] | None) -> None:
-        settings = self.hyperparameters
-        train(
-            [fold.job for fold in jobs],
-            settings.model,
-            settings.training,
-            self.device,
-            on_epoch,
-            self.accumulation_steps,
-        )
+        train([fold.job for fold in jobs], self.device, on_epoch, self.accumulation_steps)
 
     def _score(self, job: _FoldJob) -> float:
         return score(self.search.metric, job.labels, job.probabilities(), job.classes)

@@ -18,9 +18,9 @@ import optuna
 from filelock import FileLock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import TrialState
 
+from tsbench.adapters.optuna import CACHE_CALLS, JournalOperation, backend_of
 from tsbench.errors import SearchError
 from tsbench.redaction import redacted
 from tsbench.retries import retry
@@ -44,6 +44,7 @@ class _Journal(JournalFileBackend):
 
     def __init__(self, file: Path) -> None:
         super().__init__(str(file))
+        self._path = file
         self._own_lock = FileLock(file.with_name(f"{file.name}.lock"), poll_interval=0.002)
         self._held: list[dict[str, Any]] | None = None
 
@@ -66,40 +67,38 @@ class _Journal(JournalFileBackend):
         except OSError as error:
             raise self._unavailable(error) from None
         except ValueError:
-            check_journal(Path(self._file_path))  # which names the line
-            raise damaged_journal(Path(self._file_path), "a line is not valid JSON") from None
+            check_journal(self._path)  # which names the line
+            raise damaged_journal(self._path, "a line is not valid JSON") from None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         if self._held is not None:
             self._held += logs
             return
         try:
-            when_there_is_space(lambda: self._append(logs), Path(self._file_path))
+            when_there_is_space(lambda: self._append(logs), self._path)
         except OSError as error:
             raise self._unavailable(error) from None
 
     def _unavailable(self, error: OSError) -> SearchError:
-        path = Path(self._file_path)
-        if not path.exists():
+        if not self._path.exists():
             return SearchError(
-                f"{path}, which holds the trials of a study, was deleted or moved while it was in use; put it back, or "
-                "run the search with --fresh, which begins a new study"
+                f"{self._path}, which holds the trials of a study, was deleted or moved while it was in use; put it "
+                "back, or run the search with --fresh, which begins a new study"
             )
-        return SearchError(f"{path} cannot be read or written ({error.strerror}); the same command continues")
+        return SearchError(f"{self._path} cannot be read or written ({error.strerror}); the same command continues")
 
     def _append(self, logs: list[dict[str, Any]]) -> None:
         with self._own_lock:
-            path = Path(self._file_path)
-            _cut_half_a_line(path)
-            size = path.stat().st_size
+            _cut_half_a_line(self._path)
+            size = self._path.stat().st_size
             try:
-                with path.open("ab") as file:
+                with self._path.open("ab") as file:
                     file.write("".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs).encode())
                     file.flush()
                     if any(map(_ends_a_trial, logs)):
                         os.fsync(file.fileno())
             except OSError:
-                os.truncate(path, size)
+                os.truncate(self._path, size)
                 raise
 
 
@@ -154,7 +153,7 @@ def together(storage: BaseStorage) -> Iterator[None]:
     Raises:
         optuna.exceptions.UpdateFinishedTrialError: the trial had ended before; in a journal nothing of it was changed.
     """
-    backend = storage._backend if isinstance(storage, JournalStorage) else None
+    backend = backend_of(storage)
     if not isinstance(backend, _Journal):
         yield
         return
@@ -175,6 +174,9 @@ AWAY = ("08", "57P", "53")
 """Classes of PostgreSQL's error codes: no connection; starting or shutting down; no memory, disk or connection left."""
 
 
+_NO_OUTPUT = logging.NullHandler()
+
+
 class DatabaseAwayError(SearchError):
     """A database that cannot be reached now."""
 
@@ -185,9 +187,12 @@ class _Database(RDBStorage):
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._away = False
+        # The pool logs a traceback for each connection that a restart of the database broke. The call is repeated, or
+        # ends in a sentence, so without a handler of the user's own nothing is printed.
+        logging.getLogger("sqlalchemy.pool.impl.QueuePool.tsbench").addHandler(_NO_OUTPUT)
         super().__init__(
             _with_driver_and_password(uri),
-            engine_kwargs={"pool_pre_ping": True, "pool_size": 2},
+            engine_kwargs={"pool_pre_ping": True, "pool_size": 2, "pool_logging_name": "tsbench"},
             heartbeat_interval=HEARTBEAT,
             grace_period=4 * HEARTBEAT,
         )
@@ -245,19 +250,8 @@ def _retrying(name: str) -> Callable[..., Any]:
     return call
 
 
-_FURTHER = (  # which Optuna's cache in front of the database calls
-    "_create_new_trial",
-    "_get_trials",
-    "_set_trial_param",
-    "get_trial_id_from_study_id_trial_number",
-    "get_trial_number_from_id",
-    "record_heartbeat",
-)
-for _name in (*BaseStorage.__abstractmethods__, *_FURTHER):
+for _name in (*BaseStorage.__abstractmethods__, *CACHE_CALLS):
     setattr(_Database, _name, _retrying(_name))
-
-
-_NO_OUTPUT = logging.NullHandler()
 
 
 @lru_cache(maxsize=8)
@@ -272,9 +266,6 @@ def open_database(uri: str) -> BaseStorage:
     """
     from sqlalchemy.exc import SQLAlchemyError
 
-    # The pool logs a traceback for each connection that a restart of the database broke. The call is repeated, or ends
-    # in a sentence, so without a handler of the user's own nothing is printed.
-    logging.getLogger("sqlalchemy.pool").addHandler(_NO_OUTPUT)
     try:
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
             return _Database(uri)

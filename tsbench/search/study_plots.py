@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from tsbench.adapters.optuna import create_study
 from tsbench.search.study import Study
 
 __all__ = ["draw_study"]
@@ -53,7 +54,7 @@ def draw_study(study: Study, folder: Path) -> list[str]:
 
 def _finished(study: Study) -> optuna.Study:
     """A copy of the study without trials that were lost or still run, in memory, of its first metric alone."""
-    copy = optuna.create_study(direction=study.spec.directions[0])
+    copy = create_study(direction=study.spec.directions[0])
     for trial in study.trials():
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             copy.add_trial(

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import FixedTrial, Trial, TrialState
 
+from tsbench.adapters.optuna import get_heartbeat_thread, id_of
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import label, leaves
 from tsbench.retries import retry
@@ -22,26 +22,24 @@ from tsbench.search.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutco
 from tsbench.search.pruning import TrialPruner
 from tsbench.search.sampling import hyperparameters, suggest
 from tsbench.search.storage import DatabaseAwayError, together
-from tsbench.search.study import FOLDS, LOST, RESULT, RUN, Study
+from tsbench.search.study import Study
+from tsbench.search.trials import FOLDS, LOST, RESULT, RUN
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.store import Store
-from tsbench.training.memory import free_memory, is_out_of_memory
-from tsbench.training.trainer import DivergedError
+from tsbench.training.inference import DivergedError
+from tsbench.training.memory import train_within_memory
+from tsbench.workers.protocol import StoppedError
 
-__all__ = ["StoppedError", "mlflow_params", "open_study", "run_trial"]
+__all__ = ["load_study", "mlflow_params", "run_trial"]
 
 
 KEPT_OUT_OF_FOLD = 3
 """Trials whose out-of-fold probabilities are recorded: those that are among so many best ones when they end."""
 
 
-class StoppedError(Exception):
-    """A trial was told to end: the search was interrupted, or its time is spent."""
-
-
 @lru_cache(maxsize=4)
-def open_study(folder: Path) -> tuple[Study, Store]:
+def load_study(folder: Path) -> tuple[Study, Store]:
     """The study in a folder, and the MLflow store of its records; opened once in a process."""
     study = Study.open(folder)
     retry(lambda: study.storage, lambda error: isinstance(error, DatabaseAwayError))  # the search has found it
@@ -67,8 +65,8 @@ def run_trial(
     Returns:
         How it ended, or None where it was not this worker's to run, or to end.
     """
-    study, store = open_study(folder)
-    trial = study.claim(number)
+    study, store = load_study(folder)
+    trial = study.queue.claim(number)
     if trial is None:
         return None
     return _TrialRun(study, store, trial, device, report, stop_reason).run()
@@ -94,18 +92,19 @@ class _TrialRun:
 
     def run(self) -> TrialOutcome | None:
         spec = self.study.spec
-        settings = hyperparameters(FixedTrial(self.study.parameters_of(self.trial.number)), spec.space, spec.base)
+        parameters = self.study.trials().parameters_of(self.trial.number)
+        settings = hyperparameters(FixedTrial(parameters), spec.space, spec.base)
         self.epochs = settings.training.epochs
         run = self._begin_run()
         self.store.log(run, params=mlflow_params(settings))
-        with get_heartbeat_thread(self.trial._trial_id, self.study.storage):
+        with get_heartbeat_thread(id_of(self.trial), self.study.storage):
             validation, outcome = self._validate(settings)
         self._record(run, validation, outcome)
         try:
             self._tell(run, settings, validation, outcome)
         except optuna.exceptions.UpdateFinishedTrialError:
             # A supervisor took this worker for dead and had the trial begun again; the record follows what it told.
-            self.store.fail(run, self.study.reason_of(self.trial.number))
+            self.store.fail(run, self.study.trials().reason_of(self.trial.number))
             return None
         return outcome
 
@@ -127,39 +126,37 @@ class _TrialRun:
 
     def _validate(self, settings: HyperparameterConfig) -> tuple[CrossValidation, TrialOutcome]:
         spec = self.study.spec
-        for steps in (1, 2):
-            validation = CrossValidation(self.study.training, settings, spec.search, spec.seed, self.device, steps)
-            state, reason, out_of_memory = self._train(validation)
-            if not out_of_memory:
-                break
-            # Once more with half of each mini-batch at a time; what the first attempt held is given back before.
-            free_memory(self.device)
-            self.__dict__.pop("pruner", None)  # which has heard of the first attempt
-            self.reported.clear()
-        return validation, TrialOutcome(self.trial.number, state, self.latest, time.perf_counter() - self.began, reason)
+        validation: CrossValidation
 
-    def _train(self, validation: CrossValidation) -> tuple[str, str, bool]:
-        """How it ended, why, and whether the device's memory was too small."""
-        self.latest = None
-        try:
+        def attempt(accumulation_steps: int) -> None:
+            nonlocal validation
+            self.__dict__.pop("pruner", None)  # which has heard of the attempt before
+            self.reported.clear()
+            self.latest = None
+            validation = CrossValidation(
+                self.study.training, settings, spec.search, spec.seed, self.device, accumulation_steps
+            )
             validation.run(self._after_rung, self._after_epoch)
-            self.latest = validation.scores[self.study.spec.search.metric]
+
+        state, reason = COMPLETE, ""
+        try:
+            train_within_memory(attempt, self.device)
+            self.latest = validation.scores[spec.search.metric]
         except (optuna.TrialPruned, DivergedError) as pruned:
-            return PRUNED, str(pruned), False
+            state, reason = PRUNED, str(pruned)
         except StoppedError as stopped:
-            return STOPPED, str(stopped), False
+            state, reason = STOPPED, str(stopped)
         except (RuntimeError, MemoryError, ValueError) as error:
             # A configuration that cannot be trained (too large for the memory, say) must not end the search.
-            reason = " ".join(str(error).split())
-            return FAILED, f"{type(error).__name__}: {reason}", is_out_of_memory(error)
-        return COMPLETE, "", False
+            state, reason = FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return validation, TrialOutcome(self.trial.number, state, self.latest, time.perf_counter() - self.began, reason)
 
     @cached_property
     def pruner(self) -> TrialPruner | None:
         spec = self.study.spec
         if spec.search.pruner == "none":
             return None
-        place, earlier = self.study.visible_to(self.trial.number)
+        place, earlier = self.study.trials().visible_to(self.trial.number)
         return TrialPruner(spec.search, spec.directions[0], earlier, place)
 
     def _after_epoch(self, epoch: int) -> None:
@@ -182,11 +179,11 @@ class _TrialRun:
         metrics["fit_seconds"] = validation.seconds
         tags = {names.STATE: outcome.state, **({names.REASON: outcome.reason} if outcome.reason else {})}
         self.monitor.sample(now=True)
-        if validation.out_of_fold is not None and self.study.is_among_best(outcome.score, KEPT_OUT_OF_FOLD):
+        if validation.out_of_fold is not None and self.study.trials().is_among_best(outcome.score, KEPT_OUT_OF_FOLD):
             with tempfile.TemporaryDirectory() as scratch:
                 path = Path(scratch) / names.OUT_OF_FOLD
                 validation.out_of_fold.save(path)
-                self.store.log_file(run, path)
+                self.store.artifacts.add(run, path)
         self.store.log(run, metrics, curves={**validation.curves, **self.monitor.curves}, tags=tags)
         status = {FAILED: "FAILED", STOPPED: "KILLED"}.get(outcome.state, "FINISHED")
         self.store.end(run, status)
@@ -197,7 +194,7 @@ class _TrialRun:
         """All that Optuna is told of the trial, in one write, as nobody needs to know any of it before its end."""
         scores = {names.cv(metric): value for metric, value in validation.scores.items()}
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
-        storage, trial_id = self.study.storage, self.trial._trial_id
+        storage, trial_id = self.study.storage, id_of(self.trial)
         with together(storage):
             suggest(self.trial, self.study.spec.space, self.study.spec.base)
             self.trial.set_user_attr("hyperparameters", settings.model_dump(mode="json"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tsbench.recipe.registries import COSTS
+
 __all__ = [
     "CLASSIFIER",
     "COSTS",
@@ -93,10 +95,6 @@ def where(tags: Mapping[str, Any], unlike: Mapping[str, Any] | None = None, stat
     clauses = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
     clauses += [f"tags.`{name}` != '{value}'" for name, value in (unlike or {}).items()]
     return " and ".join(clauses + ([f"attributes.status = '{status}'"] if status else []))
-
-
-COSTS = ("predict_seconds", "parameters")
-"""What a trial is weighed by besides its scores; they keep their names."""
 
 
 def cv(metric: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from tsbench.adapters.torch import sample_dirichlet
 from tsbench.recipe.schema import AugmentationConfig
 
 __all__ = ["AUGMENTATIONS", "augment", "mixing"]
@@ -85,7 +86,7 @@ def mixing(cases: int, alpha: float, generator: torch.Generator) -> tuple[float,
     After Zhang et al. 2018 ("mixup: beyond empirical risk minimization").
     """
     device = generator.device
-    share = torch._sample_dirichlet(torch.full((2,), alpha, device=device), generator)[0].item()
+    share = sample_dirichlet(torch.full((2,), alpha, device=device), generator)[0].item()
     return share, torch.randperm(cases, device=device, generator=generator)
 
 

@@ -18,9 +18,9 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from tsbench.workers.local import describe_exit, start_process
-from tsbench.workers.protocol import WorkerContext
+from tsbench.workers.protocol import StoppedError, WorkerContext
 
-__all__ = ["CrashedError", "FailedError", "IsolatedProcess", "OverranError", "StoppedError"]
+__all__ = ["CrashedError", "FailedError", "IsolatedProcess", "OverranError"]
 
 POLL_SECONDS = 0.1
 """Seconds between two looks at whether to stop."""
@@ -40,10 +40,6 @@ class CrashedError(Exception):
 
 class OverranError(Exception):
     """The function took longer than it may, and was ended."""
-
-
-class StoppedError(Exception):
-    """The caller wanted it ended."""
 
 
 class IsolatedProcess:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tsbench.errors import TsbenchError
+from tsbench.quiet import environment, quiet_variables
 from tsbench.signals import blocked_signals, ignore_until_told
 from tsbench.workers.protocol import run_tasks
 
@@ -36,7 +37,7 @@ each worker imports for itself.
 
 
 _starting = threading.Lock()
-"""Held while a process is started, as this process's environment and main module are changed meanwhile."""
+"""Held while a process is started, as the environment and the main module are changed meanwhile."""
 
 
 def begin_imports(preload: Sequence[str]) -> bool:
@@ -44,7 +45,7 @@ def begin_imports(preload: Sequence[str]) -> bool:
     if FORKS:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["torch", *preload, "tsbench.workers.frozen"])
-        with _starting, _environment(**ONE_THREAD, **_own_modules()), _no_main_module(), blocked_signals():
+        with _clean_start(), blocked_signals():
             forkserver.ensure_running()
     return FORKS
 
@@ -62,7 +63,7 @@ def start_process(
     """
     if forked:
         begin_imports(preload)
-    with _starting, _environment(**ONE_THREAD, **_own_modules()), _no_main_module(), blocked_signals():
+    with _clean_start(), blocked_signals():
         context: SpawnContext | ForkServerContext = (
             multiprocessing.get_context("forkserver") if forked else multiprocessing.get_context("spawn")
         )
@@ -142,29 +143,16 @@ def _count_gpus() -> int:
 
 
 @contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Keeps `multiprocessing` from running the caller's script again in the new process.
+def _clean_start() -> Iterator[None]:
+    """Sets the variables for a new process, and keeps `multiprocessing` from running the caller's script there.
 
-    Tasks are named by their module, so nothing of the script is needed there, and a script that fits a classifier
-    without `if __name__ == "__main__":` would start process after process.
+    Tasks are named by their module, so nothing of the script is needed in the new process, and a script that fits a
+    classifier without `if __name__ == "__main__":` would start process after process.
     """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    with _starting, environment(**ONE_THREAD, **_own_modules(), **quiet_variables("mlflow")):
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main

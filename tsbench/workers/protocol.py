@@ -21,13 +21,28 @@ from typing import Any, Protocol
 from tsbench.errors import TsbenchError
 from tsbench.signals import ENDING
 
-__all__ = ["END", "STOP", "Channel", "Message", "SharedFolder", "Task", "WorkerContext", "run_task", "run_tasks"]
+__all__ = [
+    "END",
+    "STOP",
+    "Channel",
+    "Message",
+    "SharedFolder",
+    "StoppedError",
+    "Task",
+    "WorkerContext",
+    "run_task",
+    "run_tasks",
+]
 
 REPORT_EVERY = 0.2
 """Seconds between two progress reports of a worker, at least."""
 
 STOP, END = "stop", "end"
 """The supervisor's requests besides tasks, each with a reason: end this task soon; end it, and the worker too."""
+
+
+class StoppedError(Exception):
+    """A task was told to end: it is not needed any more, its time is spent, or the search was interrupted."""
 
 
 class Channel(Protocol):

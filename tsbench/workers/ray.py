@@ -7,6 +7,7 @@ each does, as with its own processes.
 
 from __future__ import annotations
 
+import os
 import queue
 import socket
 import tempfile
@@ -24,6 +25,7 @@ import numpy as np
 from tsbench import __version__
 from tsbench.data.collection import Collection, DataSet
 from tsbench.errors import SearchError, TsbenchError
+from tsbench.quiet import quiet_variables
 from tsbench.recipe.schema import ExecutionConfig
 from tsbench.signals import kept_handlers
 from tsbench.workers.inbox import Inbox
@@ -55,6 +57,7 @@ class _Actor:
     """
 
     def __init__(self, device: str) -> None:
+        os.environ.update(quiet_variables("mlflow"))
         self._context = WorkerContext(device, self)
         self._progress: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self._folders: dict[Path, tempfile.TemporaryDirectory[str]] = {}
@@ -183,6 +186,11 @@ class RayLauncher:
         self._gone: queue.SimpleQueue[tuple[_ActorChannel, BaseException]] = queue.SimpleQueue()
         self._early_deaths = 0
         self._stored: dict[Any, tuple[Any, Any]] = {}
+
+    @staticmethod
+    def check(config: ExecutionConfig) -> None:
+        """Refuses an address where nobody listens; see `check_address`."""
+        check_address(config.address)
 
     def start(self) -> None:
         """Asks Ray for all actors; each joins when there is room for it."""
