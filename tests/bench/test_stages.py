@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tsbench.bench.cell_run import CellRun
-from tsbench.bench.opening import check_roc_auc, put_aside
+from tsbench.bench.opening import archive_studies, check_roc_auc
 from tsbench.bench.payloads import FittedMember, Scored
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.progress import CellState
@@ -24,7 +24,8 @@ from tsbench.errors import DataError, SearchError
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.search.outcome import TrialOutcome
-from tsbench.search.study import LOST, RESULT, Study
+from tsbench.search.study import Study
+from tsbench.search.trials import LOST, RESULT
 from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import Message, Task, WorkerContext
 
@@ -47,7 +48,7 @@ def next_task(run: CellRun) -> Task:
 
 
 def early_task(run: CellRun) -> Task:
-    task = run.early_task()
+    task = run.refit.early_task()
     assert task is not None
     return task
 
@@ -106,7 +107,7 @@ def test_while_the_last_trial_runs_idle_workers_begin_the_final_network(
     assert first.key == TaskKey("ItalyPowerDemand", "search", "trial 0", 0)
     assert second.key.title == "trial 1"
     assert run.next_task() is None
-    assert run.early_task() is None  # nothing is known yet
+    assert run.refit.early_task() is None  # nothing is known yet
 
     perform(run, first)
     assert run.next_task() is None
@@ -156,14 +157,14 @@ def early(recipe_file: Write) -> Early:
 def test_an_early_network_that_fails_is_begun_again_when_it_is_needed(early: Early) -> None:
     run, last, member = early(True)
     assert raised(run, member) == []
-    assert run.early_task() is None
+    assert run.refit.early_task() is None
     assert run.cell.failures == []
     perform(run, last)
     needed = next_task(run)
     assert needed.key == member.key
     assert raised(run, needed) == ["ItalyPowerDemand: final network 1: it does not work"]
     assert len(run.cell.failures) == 1
-    assert run.early_task() is None
+    assert run.refit.early_task() is None
 
 
 def test_an_early_network_whose_worker_dies_three_times_waits_until_it_is_needed(early: Early) -> None:
@@ -173,7 +174,7 @@ def test_an_early_network_whose_worker_dies_three_times_waits_until_it_is_needed
         assert line.endswith("SIGKILL; final network 1 is done again")
         assert early_task(run).key == member.key
     assert died(run, member) == []
-    assert run.early_task() is None
+    assert run.refit.early_task() is None
     perform(run, last)
     for deaths in range(3):
         assert run.cell.failures == [], deaths
@@ -202,7 +203,7 @@ def test_networks_of_a_cell_that_failed_are_stopped(early: Early) -> None:
     run, last, member = early(True)
     raised(run, last)
     assert run.stop_reason(member.key)
-    assert run.early_task() is None
+    assert run.refit.early_task() is None
     assert not run.finished
     receive(run, member, "result", None)
     assert titles(run) == [PICTURES]
@@ -460,7 +461,7 @@ def test_a_cell_at_whose_trials_worker_after_worker_dies_ends(recipe_file: Write
 def test_a_trial_that_a_killed_searchs_worker_took_late_is_tried_again(recipe_file: Write) -> None:
     _, run = make(recipe_file(), "search.trials=1", "baselines=[]")
     (number,) = run.cell.study.queue.refill()
-    assert Study.open(run.cell.study.folder).claim(number) is not None  # and was killed
+    assert Study.open(run.cell.study.folder).queue.claim(number) is not None  # and was killed
     assert run.next_task() is None
     assert run.cell.study.trials().lost() == {0: "the search was killed"}
     assert next_task(run).key.number == 1
@@ -473,7 +474,7 @@ def test_a_study_that_lost_its_trials_is_a_sentence_and_can_be_begun_anew(recipe
     with pytest.raises(SearchError, match=r"has lost its trials: .* journal.log any more; --fresh begins a new one"):
         make(recipe_file())
     assert {run.status for run in plan.store.runs("tiny")} == {"KILLED"}
-    put_aside(plan, plan.cells[0])
+    archive_studies(plan)
     make(recipe_file())
 
 
@@ -497,7 +498,7 @@ def test_a_baseline_whose_worker_left_is_run_by_another(recipe_file: Write) -> N
     _, run = make(recipe_file(), "search.trials=1")
     trial, baseline = next_task(run), next_task(run)
     assert (trial.key.title, baseline.key.title) == ("trial 0", "dummy")
-    left = Scored("dummy", "stopped", {}, "the run was interrupted")
+    left = Scored("stopped", "the run was interrupted")
     assert receive(run, baseline, "result", left) == []
     assert next_task(run).key == baseline.key
 
@@ -526,11 +527,11 @@ def test_a_new_search_ends_what_a_crash_left_open_of_the_old_one(recipe_file: Wr
     task = next_task(run)
     assert run.cell.study.queue.claim(task.key.number) is not None
     folder = run.cell.study.folder
-    put_aside(plan, plan.cells[0])  # as the search that began it is gone
+    archive_studies(plan)  # as the search that began it is gone
     assert not folder.exists()
     assert [run.status for run in plan.store.runs("tiny")] == ["KILLED"]
     (aside,) = folder.parent.glob("*/study.json")
-    assert Study.open(aside.parent).counts()["lost"] == 1
+    assert Study.open(aside.parent).trials().counts()["lost"] == 1
     (listed,) = list_studies(folder.parent.parent)
     assert listed.state == "set aside"
 

@@ -61,10 +61,6 @@ class CellRun:
         """The most urgent task that can be begun now."""
         return next(filter(None, (stage.next_task() for stage in self.stages.values())), None)
 
-    def early_task(self) -> Task | None:
-        """A task for a worker that would otherwise idle, although its result may not be needed."""
-        return next(filter(None, (stage.early_task() for stage in self.stages.values())), None)
-
     def stop_reason(self, key: TaskKey) -> str:
         """Why a worker should end a task; empty if it should not."""
         return self.stages[key.stage].stop_reason(key)

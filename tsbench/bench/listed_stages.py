@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tsbench.bench.opening import OpenCell
 from tsbench.bench.payloads import preprocessing_params
-from tsbench.bench.stage import ListedStage, Stage, TaskKey
+from tsbench.bench.stage import Stage, TaskKey
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.tracking import names
 from tsbench.tracking.records import RunRecord
 from tsbench.workers.protocol import Task
 
-__all__ = ["PICTURES", "REPORT", "BaselineStage", "ReportStage", "missing_baselines"]
+__all__ = ["PICTURES", "REPORT", "BaselineStage", "ListedStage", "ReportStage", "missing_baselines"]
 
 PICTURES, REPORT = "pictures of the search", "report"
 
@@ -36,6 +37,39 @@ def missing_baselines(cell: OpenCell, recorded: dict[str, RunRecord]) -> list[Ba
     return [baseline for baseline in cell.recipe.baselines if is_missing(recorded.get(baseline.name))]
 
 
+class ListedStage(Stage):
+    """A stage whose tasks are known from the start: their titles in the order in which they are begun."""
+
+    def __init__(self, cell: OpenCell, titles: Iterable[str]) -> None:
+        super().__init__(cell)
+        self.left = dict.fromkeys(map(self._key, titles))  # those that run are among them until they have a result
+
+    @property
+    def ended(self) -> bool:
+        """Whether all tasks that are left run."""
+        return self.left.keys() <= self.running
+
+    def next_task(self) -> Task | None:
+        """The first task that does not run, if its time has come."""
+        return next((self._begin(key) for key in self.left if key not in self.running), None)
+
+    def stop(self, reason: str) -> None:
+        """Begins no more tasks, and has those end that run."""
+        super().stop(reason)
+        self.left.clear()
+
+    @abstractmethod
+    def _begin(self, key: TaskKey) -> Task | None:
+        """Makes a task; None if its time has not come."""
+
+    def _take_result(self, key: TaskKey, result: Any) -> None:
+        self.left.pop(key, None)
+
+    def _fail(self, key: TaskKey, reason: str, details: str = "") -> None:
+        self.left.pop(key, None)
+        super()._fail(key, reason, details)
+
+
 class BaselineStage(ListedStage):
     """Fits and scores the baselines.
 
@@ -56,21 +90,20 @@ class BaselineStage(ListedStage):
     @property
     def steps_left(self) -> int:
         """Baselines still to be fitted."""
-        return len(self.waiting) + len(self.running)
+        return len(self.left)
 
-    def _is_ready(self, key: TaskKey) -> bool:
-        return self.search.ended or self.cell.budget.timeout is None
-
-    def _begin(self, key: TaskKey) -> Task:
+    def _begin(self, key: TaskKey) -> Task | None:
         recipe, cell = self.cell.recipe, self.cell
+        if not self.search.ended and recipe.search.timeout is not None:
+            return None
         folds = cell.folds if recipe.evaluation.cross_validate_baselines else []
         seed = recipe.search.seed + cell.resample
         arguments = (cell.records, self.baselines[key.title], cell.dataset, folds, seed, recipe.evaluation)
         return self._task(key, "run_baseline", *arguments)
 
     def _take_result(self, key: TaskKey, result: Any) -> None:
-        if result.state == "stopped":  # its worker left
-            self._put_back(key)
+        if result.state != "stopped":  # by a worker that left
+            super()._take_result(key, result)
         if result.state == "skipped":
             self.cell.note(f"{key.title} skipped: {result.reason}")
         if result.preprocessing:
@@ -97,14 +130,9 @@ class ReportStage(ListedStage):
         self.search = search
         self.others = others
 
-    def _is_ready(self, key: TaskKey) -> bool:
-        if key.title == PICTURES:
-            return self.search.ended
-        return not self.running and all(stage.done for stage in (self.search, *self.others))
-
-    def _begin(self, key: TaskKey) -> Task:
-        function = "write_search_report" if key.title == PICTURES else "write_report"
-        return self._task(key, function, self.cell.records, self.cell.study.files)
-
-    def _take_result(self, key: TaskKey, result: Any) -> None:
-        """They return nothing."""
+    def _begin(self, key: TaskKey) -> Task | None:
+        of_search = key.title == PICTURES
+        all_done = not self.running and all(stage.done for stage in (self.search, *self.others))
+        if not (self.search.ended if of_search else all_done):
+            return None
+        return self._task(key, "write_report", self.cell.records, self.cell.study.files, of_search)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 import uuid
@@ -22,6 +21,8 @@ from tsbench.bench.time_budget import TimeBudget
 from tsbench.data.collection import Collection, DataSet
 from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
 from tsbench.evaluation.resampling import Fold
+from tsbench.recipe.schema import Recipe
+from tsbench.recipe.writing import to_yaml
 from tsbench.search.folds import folds_of, study_seed
 from tsbench.search.specification import StudySpec, fingerprint_of, stored_fingerprint
 from tsbench.search.study import Study
@@ -40,8 +41,6 @@ __all__ = [
     "ended_on_error",
     "mark_lost",
     "open_study",
-    "put_aside",
-    "to_yaml",
 ]
 
 
@@ -51,11 +50,8 @@ def check_compatible(plan: Plan) -> None:
     Raises:
         RecipeError: names the studies and says how to start again.
     """
-    changed = []
-    for cell in plan.cells:
-        stored = stored_fingerprint(cell.folder)
-        if stored is not None and _is_changed(plan, cell, stored, plan.load(cell)):
-            changed.append(cell.title)
+    stored = {cell: stored_fingerprint(cell.folder) for cell in plan.cells}
+    changed = [cell.title for cell, then in stored.items() if then and _is_changed(plan, cell, then, plan.load(cell))]
     if changed:
         raise _changed(plan, changed)
 
@@ -128,8 +124,6 @@ class OpenCell:
         self.failures: list[str] = []
         if not self._is_easily_divided():
             _ = self.folds  # so that what is to be said of them is said now
-        if "roc_auc" in (self.recipe.search.metric, *self.recipe.search.trade_off):
-            check_roc_auc(self.dataset.train.labels, self.folds)
         self.study, self.was_finished = open_study(plan, cell, self.dataset)
         spec = self.study.spec
         tags = cell_tags(plan, cell, spec.identity)
@@ -153,6 +147,7 @@ class OpenCell:
         smallest = np.unique(train.labels, return_counts=True)[1].min()
         return (
             train.groups is None
+            and "roc_auc" not in (search.metric, *search.trade_off)
             and search.fraction == 1
             and len(train) <= search.holdout_above
             and search.folds <= smallest
@@ -163,12 +158,11 @@ class OpenCell:
         """Of the training cases.
 
         Raises:
-            DataError: they cannot be divided.
+            DataError: they cannot be divided, or not so that they can be searched by the recipe's metric.
         """
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            seed = study_seed(self.recipe.search, self.resample)
-            folds = folds_of(self.dataset.training_set(), self.recipe.search, seed)
+            folds = _checked_folds(self.recipe, self.dataset, self.resample)
         for warning in caught:
             self.note(str(warning.message))
         return folds
@@ -226,16 +220,20 @@ def archive_studies(plan: Plan) -> None:
 
 
 def _can_begin(plan: Plan, cell: Cell) -> bool:
-    search = plan.loaded.recipe.search
     try:
         dataset = plan.load(cell)
         with warnings.catch_warnings(action="ignore"):  # the cell itself says them when it is begun
-            folds = folds_of(dataset.training_set(), search, study_seed(search, cell.resample))
-        if "roc_auc" in (search.metric, *search.trade_off):
-            check_roc_auc(dataset.train.labels, folds)
+            _checked_folds(plan.loaded.recipe, dataset, cell.resample)
     except DataError:
         return False
     return True
+
+
+def _checked_folds(recipe: Recipe, dataset: DataSet, resample: int) -> list[Fold]:
+    folds = folds_of(dataset.training_set(), recipe.search, study_seed(recipe.search, resample))
+    if "roc_auc" in (recipe.search.metric, *recipe.search.trade_off):
+        check_roc_auc(dataset.train.labels, folds)
+    return folds
 
 
 def check_roc_auc(labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
@@ -251,12 +249,6 @@ def check_roc_auc(labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
                 f"the recipe searches by roc_auc, which is not defined on fold {number}: its validation cases are all "
                 f"of class {' or '.join(repr(str(label)) for label in occurring)}; take another metric, or fewer folds"
             )
-
-
-def put_aside(plan: Plan, cell: Cell) -> None:
-    """Makes room for a new study of a cell; what a machine that crashed left open of the old one is ended."""
-    _end_old(plan, cell)
-    Study.archive(cell.folder)
 
 
 def _end_old(plan: Plan, cell: Cell) -> None:
@@ -345,14 +337,3 @@ def _input(cell: Cell, dataset: DataSet, context: str) -> DataInput:
     cases: Collection = getattr(dataset, context)
     name = f"{cell.title} {context}"
     return DataInput(name, context, cases.digest(), dataset.source, cases.values, cases.labels)
-
-
-def to_yaml(tree: dict[str, Any]) -> str:
-    """Plain data as YAML."""
-    from ruamel.yaml import YAML
-
-    text = io.StringIO()
-    yaml = YAML()
-    yaml.default_flow_style = None
-    yaml.dump(tree, text)
-    return text.getvalue()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tsbench.tracking.records import Curve
 
 if TYPE_CHECKING:
-    from tsbench.data.collection import Collection
+    from tsbench.data.collection import DataSet
     from tsbench.recipe.schema import BaselinePreprocessingConfig
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "FittedMember",
     "Records",
     "Scored",
-    "TaskProgress",
     "preprocessing_params",
 ]
 
@@ -61,13 +60,6 @@ class Records:
 
 
 @dataclass(frozen=True)
-class TaskProgress:
-    """What a task other than a trial is at, in a few words."""
-
-    text: str
-
-
-@dataclass(frozen=True)
 class FittedMember:
     """A network trained on all training cases.
 
@@ -92,9 +84,7 @@ class FinalNetwork:
 
     Attributes:
         members: in the order of their seeds.
-        example: a few training cases, kept with the model as examples of what it may be fed.
-        test: the test cases.
-        cases: number of training cases.
+        dataset: training and test cases.
         metric: what the search improved.
         metrics: CV scores and seconds.
         tags: of its run besides the cell's.
@@ -104,9 +94,7 @@ class FinalNetwork:
     """
 
     members: Sequence[FittedMember]
-    example: Collection
-    test: Collection
-    cases: int
+    dataset: DataSet
     metric: str
     metrics: Mapping[str, float]
     tags: Mapping[str, Any]
@@ -117,21 +105,17 @@ class FinalNetwork:
 
 @dataclass(frozen=True)
 class Scored:
-    """How a classifier did; `state` is complete, skipped, failed or stopped, with a reason unless it is complete.
-
-    A complete one may have a remark for its reason.
+    """What became of a baseline.
 
     Attributes:
+        state: complete, skipped, failed or stopped.
+        reason: for the state; if it is complete, a remark or nothing.
         preprocessing: what was done to the cases first, in words; empty if the classifier took them as they are.
-        time_steps: that every case was given by the preprocessing; 0 if each kept its own.
     """
 
-    classifier: str
     state: str
-    metrics: dict[str, float]
     reason: str = ""
     preprocessing: str = ""
-    time_steps: int = 0
 
 
 def preprocessing_params(preprocessing: BaselinePreprocessingConfig) -> dict[str, str]:

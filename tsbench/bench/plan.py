@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from tsbench.recipe.loading import LoadedRecipe
 from tsbench.recipe.messages import count_of
 from tsbench.recipe.schema import OwnDataConfig, Recipe
 from tsbench.recipe.space import grid_size
+from tsbench.recipe.writing import to_yaml
 from tsbench.redaction import redacted, redacted_tree
 from tsbench.tracking.store import Store
 from tsbench.workers.local import find_devices
@@ -238,10 +238,6 @@ def _read_sizes(archive: Archive, names: Sequence[str], say: Callable[[str], Non
 
 def describe_plan(plan: Plan) -> str:
     """The resolved recipe as YAML-compatible text, with a summary of what it comes to in comments."""
-    from io import StringIO
-
-    from ruamel.yaml import YAML
-
     recipe = plan.loaded.recipe
     lines = [
         f"# {count_of(len(plan.cells), 'study', 'studies')} of {count_of(plan.trials, 'trial')} on "
@@ -258,9 +254,4 @@ def describe_plan(plan: Plan) -> str:
         lines.append(f"# - and {len(plan.cells) - 20} more")
     if plan.loaded.freed:
         lines.append(f"# fixed by --set and so not searched: {', '.join(plan.loaded.freed)}")
-    text = StringIO()
-    yaml = YAML()
-    yaml.default_flow_style = None
-    yaml.width = 110
-    yaml.dump(json.loads(json.dumps(plan.resolved())), text)
-    return "\n".join(lines) + "\n" + text.getvalue()
+    return "\n".join(lines) + "\n" + to_yaml(plan.resolved())

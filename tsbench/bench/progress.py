@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -92,7 +92,6 @@ class RunState:
     metric: str
     cells: list[CellState]
     workers: dict[int, WorkerState]
-    ensemble: int = 1
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -117,25 +116,6 @@ class RunState:
         return work / workers
 
 
-class Display(Protocol):
-    """Shows a run's state."""
-
-    def __enter__(self) -> Display:
-        """Begins to show."""
-
-    def __exit__(self, *error: object) -> None:
-        """Ends."""
-
-    def prepare(self, text: str) -> None:
-        """Shows what is done before there is a state to show; after that, nothing."""
-
-    def update(self, state: RunState) -> None:
-        """Shows the state as it is now."""
-
-    def say(self, text: str) -> None:
-        """Adds a line that stays."""
-
-
 class LiveDisplay:
     """One table on a terminal, drawn over itself; before it, a line with what is prepared."""
 
@@ -145,7 +125,7 @@ class LiveDisplay:
         self._live: Live | None = None
         self._preparing = True
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         # It refreshes by itself: while a library is imported, the seconds go on.
         self._live = Live(_Preparation("starting", self._began), console=self._console, refresh_per_second=4)
         self._live.__enter__()
@@ -195,7 +175,7 @@ class PlainDisplay:
         self._shown: dict[str, tuple[object, ...]] = {}
         self._preparing = True
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -280,6 +260,10 @@ def _worth_showing(cells: Sequence[CellState], most: int) -> list[CellState]:
     busy = next((i for i, cell in enumerate(cells) if cell.stage not in ("done", "failed")), len(cells))
     first = max(0, min(busy - 2, len(cells) - most))
     return list(cells[first : first + most])
+
+
+Display = LiveDisplay | PlainDisplay
+"""Shows a run: `prepare` what is done before there is a state, `update` the state, `say` a line that stays."""
 
 
 def make_display(console: Console) -> Display:

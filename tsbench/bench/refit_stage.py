@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tsbench.bench.model_files import few_of_each_class
 from tsbench.bench.opening import OpenCell
 from tsbench.bench.payloads import ENSEMBLE, SHORTENED, FinalNetwork, FittedMember
 from tsbench.bench.search_stage import SearchStage
@@ -58,12 +57,13 @@ class RefitStage(Stage):
         self._best: BestTrial | None = None  # set when the refit begins
         self._begun_at: dict[int, float] = {}  # by trial
         self._failed_early: set[int] = set()  # trials of which a network failed before the search had ended
-        self._settled = False  # whether the ensemble is being scored, or will not be
+        self._score = self._key("final network")
+        self._settled = False  # whether the ensemble was scored, or will not be
 
     @property
     def ended(self) -> bool:
         """Whether the ensemble is being scored, or there is nothing to refit."""
-        return self._settled or (self.search.ended and self.search.best is None)
+        return self._settled or self._score in self.running or (self.search.ended and self.search.best is None)
 
     @property
     def all_begun(self) -> bool:
@@ -73,7 +73,7 @@ class RefitStage(Stage):
     @property
     def progress(self) -> str:
         """What it is doing, for the display."""
-        return "scoring" if any(key.number is None for key in self.running) else "refitting"
+        return "scoring" if self._score in self.running else "refitting"
 
     @property
     def steps_left(self) -> int:
@@ -96,8 +96,7 @@ class RefitStage(Stage):
             return task
         if len(self.members) < self.networks:
             return None
-        self._settled = True
-        return self._task(self._key("final network"), "score_network", self.cell.records, self._final(self._best))
+        return self._task(self._score, "score_network", self.cell.records, self._final(self._best))
 
     def early_task(self) -> Task | None:
         """A network by the best trial so far, while the last trials run."""
@@ -106,7 +105,7 @@ class RefitStage(Stage):
 
     def stop_reason(self, key: TaskKey) -> str:
         """Why a network's training should be ended; empty if it should not."""
-        if key.number is not None and self.search.ended and (self.ended or not self._is_of_best(key)):
+        if key != self._score and self.search.ended and (self.ended or not self._is_of_best(key)):
             return "another trial is the best, or nothing can be scored"
         return self.stopped
 
@@ -143,15 +142,13 @@ class RefitStage(Stage):
         return None
 
     def _final(self, best: BestTrial) -> FinalNetwork:
-        recipe, train, members = self.cell.recipe, self.cell.dataset.train, self.members
+        recipe, members = self.cell.recipe, self.members
         tags: dict[str, Any] = {names.TRIAL: best.number, ENSEMBLE: len(members)}
         if len(members) < recipe.evaluation.ensemble:
             tags[SHORTENED] = recipe.search.timeout
         return FinalNetwork(
             members=members,
-            example=train.subset(few_of_each_class(train.labels)),
-            test=self.cell.dataset.test,
-            cases=len(train),
+            dataset=self.cell.dataset,
             metric=recipe.search.metric,
             metrics={**best.scores, "search_seconds": self.cell.budget.search_seconds},
             tags=tags,
@@ -161,20 +158,16 @@ class RefitStage(Stage):
         )
 
     def _take_result(self, key: TaskKey, result: Any) -> None:
-        if key.number is None:
-            self.accuracy = result.metrics[names.test("accuracy")]
+        if key == self._score:
+            self._settled = True
+            self.accuracy = result[names.test("accuracy")]
         # None if its worker left, the run is interrupted, or another trial was better.
         elif result is not None and (not self.search.ended or self._is_of_best(key)):
             self.fitted[key] = result
             self.cell.budget.note(now=self.search.ended)
 
-    def _put_back(self, key: TaskKey) -> None:
-        if key.number is None:
-            self._settled = False
-
     def _fail(self, key: TaskKey, reason: str, details: str = "") -> None:
-        if key.number is not None and not self._is_of_best(key):
-            assert key.trial is not None
+        if key.trial is not None and not self._is_of_best(key):
             self._failed_early.add(key.trial)
             del self._deaths[key]
             return

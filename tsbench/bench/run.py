@@ -20,7 +20,6 @@ from filelock import Timeout
 from tsbench.bench.cell_run import CellRun
 from tsbench.bench.file_watch import FileWatch
 from tsbench.bench.opening import archive_studies
-from tsbench.bench.payloads import TaskProgress
 from tsbench.bench.plan import Cell, Plan
 from tsbench.bench.preflight import LOCK, check_ready, held, refusal_of_second
 from tsbench.bench.progress import CellState, Display, RunState, WorkerState
@@ -28,7 +27,6 @@ from tsbench.bench.stage import TaskKey
 from tsbench.errors import DataError, TsbenchError
 from tsbench.redaction import redacted
 from tsbench.retries import stop_retrying
-from tsbench.search.outcome import TrialProgress
 from tsbench.search.specification import stored_fingerprint
 from tsbench.search.trials import BestTrial
 from tsbench.signals import TerminatedError, describe_interrupt, ignored_signals
@@ -192,8 +190,7 @@ class BenchmarkRun:
         """Gives idle workers what there is to do; whether there was anything."""
         handed = False
         for worker in list(pool.idle()):
-            early = filter(None, (run.early_task() for run in self.open.values()))
-            task = self._next_task() or next(early, None)
+            task = self._next_task() or self._early_task()
             if task is None:
                 break
             self.state.workers[worker].text = _describe(task.key)
@@ -212,6 +209,9 @@ class BenchmarkRun:
             if opened is not None and (task := opened.next_task()):
                 return task
         return None
+
+    def _early_task(self) -> Task | None:
+        return next(filter(None, (run.refit.early_task() for run in self.open.values())), None)
 
     def _open(self, cell: Cell, state: CellState) -> CellRun | None:
         """Begins a cell; None if its data do not let it be begun, which must not end the others."""
@@ -290,8 +290,4 @@ def _remove_unused(home: Path, created: Sequence[Path]) -> None:
 
 def _describe(key: TaskKey, progress: Any = None) -> str:
     """What a worker is at, for the display."""
-    text = f"{key.cell}: {key.title}"
-    if isinstance(progress, TrialProgress):
-        score = "" if progress.score is None else f", cv {progress.score:.4f}"
-        return f"{text}, epoch {progress.epoch}/{progress.epochs}{score}"
-    return f"{text}, {progress.text}" if isinstance(progress, TaskProgress) else text
+    return f"{key.cell}: {key.title}" + (f", {progress}" if progress else "")

@@ -11,10 +11,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tsbench.bench.opening import to_yaml
 from tsbench.bench.payloads import Records
 from tsbench.evaluation import prediction_plots
 from tsbench.recipe.space import label, leaves
+from tsbench.recipe.writing import to_yaml
 from tsbench.search.study import Study
 from tsbench.search.study_plots import draw_study
 from tsbench.search.trials import BestTrial

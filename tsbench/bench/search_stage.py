@@ -91,7 +91,7 @@ class SearchStage(Stage):
     def _take_result(self, key: TaskKey, result: Any) -> None:
         self._deaths_in_a_row = 0
         if result is None:
-            self._put_back(key, "its worker had lost it")  # nothing to be done if it had ended
+            self._lose(key, "its worker had lost it")  # nothing to be done if it had ended
             return
         if result.state == "complete":
             self.cell.budget.add_trial(result.seconds)
@@ -102,7 +102,7 @@ class SearchStage(Stage):
 
     def _take_death(self, key: TaskKey, sentence: str) -> None:
         """The study itself queues a lost trial again, twice at most."""
-        self._put_back(key, sentence)
+        self._lose(key, sentence)
         self._deaths_in_a_row += 1
         if self._deaths_in_a_row < MAX_DEATHS:
             self.cell.note(f"{sentence}; {key.title} is tried again")
@@ -112,11 +112,11 @@ class SearchStage(Stage):
             self.cell.fail(f"{died}: {sentence}")
 
     def _fail(self, key: TaskKey, reason: str, details: str = "") -> None:
-        self._put_back(key, reason)
+        self._lose(key, reason)
         super()._fail(key, reason, details)
         self.ended = True
 
-    def _put_back(self, key: TaskKey, reason: str = "") -> None:
+    def _lose(self, key: TaskKey, reason: str) -> None:
         """Marks a trial as failed that its worker left running, in Optuna and in MLflow."""
         assert key.number is not None
         mark_lost(self.study, self.cell.plan.store, [key.number], reason)

@@ -7,15 +7,14 @@ knows only the name of its stage.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter, deque
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tsbench.bench.opening import OpenCell
 from tsbench.workers.protocol import Message, Task
 
-__all__ = ["ListedStage", "Stage", "TaskKey"]
+__all__ = ["Stage", "TaskKey"]
 
 MAX_RETRIES = 2  # of a task whose worker died
 
@@ -59,10 +58,6 @@ class Stage(ABC):
     @abstractmethod
     def next_task(self) -> Task | None:
         """The most urgent task that can be begun now."""
-
-    def early_task(self) -> Task | None:
-        """A task for a worker that would otherwise idle, although its result may not be needed."""
-        return None
 
     @property
     @abstractmethod
@@ -110,18 +105,12 @@ class Stage(ABC):
         """Takes what a task returned."""
 
     def _take_death(self, key: TaskKey, sentence: str) -> None:
-        """Does a task again whose worker died, twice at most."""
+        """Gives a task up whose worker died three times; before that, `next_task` finds that it is missing."""
         self._deaths[key] += 1
         if self._deaths[key] > MAX_RETRIES:
             self._fail(key, f"{sentence}, three times")
-            return
-        self._put_back(key)
-        if not self.stop_reason(key):
+        elif not self.stop_reason(key):
             self.cell.note(f"{sentence}; {key.title} is done again")
-
-    @abstractmethod
-    def _put_back(self, key: TaskKey) -> None:
-        """Has a task done again."""
 
     def _fail(self, key: TaskKey, reason: str, details: str = "") -> None:
         """Gives a task up."""
@@ -133,37 +122,3 @@ class Stage(ABC):
     def _task(self, key: TaskKey, function: str, *arguments: Any) -> Task:
         self.running.add(key)
         return Task(f"tsbench.bench.tasks:{function}", arguments, key)
-
-
-class ListedStage(Stage):
-    """A stage whose tasks are known from the start: their titles in the order in which they are begun."""
-
-    def __init__(self, cell: OpenCell, titles: Iterable[str]) -> None:
-        super().__init__(cell)
-        self.waiting = deque(map(self._key, titles))
-
-    @property
-    def ended(self) -> bool:
-        """Whether no task waits to be begun."""
-        return not self.waiting
-
-    def next_task(self) -> Task | None:
-        """The first task that waits, if its time has come."""
-        return self._begin(self.waiting.popleft()) if self.waiting and self._is_ready(self.waiting[0]) else None
-
-    def stop(self, reason: str) -> None:
-        """Begins no more tasks, and has those end that run."""
-        super().stop(reason)
-        self.waiting.clear()
-
-    @abstractmethod
-    def _is_ready(self, key: TaskKey) -> bool:
-        """Whether a task can be begun now."""
-
-    @abstractmethod
-    def _begin(self, key: TaskKey) -> Task:
-        """Makes a task."""
-
-    def _put_back(self, key: TaskKey) -> None:
-        if not self.stopped:
-            self.waiting.appendleft(key)

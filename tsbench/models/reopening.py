@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsbench.bench.model_files import EXAMPLES, MODEL_FOLDER
-from tsbench.bench.opening import to_yaml
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.data.collection import Collection, DataSet
 from tsbench.data.folders import is_folder
 from tsbench.errors import ModelError, RecipeError
 from tsbench.recipe.loading import load_recipe
+from tsbench.recipe.writing import to_yaml
 from tsbench.tracking import names
 from tsbench.tracking.models import fetch_model
 from tsbench.tracking.records import RunRecord
