@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from tsbench.auto.training import AutoTraining
 from tsbench.bench.baseline import scores_on_test
 from tsbench.bench.final import log_model_files
 from tsbench.bench.model_files import MODEL_FOLDER, few_of_each_class, write_model_files
-from tsbench.bench.payloads import Records, Scored
+from tsbench.bench.payloads import Records, Scored, auto_params
 from tsbench.bench.tasks import begin_run, guard
 from tsbench.classifiers.card import CardFacts
 from tsbench.classifiers.fitted_baseline import FittedBaseline, packages_of
@@ -33,15 +32,10 @@ from tsbench.tracking.models import register_model
 from tsbench.tracking.store import Store
 from tsbench.workers.protocol import WorkerContext
 
-__all__ = ["auto_params", "run_auto"]
+__all__ = ["run_auto"]
 
 LEADERBOARD = "leaderboard.csv"
 """Artifact of a run of `auto`: the ensemble and every member that was tried."""
-
-
-def auto_params(config: AutoConfig) -> dict[str, str]:
-    """The parameters of a run of `auto`, by which a later call knows whether it is what the recipe asks for."""
-    return {f"auto.{key}": json.dumps(value) for key, value in config.model_dump(mode="json").items()}
 
 
 def run_auto(
@@ -99,7 +93,7 @@ def run_auto(
     _record_members(store, records, run, vote, training, started)
     _record_model(store, records, run, vote, dataset, metrics, register)
     store.end(run)
-    return Scored("complete", "")
+    return Scored("complete", accuracy=metrics[names.test("accuracy")])
 
 
 def _with_networks(candidates: Sequence[Candidate], networks: Sequence[HyperparameterConfig]) -> list[Candidate]:

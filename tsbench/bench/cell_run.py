@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tsbench.bench.listed_stages import PICTURES, REPORT, BaselineStage, ReportStage, missing_baselines
+from tsbench.bench.listed_stages import (
+    PICTURES,
+    REPORT,
+    AutoStage,
+    BaselineStage,
+    ReportStage,
+    is_auto_missing,
+    missing_baselines,
+)
 from tsbench.bench.opening import OpenCell, end_runs, ended_on_error, mark_lost
 from tsbench.bench.plan import Cell, Plan
 from tsbench.bench.progress import CellState
@@ -38,15 +46,20 @@ class CellRun:
         with ended_on_error(plan.store, opened.records.parent):
             recorded = self._recorded()
             network = recorded.get(names.NETWORK)
-            is_refitted, missing = is_current(opened, network), missing_baselines(opened, recorded)
-            # If an earlier call came to its end, and nothing is to be done, the report is there.
-            titles = [PICTURES, REPORT] if not (is_refitted and opened.was_finished) else [REPORT] if missing else []
-            self.search = SearchStage(opened, needed=not is_refitted)
+            searches = plan.trials > 0
+            needed = searches and not is_current(opened, network)
+            missing, lacks_auto = missing_baselines(opened, recorded), is_auto_missing(opened, recorded)
+            self.search = SearchStage(opened, needed)
             self.refit = RefitStage(opened, self.search, network)
-            baselines = BaselineStage(opened, missing, self.search)
-            report = ReportStage(opened, titles, self.search, (self.refit, baselines))
+            self.auto = auto = AutoStage(opened, lacks_auto, self.refit)
+            baselines = BaselineStage(opened, missing, self.search, auto)
+            # If an earlier call came to its end, and nothing is to be done, the report is there.
+            titles = [REPORT] if needed or missing or lacks_auto or not opened.was_finished else []
+            if searches and (needed or not opened.was_finished):
+                titles.insert(0, PICTURES)
+            report = ReportStage(opened, titles, self.search, (self.refit, auto, baselines))
             self.stages: dict[str, Stage] = {
-                stage.name: stage for stage in (self.search, self.refit, baselines, report)
+                stage.name: stage for stage in (self.search, self.refit, auto, baselines, report)
             }
             self._changed = True  # since `update`
             self.update()
@@ -92,7 +105,7 @@ class CellRun:
         state.ended = counts["complete"] + counts["pruned"] + counts["fail"]
         state.pruned = counts["pruned"]
         state.best = best.value if best else None
-        state.test = self.refit.accuracy
+        state.test = self.refit.accuracy if self.cell.plan.trials else self.auto.accuracy
         state.trial_seconds = self.search.trial_seconds
         state.steps_left = sum(stage.steps_left for stage in self.stages.values())
         state.time_left = self.cell.budget.left

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tsbench.bench.opening import OpenCell
-from tsbench.bench.payloads import preprocessing_params
+from tsbench.bench.payloads import auto_params, preprocessing_params
 from tsbench.bench.stage import Stage, TaskKey
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.tracking import names
@@ -17,6 +17,9 @@ from tsbench.workers.protocol import Task
 __all__ = ["PICTURES", "REPORT", "BaselineStage", "ListedStage", "ReportStage", "missing_baselines"]
 
 PICTURES, REPORT = "pictures of the search", "report"
+
+NETWORKS = 2
+"""The search's best configurations that become members of `auto`."""
 
 
 def missing_baselines(cell: OpenCell, recorded: dict[str, RunRecord]) -> list[BaselineConfig]:
@@ -70,6 +73,16 @@ class ListedStage(Stage):
         super()._fail(key, reason, details)
 
 
+def is_auto_missing(cell: OpenCell, recorded: dict[str, RunRecord]) -> bool:
+    """Whether the recipe asks for `auto`, and no recorded run is what it asks for."""
+    if cell.recipe.auto is None:
+        return False
+    record = recorded.get(names.AUTO)
+    return record is None or any(
+        record.params.get(name) != value for name, value in auto_params(cell.recipe.auto).items()
+    )
+
+
 class BaselineStage(ListedStage):
     """Fits and scores the baselines.
 
@@ -77,15 +90,17 @@ class BaselineStage(ListedStage):
         cell: what they are fitted for.
         baselines: those that are missing.
         search: goes first if time counts, as a worker that is at a baseline would be missed when the refit begins.
+        auto: goes first, as it has a time limit and takes every core that this cell may use.
     """
 
     name = "baselines"
     progress = "baselines"
 
-    def __init__(self, cell: OpenCell, baselines: Sequence[BaselineConfig], search: Stage) -> None:
+    def __init__(self, cell: OpenCell, baselines: Sequence[BaselineConfig], search: Stage, auto: Stage) -> None:
         self.baselines = {baseline.name: baseline for baseline in baselines}
         super().__init__(cell, self.baselines)
         self.search = search
+        self.auto = auto
 
     @property
     def steps_left(self) -> int:
@@ -94,7 +109,7 @@ class BaselineStage(ListedStage):
 
     def _begin(self, key: TaskKey) -> Task | None:
         recipe, cell = self.cell.recipe, self.cell
-        if not self.search.ended and recipe.search.timeout is not None:
+        if (not self.search.ended and recipe.search.timeout is not None) or not self.auto.done:
             return None
         folds = cell.folds if recipe.evaluation.cross_validate_baselines else []
         seed = recipe.search.seed + cell.resample
@@ -108,6 +123,48 @@ class BaselineStage(ListedStage):
             self.cell.note(f"{key.title} skipped: {result.reason}")
         if result.preprocessing:
             self.cell.note(f"{key.title} was given preprocessed cases: {result.preprocessing}")
+        if result.state == "failed":
+            self.cell.fail(f"{key.title} failed: {result.reason}")
+
+
+class AutoStage(ListedStage):
+    """Fits and scores the ensemble over families, when the search's best configurations are known.
+
+    Args:
+        cell: what it is fitted for.
+        needed: whether the recipe asks for it, and no run of it is what today's recipe leads to.
+        refit: goes first, as the members take every core that this cell may use.
+
+    Attributes:
+        accuracy: on the test cases, when it is known.
+    """
+
+    name = "auto"
+    progress = "auto"
+
+    def __init__(self, cell: OpenCell, needed: bool, refit: Stage) -> None:
+        super().__init__(cell, [names.AUTO] if needed else [])
+        self.refit = refit
+        self.accuracy: float | None = None
+
+    @property
+    def steps_left(self) -> int:
+        """Ensembles still to be fitted."""
+        return len(self.left)
+
+    def _begin(self, key: TaskKey) -> Task | None:
+        recipe, cell = self.cell.recipe, self.cell
+        if not self.refit.done or recipe.auto is None:
+            return None
+        jobs = max(1, cell.plan.workers // len(cell.plan.cells))
+        networks = [trial.hyperparameters for trial in cell.study.trials().best_few(NETWORKS)]
+        arguments = (recipe.auto, cell.dataset, recipe.search.seed + cell.resample, jobs, networks)
+        return self._task(key, "run_auto", cell.records, *arguments, recipe.tracking.register)
+
+    def _take_result(self, key: TaskKey, result: Any) -> None:
+        if result.state != "stopped":  # by a worker that left
+            super()._take_result(key, result)
+        self.accuracy = result.accuracy
         if result.state == "failed":
             self.cell.fail(f"{key.title} failed: {result.reason}")
 

@@ -122,7 +122,7 @@ class OpenCell:
         self.dataset = plan.load(cell)
         self.notes: list[str] = []
         self.failures: list[str] = []
-        if not self._is_easily_divided():
+        if plan.trials and not self._is_easily_divided():
             _ = self.folds  # so that what is to be said of them is said now
         self.study, self.was_finished = open_study(plan, cell, self.dataset)
         spec = self.study.spec
@@ -162,7 +162,13 @@ class OpenCell:
         """
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            folds = _checked_folds(self.recipe, self.dataset, self.resample)
+            try:
+                folds = _checked_folds(self.recipe, self.dataset, self.resample)
+            except DataError as error:
+                if self.plan.trials:
+                    raise
+                self.note(f"baselines have no CV scores: {error}")  # nothing is searched by them
+                folds = []
         for warning in caught:
             self.note(str(warning.message))
         return folds

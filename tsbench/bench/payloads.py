@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from tsbench.tracking.records import Curve
 
 if TYPE_CHECKING:
     from tsbench.data.collection import DataSet
-    from tsbench.recipe.schema import BaselinePreprocessingConfig
+    from tsbench.recipe.schema import AutoConfig, BaselinePreprocessingConfig
 
 __all__ = [
     "BASELINE_ENTRY",
@@ -22,6 +23,7 @@ __all__ = [
     "FittedMember",
     "Records",
     "Scored",
+    "auto_params",
     "preprocessing_params",
 ]
 
@@ -111,11 +113,13 @@ class Scored:
         state: complete, skipped, failed or stopped.
         reason: for the state; if it is complete, a remark or nothing.
         preprocessing: what was done to the cases first, in words; empty if the classifier took them as they are.
+        accuracy: on the test cases, of `auto`.
     """
 
     state: str
     reason: str = ""
     preprocessing: str = ""
+    accuracy: float | None = None
 
 
 def preprocessing_params(preprocessing: BaselinePreprocessingConfig) -> dict[str, str]:
@@ -126,3 +130,8 @@ def preprocessing_params(preprocessing: BaselinePreprocessingConfig) -> dict[str
     if preprocessing.unequal_length == "none":
         del settings["length"]
     return {f"{PREPROCESSING_PARAMS}{name}": str(value) for name, value in settings.items()}
+
+
+def auto_params(config: AutoConfig) -> dict[str, str]:
+    """The parameters of a run of `auto`, by which a later call knows whether it is what the recipe asks for."""
+    return {f"auto.{key}": json.dumps(value) for key, value in config.model_dump(mode="json").items()}

@@ -16,7 +16,7 @@ from tsbench.errors import DataError, RecipeError
 from tsbench.evaluation.resampling import resample
 from tsbench.recipe.loading import LoadedRecipe
 from tsbench.recipe.messages import count_of
-from tsbench.recipe.schema import OwnDataConfig, Recipe
+from tsbench.recipe.schema import OwnDataConfig, Recipe, format_duration
 from tsbench.recipe.space import grid_size
 from tsbench.recipe.writing import to_yaml
 from tsbench.redaction import redacted, redacted_tree
@@ -190,7 +190,7 @@ def check_reach(recipe: Recipe) -> None:
 def _trials(loaded: LoadedRecipe) -> int:
     search = loaded.recipe.search
     if not loaded.space:
-        return 1
+        return min(1, search.trials)
     return min(search.trials, grid_size(loaded.space)) if search.sampler == "grid" else search.trials
 
 
@@ -239,14 +239,20 @@ def _read_sizes(archive: Archive, names: Sequence[str], say: Callable[[str], Non
 def describe_plan(plan: Plan) -> str:
     """The resolved recipe as YAML-compatible text, with a summary of what it comes to in comments."""
     recipe = plan.loaded.recipe
-    lines = [
-        f"# {count_of(len(plan.cells), 'study', 'studies')} of {count_of(plan.trials, 'trial')} on "
-        f"{count_of(plan.workers, 'worker')} "
-        f"({', '.join(sorted(set(plan.devices))) or recipe.execution.launcher}), {recipe.search.folds} folds each;",
-        f"# one held-out part in their place if there are more than {recipe.search.holdout_above} training cases;",
-        f"# then {count_of(recipe.evaluation.ensemble, 'network')} of the best configuration and "
-        f"{count_of(len(recipe.baselines), 'baseline')} for each.",
-    ]
+    on = f"{count_of(plan.workers, 'worker')} ({', '.join(sorted(set(plan.devices))) or recipe.execution.launcher})"
+    further = f"{count_of(len(recipe.baselines), 'baseline')} for each."
+    if recipe.auto is not None:
+        limit = recipe.auto.time_limit
+        further = f"auto ({'no time limit' if limit is None else f'at most {format_duration(limit)}'}) and {further}"
+    if plan.trials:
+        lines = [
+            f"# {count_of(len(plan.cells), 'study', 'studies')} of {count_of(plan.trials, 'trial')} on {on}, "
+            f"{recipe.search.folds} folds each;",
+            f"# one held-out part in their place if there are more than {recipe.search.holdout_above} training cases;",
+            f"# then {count_of(recipe.evaluation.ensemble, 'network')} of the best configuration, {further}",
+        ]
+    else:
+        lines = [f"# {count_of(len(plan.cells), 'data set')} on {on}, no search;", f"# {further}"]
     if note := plan.note:
         lines.append(f"# note: {note}")
     lines += [f"# - {cell.title}: {cell.size} training values a channel" for cell in plan.cells[:20]]

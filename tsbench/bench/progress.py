@@ -195,7 +195,7 @@ class PlainDisplay:
             if now == self._shown.get(cell.title, (0, "waiting", None)):
                 continue
             self._shown[cell.title] = now
-            parts = [cell.stage, _trials(cell)]
+            parts = list(filter(None, (cell.stage, _trials(cell))))
             if cell.best is not None:
                 parts.append(f"best cv {state.metric} {cell.best:.4f}")
             if cell.test is not None:
@@ -212,6 +212,8 @@ class PlainDisplay:
 
 
 def _trials(cell: CellState) -> str:
+    if not cell.trials:
+        return ""
     if cell.ended <= cell.trials:
         return f"{format_trials(cell.ended, cell.trials)} trials"
     return f"{cell.ended} trials, {cell.trials} asked for"
@@ -235,7 +237,7 @@ def render(state: RunState, most: int = 12) -> RenderableType:
         table.add_row(
             escape(cell.title),
             cell.stage,
-            format_trials(cell.ended, cell.trials),
+            format_trials(cell.ended, cell.trials) if cell.trials else "",
             str(cell.pruned or ""),
             "" if cell.best is None else f"{cell.best:.4f}",
             "" if cell.test is None else f"{cell.test:.4f}",
@@ -246,7 +248,8 @@ def render(state: RunState, most: int = 12) -> RenderableType:
     if done == len(state.cells):
         return Group(f"[bold]{escape(state.name)}[/bold]", table, foot)
     left = state.seconds_left()
-    foot += ", time left is known after the first trial" if left is None else f", {_left(left)}"
+    if any(cell.trials for cell in state.cells):
+        foot += ", time left is known after the first trial" if left is None else f", {_left(left)}"
     workers = Table.grid(padding=(0, 2))
     for number, worker in state.workers.items():
         workers.add_row(f"worker {number + 1}", worker.device, escape(worker.text))

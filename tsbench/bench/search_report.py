@@ -189,11 +189,11 @@ def _description(records: Records, study: Study, classifiers: Sequence[RunRecord
     metric = spec.search.metric.replace("_", " ")
     title = names.title(records.tags)
     ended = f"{counts['complete']} trials completed, {counts['pruned']} pruned, {counts['fail']} failed"
-    lines = [
+    searched = (
         f"tsbench searched a network for **{title}** (recipe `{spec.recipe}`) by cross-validated {metric} on "
-        f"{spec.search.folds} folds of the training cases: {ended}.",
-        "",
-    ]
+        f"{spec.search.folds} folds of the training cases: {ended}."
+    )
+    lines = [searched if len(trials) else f"tsbench fitted classifiers to **{title}** (recipe `{spec.recipe}`).", ""]
     if best is not None:
         lines += [f"The best is trial {best.number}, with {metric} {best.value:.4f}:", ""]
         chosen = trials[best.number].params

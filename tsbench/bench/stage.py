@@ -121,4 +121,5 @@ class Stage(ABC):
 
     def _task(self, key: TaskKey, function: str, *arguments: Any) -> Task:
         self.running.add(key)
-        return Task(f"tsbench.bench.tasks:{function}", arguments, key)
+        module = "auto_task" if function == "run_auto" else "tasks"  # which imports the families only there
+        return Task(f"tsbench.bench.{module}:{function}", arguments, key)

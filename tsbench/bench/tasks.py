@@ -37,13 +37,13 @@ from tsbench.tracking.store import Store
 from tsbench.workers import isolated
 from tsbench.workers.protocol import SharedFolder, StoppedError, WorkerContext
 
-__all__ = ["fit_member", "run_baseline", "run_trial", "score_network", "write_report"]
+__all__ = ["begin_run", "fit_member", "guard", "run_baseline", "run_trial", "score_network", "write_report"]
 
 
 def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> TrialOutcome | None:
     """A waiting trial of a study."""
     spec = trial_runner.load_study(study.path)[0].spec
-    _guard(context, spec.tracking_uri, spec.parent_run)
+    guard(context, spec.tracking_uri, spec.parent_run)
 
     def stop_reason() -> str | None:
         return context.why if context.stopping else None
@@ -51,8 +51,8 @@ def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> Trial
     return trial_runner.run_trial(study.path, number, context.device, context.report, stop_reason)
 
 
-def _guard(context: WorkerContext, uri: str, parent: str) -> None:
-    """Should the supervisor be killed, the parent run that it would have ended does not stay open."""
+def guard(context: WorkerContext, uri: str, parent: str) -> None:
+    """Has this worker end a cell's parent run if the supervisor is killed, which would have ended it."""
     context.on_orphaned(parent, lambda: Store(uri).end(parent, "KILLED", only_running=True))
 
 
@@ -93,7 +93,7 @@ def _load(member: FittedMember) -> NetworkEnsemble:
 def score_network(context: WorkerContext, records: Records, final: FinalNetwork) -> dict[str, float]:
     """Scores the ensemble of the members once on the test cases, and logs it with its model and pictures."""
     context.report("scoring")
-    _guard(context, records.uri, records.parent)
+    guard(context, records.uri, records.parent)
     ensemble, test = _load(final.members[0]), final.dataset.test
     for member in final.members[1:]:
         ensemble.members += _load(member).members
@@ -107,7 +107,7 @@ def score_network(context: WorkerContext, records: Records, final: FinalNetwork)
         "predict_seconds": seconds,
     }
     store = Store(records.uri)
-    run = _begin(store, records, names.NETWORK, "model", final.tags, final.started)
+    run = begin_run(store, records, names.NETWORK, "model", final.tags, final.started)
     curves = {f"train_loss_seed_{number}": member.train_loss for number, member in enumerate(final.members)}
     labels = {names.STATE: "complete", names.DEVICE: ", ".join(sorted({fitted.device for fitted in final.members}))}
     store.log(run, results, mlflow_params(ensemble.hyperparameters), {**curves, **_usage(final.members)}, labels)
@@ -133,7 +133,7 @@ def _usage(members: Sequence[FittedMember]) -> dict[str, Curve]:
 
 def write_report(context: WorkerContext, records: Records, study: SharedFolder, of_search: bool) -> None:
     """The parent run's pictures of the search, when it has ended, or its report, when all else is recorded."""
-    _guard(context, records.uri, records.parent)
+    guard(context, records.uri, records.parent)
     (search_report.write_search_report if of_search else search_report.write_report)(records, study.path)
 
 
@@ -152,9 +152,9 @@ def run_baseline(
     skipped; its failure, crash or overrun as failed; each with the reason. What was done to the cases first is recorded
     with the figures.
     """
-    _guard(context, records.uri, records.parent)
+    guard(context, records.uri, records.parent)
     store, started = Store(records.uri), time.time()
-    run = _begin(store, records, baseline.name, "baseline", {}, started)
+    run = begin_run(store, records, baseline.name, "baseline", {}, started)
     preprocessing = evaluation.baseline_preprocessing
     store.log(run, params=_baseline_params(baseline, seed) | preprocessing_params(preprocessing))
     with tempfile.TemporaryDirectory() as scratch:
@@ -231,7 +231,10 @@ def _baseline_params(baseline: BaselineConfig, seed: int) -> dict[str, Any]:
     }
 
 
-def _begin(store: Store, records: Records, classifier: str, role: str, tags: Mapping[str, Any], started: float) -> str:
+def begin_run(
+    store: Store, records: Records, classifier: str, role: str, tags: Mapping[str, Any], started: float
+) -> str:
+    """Starts the run of a classifier below its cell's parent run, and returns its id."""
     labels = {**records.tags, names.ROLE: role, names.CLASSIFIER: classifier, **tags}
     title = f"{records.tags[names.DATASET]} {classifier}"
     return store.begin(records.experiment, title, labels, records.parent, started)

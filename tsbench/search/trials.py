@@ -83,14 +83,15 @@ class Trials(list[FrozenTrial]):
         return next(filter(None, map(_reason, reversed(self))), "")
 
     def best(self) -> BestTrial | None:
-        """The best complete trial: by the metric, then by lower CV log loss, then the earlier; None without any."""
+        """The best complete trial; None without any."""
+        return next(iter(self.best_few(1)), None)
+
+    def best_few(self, count: int) -> list[BestTrial]:
+        """The best complete trials, at most so many: by the metric, then by lower CV log loss, then the earlier."""
         complete = [trial for trial in self.latest() if trial.state is TrialState.COMPLETE]
-        if not complete:
-            return None
         sign = -1 if self.spec.maximise else 1
-        return as_best(
-            min(complete, key=lambda trial: (sign * trial.values[0], trial.user_attrs[RESULT]["cv_log_loss"]))
-        )
+        complete.sort(key=lambda trial: (sign * trial.values[0], trial.user_attrs[RESULT]["cv_log_loss"]))
+        return [as_best(trial) for trial in complete[:count]]
 
     def is_among_best(self, score: float | None, count: int) -> bool:
         """Whether fewer than `count` complete trials have a better score of the searched metric."""
