@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tsbench.bench.listed_stages import PICTURES, REPORT, BaselineStage, ReportStage, missing_baselines
 from tsbench.bench.opening import OpenCell, end_runs, ended_on_error, mark_lost
+from tsbench.bench.payloads import preprocessing_params
 from tsbench.bench.plan import Cell, Plan
 from tsbench.bench.progress import CellState
 from tsbench.bench.refit_stage import RefitStage, is_current
 from tsbench.bench.search_stage import SearchStage
-from tsbench.bench.stage import Stage, TaskKey
+from tsbench.bench.stages import PICTURES, REPORT, BaselineStage, ReportStage, Stage, TaskKey
+from tsbench.recipe.schema import BaselineConfig
 from tsbench.tracking import names
 from tsbench.tracking.records import RunRecord
 from tsbench.workers.protocol import Message, Task
@@ -38,7 +39,7 @@ class CellRun:
         with ended_on_error(plan.store, opened.records.parent):
             recorded = self._recorded()
             network = recorded.get(names.NETWORK)
-            is_refitted, missing = is_current(opened, network), missing_baselines(opened, recorded)
+            is_refitted, missing = is_current(opened, network), _missing_baselines(opened, recorded)
             # If an earlier call came to its end, and nothing is to be done, the report is there.
             titles = [PICTURES, REPORT] if not (is_refitted and opened.was_finished) else [REPORT] if missing else []
             self.search = SearchStage(opened, needed=not is_refitted)
@@ -59,7 +60,7 @@ class CellRun:
 
     def next_task(self) -> Task | None:
         """The most urgent task that can be begun now."""
-        return next(filter(None, (stage.next_task() for stage in self.stages.values())), None)
+        return next(filter(None, (stage.next_task() for stage in self.stages.values() if not stage.ended)), None)
 
     def stop_reason(self, key: TaskKey) -> str:
         """Why a worker should end a task; empty if it should not."""
@@ -94,7 +95,7 @@ class CellRun:
         state.best = best.value if best else None
         state.test = self.refit.accuracy
         state.trial_seconds = self.search.trial_seconds
-        state.steps_left = sum(stage.steps_left for stage in self.stages.values())
+        state.steps_left = sum(stage.steps_left for stage in self.stages.values() if not stage.done)
         state.time_left = self.cell.budget.left
         if self.search.stopped:
             state.trials = state.ended
@@ -128,3 +129,21 @@ class CellRun:
         except Exception:
             end_runs(store, study.spec, with_parent=True)
             raise
+
+
+def _missing_baselines(cell: OpenCell, recorded: dict[str, RunRecord]) -> list[BaselineConfig]:
+    """The baselines without a recorded run that is what today's recipe leads to.
+
+    A run on preprocessed cases, and one that was skipped, depend on `evaluation.baseline_preprocessing`, which the run
+    holds; runs of versions without this setting do not hold it, so what they skipped is tried again.
+    """
+    asked = preprocessing_params(cell.recipe.evaluation.baseline_preprocessing)
+
+    def is_missing(record: RunRecord | None) -> bool:
+        if record is None:
+            return True
+        if record.tags.get(names.STATE) == "complete" and names.PREPROCESSING not in record.tags:
+            return False
+        return any(record.params.get(name) != value for name, value in asked.items())
+
+    return [baseline for baseline in cell.recipe.baselines if is_missing(recorded.get(baseline.name))]

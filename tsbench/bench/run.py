@@ -23,7 +23,7 @@ from tsbench.bench.opening import archive_studies
 from tsbench.bench.plan import Cell, Plan
 from tsbench.bench.preflight import LOCK, check_ready, held, refusal_of_second
 from tsbench.bench.progress import CellState, Display, RunState, WorkerState
-from tsbench.bench.stage import TaskKey
+from tsbench.bench.stages import TaskKey
 from tsbench.errors import DataError, TsbenchError
 from tsbench.redaction import redacted
 from tsbench.retries import stop_retrying
