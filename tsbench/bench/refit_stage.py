@@ -106,8 +106,9 @@ class RefitStage(Stage):
 
     def stop_reason(self, key: TaskKey) -> str:
         """Why a network's training should be ended; empty if it should not."""
-        is_surpassed = key != self._score and self.search.ended and not self._is_of_best(key)
-        return self.stopped or ("another trial is the best, or nothing can be scored" if is_surpassed else "")
+        if key != self._score and self.search.ended and (self.ended or not self._is_of_best(key)):
+            return "another trial is the best, or nothing can be scored"
+        return self.stopped
 
     def _is_of_best(self, key: TaskKey) -> bool:
         return self.search.best is not None and key.trial == self.search.best.number

@@ -1,7 +1,7 @@
-"""What the stages of a cell have in common: each hands out tasks, and takes their results.
+"""The stages of a cell: what they have in common, and those whose tasks are known from the start.
 
-`CellRun` asks its stages in turn for their next task. A stage knows the stages that it waits for; a task
-knows only the name of its stage.
+Each hands out tasks, and takes their results. `CellRun` asks them in turn for their next task. A stage knows the stages
+that it waits for; a task knows only the name of its stage. The search and the refit are modules of their own.
 """
 
 from __future__ import annotations
