@@ -17,7 +17,7 @@ from tsbench.bench.payloads import FittedMember, Scored
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.progress import CellState
 from tsbench.bench.refit_stage import is_current
-from tsbench.bench.stage import TaskKey
+from tsbench.bench.stages import TaskKey
 from tsbench.bench.study_list import list_studies
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import DataError, SearchError

@@ -22,7 +22,7 @@ from tsbench.bench import tasks
 from tsbench.bench.plan import make_plan
 from tsbench.bench.progress import PlainDisplay
 from tsbench.bench.run import BenchmarkRun
-from tsbench.bench.stage import Stage, TaskKey
+from tsbench.bench.stages import Stage, TaskKey
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.recipe.loading import load_recipe
 from tsbench.tracking import names

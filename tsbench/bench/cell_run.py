@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from tsbench.bench.listed_stages import (
-    PICTURES,
-    REPORT,
-    AutoStage,
-    BaselineStage,
-    ReportStage,
-    is_auto_missing,
-    missing_baselines,
-)
 from tsbench.bench.opening import OpenCell, end_runs, ended_on_error, mark_lost
+from tsbench.bench.payloads import auto_params, preprocessing_params
 from tsbench.bench.plan import Cell, Plan
 from tsbench.bench.progress import CellState
 from tsbench.bench.refit_stage import RefitStage, is_current
 from tsbench.bench.search_stage import SearchStage
-from tsbench.bench.stage import Stage, TaskKey
+from tsbench.bench.stages import PICTURES, REPORT, AutoStage, BaselineStage, ReportStage, Stage, TaskKey
+from tsbench.recipe.schema import BaselineConfig
 from tsbench.tracking import names
 from tsbench.tracking.records import RunRecord
 from tsbench.workers.protocol import Message, Task
@@ -48,7 +41,7 @@ class CellRun:
             network = recorded.get(names.NETWORK)
             searches = plan.trials > 0
             needed = searches and not is_current(opened, network)
-            missing, lacks_auto = missing_baselines(opened, recorded), is_auto_missing(opened, recorded)
+            missing, lacks_auto = _missing_baselines(opened, recorded), _lacks_auto(opened, recorded)
             self.search = SearchStage(opened, needed)
             self.refit = RefitStage(opened, self.search, network)
             self.auto = auto = AutoStage(opened, lacks_auto, self.refit)
@@ -72,7 +65,7 @@ class CellRun:
 
     def next_task(self) -> Task | None:
         """The most urgent task that can be begun now."""
-        return next(filter(None, (stage.next_task() for stage in self.stages.values())), None)
+        return next(filter(None, (stage.next_task() for stage in self.stages.values() if not stage.ended)), None)
 
     def stop_reason(self, key: TaskKey) -> str:
         """Why a worker should end a task; empty if it should not."""
@@ -107,7 +100,7 @@ class CellRun:
         state.best = best.value if best else None
         state.test = self.refit.accuracy if self.cell.plan.trials else self.auto.accuracy
         state.trial_seconds = self.search.trial_seconds
-        state.steps_left = sum(stage.steps_left for stage in self.stages.values())
+        state.steps_left = sum(stage.steps_left for stage in self.stages.values() if not stage.done)
         state.time_left = self.cell.budget.left
         if self.search.stopped:
             state.trials = state.ended
@@ -141,3 +134,31 @@ class CellRun:
         except Exception:
             end_runs(store, study.spec, with_parent=True)
             raise
+
+
+def _missing_baselines(cell: OpenCell, recorded: dict[str, RunRecord]) -> list[BaselineConfig]:
+    """The baselines without a recorded run that is what today's recipe leads to.
+
+    A run on preprocessed cases, and one that was skipped, depend on `evaluation.baseline_preprocessing`, which the run
+    holds; runs of versions without this setting do not hold it, so what they skipped is tried again.
+    """
+    asked = preprocessing_params(cell.recipe.evaluation.baseline_preprocessing)
+
+    def is_missing(record: RunRecord | None) -> bool:
+        if record is None:
+            return True
+        if record.tags.get(names.STATE) == "complete" and names.PREPROCESSING not in record.tags:
+            return False
+        return any(record.params.get(name) != value for name, value in asked.items())
+
+    return [baseline for baseline in cell.recipe.baselines if is_missing(recorded.get(baseline.name))]
+
+
+def _lacks_auto(cell: OpenCell, recorded: dict[str, RunRecord]) -> bool:
+    """Whether the recipe asks for `auto`, and no recorded run is what it asks for."""
+    if cell.recipe.auto is None:
+        return False
+    record = recorded.get(names.AUTO)
+    return record is None or any(
+        record.params.get(name) != value for name, value in auto_params(cell.recipe.auto).items()
+    )

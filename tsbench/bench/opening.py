@@ -298,10 +298,8 @@ def _fail_runs_of_lost(study: Study, store: Store) -> None:
     That is seldom, and where nothing was lost there is nothing to look for.
     """
     lost = study.trials().lost()
-    if not lost:
-        return
     tags = {names.STUDY: study.spec.identity, names.ROLE: "trial"}
-    for status in ("FINISHED", "RUNNING"):  # the worker had ended the run before it died, or had not
+    for status in ("FINISHED", "RUNNING") if lost else ():  # the worker had ended the run before it died, or had not
         for run in list(store.runs_in(study.spec.experiment, names.where(tags, status=status))):
             if (number := int(run.tags[names.TRIAL])) in lost:
                 store.fail(run.run_id, lost[number])

@@ -8,7 +8,7 @@ from typing import Any
 from tsbench.bench.opening import OpenCell
 from tsbench.bench.payloads import ENSEMBLE, SHORTENED, FinalNetwork, FittedMember
 from tsbench.bench.search_stage import SearchStage
-from tsbench.bench.stage import Stage, TaskKey
+from tsbench.bench.stages import Stage, TaskKey
 from tsbench.search.folds import derive_seed
 from tsbench.search.trials import BestTrial
 from tsbench.tracking import names
@@ -54,21 +54,21 @@ class RefitStage(Stage):
         self.networks = cell.recipe.evaluation.ensemble
         self.fitted: dict[TaskKey, FittedMember] = {}
         self.accuracy: float | None = None
-        self._best: BestTrial | None = None  # set when the refit begins
         self._begun_at: dict[int, float] = {}  # by trial
         self._failed_early: set[int] = set()  # trials of which a network failed before the search had ended
         self._score = self._key("final network")
-        self._settled = False  # whether the ensemble was scored, or will not be
+        self._has_begun = False
 
     @property
     def ended(self) -> bool:
         """Whether the ensemble is being scored, or there is nothing to refit."""
-        return self._settled or self._score in self.running or (self.search.ended and self.search.best is None)
+        is_scored = self.accuracy is not None or self._score in self.running
+        return bool(self.stopped) or is_scored or (self.search.ended and self.search.best is None)
 
     @property
     def all_begun(self) -> bool:
         """Whether no network waits for a worker any more."""
-        return self.ended or (self._best is not None and self._count_begun(self._best.number) >= self.networks)
+        return self.ended or (self._has_begun and self._count_begun(self.search.best) >= self.networks)
 
     @property
     def progress(self) -> str:
@@ -78,7 +78,7 @@ class RefitStage(Stage):
     @property
     def steps_left(self) -> int:
         """Networks still to be fitted."""
-        return 0 if self.ended else max(0, self.networks - len(self.members))
+        return max(0, self.networks - len(self.members))
 
     @property
     def members(self) -> list[FittedMember]:
@@ -88,15 +88,16 @@ class RefitStage(Stage):
 
     def next_task(self) -> Task | None:
         """A network by the best trial, or when all are fitted, their scoring."""
-        if self.search.ended and not self.ended and self._best is None:
-            self._choose_networks()
-        if self._best is None or self.ended:
+        best = self.search.best
+        if best is not None and not self._has_begun:
+            self._choose_networks(best)
+        if best is None or self.stopped:
             return None
-        if task := self._next_member(self._best):
+        if task := self._next_member(best):
             return task
         if len(self.members) < self.networks:
             return None
-        return self._task(self._score, "score_network", self.cell.records, self._final(self._best))
+        return self._task(self._score, "score_network", self.cell.records, self._final(best))
 
     def early_task(self) -> Task | None:
         """A network by the best trial so far, while the last trials run."""
@@ -112,21 +113,20 @@ class RefitStage(Stage):
     def _is_of_best(self, key: TaskKey) -> bool:
         return self.search.best is not None and key.trial == self.search.best.number
 
-    def _count_begun(self, trial: int) -> int:
-        return sum(key.trial == trial for key in (*self.running, *self.fitted))
+    def _count_begun(self, best: BestTrial | None) -> int:
+        return sum(best is not None and key.trial == best.number for key in (*self.running, *self.fitted))
 
-    def _choose_networks(self) -> None:
+    def _choose_networks(self, best: BestTrial) -> None:
         """Decides how many networks there are to be, by the time that is left now that the search has ended."""
-        self._best = best = self.search.best
-        assert best is not None
-        self.networks = self.cell.budget.networks_in_time(best.seconds, self._count_begun(best.number))
+        self._has_begun = True
+        self.networks = self.cell.budget.networks_in_time(best.seconds, self._count_begun(best))
         asked, record = self.cell.recipe.evaluation.ensemble, self.recorded
         if self.networks == asked:
             return
         left = f"search.timeout leaves time for {self.networks} of the {asked} final networks"
         is_same_trial = record is not None and record.tags.get(names.TRIAL) == str(best.number)
         if record is not None and is_same_trial and int(record.tags[ENSEMBLE]) >= self.networks:
-            self._settled = True
+            self.stop("the recorded ensemble is kept")
             kept = "keeping the recorded ensemble, which has at least as many networks of the same trial"
             self.cell.note(f"{left}; {kept}")
         else:
@@ -159,7 +159,6 @@ class RefitStage(Stage):
 
     def _take_result(self, key: TaskKey, result: Any) -> None:
         if key == self._score:
-            self._settled = True
             self.accuracy = result[names.test("accuracy")]
         # None if its worker left, the run is interrupted, or another trial was better.
         elif result is not None and (not self.search.ended or self._is_of_best(key)):
@@ -172,4 +171,4 @@ class RefitStage(Stage):
             del self._deaths[key]
             return
         super()._fail(key, reason, details)
-        self._settled = True
+        self.stop("the final network cannot be scored")

@@ -23,7 +23,7 @@ from tsbench.bench.opening import archive_studies
 from tsbench.bench.plan import Cell, Plan
 from tsbench.bench.preflight import LOCK, check_ready, held, refusal_of_second
 from tsbench.bench.progress import CellState, Display, RunState, WorkerState
-from tsbench.bench.stage import TaskKey
+from tsbench.bench.stages import TaskKey
 from tsbench.errors import DataError, TsbenchError
 from tsbench.redaction import redacted
 from tsbench.retries import stop_retrying
@@ -190,7 +190,7 @@ class BenchmarkRun:
         """Gives idle workers what there is to do; whether there was anything."""
         handed = False
         for worker in list(pool.idle()):
-            task = self._next_task() or self._early_task()
+            task = self._next_task()
             if task is None:
                 break
             self.state.workers[worker].text = _describe(task.key)
@@ -208,9 +208,6 @@ class BenchmarkRun:
             opened = self._open(*self.unopened.popleft())
             if opened is not None and (task := opened.next_task()):
                 return task
-        return None
-
-    def _early_task(self) -> Task | None:
         return next(filter(None, (run.refit.early_task() for run in self.open.values())), None)
 
     def _open(self, cell: Cell, state: CellState) -> CellRun | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tsbench.bench.opening import OpenCell, mark_lost
-from tsbench.bench.stage import Stage, TaskKey
+from tsbench.bench.stages import Stage, TaskKey
 from tsbench.search.trials import BestTrial
 from tsbench.workers.protocol import Task
 
@@ -41,8 +41,6 @@ class SearchStage(Stage):
 
     def next_task(self) -> Task | None:
         """The next trial; if none is left, the search ends."""
-        if self.ended:
-            return None
         if not self._is_stopped() and (number := self._next_trial()) is not None:
             return self._task(self._key(f"trial {number}", number), "run_trial", self.study.files, number)
         if not self.running and (self.stopped or self.study.queue.is_complete()):

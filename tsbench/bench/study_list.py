@@ -98,10 +98,10 @@ def _summary(folder: Path) -> StudySummary:
     spec, ended = study.spec, counts["complete"] + counts["pruned"] + counts["fail"]
     if folder.name != folder_of(folder.parent, spec.dataset, spec.resample).name:
         state = "set aside"
-    elif is_held(folder.parent):
-        state = "complete" if ended >= budget else "running"
     elif ended >= budget:
         state = "complete"
+    elif is_held(folder.parent):
+        state = "running"
     else:
         state = "out of time" if study.notes.timed_out is not None else "interrupted"
     return StudySummary(

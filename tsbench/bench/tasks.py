@@ -192,13 +192,10 @@ def _score_apart(
     context: WorkerContext, arguments: tuple[Any, ...], timeout: float | None
 ) -> tuple[str, str, BaselineScores]:
     """What became of the baseline: its state, the reason, and its scores."""
-
-    def report(text: str | None) -> None:
-        context.report(text or "starting")
-
+    function = "tsbench.bench.baseline:score_baseline"
     try:
         found: BaselineScores = _apart().call(
-            "tsbench.bench.baseline:score_baseline", arguments, timeout, report, lambda: context.stopping
+            function, arguments, timeout, lambda text: context.report(text or "starting"), lambda: context.stopping
         )
     except StoppedError:
         return "stopped", "the run was interrupted", BaselineScores()

@@ -1,43 +1,133 @@
-"""The stages whose tasks are known from the start: baselines, and the report of a cell."""
+"""The stages of a cell: what they have in common, and those whose tasks are known from the start.
+
+Each hands out tasks, and takes their results. `CellRun` asks them in turn for their next task. A stage knows the stages
+that it waits for; a task knows only the name of its stage. The search and the refit are modules of their own.
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from tsbench.bench.opening import OpenCell
-from tsbench.bench.payloads import auto_params, preprocessing_params
-from tsbench.bench.stage import Stage, TaskKey
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.tracking import names
-from tsbench.tracking.records import RunRecord
-from tsbench.workers.protocol import Task
+from tsbench.workers.protocol import Message, Task
 
-__all__ = ["PICTURES", "REPORT", "BaselineStage", "ListedStage", "ReportStage", "missing_baselines"]
+__all__ = ["PICTURES", "REPORT", "AutoStage", "BaselineStage", "ListedStage", "ReportStage", "Stage", "TaskKey"]
 
 PICTURES, REPORT = "pictures of the search", "report"
+NETWORKS = 2  # of the search's best configurations, which become members of `auto`
+MAX_RETRIES = 2  # of a task whose worker died
 
-NETWORKS = 2
-"""The search's best configurations that become members of `auto`."""
 
+@dataclass(frozen=True)
+class TaskKey:
+    """Identifies a task.
 
-def missing_baselines(cell: OpenCell, recorded: dict[str, RunRecord]) -> list[BaselineConfig]:
-    """The baselines without a recorded run that is what today's recipe leads to.
-
-    A run on preprocessed cases, and one that was skipped, depend on `evaluation.baseline_preprocessing`, which the run
-    holds; runs of versions without this setting do not hold it, so what they skipped is tried again.
+    Attributes:
+        cell: title of its cell.
+        stage: name of its stage.
+        title: what it does, in words; unique in its stage but for networks of different trials.
+        number: of a trial, or of a network in the final ensemble.
+        trial: whose configuration a network has.
     """
-    asked = preprocessing_params(cell.recipe.evaluation.baseline_preprocessing)
 
-    def is_missing(record: RunRecord | None) -> bool:
-        if record is None:
-            return True
-        if record.tags.get(names.STATE) == "complete" and names.PREPROCESSING not in record.tags:
-            return False
-        return any(record.params.get(name) != value for name, value in asked.items())
+    cell: str
+    stage: str
+    title: str
+    number: int | None = None
+    trial: int | None = None
 
-    return [baseline for baseline in cell.recipe.baselines if is_missing(recorded.get(baseline.name))]
+
+class Stage(ABC):
+    """A part of the work on a cell.
+
+    Attributes:
+        name: by which its tasks are known.
+        running: tasks that workers have.
+        stopped: why it was stopped; empty if it was not.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, cell: OpenCell) -> None:
+        self.cell = cell
+        self.running: set[TaskKey] = set()
+        self.stopped = ""
+        self._deaths: Counter[TaskKey] = Counter()
+
+    @abstractmethod
+    def next_task(self) -> Task | None:
+        """The most urgent task that can be begun now; not called when the stage has ended."""
+
+    @property
+    @abstractmethod
+    def progress(self) -> str:
+        """What it is doing, for the display."""
+
+    @property
+    def steps_left(self) -> int:
+        """Fits still to be made, by which the time left is estimated."""
+        return 0
+
+    @property
+    @abstractmethod
+    def ended(self) -> bool:
+        """Whether there is nothing more to begin, as far as is known."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, and none of its tasks runs."""
+        return self.ended and not self.running
+
+    def stop(self, reason: str) -> None:
+        """Begins no more tasks, and has those end that run."""
+        self.stopped = self.stopped or reason
+
+    def stop_reason(self, key: TaskKey) -> str:
+        """Why a worker should end one of its tasks; empty if it should not."""
+        return self.stopped
+
+    def receive(self, message: Message) -> None:
+        """Takes the end of one of its tasks."""
+        assert message.task is not None
+        key: TaskKey = message.task.key
+        self.running.discard(key)
+        match message.kind:
+            case "result":
+                self._take_result(key, message.payload)
+            case "died":
+                self._take_death(key, message.payload)
+            case _:
+                self._fail(key, message.payload, message.details)
+
+    @abstractmethod
+    def _take_result(self, key: TaskKey, result: Any) -> None:
+        """Takes what a task returned."""
+
+    def _take_death(self, key: TaskKey, sentence: str) -> None:
+        """Gives a task up whose worker died three times; before that, `next_task` finds that it is missing."""
+        self._deaths[key] += 1
+        if self._deaths[key] > MAX_RETRIES:
+            self._fail(key, f"{sentence}, three times")
+        elif not self.stop_reason(key):
+            self.cell.note(f"{sentence}; {key.title} is done again")
+
+    def _fail(self, key: TaskKey, reason: str, details: str = "") -> None:
+        """Gives a task up."""
+        self.cell.fail(f"{key.title}: {reason}", details)
+
+    def _key(self, title: str, number: int | None = None, trial: int | None = None) -> TaskKey:
+        return TaskKey(self.cell.title, self.name, title, number, trial)
+
+    def _task(self, key: TaskKey, function: str, *arguments: Any) -> Task:
+        self.running.add(key)
+        module = "auto_task" if function == "run_auto" else "tasks"  # which imports the families only there
+        return Task(f"tsbench.bench.{module}:{function}", arguments, key)
 
 
 class ListedStage(Stage):
@@ -50,37 +140,22 @@ class ListedStage(Stage):
     @property
     def ended(self) -> bool:
         """Whether all tasks that are left run."""
-        return self.left.keys() <= self.running
+        return bool(self.stopped) or self.left.keys() <= self.running
 
     def next_task(self) -> Task | None:
         """The first task that does not run, if its time has come."""
         return next((self._begin(key) for key in self.left if key not in self.running), None)
-
-    def stop(self, reason: str) -> None:
-        """Begins no more tasks, and has those end that run."""
-        super().stop(reason)
-        self.left.clear()
 
     @abstractmethod
     def _begin(self, key: TaskKey) -> Task | None:
         """Makes a task; None if its time has not come."""
 
     def _take_result(self, key: TaskKey, result: Any) -> None:
-        self.left.pop(key, None)
+        del self.left[key]
 
     def _fail(self, key: TaskKey, reason: str, details: str = "") -> None:
-        self.left.pop(key, None)
+        del self.left[key]
         super()._fail(key, reason, details)
-
-
-def is_auto_missing(cell: OpenCell, recorded: dict[str, RunRecord]) -> bool:
-    """Whether the recipe asks for `auto`, and no recorded run is what it asks for."""
-    if cell.recipe.auto is None:
-        return False
-    record = recorded.get(names.AUTO)
-    return record is None or any(
-        record.params.get(name) != value for name, value in auto_params(cell.recipe.auto).items()
-    )
 
 
 class BaselineStage(ListedStage):
