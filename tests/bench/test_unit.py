@@ -23,7 +23,7 @@ from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.search.outcome import TrialOutcome
 from tsbench.search.study import Study
 from tsbench.search.trials import LOST, RESULT
-from tsbench.tracking.records import RunRecord
+from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import Message, Task, WorkerContext
 
 Write = Callable[..., Path]

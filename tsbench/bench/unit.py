@@ -19,11 +19,11 @@ from tsbench.bench.plan import Plan, Unit
 from tsbench.bench.progress import UnitState
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig
-from tsbench.search.folds import derive_seed, folds_of, study_seed
 from tsbench.search.outcome import TrialOutcome
+from tsbench.search.specification import derive_seed, folds_of, study_seed
 from tsbench.search.trials import BestTrial
 from tsbench.tracking import names
-from tsbench.tracking.records import RunRecord
+from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import Message, Task
 
 __all__ = ["TaskKey", "UnitRun"]
