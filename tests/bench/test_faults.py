@@ -269,7 +269,7 @@ def one_trial(recipe_file: Write) -> Callable[..., Path]:
     def make(*overrides: str) -> Path:
         plan = make_plan(load_recipe(recipe_file(), overrides, BASELINES))
         plan.store.connection.prepare()
-        study, _ = open_study(plan, plan.units[0], plan.load(plan.units[0]))
+        study, _ = open_study(plan, plan.cells[0], plan.load(plan.cells[0]))
         study.queue.refill()
         return study.folder
 

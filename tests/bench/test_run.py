@@ -113,7 +113,7 @@ def test_the_parent_run_shows_all_that_a_person_browses_for(finished: Plan) -> N
     rows = finished.store.artifacts.read_text(parent.run_id, "leaderboard.csv").splitlines()
     assert rows[0].startswith("classifier,cross-validated accuracy,test accuracy,")
     assert [row.partition(",")[0] for row in rows[1:]] == ["network", "dummy"]
-    best = Study.open(finished.units[0].folder).trials().best()
+    best = Study.open(finished.cells[0].folder).trials().best()
     assert best is not None
     assert f"learning_rate: {best.hyperparameters.training.learning_rate}" in finished.store.artifacts.read_text(
         parent.run_id, "best_configuration.yaml"
@@ -176,7 +176,7 @@ def test_the_resolved_recipe_gives_the_same_plan_again(finished: Plan, tmp_path:
     copy.write_text((folder / "recipe.yaml").read_text())
     again = plan_of(copy)
     assert again.resolved() == finished.resolved()
-    assert again.fixed_settings(again.units[0], {}) == finished.fixed_settings(finished.units[0], {})
+    assert again.fixed_settings(again.cells[0], {}) == finished.fixed_settings(finished.cells[0], {})
 
 
 def test_the_final_model_is_logged_and_predicts(finished: Plan) -> None:
@@ -267,7 +267,7 @@ def test_more_trials_continue_the_study_and_refit_the_network(recipe_file: Write
     assert sorted(run.tags[names.TRIAL] for run in runs_by_role(plan, "trial")) == list("01234")
     assert len(runs_by_role(plan, "search")) == 1
     assert len(runs_by_role(plan, "baseline")) == 1
-    best = Study.open(plan.units[0].folder).trials().best()
+    best = Study.open(plan.cells[0].folder).trials().best()
     assert best is not None
     newest = runs_by_role(plan, "model")[-1]
     assert newest.tags[names.TRIAL] == str(best.number)
@@ -297,7 +297,7 @@ def test_budgets_places_and_workers_are_not_part_of_the_meaning(recipe_file: Wri
 def test_resamples_are_units_of_their_own_and_are_averaged(recipe_file: Write) -> None:
     path = recipe_file(("trials: 4", "trials: 1"), ("ensemble: 2", "ensemble: 1, resamples: 2"))
     plan = plan_of(path)
-    assert [unit.title for unit in plan.units] == ["ItalyPowerDemand", "ItalyPowerDemand resample 1"]
+    assert [cell.title for cell in plan.cells] == ["ItalyPowerDemand", "ItalyPowerDemand resample 1"]
     assert run_plan(plan)[0] == []
     results = read_results(plan.store, "tiny")
     assert results.scored("ItalyPowerDemand") == (0, 1)
@@ -392,7 +392,7 @@ def kill_first(plan: Plan, find: Callable[[], int | None]) -> Thread:
 
 def test_a_killed_worker_loses_its_trial_which_is_run_again(recipe_file: Write) -> None:
     plan = plan_of(recipe_file(("epochs: 4", "epochs: 30")))
-    folder = plan.units[0].folder
+    folder = plan.cells[0].folder
     before = workers_of(os.getpid())  # of earlier tests, which may be about to end
 
     def worker_at_a_trial() -> int | None:
@@ -418,7 +418,7 @@ def test_a_killed_worker_loses_its_trial_which_is_run_again(recipe_file: Write) 
     assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
     undisturbed = plan_of(recipe_file(("epochs: 4", "epochs: 30"), ("name: tiny", "name: other"), file="other.yaml"))
     assert run_plan(undisturbed)[0] == []
-    assert told_in_order(study) == told_in_order(Study.open(undisturbed.units[0].folder))
+    assert told_in_order(study) == told_in_order(Study.open(undisturbed.cells[0].folder))
 
 
 def told_in_order(study: Study) -> list[tuple[dict[str, Any], list[float]]]:
@@ -447,13 +447,13 @@ def test_a_second_search_of_the_same_recipe_is_refused_while_one_runs(recipe_fil
     from filelock import FileLock
 
     plan = plan_of(recipe_file())
-    home = plan.units[0].folder.parent
+    home = plan.cells[0].folder.parent
     home.mkdir(parents=True)
     with FileLock(home / "lock"), pytest.raises(SearchError, match="another `tsbench search` of 'tiny' is under way"):
         run_plan(plan)
 
 
-def test_a_unit_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_file: Write, tmp_path: Path) -> None:
+def test_a_cell_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_file: Write, tmp_path: Path) -> None:
     folder = tmp_path / "archive" / "Lonely"
     folder.mkdir(parents=True)
     for part in ("TRAIN", "TEST"):

@@ -160,8 +160,8 @@ class Search:
         return Store(f"sqlite:///{self.folder}/mlflow.db" if server is None else server.uri)
 
     def at_work(self) -> bool:
-        """Whether a trial runs."""
-        if stored_fingerprint(self.study_folder) is None:
+        """Whether this call has workers, and a trial runs; one of a call that was killed is RUNNING until then."""
+        if not self.workers() or stored_fingerprint(self.study_folder) is None:
             return False
         if self.stores.database is not None:
             return bool(self.study.trials().running())

@@ -146,7 +146,7 @@ def test_a_data_set_that_cannot_be_downloaded_ends_the_search_before_anything_ru
     assert not (tmp_path / ".tsbench").exists()
 
 
-def test_a_failed_unit_ends_with_exit_code_1(recipe_file: Write) -> None:
+def test_a_failed_cell_ends_with_exit_code_1(recipe_file: Write) -> None:
     path = recipe_file(("float: [1e-3, 1e-1], log: true", "choice: [1.0e+30]"), ("trials: 4", "trials: 1"))
     result = run("search", path, "--set", "training.max_gradient_norm=null")
     assert result.exit_code == 1

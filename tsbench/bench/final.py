@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsbench import __version__
-from tsbench.bench.model_files import MODEL_FOLDER, ModelFiles, write_model_files
+from tsbench.bench.model_files import MODEL_FOLDER, ModelFiles, few_of_each_class, write_model_files
 from tsbench.bench.payloads import FinalNetwork, Records
 from tsbench.classifiers.card import CardFacts
 from tsbench.classifiers.ensemble import NetworkEnsemble
@@ -43,13 +43,14 @@ def record_model(
         names.title(records.tags),
         str(records.tags[names.RECIPE]),
         int(final.tags[names.TRIAL]),
-        final.cases,
-        len(final.test),
+        len(final.dataset.train),
+        len(final.dataset.test),
         metrics,
         provenance.requirements(),
     )
     with tempfile.TemporaryDirectory() as scratch:
-        files = write_model_files(Path(scratch) / MODEL_FOLDER, ensemble, facts, final.example)
+        example = final.dataset.train.subset(few_of_each_class(final.dataset.train.labels))
+        files = write_model_files(Path(scratch) / MODEL_FOLDER, ensemble, facts, example)
         uri = log_model_files(store, records, run, files)
     if final.register and int(records.tags[names.RESAMPLE]) == 0:
         metric = names.cv(final.metric)

@@ -11,10 +11,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tsbench.bench.opening import to_yaml
 from tsbench.bench.payloads import Records
 from tsbench.evaluation import prediction_plots
 from tsbench.recipe.space import label, leaves
+from tsbench.recipe.writing import to_yaml
 from tsbench.search.study import Study
 from tsbench.search.study_plots import draw_study
 from tsbench.search.trials import BestTrial
@@ -52,10 +52,10 @@ FILES = {
 
 
 def write_search_report(records: Records, folder: Path) -> None:
-    """Adds the best configuration and the search's pictures to a unit's parent run.
+    """Adds the best configuration and the search's pictures to a cell's parent run.
 
     Args:
-        records: where the unit's runs are.
+        records: where the cell's runs are.
         folder: of its study.
     """
     store, study = Store(records.uri), Study.open(folder)
@@ -86,10 +86,10 @@ def write_search_report(records: Records, folder: Path) -> None:
 
 
 def write_report(records: Records, folder: Path) -> None:
-    """Adds leaderboard, the accuracies' picture and a description of all to a unit's parent run.
+    """Adds leaderboard, the accuracies' picture and a description of all to a cell's parent run.
 
     Args:
-        records: where the unit's runs are.
+        records: where the cell's runs are.
         folder: of its study.
     """
     store, study = Store(records.uri), Study.open(folder)
@@ -110,7 +110,7 @@ def write_report(records: Records, folder: Path) -> None:
 
 
 def _scored(store: Store, records: Records) -> list[RunRecord]:
-    """The newest complete run of each classifier of the unit, the most accurate on the test cases first.
+    """The newest complete run of each classifier of the cell, the most accurate on the test cases first.
 
     A classifier that was skipped since, because preprocessing was switched off, is not among them.
     """

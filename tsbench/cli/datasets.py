@@ -12,6 +12,7 @@ import typer
 
 from tsbench.cli import completion
 from tsbench.cli.app import app, sentences
+from tsbench.recipe.registries import FORMATS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -253,7 +254,7 @@ def check(
         str, typer.Argument(metavar="FILE or NAME", help="The training cases, all cases, or an available data set.")
     ],
     test: Annotated[Path | None, typer.Argument(metavar="[TEST FILE]", help="The test cases.")] = None,
-    format_: Annotated[str, typer.Option("--format", help="auto, ts, arff, ucr, npz or long.")] = "auto",
+    format_: Annotated[str, typer.Option("--format", help=f"auto, {', '.join(FORMATS)}.")] = "auto",
     case: Annotated[str, typer.Option(help="long: column that tells the cases apart.")] = "case",
     time: Annotated[str | None, typer.Option(help="long: column that orders a case's rows.")] = None,
     label: Annotated[str, typer.Option(help="long: column of the class.")] = "label",

@@ -297,15 +297,15 @@ def _cell(value: float | None, column: str) -> str:
     return fixed(value, 2) if column == "fit_seconds" else fixed(value)
 
 
-def front_table(unit: str, metrics: Sequence[str], front: Sequence[tuple[int, Sequence[float]]]) -> Table:
+def front_table(title: str, metrics: Sequence[str], front: Sequence[tuple[int, Sequence[float]]]) -> Table:
     """The best compromises of a search over several metrics.
 
     Args:
-        unit: what was searched, for the title.
+        title: of what was searched.
         metrics: names of the metrics.
         front: each trial's number with its scores, in the order of the metrics.
     """
-    table = Table(title=escape(f"{unit}: trials that no other one surpasses in all metrics"))
+    table = Table(title=escape(f"{title}: trials that no other one surpasses in all metrics"))
     table.add_column("trial", justify="right")
     for metric in metrics:
         cost = metric in names.COSTS

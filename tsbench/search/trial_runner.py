@@ -161,7 +161,7 @@ class _TrialRun:
 
     def _after_epoch(self, epoch: int) -> None:
         self.monitor.sample()
-        self.report(TrialProgress(self.trial.number, epoch, self.epochs, self.latest))
+        self.report(TrialProgress(epoch, self.epochs, self.latest))
         if reason := self.stop_reason():
             raise StoppedError(f"{reason} (at epoch {epoch} of {self.epochs})")
 
