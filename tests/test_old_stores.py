@@ -21,8 +21,7 @@ from tsbench.errors import ModelError
 from tsbench.models.prediction import predict_file
 from tsbench.search.study import Study
 from tsbench.tracking.models import fetch_model
-from tsbench.tracking.records import RunRecord
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 
 EARLY = "first"  # the experiment of the earliest format
 

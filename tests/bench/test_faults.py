@@ -27,8 +27,7 @@ from tsbench.search.outcome import COMPLETE, FAILED, PRUNED
 from tsbench.search.specification import stored_fingerprint
 from tsbench.search.study import Study
 from tsbench.search.trial_runner import run_trial
-from tsbench.tracking.records import RunRecord
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 
 Write = Callable[..., Path]
 

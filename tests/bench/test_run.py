@@ -32,7 +32,7 @@ from tsbench.search.specification import stored_fingerprint
 from tsbench.search.study import Study
 from tsbench.tracking import names
 from tsbench.tracking.connection import current_uri
-from tsbench.tracking.records import RunRecord
+from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import WorkerContext
 
 Write = Callable[..., Path]

@@ -26,8 +26,7 @@ from tsbench.bench.stages import Stage, TaskKey
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.recipe.loading import load_recipe
 from tsbench.tracking import names
-from tsbench.tracking.records import RunRecord
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 from tsbench.workers.protocol import Task, WorkerContext
 
 ROOT = Path(__file__).parents[2]

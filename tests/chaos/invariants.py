@@ -5,8 +5,7 @@ from __future__ import annotations
 from optuna.trial import FrozenTrial, TrialState
 
 from tsbench.search.study import Study
-from tsbench.tracking.records import RunRecord
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 
 __all__ = ["violations"]
 

@@ -14,8 +14,7 @@ from tests.cli.conftest import run
 from tsbench.data.archive import Archive
 from tsbench.models.prediction import as_csv
 from tsbench.tracking import names
-from tsbench.tracking.records import RunRecord
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 
 Searched = tuple[Path, subprocess.CompletedProcess[str]]
 

@@ -16,8 +16,7 @@ from tests.cli.conftest import run
 from tests.snapshot import snapshot
 from tsbench.data.archive import Archive
 from tsbench.tracking import names
-from tsbench.tracking.records import RunRecord
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 
 Searched = tuple[Path, subprocess.CompletedProcess[str]]
 

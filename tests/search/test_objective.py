@@ -13,8 +13,8 @@ from tsbench.recipe.schema import (
     SearchConfig,
     TrainingConfig,
 )
-from tsbench.search.folds import derive_seed, folds_of
 from tsbench.search.objective import CrossValidation, Rung, rungs
+from tsbench.search.specification import derive_seed, folds_of
 
 SETTINGS = HyperparameterConfig(
     model=ModelConfig(convolution=ConvolutionConfig(channels=4), encoder=EncoderConfig(hidden_size=4, layers=1)),

@@ -12,8 +12,7 @@ from tsbench.data.collection import Collection, TrainingSet
 from tsbench.errors import SearchError
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space_parsing import parse_space
-from tsbench.search.folds import derive_seed, folds_of
-from tsbench.search.specification import StudySpec, fingerprint_of, stored_fingerprint
+from tsbench.search.specification import StudySpec, derive_seed, fingerprint_of, folds_of, stored_fingerprint
 from tsbench.search.storage import together
 from tsbench.search.study import Study
 from tsbench.search.trials import LOST, RESULT

@@ -8,8 +8,7 @@ import pytest
 from tsbench.errors import TrackingError
 from tsbench.tracking import names
 from tsbench.tracking.addresses import resolve_uri
-from tsbench.tracking.records import DataInput
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import DataInput, Store
 
 
 def test_a_run_comes_back_with_everything_that_was_logged(store_uri: str) -> None:

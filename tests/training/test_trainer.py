@@ -1,5 +1,6 @@
 import copy
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,10 +19,9 @@ from tsbench.recipe.schema import (
     TrainingConfig,
 )
 from tsbench.training import inference
-from tsbench.training.held_out import hold_out
 from tsbench.training.inference import DivergedError, predict_probabilities
 from tsbench.training.jobs import Job, Series
-from tsbench.training.trainer import _Fit, train
+from tsbench.training.trainer import _Fit, _held_out, train
 
 STEPS = 12
 PLAIN = AugmentationConfig(scaling=0, window_warping=0, jitter=0, mixup=0)
@@ -238,6 +238,19 @@ def test_on_epoch_is_called_once_after_each_epoch_of_all_jobs():
         on_epoch=lambda epoch: seen.append((epoch, [len(job.history) for job in jobs])),
     )
     assert seen == [(1, [1, 1]), (2, [2, 2]), (3, [3, 3])]
+
+
+def test_jobs_of_different_settings_train_together_as_each_does_alone():
+    def jobs():
+        settings = [(0.2, training(epochs=2)), (0.0, training(epochs=4, batch_size=3))]
+        return [replace(job(), model=model(dropout=dropout), training=chosen) for dropout, chosen in settings]
+
+    together, alone = jobs(), jobs()
+    train(together)
+    for one in alone:
+        train([one])
+    assert [len(one.history) for one in together] == [2, 4]
+    assert all(same_bits(state(first), state(second)) for first, second in zip(together, alone, strict=True))
 
 
 def test_on_epoch_may_raise_to_end_the_training():
@@ -459,14 +472,14 @@ HOLDING = {"checkpoint": "validation_loss", "validation_share": 0.3}
 
 def held_out(one):
     """The cases that the job's trainer holds out."""
-    return hold_out(one.targets, 0.3, torch.Generator().manual_seed(one.seed))[1]
+    return _held_out(one.targets, 0.3, torch.Generator().manual_seed(one.seed))[1]
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5, 0.99])
 def test_cases_are_held_out_by_class_and_each_class_keeps_one_at_least(share, seed):
     targets = np.repeat([0, 1, 2, 4], [10, 1, 2, 7])  # no case is of class 3
-    kept, apart = hold_out(targets, share, torch.Generator().manual_seed(seed))
+    kept, apart = _held_out(targets, share, torch.Generator().manual_seed(seed))
     assert sorted(torch.cat([kept, apart]).tolist()) == list(range(20))
     for label, count in [(0, 10), (1, 1), (2, 2), (4, 7)]:
         assert (targets[apart] == label).sum() == min(round(share * count), count - 1)
@@ -477,7 +490,7 @@ def test_cases_are_held_out_by_class_and_each_class_keeps_one_at_least(share, se
 def test_groups_are_held_out_whole(seed):
     random = np.random.default_rng(seed)
     targets, groups = random.integers(3, size=120), random.integers(15, size=120)
-    kept, apart = hold_out(targets, 0.3, torch.Generator().manual_seed(seed), groups)
+    kept, apart = _held_out(targets, 0.3, torch.Generator().manual_seed(seed), groups)
     assert sorted([*kept.tolist(), *apart.tolist()]) == list(range(120))
     assert not set(groups[kept]) & set(groups[apart])
     assert 12 <= len(apart) <= 36

@@ -11,7 +11,7 @@ from tsbench.bench.search_stage import SearchStage
 from tsbench.bench.stages import PICTURES, REPORT, AutoStage, BaselineStage, ReportStage, Stage, TaskKey
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.tracking import names
-from tsbench.tracking.records import RunRecord
+from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import Message, Task
 
 __all__ = ["CellRun"]

@@ -17,8 +17,7 @@ from tsbench.errors import SearchError
 from tsbench.search.study import Study
 from tsbench.tracking import names
 from tsbench.tracking.models import delete_registered_model
-from tsbench.tracking.records import RunRecord
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 
 __all__ = ["Removal", "plan_removal", "remove"]
 

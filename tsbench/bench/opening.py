@@ -23,13 +23,11 @@ from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import Recipe
 from tsbench.recipe.writing import to_yaml
-from tsbench.search.folds import folds_of, study_seed
-from tsbench.search.specification import StudySpec, fingerprint_of, stored_fingerprint
+from tsbench.search.specification import StudySpec, fingerprint_of, folds_of, stored_fingerprint, study_seed
 from tsbench.search.study import Study
 from tsbench.tracking import names, provenance
-from tsbench.tracking.records import DataInput
 from tsbench.tracking.split import split_of
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import DataInput, Store
 
 __all__ = [
     "OpenCell",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tsbench.tracking.records import Curve
+from tsbench.tracking.store import Curve
 
 if TYPE_CHECKING:
     from tsbench.data.collection import DataSet

@@ -9,10 +9,10 @@ from tsbench.bench.opening import OpenCell
 from tsbench.bench.payloads import ENSEMBLE, SHORTENED, FinalNetwork, FittedMember
 from tsbench.bench.search_stage import SearchStage
 from tsbench.bench.stages import Stage, TaskKey
-from tsbench.search.folds import derive_seed
+from tsbench.search.specification import derive_seed
 from tsbench.search.trials import BestTrial
 from tsbench.tracking import names
-from tsbench.tracking.records import RunRecord
+from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import Task
 
 __all__ = ["RefitStage", "is_current"]

@@ -20,8 +20,7 @@ from tsbench.search.study_plots import draw_study
 from tsbench.search.trials import BestTrial
 from tsbench.spreadsheet import as_cell
 from tsbench.tracking import names
-from tsbench.tracking.records import RunRecord
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 
 __all__ = ["write_report", "write_search_report"]
 

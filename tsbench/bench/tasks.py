@@ -32,8 +32,7 @@ from tsbench.search.outcome import TrialOutcome
 from tsbench.search.trial_runner import mlflow_params
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
-from tsbench.tracking.records import Curve
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import Curve, Store
 from tsbench.workers import isolated
 from tsbench.workers.protocol import SharedFolder, StoppedError, WorkerContext
 

@@ -15,7 +15,7 @@ from tsbench import __version__
 from tsbench.compare.comparison import Comparison
 from tsbench.compare.formatting import fixed, format_p, signed
 from tsbench.compare.plots import PICTURES, render
-from tsbench.compare.report import as_csv
+from tsbench.compare.report import as_csv, pairs_of
 from tsbench.compare.versions import Provenance
 from tsbench.compare.wording import capitalise, cautions, first_split_note, notes, protocol, sentences
 from tsbench.recipe.messages import count_of
@@ -39,7 +39,9 @@ def as_html(comparison: Comparison, provenance: Provenance | None = None) -> str
         notes=cautions(comparison) + notes(comparison)[1:],
         scores=_scores(comparison),
         standings=_standings(comparison),
-        pairs=list(_pairs(comparison)),
+        pairs=pairs_of(comparison, np.argsort(comparison.statistics.ranks, kind="stable").tolist())
+        if comparison.standings
+        else [],
         nemenyi=_nemenyi(comparison),
         tests=_tests(comparison),
         pictures=list(_pictures(comparison)),
@@ -88,25 +90,6 @@ def _standings(comparison: Comparison) -> list[dict[str, Any]]:
         }
         for standing in comparison.standings
     ]
-
-
-def _pairs(comparison: Comparison) -> Iterator[dict[str, Any]]:
-    if not comparison.standings:
-        return
-    labels, pairs = comparison.classifiers, comparison.statistics.pairs
-    order = [int(column) for column in np.argsort(comparison.statistics.ranks, kind="stable")]
-    for place, i in enumerate(order):
-        for j in order[place + 1 :]:
-            yield {
-                "first": labels[i],
-                "second": labels[j],
-                "difference": float(pairs.mean_difference[i, j]),
-                "counts": f"{pairs.wins[i, j]}/{pairs.ties[i, j]}/{pairs.losses[i, j]}",
-                "p": float(pairs.p[i, j]),
-                "p_holm": float(pairs.p_holm[i, j]),
-                "significant": bool(comparison.statistics.differs[i, j]),
-                "nemenyi": float(comparison.statistics.nemenyi[i, j]) if comparison.with_nemenyi else None,
-            }
 
 
 def _nemenyi(comparison: Comparison) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from tsbench.compare.comparison import Comparison, Standing
-from tsbench.compare.differences import CONFIDENCE
+from tsbench.compare.comparison import CONFIDENCE, Comparison, Standing
 from tsbench.compare.formatting import fixed, format_p, signed
 from tsbench.compare.latex import as_latex
 from tsbench.compare.preprocessed import preprocessed
@@ -19,7 +19,7 @@ from tsbench.compare.wording import cautions, notes, protocol, sentences
 from tsbench.recipe.messages import count_of
 from tsbench.spreadsheet import as_cell
 
-__all__ = ["FORMATS", "as_csv", "as_json", "as_latex", "as_markdown", "over", "score_rows", "standing_rows"]
+__all__ = ["FORMATS", "as_csv", "as_json", "as_latex", "as_markdown", "over", "pairs_of", "score_rows", "standing_rows"]
 
 
 def as_json(comparison: Comparison) -> str:
@@ -65,6 +65,7 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
     if not comparison.standings:
         return None
     labels, friedman = comparison.classifiers, comparison.statistics.friedman
+    pairs = pairs_of(comparison, range(len(labels)))
     tree: dict[str, Any] = {
         "alpha": comparison.alpha,
         "datasets": [name for name, kept in zip(comparison.datasets, comparison.complete, strict=True) if kept],
@@ -78,7 +79,7 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
             "iman_davenport_p": friedman.p_f,
             "degrees_of_freedom": list(friedman.degrees),
         },
-        "pairs": list(_pairs(comparison)),
+        "pairs": [{name: value for name, value in pair.items() if name != "nemenyi"} for pair in pairs],
         "cliques": [[labels[column] for column in clique] for clique in comparison.statistics.cliques],
         "bootstrap": {
             "confidence": CONFIDENCE,
@@ -105,28 +106,27 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
             "critical_difference": critical_difference(count, comparison.statistics.pairs.count, comparison.alpha)
             if count > 1
             else None,
-            "p": [
-                {"first": labels[i], "second": labels[j], "p": float(comparison.statistics.nemenyi[i, j])}
-                for i in range(count)
-                for j in range(i + 1, count)
-            ],
+            "p": [{"first": pair["first"], "second": pair["second"], "p": pair["nemenyi"]} for pair in pairs],
         }
     return tree
 
 
-def _pairs(comparison: Comparison) -> Any:
+def pairs_of(comparison: Comparison, order: Iterable[int]) -> list[dict[str, Any]]:
+    """The test of every pair of classifiers, each before those that come later in an order of their numbers."""
     labels, pairs = comparison.classifiers, comparison.statistics.pairs
-    for i in range(len(labels)):
-        for j in range(i + 1, len(labels)):
-            yield {
-                "first": labels[i],
-                "second": labels[j],
-                "mean_difference": float(pairs.mean_difference[i, j]),
-                "win_tie_loss": [int(pairs.wins[i, j]), int(pairs.ties[i, j]), int(pairs.losses[i, j])],
-                "p": float(pairs.p[i, j]),
-                "p_holm": float(pairs.p_holm[i, j]),
-                "significant": bool(comparison.statistics.differs[i, j]),
-            }
+    return [
+        {
+            "first": labels[i],
+            "second": labels[j],
+            "mean_difference": float(pairs.mean_difference[i, j]),
+            "win_tie_loss": [int(pairs.wins[i, j]), int(pairs.ties[i, j]), int(pairs.losses[i, j])],
+            "p": float(pairs.p[i, j]),
+            "p_holm": float(pairs.p_holm[i, j]),
+            "significant": bool(comparison.statistics.differs[i, j]),
+            **({"nemenyi": float(comparison.statistics.nemenyi[i, j])} if comparison.with_nemenyi else {}),
+        }
+        for i, j in combinations(order, 2)
+    ]
 
 
 def score_rows(comparison: Comparison) -> list[list[str]]:

@@ -11,9 +11,8 @@ from functools import cached_property
 from tsbench.compare.formatting import METRIC_WORDS
 from tsbench.compare.study_data import StudyData, read_studies
 from tsbench.tracking import names
-from tsbench.tracking.records import RunRecord
 from tsbench.tracking.split import UNKNOWN, Split
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 
 __all__ = ["ARCHIVE_SPLIT", "Result", "Results", "read_results"]
 
@@ -117,16 +116,6 @@ class Results:
         if any(number not in found for number in self.protocol):
             return None
         return sum(found[number] for number in self.protocol) / len(self.protocol)
-
-    def missing(self) -> list[dict[str, str]]:
-        """The cells without a figure, each with its reason."""
-        accuracy = names.test("accuracy")
-        return [
-            {"dataset": dataset, "classifier": classifier, "reason": self.reason(dataset, classifier)}
-            for dataset in self.datasets
-            for classifier in self.classifiers
-            if self.mean(accuracy, dataset, classifier) is None
-        ]
 
     def preprocessing(self, dataset: str, classifier: str) -> str:
         """What was done to the cases behind a cell's figure; empty if the classifier took them as they are."""

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from tsbench.data.catalogue import catalogue
 from tsbench.errors import TrackingError
 from tsbench.tracking import names
-from tsbench.tracking.records import RunRecord
 from tsbench.tracking.split import ARCHIVE, FILES, UNKNOWN, Split, recorded_split
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 
 __all__ = ["DIGEST", "StudyData", "read_studies"]
 

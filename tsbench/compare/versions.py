@@ -11,8 +11,7 @@ from tsbench.compare.study_data import DIGEST
 from tsbench.errors import TrackingError
 from tsbench.redaction import redacted
 from tsbench.tracking import names
-from tsbench.tracking.records import RunRecord
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 
 __all__ = ["Provenance", "read_provenance"]
 

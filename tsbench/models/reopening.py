@@ -19,8 +19,7 @@ from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.writing import to_yaml
 from tsbench.tracking import names
 from tsbench.tracking.models import fetch_model
-from tsbench.tracking.records import RunRecord
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 
 if TYPE_CHECKING:
     from tsbench.classifiers.contract import FittedClassifier

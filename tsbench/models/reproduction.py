@@ -22,12 +22,11 @@ from tsbench.models.rescoring import check_reproducible, score_again
 from tsbench.recipe.dotted import hyperparameters_of
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import leaves
-from tsbench.search.folds import derive_seed, study_seed
 from tsbench.search.objective import CrossValidation
+from tsbench.search.specification import derive_seed, study_seed
 from tsbench.tracking import names, provenance
 from tsbench.tracking.monitoring import device_name
-from tsbench.tracking.records import RunRecord
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import RunRecord, Store
 from tsbench.training.inference import DivergedError
 
 __all__ = ["Figure", "Reproduction", "reproduce"]

@@ -13,9 +13,9 @@ from tsbench.bench.payloads import BASELINE_ENTRY, PREPROCESSING_PARAMS
 from tsbench.errors import ModelError
 from tsbench.models.reopening import RecordedCell
 from tsbench.recipe.schema import BaselineConfig, BaselinePreprocessingConfig
-from tsbench.search.folds import folds_of, study_seed
+from tsbench.search.specification import folds_of, study_seed
 from tsbench.tracking import names
-from tsbench.tracking.records import RunRecord
+from tsbench.tracking.store import RunRecord
 from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess
 
 __all__ = ["check_reproducible", "score_again"]

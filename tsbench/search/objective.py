@@ -19,8 +19,8 @@ from tsbench.evaluation.metrics import score, score_all
 from tsbench.evaluation.resampling import Fold
 from tsbench.nn.network import Network
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
-from tsbench.search.folds import derive_seed, folds_of
 from tsbench.search.pruning import RUNGS
+from tsbench.search.specification import derive_seed, folds_of
 from tsbench.training.inference import fixed_features, predict_probabilities
 from tsbench.training.jobs import Job, Series
 from tsbench.training.trainer import train
@@ -180,20 +180,17 @@ class CrossValidation:
                 if on_rung is not None:
                     on_rung(Rung(scored[epoch], mean, mean, f"after epoch {epoch}"))
 
-        self._train(jobs, after_epoch)
+        train([job.job for job in jobs], self.device, after_epoch, self.accumulation_steps)
 
     def _run_in_turn(
         self, jobs: list[_FoldJob], on_rung: Callable[[Rung], None] | None, on_epoch: Callable[[int], None] | None
     ) -> None:
         scores: list[float] = []
         for number, job in enumerate(jobs, 1):
-            self._train([job], on_epoch)
+            train([job.job], self.device, on_epoch, self.accumulation_steps)
             scores.append(self._score(job))
             if on_rung is not None:
                 on_rung(Rung(number, scores[-1], float(np.nanmean(scores)), f"in fold {number}"))
-
-    def _train(self, jobs: list[_FoldJob], on_epoch: Callable[[int], None] | None) -> None:
-        train([fold.job for fold in jobs], self.device, on_epoch, self.accumulation_steps)
 
     def _score(self, job: _FoldJob) -> float:
         return score(self.search.metric, job.labels, job.probabilities(), job.classes)

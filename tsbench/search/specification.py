@@ -1,4 +1,4 @@
-"""What a study searches, and the file that holds it."""
+"""What a study searches: its specification, the file that holds it, and the folds and seeds that follow from it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,60 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tsbench.data.collection import TrainingSet
 from tsbench.errors import SearchError
 from tsbench.evaluation.metrics import MAXIMISED
+from tsbench.evaluation.resampling import Fold, fraction_of, held_out_fold, stratified_folds
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Space, describe
 from tsbench.recipe.space_parsing import parse_space
-from tsbench.search.folds import study_seed
 from tsbench.search.pruning import Direction
 
-__all__ = ["FRESH", "SPECIFICATION", "StudySpec", "fingerprint_of", "stored_fingerprint"]
+__all__ = [
+    "FRESH",
+    "SPECIFICATION",
+    "StudySpec",
+    "derive_seed",
+    "fingerprint_of",
+    "folds_of",
+    "stored_fingerprint",
+    "study_seed",
+]
 
 FORMAT = 1  # of study.json; a file without a number is of the first
 SPECIFICATION = "study.json"
 OPTUNA_NAME = "study"
 FRESH = "or run the search with --fresh, which archives the study and begins a new one"
+
+
+def derive_seed(*parts: int) -> int:
+    """A seed for each tuple of numbers, spread evenly (NumPy's SeedSequence)."""
+    # The count goes in too: SeedSequence takes (1,) and (1, 0) for the same.
+    return int(np.random.SeedSequence([len(parts), *parts]).generate_state(1)[0])
+
+
+def study_seed(search: SearchConfig, resample: int) -> int:
+    """Seed of a study's folds and networks, another for each resample."""
+    return derive_seed(search.seed, resample)
+
+
+def folds_of(training: TrainingSet, search: SearchConfig, seed: int) -> list[Fold]:
+    """The folds that every trial of a study, and every baseline beside it, is scored on.
+
+    They index all training cases; with `search.fraction` they hold a share of them, and above `search.holdout_above`
+    there is a single one.
+    """
+    labels, groups = training.cases.labels, training.cases.groups
+    seed = derive_seed(seed, 0)
+    chosen = fraction_of(labels, search.fraction, seed, groups)
+    labels, groups = labels[chosen], None if groups is None else groups[chosen]
+    if len(chosen) > search.holdout_above:
+        folds = held_out_fold(labels, search.holdout_share, seed, groups)
+    else:
+        folds = stratified_folds(labels, search.folds, seed, groups)
+    return [(chosen[train], chosen[validation]) for train, validation in folds]
 
 
 @dataclass(frozen=True)
@@ -81,35 +121,16 @@ class StudySpec:
         """Seed of the study's folds and networks."""
         return study_seed(self.search, self.resample)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        plain = {key: getattr(self, key) for key in self.__dataclass_fields__}
-        return plain | {
+    def write(self, folder: Path, fingerprint: str) -> None:
+        """Writes the specification into a folder, whole or not at all."""
+        plain = {"format": FORMAT, "meaning": fingerprint, **vars(self)} | {
             "base": self.base.model_dump(mode="json"),
             "search": self.search.model_dump(mode="json"),
             "space": {name: describe(entry) for name, entry in self.space.items()},
         }
-
-    @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> StudySpec:
-        """What `to_json` gave."""
-        space, problems = parse_space(plain["space"], set())
-        assert not problems, problems
-        return cls(
-            **plain
-            | {
-                "base": HyperparameterConfig.model_validate_json(json.dumps(plain["base"])),
-                "search": SearchConfig.model_validate_json(json.dumps(plain["search"])),
-                "space": space,
-            }
-        )
-
-    def write(self, folder: Path, fingerprint: str) -> None:
-        """Writes the specification into a folder, whole or not at all."""
-        text = json.dumps({"format": FORMAT, "meaning": fingerprint, **self.to_json()}, indent=2)
         part = folder / f"{SPECIFICATION}.part"
         part.touch(0o600)  # the address of a database may hold a password
-        part.write_text(text, encoding="utf-8")
+        part.write_text(json.dumps(plain, indent=2), encoding="utf-8")
         part.replace(folder / SPECIFICATION)
 
     @classmethod
@@ -129,7 +150,11 @@ class StudySpec:
                     f"{FORMAT}: update tsbench, {FRESH}"
                 )
             plain.pop("meaning")
-            return cls.from_json(plain)
+            plain["space"], problems = parse_space(plain["space"], set())
+            assert not problems, problems
+            for key, settings in (("base", HyperparameterConfig), ("search", SearchConfig)):
+                plain[key] = settings.model_validate_json(json.dumps(plain[key]))
+            return cls(**plain)
         except FileNotFoundError:
             raise SearchError(f"{folder} holds no study") from None
         except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError):

@@ -21,9 +21,8 @@ from tsbench.tracking.database import check_writable, created_whole, refuse_othe
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
 
-__all__ = ["Connection", "collection_paused", "current_uri", "passes", "refuse_deleted"]
+__all__ = ["Connection", "collection_paused", "current_uri", "passes"]
 
 MAX_LOCATION = 2000  # characters of an experiment's address, to which MLflow adds a run's; it takes 2048
 
@@ -98,10 +97,21 @@ class Connection:
                 return
         elif self.uri.startswith(("http://", "https://")):
             check_reachable(self.uri)  # before MLflow's own attempts, which take minutes
+        self.find(experiment)
+
+    def find(self, experiment: str) -> str | None:
+        """The id of an experiment; None if there is none.
+
+        Raises:
+            TrackingError: it was deleted, or the store cannot be reached.
+        """
         with self.explained():
             found = self.client.get_experiment_by_name(experiment)
-        if found is not None:
-            refuse_deleted(found)
+        if found is not None and found.lifecycle_stage != "active":
+            raise TrackingError(
+                f"the MLflow experiment {experiment!r} was deleted; restore it in the MLflow UI, or rename the recipe"
+            )
+        return None if found is None else str(found.experiment_id)
 
     def prepare(self) -> None:
         """Creates the store where it is absent, so that processes started later do not race to.
@@ -162,14 +172,6 @@ def collection_paused() -> Iterator[None]:
     finally:
         if running:
             gc.enable()
-
-
-def refuse_deleted(experiment: Experiment) -> None:
-    """Refuses an experiment that was deleted."""
-    if experiment.lifecycle_stage != "active":
-        raise TrackingError(
-            f"the MLflow experiment {experiment.name!r} was deleted; restore it in the MLflow UI, or rename the recipe"
-        )
 
 
 def _open_client(uri: str) -> MlflowClient:

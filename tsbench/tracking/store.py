@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tsbench.adapters.mlflow import entity_of
@@ -12,15 +13,19 @@ from tsbench.quiet import quiet
 from tsbench.redaction import redacted
 from tsbench.tracking import names
 from tsbench.tracking.artifacts import Artifacts
-from tsbench.tracking.connection import Connection, collection_paused, refuse_deleted
-from tsbench.tracking.records import Curve, DataInput, RunRecord
+from tsbench.tracking.connection import Connection, collection_paused
 from tsbench.tracking.views import VIEWS
 
 if TYPE_CHECKING:
+    import numpy as np
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from numpy.typing import NDArray
 
-__all__ = ["Store"]
+__all__ = ["Curve", "DataInput", "RunRecord", "Store"]
+
+Curve = Sequence[tuple[int, float]]
+"""Values of a metric by step."""
 
 # MLflow's limits for one call
 METRICS_PER_CALL = 900
@@ -32,6 +37,58 @@ POINTS = 64
 """Of a curve, at most: a hundred cost a trial a quarter more of the time of all its records, and look the same."""
 
 KIND = "mlflow.experimentKind"  # by it MLflow's page opens on training runs, not on traces of language models
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """A collection that a run was given.
+
+    Attributes:
+        name: what people call it.
+        context: `train` or `test`.
+        digest: of its values and labels.
+        source: where it came from.
+        values: shape (cases, channels, time steps); MLflow is told the shape, not the values.
+        labels: shape (cases,).
+    """
+
+    name: str
+    context: str
+    digest: str
+    source: str
+    values: NDArray[np.floating]
+    labels: NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as read back; `finished` is in seconds since the epoch, None while it is running; `experiment` is an id."""
+
+    run_id: str
+    name: str
+    status: str
+    started: float
+    finished: float | None
+    experiment: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: Run) -> RunRecord:
+        """MLflow's run."""
+        info, data = run.info, run.data
+        return cls(
+            run_id=info.run_id,
+            name=info.run_name or "",
+            status=info.status,
+            started=info.start_time / 1000,
+            finished=info.end_time / 1000 if info.end_time else None,
+            experiment=info.experiment_id,
+            tags=dict(data.tags),
+            metrics=dict(data.metrics),
+            params=dict(data.params),
+        )
 
 
 class Store:
@@ -63,13 +120,11 @@ class Store:
         Raises:
             TrackingError: the experiment was deleted, or the store cannot be written.
         """
+        if (found := self.connection.find(name)) is not None:
+            return found
+        tags = {KIND: "custom_model_development", **dict(view.tag for view in VIEWS)}
         with self.explained():
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
-                tags = {KIND: "custom_model_development", **dict(view.tag for view in VIEWS)}
-                return str(self.client.create_experiment(name, self.connection.location_of(name), tags))
-        refuse_deleted(found)
-        return str(found.experiment_id)
+            return str(self.client.create_experiment(name, self.connection.location_of(name), tags))
 
     def begin(
         self,
@@ -216,13 +271,10 @@ class Store:
         Raises:
             TrackingError: there is no such experiment, or it was deleted.
         """
-        with self.explained():
-            found = self.client.get_experiment_by_name(name)
-        if found is None:
-            known = ", ".join(self.experiments()) or "none"
-            raise TrackingError(f"{redacted(self.uri)} has no experiment {name!r}; experiments there: {known}")
-        refuse_deleted(found)
-        return str(found.experiment_id)
+        if (found := self.connection.find(name)) is not None:
+            return found
+        known = ", ".join(self.experiments()) or "none"
+        raise TrackingError(f"{redacted(self.uri)} has no experiment {name!r}; experiments there: {known}")
 
     def runs_in(self, experiment: str, where: str = "") -> Iterator[RunRecord]:
         """As `runs`, of an experiment by its id."""

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tsbench.nn.generators import drawing_from
 from tsbench.nn.network import build_network
 from tsbench.training.augmentation import augment, mixing
-from tsbench.training.held_out import hold_out
 from tsbench.training.inference import DivergedError, fixed_features
 from tsbench.training.jobs import EpochRecord, Job
 from tsbench.training.losses import cross_entropy
@@ -74,7 +74,7 @@ class _Fit:
         self.held_out: Tensor | None = None
         self.cases = torch.arange(len(job.targets))
         if training.checkpoint == "validation_loss":
-            self.cases, held_out = hold_out(job.targets, training.validation_share, self.generators.order, job.groups)
+            self.cases, held_out = _held_out(job.targets, training.validation_share, self.generators.order, job.groups)
             self.held_out = held_out.to(device) if len(held_out) else None
         train_index = self.cases.to(device)
         prepared = train_index if isinstance(self.values, Tensor) else _some_of(train_index, job.seed)
@@ -225,6 +225,40 @@ class _Fit:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
             raise DivergedError("the weights are not finite after the last epoch")
         self.network.eval()
+
+
+def _held_out(
+    targets: NDArray[np.int64], share: float, generator: torch.Generator, groups: NDArray[np.int64] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Numbers of the cases to train on, and of those held out: of each class `share`, rounded, but never the last.
+
+    Of cases with groups, whole groups up to `share` of the cases, and none without which a class is not trained on.
+    """
+    if groups is not None:
+        apart = torch.from_numpy(_groups_held_out(targets, share, generator, groups))
+        return (~apart).nonzero().squeeze(1), apart.nonzero().squeeze(1)
+    shuffled = torch.randperm(len(targets), generator=generator)
+    held_out = []
+    for label in range(int(targets.max()) + 1):
+        of_class = shuffled[torch.from_numpy(targets)[shuffled] == label]
+        held_out.append(of_class[: min(round(share * len(of_class)), len(of_class) - 1)] if len(of_class) else of_class)
+    apart = torch.cat(held_out)
+    kept = torch.ones(len(targets), dtype=torch.bool)
+    kept[apart] = False
+    return kept.nonzero().squeeze(1), apart
+
+
+def _groups_held_out(
+    targets: NDArray[np.int64], share: float, generator: torch.Generator, groups: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which cases are held out."""
+    apart = np.zeros(len(targets), dtype=bool)
+    classes = len(np.unique(targets))
+    for group in torch.randperm(int(groups.max()) + 1, generator=generator).tolist():
+        wanted = apart | (groups == group)
+        if wanted.sum() <= share * len(targets) and len(np.unique(targets[~wanted])) == classes:
+            apart = wanted
+    return apart
 
 
 def _some_of(cases: Tensor, seed: int) -> Tensor:
