@@ -16,7 +16,8 @@ VARIABLES: Mapping[str, Mapping[str, str]] = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",  # names of variables that hold credentials
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # a `Store` retries by itself
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a `Store` retries by itself, and knows what must not be done twice
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",  # seconds, so that a connection that died in silence is retried in time
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "GIT_PYTHON_REFRESH": "quiet",  # of a package that MLflow imports
     }

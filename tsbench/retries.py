@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 from tsbench.errors import TsbenchError
 
-__all__ = ["retry", "retry_timeout", "stop_retrying"]
+__all__ = ["is_retrying", "retry", "retry_timeout", "stop_retrying"]
 
 R = TypeVar("R")
 
@@ -20,6 +20,11 @@ def stop_retrying() -> None:
     """Makes every later `retry` of this process try once only, because the process is to end."""
     global _stopped
     _stopped = True
+
+
+def is_retrying() -> bool:
+    """False after `stop_retrying`."""
+    return not _stopped
 
 
 def retry_timeout() -> float:
@@ -36,26 +41,19 @@ def retry_timeout() -> float:
 
 
 def retry(call: Callable[[], R], is_transient: Callable[[Exception], bool]) -> R:
-    """Calls until it succeeds, fails for another reason, or `retry_timeout` has passed.
+    """Calls until it succeeds, fails for another reason, or `retry_timeout` has passed; a call's own time counts.
 
     Args:
         call: must have changed nothing if it fails.
         is_transient: whether an error may go away without a change to the call.
     """
-    for wait in _waits():
+    deadline, wait = time.monotonic() + retry_timeout(), 0.5
+    while True:
         try:
             return call()
         except Exception as error:
-            if not is_transient(error):
+            left = deadline - time.monotonic()
+            if left <= 0 or _stopped or not is_transient(error):
                 raise
-        time.sleep(wait)
-    return call()
-
-
-def _waits() -> Iterator[float]:
-    """Seconds to wait between attempts, doubling up to 10."""
-    left, wait = retry_timeout(), 0.5
-    while left > 0 and not _stopped:
-        yield min(wait, left)
-        left -= wait
+        time.sleep(min(wait, left))
         wait = min(10.0, 2 * wait)

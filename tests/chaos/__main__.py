@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.campaign import TRIALS, Campaign, as_record, from_record, run_campaign, schedule
+from tests.chaos.campaign import STALLED, TRIALS, Campaign, as_record, from_record, run_campaign, schedule
 from tests.chaos.faults import FAULTS
 from tests.chaos.stores import PATIENCE, opened_stores, postgresql_is_installed
 from tsbench.tracking.provenance import versions
@@ -132,7 +132,8 @@ def page(records: Sequence[dict[str, Any]]) -> str:
         "many trials are complete as were requested; each has exactly one finished run in MLflow, with the same "
         "score; nothing is RUNNING in Optuna or in MLflow; every other attempt is marked as failed in Optuna, and its "
         "run as failed or killed in MLflow. After SIGTERM and SIGHUP nothing is left running, and no command prints a "
-        "traceback.\n\n"
+        "traceback; a search always begins or ends a trial, or ends itself, "
+        f"within {STALLED:g} s.\n\n"
         f"{table(records)}{''.join(notes)}\n"
         f"Measured on {' and '.join(dates)} by {', '.join(commands)}; {' or '.join(cores)} cores.\n"
     )

@@ -12,15 +12,18 @@ from typing import Any
 
 from tests.chaos.faults import FAULTS
 from tests.chaos.invariants import violations
-from tests.chaos.stores import Search, Stores
+from tests.chaos.stores import COMPLETE, Search, Stores
 from tsbench.search.specification import stored_fingerprint
 
 __all__ = ["Campaign", "Injection", "run_campaign", "schedule"]
 
 FAULTS_A_CAMPAIGN = 6
 TRIALS, EPOCHS = 12, 60
-LONGEST = 900.0
-"""Seconds that one search may take with all its calls."""
+STALLED = 300.0
+"""Seconds within which a search must have begun or ended a trial, or have ended itself."""
+
+LONGEST = 3600.0
+"""Seconds that one search may take with all its calls, whatever else runs on the machine."""
 
 ENDING = 120.0
 """Seconds within which a command must have ended that a fault was to end."""
@@ -117,9 +120,10 @@ def run_campaign(stores: Stores, faults: Sequence[str], seed: str, report: Calla
         search = stores.begin(TRIALS, EPOCHS)
         try:
             _run(search, pending, chance, campaign, report)
-        except subprocess.TimeoutExpired:
-            done = search.study.trials().counts()["complete"]
-            campaign.problems.append(f"{done} of {search.trials} trials were complete after {LONGEST:g} s")
+        except subprocess.TimeoutExpired as expired:
+            done = list(search.states().values()).count(COMPLETE)
+            campaign.problems.append(f"{expired}, with {done} of {search.trials} trials complete")
+            report(search.stacks())
         finally:
             if not search.ended:
                 search.kill()
@@ -143,7 +147,13 @@ def _run(
     deadline = time.monotonic() + LONGEST
     search.start()
     allowed: set[int] = set()  # exit codes that the faults of this call may lead to
+    seen: object = None
     while time.monotonic() < deadline:
+        progress = (search.calls, len(pending), dict(search.states()))
+        if progress != seen:
+            seen, stalled = progress, time.monotonic() + STALLED
+        if time.monotonic() > stalled:
+            raise subprocess.TimeoutExpired("a trial's beginning or end", STALLED)
         if search.ended:
             code, said = search.finish(ENDING)
             _check_end(search, code, said, allowed, campaign)
@@ -154,7 +164,7 @@ def _run(
         elif pending and search.at_work():
             _bring(search, pending, chance, campaign, allowed, report)
         else:
-            time.sleep(0.1)
+            time.sleep(0.2)
     raise subprocess.TimeoutExpired("tsbench search", LONGEST)
 
 

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from _pytest.outcomes import Skipped
+from optuna.trial import TrialState
 
 from tests.conftest import RECIPE
 from tests.processes import TSBENCH, start, workers_of
@@ -33,8 +34,8 @@ PATIENCE = 15.0
 DISK = 96
 """Megabytes of the small disk, which a fault fills."""
 
-RUNNING, COMPLETE, FAIL = 0, 1, 3
-"""Optuna's states in a journal."""
+RUNNING, COMPLETE, FAIL = (state.value for state in (TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAIL))
+"""Optuna's states, as a journal has them."""
 
 SET_STATE = 6
 """Optuna's operation code in a journal for a trial's new state."""
@@ -99,6 +100,7 @@ class Search:
     trials: int
     process: subprocess.Popen[str] | None = None
     calls: int = 0
+    _left_running: set[int] = field(default_factory=set, repr=False)
     _offset: int = field(default=0, repr=False)
     _states: dict[int, int] = field(default_factory=dict, repr=False)
 
@@ -108,7 +110,8 @@ class Search:
         if self.stores.database is not None and self.stores.server is not None:
             settings = ["--set", f"search.storage={self.stores.database.uri}"]
             settings += ["--set", f"tracking.uri={self.stores.server.uri}"]
-        environment = {"TSBENCH_RETRY_TIMEOUT": f"{PATIENCE:g}"}
+        self._left_running = {number for number, state in self.states().items() if state == RUNNING}
+        environment = {"TSBENCH_RETRY_TIMEOUT": f"{PATIENCE:g}", "PYTHONFAULTHANDLER": "1"}
         self.process = start([TSBENCH, "search", "chaos.yaml", *settings], self.folder, environment)
         self.calls += 1
 
@@ -160,12 +163,22 @@ class Search:
         return Store(f"sqlite:///{self.folder}/mlflow.db" if server is None else server.uri)
 
     def at_work(self) -> bool:
-        """Whether this call has workers, and a trial runs; one of a call that was killed is RUNNING until then."""
-        if not self.workers() or stored_fingerprint(self.study_folder) is None:
-            return False
-        if self.stores.database is not None:
-            return bool(self.study.trials().running())
-        return RUNNING in self.optuna_states().values()
+        """Whether a trial runs that this call of the command has begun, not one that a killed call has left."""
+        return any(state == RUNNING and number not in self._left_running for number, state in self.states().items())
+
+    def states(self) -> dict[int, int]:
+        """Each trial's state by its number; none before there is a study."""
+        if self.stores.database is None:
+            return self.optuna_states()
+        if stored_fingerprint(self.study_folder) is None:
+            return {}
+        return {trial.number: trial.state.value for trial in self.study.trials()}
+
+    def stacks(self) -> str:
+        """Ends a search that hangs, with the stacks of all its processes."""
+        self.kill(signal.SIGABRT)
+        self.kill(signal.SIGCONT)  # one that is stopped is ended, too
+        return self.finish(30)[1]
 
     def optuna_states(self) -> dict[int, int]:
         """Each trial's state by its number, from what was appended to the journal; quick enough to be polled."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -10,9 +12,9 @@ import pytest
 
 from tests.chaos.__main__ import main, table
 from tests.chaos.campaign import Campaign, Injection, as_record, from_record, run_campaign, schedule
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.invariants import violations
-from tests.chaos.stores import opened_stores
+from tests.chaos.stores import Search, Stores, opened_stores
 from tests.old_stores import unpack
 from tsbench.search.study import Study
 from tsbench.tracking.store import Store
@@ -52,6 +54,32 @@ def test_violations_are_found(tmp_path: Path) -> None:
     ]
     whole = Study.open(folder / ".tsbench" / "shapes" / "ItalyPowerDemand")
     assert violations(whole, store, 3) == []
+
+
+@pytest.mark.slow
+def test_a_trial_that_a_killed_call_left_running_is_not_at_work(tmp_path: Path) -> None:
+    search = Search(Stores(tmp_path), unpack("store-0.1.0", tmp_path), "interrupted", 5)
+    assert search.at_work()
+    search.start()  # which ends at once, as there is no recipe
+    assert not search.at_work()
+    assert search.finish(60)[0] == 2
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+def test_a_search_that_hangs_is_a_violation_and_its_stacks_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def freeze(search: Search, _: random.Random) -> bool:
+        search.kill(signal.SIGSTOP)
+        return True
+
+    monkeypatch.setattr("tests.chaos.campaign.STALLED", 60.0)
+    monkeypatch.setitem(FAULTS, "a freeze", Fault("any", freeze))
+    said: list[str] = []
+    with opened_stores("files") as stores:
+        campaign = run_campaign(stores, ["a freeze"], "0", said.append)
+    assert len(campaign.problems) == 1
+    assert "timed out after 60" in campaign.problems[0]
+    assert any("Current thread" in text and "tsbench/bench/run.py" in text for text in said)
 
 
 @pytest.mark.nightly

@@ -2,16 +2,20 @@
 
 import base64
 import http.client
+import socket
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 
 import pytest
 
 from tests.cli.conftest import run, tsbench
 from tests.conftest import RECIPE
-from tests.servers import mlflow_server
+from tests.servers import MlflowServer, mlflow_server
 from tsbench.errors import TrackingError
 from tsbench.redaction import redacted
 from tsbench.tracking.addresses import resolve_uri
@@ -53,17 +57,41 @@ class Gate(BaseHTTPRequestHandler):
         pass
 
 
+class LossyGate(Gate):
+    """Loses the first answer to each request that creates something, as a server that is killed after its commit."""
+
+    lost: ClassVar[set[str]] = set()
+
+    def answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        if self.path.endswith("/create") and self.path not in self.lost:
+            self.lost.add(self.path)
+            self.close_connection = True
+            return
+        super().answer(status, headers, body)
+
+
+@contextmanager
+def gate_to(server: MlflowServer, kind: type[Gate]) -> Iterator[str]:
+    """The address of a gate before the server."""
+    gate = ThreadingHTTPServer(("127.0.0.1", 0), type("ThisGate", (kind,), {"behind": server.port, "lost": set()}))
+    Thread(target=gate.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{gate.server_address[1]}"
+    finally:
+        gate.shutdown()
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with mlflow_server(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(mlflow: MlflowServer) -> Iterator[tuple[str, Path]]:
     """The address of the gate, and the folder that MLflow keeps everything in."""
-    folder = tmp_path_factory.mktemp("server")
-    with mlflow_server(folder) as mlflow:
-        gate = ThreadingHTTPServer(("127.0.0.1", 0), type("ThisGate", (Gate,), {"behind": mlflow.port}))
-        Thread(target=gate.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{gate.server_address[1]}", folder
-        finally:
-            gate.shutdown()
+    with gate_to(mlflow, Gate) as address:
+        yield address, mlflow.folder
 
 
 @pytest.mark.nightly
@@ -121,6 +149,32 @@ def test_everything_goes_through_the_server_and_the_password_nowhere_else(
         content = path.read_bytes()
         assert PASSWORD.encode() not in content, path
         assert token not in content, path
+
+
+@pytest.mark.slow
+def test_what_was_created_before_the_answer_was_lost_is_not_created_again(
+    mlflow: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    with gate_to(mlflow, LossyGate) as address:
+        store = Store(address)
+        experiment = store.experiment("lossy")
+        run = store.begin(experiment, "it's a run", {})
+        store.end(run)
+        assert [(found.run_id, found.status) for found in store.runs("lossy")] == [(run, "FINISHED")]
+
+
+def test_a_server_that_never_answers_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSBENCH_RETRY_TIMEOUT", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are made, as by a server that is frozen
+        store = Store(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert store.client  # whose import takes long
+        began = time.monotonic()
+        with pytest.raises(TrackingError, match="Read timed out"):
+            store.begin("0", "run", {})
+        assert time.monotonic() - began < 6
 
 
 @pytest.mark.slow

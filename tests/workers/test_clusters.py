@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,11 +18,13 @@ from typing import Any
 import psutil
 import pytest
 from optuna.exceptions import StorageInternalError
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from rich.console import Console
 
 from tests.processes import TSBENCH, finish, start, wait_for
 from tests.servers import mlflow_server, postgresql
+from tsbench.adapters.optuna import get_heartbeat_thread
 from tsbench.bench.deletion import plan_removal, remove
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.progress import PlainDisplay
@@ -30,6 +33,7 @@ from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import RecipeError, SearchError, TsbenchError
 from tsbench.recipe.loading import load_recipe
 from tsbench.search.specification import stored_fingerprint
+from tsbench.search.storage import LIMITS, DatabaseAwayError, open_database
 from tsbench.search.study import Study
 
 Write = Callable[..., Path]
@@ -329,6 +333,31 @@ def test_a_database_that_is_away_for_good_ends_the_search_with_a_sentence_and_it
         server.start()
         assert run_plan(plan_of(recipe_file(("epochs: 4", "epochs: 60")), f"search.storage={server.uri}"))[0] == []
         check_that_all_ended_once(plan)
+
+
+@pytest.mark.slow
+def test_a_heartbeat_that_the_database_misses_is_no_error_of_the_trial() -> None:
+    with postgresql() as server:
+        storage = open_database(server.uri)
+        trial = storage.create_new_trial(storage.create_new_study([StudyDirection.MAXIMIZE]))
+        server.stop()
+        began = time.monotonic()
+        with get_heartbeat_thread(trial, storage):  # an exception in a thread fails the test
+            time.sleep(1)
+        assert time.monotonic() - began < 10  # it is not waited for, though a trial's own calls are
+        server.start()
+        storage.set_trial_state_values(trial, TrialState.COMPLETE, [1.0])
+
+
+@pytest.mark.slow
+def test_a_database_that_never_answers_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSBENCH_RETRY_TIMEOUT", "0")
+    monkeypatch.setitem(LIMITS, "pg8000", {"timeout": 1})
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,  # connections are made, as by a server that is frozen
+        pytest.raises(DatabaseAwayError, match=r"search.storage postgresql://.* cannot be opened: "),
+    ):
+        open_database(f"postgresql://someone@127.0.0.1:{silent.getsockname()[1]}/none")
 
 
 def is_running(plan: Plan) -> bool:

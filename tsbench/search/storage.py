@@ -174,6 +174,13 @@ AWAY = ("08", "57P", "53")
 """Classes of PostgreSQL's error codes: no connection; starting or shutting down; no memory, disk or connection left."""
 
 
+SILENCE = 60
+"""Seconds after which a connection is given up that died in silence; a driver by itself would wait without end."""
+
+_LIBPQ = {"connect_timeout": SILENCE, "tcp_user_timeout": 1000 * SILENCE, "keepalives_idle": SILENCE // 2}
+LIMITS = {"pg8000": {"timeout": SILENCE}, "psycopg": _LIBPQ, "psycopg2": _LIBPQ}
+"""How each driver is asked for it."""
+
 _NO_OUTPUT = logging.NullHandler()
 
 
@@ -190,12 +197,27 @@ class _Database(RDBStorage):
         # The pool logs a traceback for each connection that a restart of the database broke. The call is repeated, or
         # ends in a sentence, so without a handler of the user's own nothing is printed.
         logging.getLogger("sqlalchemy.pool.impl.QueuePool.tsbench").addHandler(_NO_OUTPUT)
+        address = _with_driver_and_password(uri)
+        limits = LIMITS.get(urlsplit(address).scheme.partition("+")[2], {})
         super().__init__(
-            _with_driver_and_password(uri),
-            engine_kwargs={"pool_pre_ping": True, "pool_size": 2, "pool_logging_name": "tsbench"},
+            address,
+            engine_kwargs={
+                "pool_pre_ping": True,
+                "pool_size": 2,
+                "pool_logging_name": "tsbench",
+                "connect_args": dict(limits),
+            },
             heartbeat_interval=HEARTBEAT,
             grace_period=4 * HEARTBEAT,
         )
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Not retried: the next one follows, and the trial itself finds out whether the database is away."""
+        try:
+            super().record_heartbeat(trial_id)
+        except Exception as error:
+            if not _is_away(error):
+                raise
 
     def wait_for(self, call: Callable[[], Any]) -> Any:
         """Does what needs the database; one that was waited for in vain is not waited for at every further call.
@@ -250,7 +272,7 @@ def _retrying(name: str) -> Callable[..., Any]:
     return call
 
 
-for _name in (*BaseStorage.__abstractmethods__, *CACHE_CALLS):
+for _name in {*BaseStorage.__abstractmethods__, *CACHE_CALLS} - vars(_Database).keys():
     setattr(_Database, _name, _retrying(_name))
 
 

@@ -5,25 +5,29 @@ from __future__ import annotations
 import gc
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tsbench.adapters.mlflow import engine_of
 from tsbench.errors import TrackingError
 from tsbench.quiet import environment, quiet, quiet_variables
 from tsbench.redaction import redacted
-from tsbench.retries import retry
+from tsbench.retries import is_retrying, retry
 from tsbench.tracking.addresses import check_driver, check_reachable, database_of, resolve_uri
 from tsbench.tracking.database import check_writable, created_whole, refuse_other_databases
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 __all__ = ["Connection", "collection_paused", "current_uri", "passes"]
 
+R = TypeVar("R")
+
+AWAY_SECONDS = 10  # that a server has to answer which did not answer before, or when the process is to end
 MAX_LOCATION = 2000  # characters of an experiment's address, to which MLflow adds a run's; it takes 2048
 
 PASSING = (
@@ -224,18 +228,38 @@ class _RetryingClient:
 
         @wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
-            # A store that was waited for in vain is not waited for at every further call.
-            may_pass = (lambda error: False) if self._away else passes
-            try:
-                with quiet("mlflow"):
-                    result = retry(lambda: method(*args, **kwargs), may_pass)
-            except Exception as error:
-                self._away = passes(error)
-                raise
-            self._away = False
-            return result
+            return self._retry(lambda: method(*args, **kwargs))
 
         return call
+
+    def create_run(self, experiment: str, start: int, tags: dict[str, str], name: str) -> Run:
+        """As MLflow's, but creates no second run if an earlier attempt created it and its answer was lost."""
+        failed = False
+
+        def create() -> Run:
+            nonlocal failed
+            if failed:
+                for run in self._client.search_runs([experiment], f"attributes.start_time = {start}"):
+                    if run.info.run_name == name and run.info.status == "RUNNING":
+                        return run
+            failed = True
+            return self._client.create_run(experiment, start, tags, name)
+
+        return self._retry(create)
+
+    def _retry(self, call: Callable[[], R]) -> R:
+        # A store that was waited for in vain is not waited for at every further call.
+        may_pass = (lambda error: False) if self._away else passes
+        waits = is_retrying() and not self._away
+        limit = {} if waits else {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(AWAY_SECONDS)}
+        try:
+            with quiet("mlflow"), environment(**limit):
+                result = retry(call, may_pass)
+        except Exception as error:
+            self._away = passes(error)
+            raise
+        self._away = False
+        return result
 
 
 def passes(error: Exception) -> bool:

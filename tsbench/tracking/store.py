@@ -120,11 +120,19 @@ class Store:
         Raises:
             TrackingError: the experiment was deleted, or the store cannot be written.
         """
+        from mlflow.exceptions import MlflowException
+
         if (found := self.connection.find(name)) is not None:
             return found
         tags = {KIND: "custom_model_development", **dict(view.tag for view in VIEWS)}
         with self.explained():
-            return str(self.client.create_experiment(name, self.connection.location_of(name), tags))
+            try:
+                return str(self.client.create_experiment(name, self.connection.location_of(name), tags))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+        # Another process created it meanwhile, or an earlier attempt did and its answer was lost.
+        return self.experiment_id(name)
 
     def begin(
         self,
