@@ -59,7 +59,7 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tsbench.tracking.store import Store
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    Store(f"sqlite:///{path}").prepare()
+    Store(f"sqlite:///{path}").connection.prepare()
     return path
 
 

@@ -29,7 +29,7 @@ from tsbench.classifiers.estimator import NetworkClassifier
 from tsbench.tracking.store import Store
 
 study = make(folder / "study")
-study.refill()
+study.queue.refill()
 finish(study, 0, 0.5)
 check("a study")
 

@@ -89,7 +89,10 @@ def test_old_studies_are_listed(old: Path, early: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("dataset", ["ItalyPowerDemand", "JapaneseVowels"])
 def test_an_old_model_predicts_what_was_recorded(old: Path, dataset: str, tmp_path: Path) -> None:
     store, network = Store(uri_of(old)), runs_of(old, "shapes")[f"{dataset} network"]
-    recorded = [line.split(",")[2] for line in store.text(network.run_id, "test_predictions.csv").splitlines()[1:]]
+    recorded = [
+        line.split(",")[2]
+        for line in store.artifacts.read_text(network.run_id, "test_predictions.csv").splitlines()[1:]
+    ]
     for reference in (network.run_id, f"models:/shapes-{dataset}@best"):
         out = tmp_path / "out.csv"
         result = run("predict", reference, cases_file(dataset), "--out", out, "--tracking-uri", uri_of(old))
@@ -177,7 +180,7 @@ def test_a_trial_with_settings_that_did_not_exist_then_says_so(early: Path) -> N
 def test_an_old_search_that_was_killed_is_continued_to_its_end(tmp_path: Path) -> None:
     folder = unpack("store-0.1.0", tmp_path)
     study = folder / ".tsbench" / "interrupted" / "ItalyPowerDemand"
-    assert Study.open(study).counts()["complete"] == 2
+    assert Study.open(study).trials().counts()["complete"] == 2
     code, output, errors = finish(start([TSBENCH, "search", "interrupted.yaml"], folder))
     assert code == 0, errors
     assert "Traceback" not in output + errors
@@ -193,7 +196,7 @@ def test_a_complete_old_search_is_given_more_trials(tmp_path: Path) -> None:
     code, _, errors = finish(start(command, folder))
     assert code == 0, errors
     for dataset in ("ItalyPowerDemand", "JapaneseVowels"):
-        assert Study.open(folder / ".tsbench" / "shapes" / dataset).counts()["complete"] == 4
+        assert Study.open(folder / ".tsbench" / "shapes" / dataset).trials().counts()["complete"] == 4
     after = list(Store(uri_of(folder)).runs("shapes"))
     assert {record.run_id for record in before.values()} <= {record.run_id for record in after}
     assert len([record for record in after if record.tags["tsbench.role"] == "trial"]) == 8
@@ -207,5 +210,5 @@ def test_an_old_model_is_served(old: Path) -> None:
     with served_model(f"runs:/{network.run_id}/model", uri_of(old)) as address:
         status, answer = post(address, {"inputs": cases.values.tolist()})
     assert status == 200
-    recorded = Store(uri_of(old)).text(network.run_id, "test_predictions.csv").splitlines()[1:4]
+    recorded = Store(uri_of(old)).artifacts.read_text(network.run_id, "test_predictions.csv").splitlines()[1:4]
     assert [row["label"] for row in answer["predictions"]] == [line.split(",")[2] for line in recorded]

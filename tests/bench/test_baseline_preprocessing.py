@@ -51,7 +51,7 @@ def test_a_figure_of_preprocessed_cases_says_so_everywhere_and_is_reproduced(rec
 
     (parent,) = runs_by_role(plan, "search")
     assert f"- minirocket was given preprocessed cases: {PADDED}" in parent.tags[names.DESCRIPTION]
-    rows = csv.DictReader(io.StringIO(plan.store.text(parent.run_id, "leaderboard.csv")))
+    rows = csv.DictReader(io.StringIO(plan.store.artifacts.read_text(parent.run_id, "leaderboard.csv")))
     assert {row["classifier"]: row["preprocessing"] for row in rows} == {
         "network": "",
         "dummy": "",

@@ -24,6 +24,7 @@ from tsbench.bench.file_watch import FileWatch
 from tsbench.errors import TrackingError
 from tsbench.search import trial_runner
 from tsbench.search.outcome import COMPLETE, FAILED, PRUNED
+from tsbench.search.specification import stored_fingerprint
 from tsbench.search.study import Study
 from tsbench.search.trial_runner import run_trial
 from tsbench.tracking.store import RunRecord, Store
@@ -44,7 +45,7 @@ def folder_of(recipe: Path) -> Path:
 
 def running(recipe: Path) -> list[int]:
     folder = folder_of(recipe)
-    return Study.open(folder).running() if Study.stored_fingerprint(folder) is not None else []
+    return Study.open(folder).trials().running() if stored_fingerprint(folder) is not None else []
 
 
 def role_of(run: RunRecord) -> str:
@@ -201,7 +202,7 @@ def test_an_mlflow_server_that_is_away_is_waited_for_and_loses_nothing(
         runs = list(Store(server.uri).runs("tiny"))
         assert not [run for run in runs if run.status == "RUNNING"]
         study = Study.open(folder_of(recipe))
-        assert study.counts()["complete"] == 4
+        assert study.trials().counts()["complete"] == 4
         finished = [run for run in runs if role_of(run) == "trial" and run.status == "FINISHED"]
         assert len(finished) == 4
         assert [run.status for run in runs if role_of(run) == "model"] == ["FINISHED"]
@@ -267,9 +268,9 @@ def one_trial(recipe_file: Write) -> Callable[..., Path]:
 
     def make(*overrides: str) -> Path:
         plan = make_plan(load_recipe(recipe_file(), overrides, BASELINES))
-        plan.store.prepare()
-        study, _ = open_study(plan, plan.units[0], plan.load(plan.units[0]))
-        study.refill()
+        plan.store.connection.prepare()
+        study, _ = open_study(plan, plan.cells[0], plan.load(plan.cells[0]))
+        study.queue.refill()
         return study.folder
 
     return make
@@ -307,7 +308,7 @@ def test_out_of_memory_with_half_a_mini_batch_too_fails_the_trial_with_the_reaso
     assert outcome is not None
     assert outcome.state == FAILED
     assert "CUDA out of memory" in outcome.reason
-    assert Study.open(folder).counts()["fail"] == 1
+    assert Study.open(folder).trials().counts()["fail"] == 1
 
 
 def test_a_training_that_diverges_is_pruned_with_the_reason(one_trial: Callable[..., Path]) -> None:
@@ -316,7 +317,7 @@ def test_a_training_that_diverges_is_pruned_with_the_reason(one_trial: Callable[
     assert outcome is not None
     assert outcome.state == PRUNED
     assert "not finite" in outcome.reason or "became nan" in outcome.reason
-    assert Study.open(folder).counts()["pruned"] == 1
+    assert Study.open(folder).trials().counts()["pruned"] == 1
 
 
 @pytest.mark.cuda
@@ -340,12 +341,12 @@ def test_a_trial_that_was_given_up_is_not_told_twice(
     study = Study.open(folder)
 
     def mark_lost(progress: object) -> None:
-        study.fail_lost(0, "worker 1 on node-7 is gone")
+        study.queue.fail_lost(0, "worker 1 on node-7 is gone")
 
     assert run_trial(folder, 0, "cpu", report=mark_lost) is None
     trial = Study.open(folder).trials()[0]
     assert trial.state is TrialState.FAIL
-    assert study.reason_of(0) == "worker 1 on node-7 is gone"
+    assert study.trials().reason_of(0) == "worker 1 on node-7 is gone"
     (run,) = runs_of_trials(study)
     assert (run.status, run.tags["tsbench.reason"]) == ("FAILED", "worker 1 on node-7 is gone")
 
@@ -375,10 +376,10 @@ def test_a_trial_whose_worker_died_before_it_told_optuna_is_failed_in_mlflow_too
     folder = one_trial()
     die_before_telling(folder, monkeypatch)
     study = Study.open(folder)
-    assert study.running() == [0]
+    assert study.trials().running() == [0]
     assert [run.status for run in runs_of_trials(study)] == ["FINISHED"]
-    mark_lost(study, Store(study.spec.tracking_uri), study.running(), "worker 1 is gone")
-    assert study.counts()["lost"] == 1
+    mark_lost(study, Store(study.spec.tracking_uri), study.trials().running(), "worker 1 is gone")
+    assert study.trials().counts()["lost"] == 1
     (run,) = runs_of_trials(study)
     assert (run.status, run.tags["tsbench.reason"]) == ("FAILED", "worker 1 is gone")
 
@@ -391,7 +392,7 @@ def test_a_search_that_was_killed_between_optuna_and_mlflow_brings_them_into_agr
     folder = one_trial()
     die_before_telling(folder, monkeypatch, before)
     assert [run.status for run in runs_of_trials(Study.open(folder))] == [status]
-    assert Study.open(folder).fail_lost(0, "worker 1 is gone")
+    assert Study.open(folder).queue.fail_lost(0, "worker 1 is gone")
     assert one_trial() == folder  # which continues the study
     outcome = run_trial(folder, 1, "cpu")
     assert outcome is not None
@@ -410,5 +411,5 @@ def test_half_a_line_of_a_killed_process_does_not_spoil_the_journal(one_trial: C
     outcome = run_trial(folder, 0, "cpu")
     assert outcome is not None
     assert outcome.state == COMPLETE
-    assert Study.open(folder).counts()["complete"] == 1
+    assert Study.open(folder).trials().counts()["complete"] == 1
     assert all(line.endswith(b"}\n") for line in journal.read_bytes().splitlines(keepends=True))

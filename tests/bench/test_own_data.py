@@ -65,9 +65,9 @@ def test_a_recipe_of_ones_own_data_runs_to_the_end(recipe_file: Callable[..., Pa
         ),
     )
     plan = make_plan(load_recipe(path, ["evaluation.resamples=2"], BASELINES))
-    assert [unit.title for unit in plan.units] == ["pumps", "pumps resample 1"]
-    for unit in plan.units:
-        dataset = plan.load(unit)
+    assert [cell.title for cell in plan.cells] == ["pumps", "pumps resample 1"]
+    for cell in plan.cells:
+        dataset = plan.load(cell)
         assert dataset.train.groups is not None
         assert dataset.test.groups is not None
         assert not set(dataset.train.groups) & set(dataset.test.groups)
@@ -90,7 +90,7 @@ def test_a_study_of_ones_own_data_means_how_they_are_read_and_split(
         own = {"name": "pumps", "file": str(tmp_path / file), "case": "id", "time": time, "label": "y"}
         own |= {"channels": ["x0", "x1"], "split": split}
         plan = make_plan(load_recipe(recipe_file(("[ItalyPowerDemand]", f"[{json.dumps(own)}]")), (), BASELINES))
-        return plan.fixed_settings(plan.units[0], plan.load(plan.units[0]).files)
+        return plan.fixed_settings(plan.cells[0], plan.load(plan.cells[0]).files)
 
     first = settings(seed=1)
     assert settings(seed=1) == first

@@ -10,17 +10,18 @@ from tsbench.bench.preflight import check_ready
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import RecipeError, TrackingError
 from tsbench.recipe.loading import load_recipe
+from tsbench.search.specification import stored_fingerprint
 from tsbench.search.study import Study
 
 Write = Callable[..., Path]
 
 
 def begun(path: Path, *overrides: str) -> Plan:
-    """A plan with a study of each of its units."""
+    """A plan with a study of each of its cells."""
     plan = make_plan(load_recipe(path, overrides, BASELINES))
-    plan.store.prepare()
-    for unit in plan.units:
-        open_study(plan, unit, plan.load(unit))
+    plan.store.connection.prepare()
+    for cell in plan.cells:
+        open_study(plan, cell, plan.load(cell))
     return plan
 
 
@@ -36,8 +37,8 @@ def test_fresh_archives_no_study_whose_data_do_not_let_a_new_one_be_begun(recipe
     begun(path)
     plan = make_plan(load_recipe(path, (), BASELINES))
     archive_studies(plan)
-    small, italy = (unit.folder for unit in plan.units)
-    assert Study.stored_fingerprint(small) is not None  # there is nothing to validate on: its unit will fail
+    small, italy = (cell.folder for cell in plan.cells)
+    assert stored_fingerprint(small) is not None  # there is nothing to validate on: its cell will fail
     assert not italy.exists()
     assert len(list(italy.parent.glob("ItalyPowerDemand.*/study.json"))) == 1
 
@@ -45,7 +46,7 @@ def test_fresh_archives_no_study_whose_data_do_not_let_a_new_one_be_begun(recipe
 def test_a_resample_whose_parent_run_was_deleted_is_named(recipe_file: Write, tmp_path: Path) -> None:
     plan = begun(recipe_file(("ensemble: 2", "ensemble: 1, resamples: 2")))
     check_ready(plan.loaded.recipe, fresh=False)
-    spec = Study.open(plan.units[1].folder).spec
+    spec = Study.open(plan.cells[1].folder).spec
     plan.store.client.delete_run(spec.parent_run)
     before = snapshot(tmp_path)
     with pytest.raises(TrackingError) as caught:
@@ -55,7 +56,7 @@ def test_a_resample_whose_parent_run_was_deleted_is_named(recipe_file: Write, tm
         "deleted; restore it in the MLflow UI, or run with --fresh, which archives the study and begins a new one"
     )
     with pytest.raises(TrackingError, match="is gone; restore it"):
-        open_study(plan, plan.units[1], plan.load(plan.units[1]))
+        open_study(plan, plan.cells[1], plan.load(plan.cells[1]))
     assert snapshot(tmp_path) == before
     check_ready(plan.loaded.recipe, fresh=True)
     plan.store.client.restore_run(spec.parent_run)
@@ -68,7 +69,7 @@ def test_a_study_of_another_meaning_is_never_archived_by_itself(recipe_file: Wri
     changed = make_plan(load_recipe(path, ["training.epochs=5"], BASELINES))
     before = snapshot(tmp_path)
     with pytest.raises(RecipeError, match="changed since the search of ItalyPowerDemand was begun"):
-        open_study(changed, changed.units[0], changed.load(changed.units[0]))
+        open_study(changed, changed.cells[0], changed.load(changed.cells[0]))
     assert snapshot(tmp_path) == before
 
 
@@ -76,7 +77,7 @@ def test_a_study_whose_run_mlflow_has_forgotten_can_be_begun_anew(recipe_file: W
     from tsbench.tracking.store import Store
 
     plan = begun(recipe_file())
-    folder = plan.units[0].folder
+    folder = plan.cells[0].folder
     text = (folder / "study.json").read_text()
     spec = Study.open(folder).spec
     forgotten = text.replace(spec.parent_run, "0" * 32).replace(
@@ -86,6 +87,6 @@ def test_a_study_whose_run_mlflow_has_forgotten_can_be_begun_anew(recipe_file: W
     with pytest.raises(TrackingError, match=f"is recorded in the MLflow run {'0' * 32}, which .* does not have"):
         check_ready(plan.loaded.recipe, fresh=False)
     archive_studies(plan)
-    study, ended = open_study(plan, plan.units[0], plan.load(plan.units[0]))
-    assert (study.counts()["complete"], ended) == (0, False)
+    study, ended = open_study(plan, plan.cells[0], plan.load(plan.cells[0]))
+    assert (study.trials().counts()["complete"], ended) == (0, False)
     assert Store(plan.store.uri).searches(spec.experiment).keys() >= {study.spec.parent_run}

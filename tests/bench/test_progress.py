@@ -4,14 +4,14 @@ from io import StringIO
 
 from rich.console import Console
 
-from tsbench.bench.progress import LiveDisplay, PlainDisplay, RunState, UnitState, WorkerState, make_display, render
+from tsbench.bench.progress import CellState, LiveDisplay, PlainDisplay, RunState, WorkerState, make_display, render
 
 ERASE_LINE = "\x1b[2K"
 
 
 def state(ended: int, trials: int) -> RunState:
-    unit = UnitState("GunPoint", 100, trials, ended=ended, best=0.9, stage="searching")
-    return RunState("tiny", "accuracy", [unit], {0: WorkerState("cpu")})
+    cell = CellState("GunPoint", 100, trials, ended=ended, best=0.9, stage="searching")
+    return RunState("tiny", "accuracy", [cell], {0: WorkerState("cpu")})
 
 
 def terminal() -> tuple[Console, StringIO]:

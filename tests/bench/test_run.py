@@ -28,9 +28,11 @@ from tsbench.compare.results import Results, read_results
 from tsbench.data.archive import Archive
 from tsbench.errors import RecipeError, SearchError
 from tsbench.recipe.loading import load_recipe
+from tsbench.search.specification import stored_fingerprint
 from tsbench.search.study import Study
 from tsbench.tracking import names
-from tsbench.tracking.store import RunRecord, _current_uri
+from tsbench.tracking.connection import current_uri
+from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import WorkerContext
 
 Write = Callable[..., Path]
@@ -102,22 +104,22 @@ def test_the_model_and_the_baselines_carry_every_metric(finished: Plan) -> None:
 
 def test_the_parent_run_shows_all_that_a_person_browses_for(finished: Plan) -> None:
     (parent,) = runs_by_role(finished, "search")
-    files = finished.store.files(parent.run_id)
+    files = finished.store.artifacts.names(parent.run_id)
     assert set(files) == set(FILES) - {"pareto_front.csv"}  # which a search by one metric has none of
     text = parent.tags[names.DESCRIPTION]
     assert "4 trials completed, 0 pruned, 0 failed" in text
     assert "| network | " in text
     assert all(f"`{file}`" in text for file in files)
-    rows = finished.store.text(parent.run_id, "leaderboard.csv").splitlines()
+    rows = finished.store.artifacts.read_text(parent.run_id, "leaderboard.csv").splitlines()
     assert rows[0].startswith("classifier,cross-validated accuracy,test accuracy,")
     assert [row.partition(",")[0] for row in rows[1:]] == ["network", "dummy"]
-    best = Study.open(finished.units[0].folder).best()
+    best = Study.open(finished.cells[0].folder).trials().best()
     assert best is not None
-    assert f"learning_rate: {best.hyperparameters.training.learning_rate}" in finished.store.text(
+    assert f"learning_rate: {best.hyperparameters.training.learning_rate}" in finished.store.artifacts.read_text(
         parent.run_id, "best_configuration.yaml"
     )
     (model,) = runs_by_role(finished, "model")
-    predictions = finished.store.text(model.run_id, "test_predictions.csv").splitlines()
+    predictions = finished.store.artifacts.read_text(model.run_id, "test_predictions.csv").splitlines()
     assert predictions[0] == "case,label,predicted,probability_1,probability_2"
     assert len(predictions) == 1030
     assert model.tags[names.DESCRIPTION].startswith("# Network for ItalyPowerDemand")
@@ -174,7 +176,7 @@ def test_the_resolved_recipe_gives_the_same_plan_again(finished: Plan, tmp_path:
     copy.write_text((folder / "recipe.yaml").read_text())
     again = plan_of(copy)
     assert again.resolved() == finished.resolved()
-    assert again.fixed_settings(again.units[0], {}) == finished.fixed_settings(finished.units[0], {})
+    assert again.fixed_settings(again.cells[0], {}) == finished.fixed_settings(finished.cells[0], {})
 
 
 def test_the_final_model_is_logged_and_predicts(finished: Plan) -> None:
@@ -186,7 +188,7 @@ def test_the_final_model_is_logged_and_predicts(finished: Plan) -> None:
     client = finished.store.client
     experiment = client.get_experiment_by_name("tiny").experiment_id
     (model,) = [found for found in client.search_logged_models([experiment]) if found.source_run_id == run.run_id]
-    with _current_uri(finished.store.uri):
+    with current_uri(finished.store.uri):
         loaded = mlflow.pyfunc.load_model(model.model_uri)
         by_run = mlflow.pyfunc.load_model(f"runs:/{run.run_id}/model")  # as docs/mlflow.md has it
     assert by_run.metadata.model_uuid == loaded.metadata.model_uuid
@@ -200,7 +202,7 @@ def test_out_of_fold_probabilities_are_recorded_of_the_baselines_the_best_trials
 ) -> None:
     store = finished.store
     trials = runs_by_role(finished, "trial")
-    kept = [trial for trial in trials if names.OUT_OF_FOLD in store.files(trial.run_id)]
+    kept = [trial for trial in trials if names.OUT_OF_FOLD in store.artifacts.names(trial.run_id)]
     best = max(trials, key=lambda trial: (trial.metrics["cv_accuracy"], -trial.metrics["cv_log_loss"]))
     assert best in kept
     (network,), (baseline,) = runs_by_role(finished, "model"), runs_by_role(finished, "baseline")
@@ -223,7 +225,7 @@ def test_a_baseline_is_logged_as_a_model_that_mlflow_loads(finished: Plan) -> No
 
     (run,) = runs_by_role(finished, "baseline")
     assert run.tags[names.MODEL] == "logged"
-    with _current_uri(finished.store.uri):
+    with current_uri(finished.store.uri):
         loaded = mlflow.pyfunc.load_model(f"runs:/{run.run_id}/model")
         needed = Path(mlflow.artifacts.download_artifacts(f"runs:/{run.run_id}/model/requirements.txt")).read_text()
     assert {line.partition("==")[0] for line in needed.split()} >= {"tsbench", "aeon", "scikit-learn", "skops"}
@@ -265,7 +267,7 @@ def test_more_trials_continue_the_study_and_refit_the_network(recipe_file: Write
     assert sorted(run.tags[names.TRIAL] for run in runs_by_role(plan, "trial")) == list("01234")
     assert len(runs_by_role(plan, "search")) == 1
     assert len(runs_by_role(plan, "baseline")) == 1
-    best = Study.open(plan.units[0].folder).best()
+    best = Study.open(plan.cells[0].folder).trials().best()
     assert best is not None
     newest = runs_by_role(plan, "model")[-1]
     assert newest.tags[names.TRIAL] == str(best.number)
@@ -295,7 +297,7 @@ def test_budgets_places_and_workers_are_not_part_of_the_meaning(recipe_file: Wri
 def test_resamples_are_units_of_their_own_and_are_averaged(recipe_file: Write) -> None:
     path = recipe_file(("trials: 4", "trials: 1"), ("ensemble: 2", "ensemble: 1, resamples: 2"))
     plan = plan_of(path)
-    assert [unit.title for unit in plan.units] == ["ItalyPowerDemand", "ItalyPowerDemand resample 1"]
+    assert [cell.title for cell in plan.cells] == ["ItalyPowerDemand", "ItalyPowerDemand resample 1"]
     assert run_plan(plan)[0] == []
     results = read_results(plan.store, "tiny")
     assert results.scored("ItalyPowerDemand") == (0, 1)
@@ -390,11 +392,11 @@ def kill_first(plan: Plan, find: Callable[[], int | None]) -> Thread:
 
 def test_a_killed_worker_loses_its_trial_which_is_run_again(recipe_file: Write) -> None:
     plan = plan_of(recipe_file(("epochs: 4", "epochs: 30")))
-    folder = plan.units[0].folder
+    folder = plan.cells[0].folder
     before = workers_of(os.getpid())  # of earlier tests, which may be about to end
 
     def worker_at_a_trial() -> int | None:
-        if Study.stored_fingerprint(folder) is None or not Study.open(folder).running():
+        if stored_fingerprint(folder) is None or not Study.open(folder).trials().running():
             return None
         return next((process.pid for process in workers_of(os.getpid()) if process not in before), None)
 
@@ -404,7 +406,7 @@ def test_a_killed_worker_loses_its_trial_which_is_run_again(recipe_file: Write) 
     assert failures == []
     assert "was ended by SIGKILL" in output
     study = Study.open(folder)
-    counts = study.counts()
+    counts = study.trials().counts()
     assert counts["complete"] == 4
     assert counts["lost"] == 1
     assert counts["running"] == counts["waiting"] == 0
@@ -416,13 +418,13 @@ def test_a_killed_worker_loses_its_trial_which_is_run_again(recipe_file: Write) 
     assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
     undisturbed = plan_of(recipe_file(("epochs: 4", "epochs: 30"), ("name: tiny", "name: other"), file="other.yaml"))
     assert run_plan(undisturbed)[0] == []
-    assert told_in_order(study) == told_in_order(Study.open(undisturbed.units[0].folder))
+    assert told_in_order(study) == told_in_order(Study.open(undisturbed.cells[0].folder))
 
 
 def told_in_order(study: Study) -> list[tuple[dict[str, Any], list[float]]]:
     """Parameters and scores of the trials, each that repeats a lost one in its place."""
     complete = [trial for trial in study.trials() if trial.state is TrialState.COMPLETE]
-    ordered = sorted(complete, key=lambda trial: study.visible_to(trial.number)[0])
+    ordered = sorted(complete, key=lambda trial: study.trials().visible_to(trial.number)[0])
     return [(trial.params, trial.values) for trial in ordered]
 
 
@@ -445,13 +447,13 @@ def test_a_second_search_of_the_same_recipe_is_refused_while_one_runs(recipe_fil
     from filelock import FileLock
 
     plan = plan_of(recipe_file())
-    home = plan.units[0].folder.parent
+    home = plan.cells[0].folder.parent
     home.mkdir(parents=True)
     with FileLock(home / "lock"), pytest.raises(SearchError, match="another `tsbench search` of 'tiny' is under way"):
         run_plan(plan)
 
 
-def test_a_unit_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_file: Write, tmp_path: Path) -> None:
+def test_a_cell_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_file: Write, tmp_path: Path) -> None:
     folder = tmp_path / "archive" / "Lonely"
     folder.mkdir(parents=True)
     for part in ("TRAIN", "TEST"):

@@ -30,9 +30,9 @@ LONG = ("epochs: 4", "epochs: 3000")
 def check_that_it_ended_in_order(recipe: Path) -> None:
     """Nothing runs in Optuna or in MLflow, and what ran was ended by the search, not by the signal."""
     study = Study.open(folder_of(recipe))
-    assert study.running() == []
-    assert study.lost()
-    assert all(reason.startswith("the search was interrupted") for reason in study.lost().values())
+    assert study.trials().running() == []
+    assert study.trials().lost()
+    assert all(reason.startswith("the search was interrupted") for reason in study.trials().lost().values())
     store = Store(f"sqlite:///{recipe.parent}/mlflow.db")
     assert not [run for run in store.runs("tiny") if run.status == "RUNNING"]
 
@@ -194,7 +194,9 @@ def test_a_worker_of_a_second_terminal_leaves_when_its_terminal_is_closed(recipe
     code, output, errors = finish(worker, 60)
     assert (code, errors) == (0, "")
     assert output.splitlines()[-1] == "Done."
-    wait_for(lambda: any("left the search" in reason for reason in Study.open(folder_of(recipe)).lost().values()))
+    wait_for(
+        lambda: any("left the search" in reason for reason in Study.open(folder_of(recipe)).trials().lost().values())
+    )
     os.kill(process.pid, signal.SIGTERM)
     assert finish(process, 60)[0] == 143
 

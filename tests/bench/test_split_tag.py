@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.bench.test_own_data import _pumps
 from tests.data.made import long_table
-from tsbench.bench.opening import unit_tags
+from tsbench.bench.opening import cell_tags
 from tsbench.bench.plan import make_plan
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.recipe.loading import load_recipe
@@ -21,7 +21,7 @@ def test_the_tags_of_a_search_hold_the_split_of_each_data_set(recipe_file: Calla
     own["split"] = {"test_size": 0.25, "group": "machine", "seed": 7}
     path = recipe_file(("[ItalyPowerDemand]", f"[ItalyPowerDemand, {json.dumps(own)}]"))
     plan = make_plan(load_recipe(path, (), BASELINES))
-    tags = {unit.dataset: unit_tags(plan, unit, "a study")[names.SPLIT] for unit in plan.units}
+    tags = {cell.dataset: cell_tags(plan, cell, "a study")[names.SPLIT] for cell in plan.cells}
     assert {dataset: Split.parse(tag) for dataset, tag in tags.items()} == {
         "ItalyPowerDemand": ARCHIVE,
         "GunPoint": Split("drawn", SplitConfig(test_size=0.25, group="machine", seed=7)),

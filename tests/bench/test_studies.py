@@ -22,7 +22,7 @@ def test_studies_are_listed_with_how_far_they_are(recipe_file: Write, tmp_path: 
     plan = plan_of(recipe_file())
     run_plan(plan)
     (one,) = list_studies(tmp_path / ".tsbench")
-    best = Study.open(plan.units[0].folder).best()
+    best = Study.open(plan.cells[0].folder).trials().best()
     assert best is not None
     assert (one.recipe, one.dataset, one.state, one.trials, one.budget) == (
         "tiny",
@@ -32,7 +32,7 @@ def test_studies_are_listed_with_how_far_they_are(recipe_file: Write, tmp_path: 
         4,
     )
     assert (one.metric, one.best) == ("accuracy", best.value)
-    Study.open(plan.units[0].folder).budget = 6
+    Study.open(plan.cells[0].folder).notes.set_budget(6)
     assert next(list_studies(tmp_path / ".tsbench", "tiny")).state == "interrupted"
     with FileLock(plan.home / "lock"):
         assert next(list_studies(tmp_path / ".tsbench", "tiny")).state == "running"
@@ -57,7 +57,7 @@ def test_a_study_that_cannot_be_read_is_reported_beside_the_others_and_removed_w
     recipe_file: Write, tmp_path: Path
 ) -> None:
     plan = begun(recipe_file(("ensemble: 2", "ensemble: 1, resamples: 4")))
-    whole, damaged, cut, newer = (unit.folder for unit in plan.units)
+    whole, damaged, cut, newer = (cell.folder for cell in plan.cells)
     (damaged / "study.json").write_text('{"meaning": ')
     (cut / "journal.log").write_text('{"op_code":0\n' + (cut / "journal.log").read_text())
     plain = json.loads((newer / "study.json").read_text())
@@ -109,7 +109,7 @@ def test_several_metrics_lead_to_a_front_that_is_recorded(recipe_file: Write) ->
     )
     assert plan.loaded.recipe.search.pruner == "none"
     assert run_plan(plan)[0] == []
-    study = Study.open(plan.units[0].folder)
+    study = Study.open(plan.cells[0].folder)
     study.check()
     trials = study.trials()
     assert all(len(trial.values) == 2 for trial in trials)
@@ -126,7 +126,7 @@ def test_several_metrics_lead_to_a_front_that_is_recorded(recipe_file: Write) ->
         int(r.tags["tsbench.trial"]) for r in runs_by_role(plan, "trial") if r.tags.get("tsbench.pareto") == "true"
     }
     assert marked == front
-    best = study.best()
+    best = study.trials().best()
     assert best is not None
     assert best.value == max(trial.values[0] for trial in trials)
     (parent,) = runs_by_role(plan, "search")
@@ -176,7 +176,7 @@ def test_a_grid_ends_when_every_combination_was_tried(recipe_file: Write) -> Non
     )
     assert plan.trials == 4
     assert run_plan(plan)[0] == []
-    params = [tuple(sorted(trial.params.items())) for trial in Study.open(plan.units[0].folder).trials()]
+    params = [tuple(sorted(trial.params.items())) for trial in Study.open(plan.cells[0].folder).trials()]
     assert len(params) == len(set(params)) == 4
 
 
@@ -195,7 +195,7 @@ def test_pruners_end_trials_and_give_the_same_whatever_the_number_of_workers(rec
             "evaluation.ensemble=1",
         )
         assert run_plan(plan)[0] == []
-        return [(trial.state.name, trial.values) for trial in Study.open(plan.units[0].folder).trials()]
+        return [(trial.state.name, trial.values) for trial in Study.open(plan.cells[0].folder).trials()]
 
     once, twice = outcome(1), outcome(2)
     assert once == twice

@@ -103,7 +103,8 @@ def evaluate(variant: str, dataset: str) -> dict[str, Any]:
     from tsbench.classifiers.ensemble import encode
     from tsbench.data.preprocessing import Preprocessing
     from tsbench.evaluation.resampling import stratified_folds
-    from tsbench.training.trainer import Job, Series, train
+    from tsbench.training.jobs import Job, Series
+    from tsbench.training.trainer import train
 
     cases = archive().load(dataset).train
     if len(cases) > MAX_CASES:
@@ -120,9 +121,11 @@ def evaluate(variant: str, dataset: str) -> dict[str, Any]:
             Series(prepared.apply(known), known.lengths),
             encode(known.labels, cases.classes),
             len(cases.classes),
-            seed=number + 100 * (variant == "another seed"),
+            number + 100 * (variant == "another seed"),
+            config.model,
+            config.training,
         )
-        train([job], config.model, config.training)
+        train([job])
         values, lengths = Series(prepared.apply(unseen), unseen.lengths).tensors(torch.device("cpu"))
         assert job.network is not None
         with torch.no_grad():

@@ -57,7 +57,7 @@ def measure() -> list[Row]:
 def _reading() -> Row:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{folder}/mlflow.db")
-        store.prepare()
+        store.connection.prepare()
         _fill(store, Path(folder) / "mlflow.db")
         began = time.process_time()
         results = read_results(store, "large")

@@ -22,7 +22,7 @@ from tsbench.bench import tasks
 from tsbench.bench.plan import make_plan
 from tsbench.bench.progress import PlainDisplay
 from tsbench.bench.run import BenchmarkRun
-from tsbench.bench.unit import UnitRun
+from tsbench.bench.stages import Stage, TaskKey
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.recipe.loading import load_recipe
 from tsbench.tracking import names
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 TRIALS = 80
 EPOCHS_OF_A_SECOND, MANY_EPOCHS = 7, 20  # the bounds are for trials of a second; more epochs are more to be logged
 TIMES = "TSBENCH_BENCHMARK_TIMES"  # environment variable: the folder where workers note their times
-GIVEN_TASK = UnitRun._task
+GIVEN_TASK = Stage._task
 
 
 def measure_trials() -> list[Row]:
@@ -43,7 +43,7 @@ def measure_trials() -> list[Row]:
 
 def _trials_of(epochs: int) -> list[Row]:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(UnitRun, "_task", _timed_task)
+        patch.setattr(Stage, "_task", _timed_task)
         patch.setenv(TIMES, folder)
         runs, _ = _run(
             f"search.trials={TRIALS}",
@@ -75,9 +75,9 @@ def _trials_of(epochs: int) -> list[Row]:
     ]
 
 
-def _timed_task(self: UnitRun, function: str, kind: str, *arguments: Any, **options: Any) -> Task:
-    task = GIVEN_TASK(self, function, kind, *arguments, **options)
-    return replace(task, function=f"{__name__}:timed_trial") if kind == "trial" else task
+def _timed_task(self: Stage, key: TaskKey, function: str, *arguments: Any) -> Task:
+    task = GIVEN_TASK(self, key, function, *arguments)
+    return replace(task, function=f"{__name__}:timed_trial") if key.stage == "search" else task
 
 
 def timed_trial(context: WorkerContext, *arguments: Any) -> Any:

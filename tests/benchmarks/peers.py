@@ -21,7 +21,8 @@ from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection
 from tsbench.data.preprocessing import Preprocessing
 from tsbench.recipe.dotted import hyperparameters_of
-from tsbench.training.trainer import Job, Series, train
+from tsbench.training.jobs import Job, Series
+from tsbench.training.trainer import train
 
 DATASETS = ("GunPoint", "OSULeaf")  # 150 and 427 time steps
 CASES = 48
@@ -93,7 +94,7 @@ def _ours(cases: Collection, changes: dict[str, Any]) -> Callable[[int], None]:
         config = hyperparameters_of({**changes, "training.epochs": epochs, "training.min_steps": 0})
         prepared = Preprocessing.fit(cases, config.preprocessing)
         series, targets = Series(prepared.apply(cases), cases.lengths), encode(cases.labels, cases.classes)
-        train([Job(series, targets, len(cases.classes), 0)], config.model, config.training)
+        train([Job(series, targets, len(cases.classes), 0, config.model, config.training)])
 
     return fit
 

@@ -28,7 +28,7 @@ from tsbench.recipe.schema import SearchConfig
 from tsbench.search.objective import CrossValidation, Rung
 from tsbench.search.pruning import RUNGS, TrialPruner
 from tsbench.search.sampling import hyperparameters
-from tsbench.search.study import study_seed
+from tsbench.search.specification import study_seed
 
 EPOCHS = {  # so that a trial takes two to four seconds on each
     "ArrowHead": 60,

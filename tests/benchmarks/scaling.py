@@ -16,10 +16,12 @@ from tests.benchmarks.table import Row
 from tests.servers import mlflow_server, postgresql
 from tsbench.data.archive import Archive
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
-from tsbench.recipe.space import parse_space
+from tsbench.recipe.space_parsing import parse_space
+from tsbench.search.specification import StudySpec
 from tsbench.search.storage import together
-from tsbench.search.study import RESULT, RUN, Study, StudySpec
+from tsbench.search.study import Study
 from tsbench.search.trial_runner import mlflow_params
+from tsbench.search.trials import RESULT, RUN
 from tsbench.tracking.store import Store
 
 TRIALS = 40
@@ -88,9 +90,9 @@ def _run_trials(folder: Path, numbers: list[int]) -> float:
     for index, number in enumerate(numbers):
         if index == 1:
             began = time.perf_counter()  # the first one opens everything
-        trial = study.claim(number)
+        trial = study.queue.claim(number)
         assert trial is not None
-        study.parameters_of(number)
+        study.trials().parameters_of(number)
         with together(study.storage):
             trial.suggest_float("model.dropout", 0.0, 0.5)
             trial.suggest_categorical("training.batch_size", [8, 16])

@@ -35,7 +35,7 @@ from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import PreprocessingConfig
 from tsbench.recipe.space import assign
 from tsbench.search.objective import CrossValidation
-from tsbench.search.study import folds_of, study_seed
+from tsbench.search.specification import folds_of, study_seed
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 

@@ -25,7 +25,7 @@ def measure() -> list[Row]:
     """Made-up trials, recorded by the calls that a worker makes; then MLflow's page on them in a browser."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{folder}/mlflow.db")
-        store.prepare()
+        store.connection.prepare()
         experiment = store.experiment("many")
         parent = store.begin(experiment, "Made-up", {names.ROLE: "search", names.RECIPE: "many"})
         seconds = [_record_trial(store, experiment, parent, number) for number in range(TRIALS)]

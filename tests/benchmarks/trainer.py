@@ -21,7 +21,8 @@ from tsbench.recipe.schema import (
     PreprocessingConfig,
     TrainingConfig,
 )
-from tsbench.training.trainer import Job, Series, train
+from tsbench.training.jobs import Job, Series
+from tsbench.training.trainer import train
 
 EPOCHS = 12
 TRAINING = TrainingConfig(  # what a bare loop has: no augmentation, no smoothing
@@ -59,7 +60,7 @@ def measure() -> list[Row]:
 
 def _ours(series: Series, targets: np.ndarray, model: ModelConfig) -> float:
     started = time.perf_counter()
-    train([Job(series, targets, int(targets.max()) + 1, 0)], model, TRAINING)
+    train([Job(series, targets, int(targets.max()) + 1, 0, model, TRAINING)])
     return (time.perf_counter() - started) / EPOCHS
 
 

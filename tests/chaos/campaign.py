@@ -13,7 +13,7 @@ from typing import Any
 from tests.chaos.faults import FAULTS
 from tests.chaos.invariants import violations
 from tests.chaos.stores import COMPLETE, Search, Stores
-from tsbench.search.study import Study
+from tsbench.search.specification import stored_fingerprint
 
 __all__ = ["Campaign", "Injection", "run_campaign", "schedule"]
 
@@ -204,15 +204,15 @@ def _check_end(search: Search, code: int, said: str, allowed: set[int], campaign
         campaign.problems.append(f"a traceback, exit code {code}: {_last_line(said)}")
     if code != 0 and code not in allowed:
         campaign.problems.append(f"the search ended with exit code {code}: {_last_line(said)}")
-    if code in ORDERLY and Study.stored_fingerprint(search.study_folder) is not None:
+    if code in ORDERLY and stored_fingerprint(search.study_folder) is not None:
         running = [run.name for run in search.store.runs(search.name) if run.status == "RUNNING"]
-        running += [f"trial {number} in Optuna" for number in search.study.running()]
+        running += [f"trial {number} in Optuna" for number in search.study.trials().running()]
         campaign.problems += [f"{name} was left running by exit code {code}" for name in running]
 
 
 def _check(search: Search, campaign: Campaign) -> None:
     """What must hold at the end of a search."""
-    counts = search.study.counts()
+    counts = search.study.trials().counts()
     campaign.complete += counts["complete"]
     campaign.lost += counts["lost"]
     if counts["complete"] != search.trials:

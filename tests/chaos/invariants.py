@@ -23,7 +23,8 @@ def violations(study: Study, store: Store, trials: int) -> list[str]:
         store: of the search.
         trials: requested.
     """
-    counts, found = study.counts(), study.trials()
+    found = study.trials()
+    counts = found.counts()
     runs = list(store.runs_in(study.spec.experiment))
     problems = []
     told = counts["complete"] + counts["pruned"] + counts["fail"]
@@ -31,7 +32,7 @@ def violations(study: Study, store: Store, trials: int) -> list[str]:
         problems.append(f"{told} trials have ended, and {trials} were requested")
     problems += [f"trial {trial.number} is {trial.state.name} in Optuna" for trial in found if trial.state not in ENDED]
     problems += [f"the run {run.name} is RUNNING in MLflow" for run in runs if run.status == "RUNNING"]
-    lost = {trial.number for trial in found if trial.number in study.lost()}
+    lost = {trial.number for trial in found if trial.number in found.lost()}
     problems += [
         f"lost trial {trial.number} is {trial.state.name}"
         for trial in found

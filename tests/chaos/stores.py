@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 from tests.conftest import RECIPE
 from tests.processes import TSBENCH, start, workers_of
 from tests.servers import MlflowServer, PostgresqlServer, mlflow_server, postgresql
+from tsbench.search.specification import stored_fingerprint
 from tsbench.search.study import Study
 from tsbench.tracking.store import Store
 
@@ -169,7 +170,7 @@ class Search:
         """Each trial's state by its number; none before there is a study."""
         if self.stores.database is None:
             return self.optuna_states()
-        if Study.stored_fingerprint(self.study_folder) is None:
+        if stored_fingerprint(self.study_folder) is None:
             return {}
         return {trial.number: trial.state.value for trial in self.study.trials()}
 

@@ -11,7 +11,8 @@ from tsbench.classifiers.ensemble import NetworkEnsemble, encode
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection
 from tsbench.recipe.schema import HyperparameterConfig
-from tsbench.training.trainer import Series, predict_probabilities
+from tsbench.training.inference import predict_probabilities
+from tsbench.training.jobs import Series
 
 HYPERPARAMETERS = {
     "model": {

@@ -9,7 +9,7 @@ from tsbench.classifiers.explanation import Explanation, draw, explain
 from tsbench.data.collection import Collection
 from tsbench.nn.attribution import explain as explain_network
 from tsbench.recipe.schema import HyperparameterConfig
-from tsbench.training.trainer import Series
+from tsbench.training.jobs import Series
 
 LENGTHS = [15, 1, 6, 11, 15]
 

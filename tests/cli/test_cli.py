@@ -146,7 +146,7 @@ def test_a_data_set_that_cannot_be_downloaded_ends_the_search_before_anything_ru
     assert not (tmp_path / ".tsbench").exists()
 
 
-def test_a_failed_unit_ends_with_exit_code_1(recipe_file: Write) -> None:
+def test_a_failed_cell_ends_with_exit_code_1(recipe_file: Write) -> None:
     path = recipe_file(("float: [1e-3, 1e-1], log: true", "choice: [1.0e+30]"), ("trials: 4", "trials: 1"))
     result = run("search", path, "--set", "training.max_gradient_norm=null")
     assert result.exit_code == 1
@@ -158,25 +158,26 @@ def test_a_failed_unit_ends_with_exit_code_1(recipe_file: Write) -> None:
 def test_ctrl_c_ends_the_search_with_130_and_it_can_be_continued(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(RECIPE.replace("epochs: 4", "epochs: 300").replace("trials: 4", "trials: 1"))
     process = start([TSBENCH, "search", "tiny.yaml"], tmp_path)
+    from tsbench.search.specification import stored_fingerprint
     from tsbench.search.study import Study
 
     folder = tmp_path / ".tsbench" / "tiny" / "ItalyPowerDemand"
-    wait_for(lambda: Study.stored_fingerprint(folder) is not None and Study.open(folder).running(), process)
+    wait_for(lambda: stored_fingerprint(folder) is not None and Study.open(folder).trials().running(), process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its workers
     code, _, errors = finish(process, 60)
     assert code == 130
     assert "Interrupted. The same command continues where it stopped." in errors
     assert "Traceback" not in errors
     study = Study.open(folder)
-    assert study.running() == []
-    assert study.counts()["lost"] == 1
+    assert study.trials().running() == []
+    assert study.trials().counts()["lost"] == 1
     from tsbench.tracking.store import Store
 
     store = Store(f"sqlite:///{tmp_path}/mlflow.db")
     assert not [run for run in store.runs("tiny") if run.status == "RUNNING"]
     done = tsbench("search", "tiny.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert study.counts()["complete"] == 1
+    assert study.trials().counts()["complete"] == 1
 
 
 def server_of_workers(pid: int) -> bool:

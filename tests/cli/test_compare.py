@@ -206,7 +206,7 @@ def test_log_puts_all_of_it_on_a_run_that_is_no_result(log: Log, store: Store, s
     assert run.params["protocol"] == "accuracy on the archive's own split"
     files = {artifact.path for artifact in store.client.list_artifacts(run.run_id)}
     assert files == {"accuracy.csv", "comparison.json", "comparison.md", "comparison.tex", "pictures", "report.html"}
-    assert json.loads(store.read_text(run.run_id, "comparison.json"))["control"] == "network"
+    assert json.loads(store.artifacts.read_text(run.run_id, "comparison.json"))["control"] == "network"
     assert tree_of(compare("small", "--tracking-uri", store_uri, "--format", "json")) == before
 
 
@@ -216,7 +216,7 @@ def test_the_page_tells_the_versions_and_digests_of_the_searches(
     for digest in ("aa" * 32, "bb" * 32):
         tags = {names.ROLE: "search", names.DATASET: "Beef", "tsbench.sha256.Beef_TRAIN.ts": digest}
         run = store.begin(log.experiment, "Beef", {**tags, "mlflow.source.git.commit": "c0ffee"})
-        store.log_text(run, json.dumps({"tsbench": "9.9", "torch": "2.99"}), "versions.json")
+        store.artifacts.write_text(run, json.dumps({"tsbench": "9.9", "torch": "2.99"}), "versions.json")
     compare("small", "--tracking-uri", store_uri, "--report", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for text in ("torch 2.99", "in 2 searches of 2", "aa" * 32, "bb" * 32, "differs between searches", "c0ffee"):

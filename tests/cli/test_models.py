@@ -40,7 +40,7 @@ def cases_file() -> Path:
 def test_predict_gives_the_labels_that_the_search_scored(
     uri: str, runs: dict[str, RunRecord], cases_file: Path, tmp_path: Path
 ) -> None:
-    recorded = Store(uri).text(runs["network"].run_id, "test_predictions.csv").splitlines()
+    recorded = Store(uri).artifacts.read_text(runs["network"].run_id, "test_predictions.csv").splitlines()
     for reference in (runs["network"].run_id, runs["ItalyPowerDemand"].run_id, f"runs:/{runs['network'].run_id}/model"):
         for name in ("out.csv", "out.parquet"):
             result = run("predict", reference, cases_file, "--out", tmp_path / name, "--tracking-uri", uri)
@@ -166,7 +166,7 @@ def test_reproduce_says_what_differs(uri: str, searched: Searched, tmp_path: Pat
     store = Store(f"sqlite:///{tmp_path}/copy/mlflow.db")
     trial = next(record for record in store.runs("tiny") if record.name.endswith("trial 2"))
     parent = trial.tags["mlflow.parentRunId"]
-    then = json.loads(store.text(parent, "versions.json")) | {"torch": "1.0.0"}
+    then = json.loads(store.artifacts.read_text(parent, "versions.json")) | {"torch": "1.0.0"}
     store.client.log_text(parent, json.dumps(then), "versions.json")
     store.log(trial.run_id, {"cv_roc_auc": 0.123}, tags={names.DEVICE: "Abacus 3000"})
     result = run("reproduce", trial.run_id, "--tracking-uri", store.uri)

@@ -90,7 +90,7 @@ def test_on_published_figures_alone_every_statistic_is_that_of_the_table(publish
     ]
     assert best[:5] == ["HC2", "MultiROCKET-Hydra", "MultiROCKET", "RIST", "RDST"]
     assert comparison.control == "HC2 (published)"
-    np.testing.assert_array_equal(comparison.pairs.p, statistics.pairwise(comparison.scores).p)
+    np.testing.assert_array_equal(comparison.statistics.pairs.p, statistics.pairwise(comparison.scores).p)
 
 
 def test_every_place_has_the_same_p_value():
@@ -177,8 +177,8 @@ def test_scores_that_are_all_equal_give_a_table_and_p_of_1():
     comparison = of([(name, classifier, 0.5) for name in DATASETS for classifier in ("network", "dummy", "quant")])
     assert {standing.p for standing in comparison.standings} == {1.0}
     assert {standing.rank for standing in comparison.standings} == {2.0}
-    assert comparison.friedman.p == 1
-    assert [len(clique) for clique in comparison.cliques] == [3]
+    assert comparison.statistics.friedman.p == 1
+    assert [len(clique) for clique in comparison.statistics.cliques] == [3]
     assert sentences(comparison)[0] == "network and dummy have equal scores on all 10 data sets."
     assert "NaN" not in as_json(comparison)
 

@@ -34,7 +34,7 @@ def losses():
 
 
 def test_less_log_loss_is_better_in_ranks_wins_tests_and_sentences(losses):
-    np.testing.assert_array_equal(losses.ranks, [1, 2])
+    np.testing.assert_array_equal(losses.statistics.ranks, [1, 2])
     assert losses.against_control() == [None, (0, 0, 10)]
     assert losses.standings[0].classifier == "network"
     assert losses.standings[1].difference == pytest.approx(0.1)
@@ -48,7 +48,7 @@ def test_less_log_loss_is_better_in_ranks_wins_tests_and_sentences(losses):
             "accuracy", [(row.dataset, row.classifier, 1 - row.metrics["test_log_loss"]) for row in losses.results.rows]
         )
     )
-    np.testing.assert_allclose(losses.pairs.p_holm, negated.pairs.p_holm)
+    np.testing.assert_allclose(losses.statistics.pairs.p_holm, negated.statistics.pairs.p_holm)
 
 
 def test_every_output_names_the_metric(losses):

@@ -6,7 +6,8 @@ import pytest
 
 from tests.compare.made_up import DATASETS, made_up
 from tsbench.compare.comparison import Comparison
-from tsbench.compare.plots import PICTURES, _apart, _lanes, render, save_pictures
+from tsbench.compare.pair_plots import _lanes
+from tsbench.compare.plots import PICTURES, _apart, render, save_pictures
 from tsbench.compare.published import load_reference
 from tsbench.compare.results import Result, Results
 

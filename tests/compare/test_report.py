@@ -50,7 +50,7 @@ def test_scores_are_a_table_with_nan_where_there_is_no_figure(comparison):
 
 def test_ranks_are_over_the_data_sets_where_all_have_a_figure(comparison):
     assert comparison.results.classifiers == ("network", "dummy", "minirocket")
-    np.testing.assert_array_equal(comparison.ranks, [2.0, 3.0, 1.0])
+    np.testing.assert_array_equal(comparison.statistics.ranks, [2.0, 3.0, 1.0])
 
 
 def test_each_classifier_is_counted_against_the_network(comparison):

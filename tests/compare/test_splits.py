@@ -38,7 +38,7 @@ def search(log, store):
             tags[names.SPLIT] = split.tag
         run = store.begin(log.experiment, dataset, tags)
         if recipe is not None:
-            store.log_text(run, recipe, "recipe.yaml")
+            store.artifacts.write_text(run, recipe, "recipe.yaml")
         return identity
 
     return begin

@@ -16,7 +16,7 @@ from tsbench.data.cache import Cache, place_for, user_cache
 from tsbench.data.collection import Collection
 from tsbench.data.folders import is_writable
 from tsbench.data.formats import read_ts
-from tsbench.data.stored import SEALS
+from tsbench.data.stored import CHECKSUMS, VERIFIED
 from tsbench.errors import DataError
 
 
@@ -193,10 +193,10 @@ def test_a_flipped_bit_is_never_used(archive, name):
 def test_a_flipped_bit_in_the_cases_of_a_study_is_noticed_and_an_older_study_is_read(tmp_path):
     cases = make_cases(groups=3)
     cases.save(tmp_path)
-    for name in SEALS:
+    for name in (CHECKSUMS, VERIFIED):
         (tmp_path / name).rename(tmp_path / f"{name}.away")
     assert Collection.load(tmp_path).digest() == cases.digest()  # as version 0.1.0 wrote it
-    for name in SEALS:
+    for name in (CHECKSUMS, VERIFIED):
         (tmp_path / f"{name}.away").rename(tmp_path / name)
     assert Collection.load(tmp_path).digest() == cases.digest()
     flip(tmp_path / "groups.npy")

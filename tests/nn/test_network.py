@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,8 @@ from tsbench.recipe.schema import (
     ModelConfig,
     StemConfig,
 )
-from tsbench.training.trainer import Series, predict_probabilities
+from tsbench.training.inference import predict_probabilities
+from tsbench.training.jobs import Series
 
 ENCODERS = ("lstm", "gru", "transformer", "none")
 ATTENTIONS = ("none", "single", "multi")
@@ -313,3 +316,32 @@ def test_the_classic_preset_is_the_documents_network():
     assert network.pooling == "both"
     assert not network.skip
     assert network.stem is None
+
+
+class Branches(torch.nn.Module):
+    """`Network.branches` as a module's forward, which `functional_call` calls."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, *arguments):
+        return self.network.branches(*arguments)
+
+
+@pytest.mark.filterwarnings("error:There is a performance drop:UserWarning")
+@pytest.mark.parametrize("padded", [False, True])
+def test_networks_of_one_shape_run_as_one_model_with_statistics_of_their_own(padded):
+    x, lengths = padded_cases()
+    x, lengths = torch.stack([x, 2 * x, x - x.mean()]), lengths if padded else None
+    networks = [Branches(network_of("none", "none", seed=seed).train()) for seed in range(3)]
+    state = torch.func.stack_module_state(copy.deepcopy(networks))
+
+    def run(parameters, buffers, series):
+        return torch.func.functional_call(networks[0], (parameters, buffers), (series, lengths))
+
+    together = torch.vmap(run)(*state, x)
+    alone = [network(series, lengths) for network, series in zip(networks, x, strict=True)]
+    assert_close(together, torch.stack(alone))
+    for name, stacked in state[1].items():
+        assert_close(stacked, torch.stack([network.get_buffer(name) for network in networks]))

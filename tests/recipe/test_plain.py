@@ -8,7 +8,8 @@ import torch
 from tsbench.recipe.dotted import hyperparameters_of
 from tsbench.recipe.plain import plain
 from tsbench.recipe.schema import HyperparameterConfig, Recipe, TrainingConfig
-from tsbench.recipe.space import assign, parse_space
+from tsbench.recipe.space import assign
+from tsbench.recipe.space_parsing import parse_space
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,8 @@ from pydantic import ValidationError
 from tsbench.errors import RecipeError
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import HyperparameterConfig, Recipe
-from tsbench.recipe.space import (
-    DEFAULT_SPACE,
-    Choice,
-    FloatRange,
-    IntRange,
-    SpaceProblem,
-    assign,
-    describe,
-    label,
-    leaves,
-    parse_space,
-)
+from tsbench.recipe.space import DEFAULT_SPACE, Choice, FloatRange, IntRange, assign, describe, label, leaves
+from tsbench.recipe.space_parsing import SpaceProblem, parse_space
 
 LEAVES = dict(leaves(HyperparameterConfig))
 FORM = "{choice: [...]}, {float: [low, high]} or {int: [low, high]}"

@@ -10,7 +10,9 @@ from optuna.storages.journal._storage import JournalOperation
 
 from tests.search.test_study import finish, make
 from tsbench.errors import SearchError
-from tsbench.search.study import RESULT, Study
+from tsbench.search.specification import stored_fingerprint
+from tsbench.search.study import Study
+from tsbench.search.trials import RESULT
 
 Lines = list[bytes]
 
@@ -19,7 +21,7 @@ Lines = list[bytes]
 def study(tmp_path: Path) -> Path:
     """A study with two complete trials and one that waits."""
     made = make(tmp_path / "s", trials=3)
-    made.refill()
+    made.queue.refill()
     finish(made, 0, 0.5)
     finish(made, 1, 0.75)
     return made.folder
@@ -88,7 +90,7 @@ def test_a_last_line_that_a_kill_cut_is_no_damage(study: Path) -> None:
     finish(opened, 2, 0.9)
     again = Study.open(study)
     again.check_trials()
-    assert again.counts()["complete"] == 3
+    assert again.trials().counts()["complete"] == 3
 
 
 def test_a_changed_byte_anywhere_ends_in_a_sentence_or_changes_nothing_that_is_read(study: Path) -> None:
@@ -101,8 +103,8 @@ def test_a_changed_byte_anywhere_ends_in_a_sentence_or_changes_nothing_that_is_r
         opened = Study.open(study)
         try:
             opened.check_trials()
-            opened.counts()
-            opened.best()
+            opened.trials().counts()
+            opened.trials().best()
         except SearchError:
             refused += 1
     assert refused > 50
@@ -112,12 +114,12 @@ def test_a_changed_byte_anywhere_ends_in_a_sentence_or_changes_nothing_that_is_r
 
 def test_a_journal_that_is_deleted_while_it_is_open_is_named(study: Path) -> None:
     opened = Study.open(study)
-    assert opened.counts()["complete"] == 2
+    assert opened.trials().counts()["complete"] == 2
     (study / "journal.log").unlink()
     with pytest.raises(SearchError, match="was deleted or moved while it was in use"):
         opened.storage.get_all_studies()
     with pytest.raises(SearchError, match="was deleted or moved while it was in use"):
-        opened.note_seconds(1.0, 2.0)
+        opened.notes.note_seconds(1.0, 2.0)
 
 
 @pytest.mark.parametrize("file", ["values.npy", "lengths.npy", "labels.npy", "checksums.json"])
@@ -146,12 +148,12 @@ def test_a_study_of_a_newer_format_is_refused_and_one_without_a_number_is_of_the
         Study.open(study)
     del plain["format"]
     file.write_text(json.dumps(plain))
-    assert Study.open(study).counts()["complete"] == 2
+    assert Study.open(study).trials().counts()["complete"] == 2
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "1", "{}", '"meaning"', "[" * 100_000])
 def test_a_description_that_is_no_study_is_a_sentence(study: Path, text: str) -> None:
     (study / "study.json").write_text(text)
-    assert Study.stored_fingerprint(study) is None
+    assert stored_fingerprint(study) is None
     with pytest.raises(SearchError, match=r"study\.json cannot be read"):
         Study.open(study)

@@ -14,7 +14,7 @@ from tsbench.recipe.schema import (
     TrainingConfig,
 )
 from tsbench.search.objective import CrossValidation, Rung, rungs
-from tsbench.search.study import derive_seed, folds_of
+from tsbench.search.specification import derive_seed, folds_of
 
 SETTINGS = HyperparameterConfig(
     model=ModelConfig(convolution=ConvolutionConfig(channels=4), encoder=EncoderConfig(hidden_size=4, layers=1)),

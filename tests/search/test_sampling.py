@@ -3,7 +3,8 @@ import pytest
 from optuna.trial import TrialState
 
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
-from tsbench.recipe.space import DEFAULT_SPACE, parse_space
+from tsbench.recipe.space import DEFAULT_SPACE
+from tsbench.recipe.space_parsing import parse_space
 from tsbench.search.sampling import Suggester, default_parameters, hyperparameters
 
 SPACE, _ = parse_space(

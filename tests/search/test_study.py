@@ -11,9 +11,11 @@ from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, TrainingSet
 from tsbench.errors import SearchError
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
-from tsbench.recipe.space import parse_space
+from tsbench.recipe.space_parsing import parse_space
+from tsbench.search.specification import StudySpec, derive_seed, fingerprint_of, folds_of, stored_fingerprint
 from tsbench.search.storage import together
-from tsbench.search.study import LOST, RESULT, Study, StudySpec, derive_seed, fingerprint_of, folds_of
+from tsbench.search.study import Study
+from tsbench.search.trials import LOST, RESULT
 
 SPACE, _ = parse_space({"model.dropout": {"float": [0.0, 0.5]}}, set())
 
@@ -36,7 +38,7 @@ def make(folder: Path, trials: int = 6, concurrency: int = 3, metric: str = "acc
 
 
 def finish(study: Study, number: int, value: float, log_loss: float = 1.0) -> None:
-    trial = study.claim(number)
+    trial = study.queue.claim(number)
     assert trial is not None
     trial.suggest_float("model.dropout", 0.0, 0.5)
     trial.set_user_attr("hyperparameters", HyperparameterConfig().model_dump(mode="json"))
@@ -52,7 +54,7 @@ def test_a_study_opens_as_it_was_created(tmp_path: Path) -> None:
     np.testing.assert_array_equal(opened.training.cases.values, cases.values)
     np.testing.assert_array_equal(opened.training.cases.labels, cases.labels)
     np.testing.assert_array_equal(opened.training.cases.lengths, cases.lengths)
-    assert Study.stored_fingerprint(tmp_path / "s") == "meaning"
+    assert stored_fingerprint(tmp_path / "s") == "meaning"
 
 
 def test_a_study_holds_no_test_cases(tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_a_study_holds_no_test_cases(tmp_path: Path) -> None:
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match="holds no study"):
         Study.open(tmp_path)
-    assert Study.stored_fingerprint(tmp_path) is None
+    assert stored_fingerprint(tmp_path) is None
 
 
 def test_an_old_study_is_set_aside_and_kept(tmp_path: Path) -> None:
@@ -83,56 +85,56 @@ def test_an_old_study_is_set_aside_and_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
     (kept,) = tmp_path.iterdir()
     assert kept.name.startswith("s.")
-    assert Study.stored_fingerprint(kept) == "meaning"
+    assert stored_fingerprint(kept) == "meaning"
 
 
 def test_as_many_trials_are_queued_as_may_be_in_flight(tmp_path: Path) -> None:
     study = make(tmp_path / "s", trials=6, concurrency=3)
-    assert study.refill() == [0, 1, 2]
-    assert study.refill() == [0, 1, 2]
+    assert study.queue.refill() == [0, 1, 2]
+    assert study.queue.refill() == [0, 1, 2]
     finish(study, 0, 0.5)
-    assert study.refill() == [1, 2, 3]
+    assert study.queue.refill() == [1, 2, 3]
     finish(study, 2, 0.5)
-    assert study.refill() == [1, 3]  # trial 4 waits for the result of trial 1
+    assert study.queue.refill() == [1, 3]  # trial 4 waits for the result of trial 1
     finish(study, 1, 0.5)
-    assert study.refill() == [3, 4, 5]
+    assert study.queue.refill() == [3, 4, 5]
     for number in (3, 4, 5):
         finish(study, number, 0.5)
-    assert study.refill() == []
-    assert study.is_complete()
+    assert study.queue.refill() == []
+    assert study.queue.is_complete()
 
 
 def test_the_total_counts_trials_of_earlier_calls(tmp_path: Path) -> None:
     study = make(tmp_path / "s", trials=3)
     for number in (0, 1):
-        study.refill()
+        study.queue.refill()
         finish(study, number, 0.5)
     again = Study.open(tmp_path / "s")
-    assert again.refill() == [2]
+    assert again.queue.refill() == [2]
     finish(again, 2, 0.5)
-    assert again.is_complete()
-    assert again.refill() == []
+    assert again.queue.is_complete()
+    assert again.queue.refill() == []
 
 
 def test_a_trial_is_claimed_once(tmp_path: Path) -> None:
     study = make(tmp_path / "s")
-    study.refill()
-    assert study.claim(1) is not None
-    assert study.claim(1) is None
-    assert Study.open(tmp_path / "s").claim(1) is None
+    study.queue.refill()
+    assert study.queue.claim(1) is not None
+    assert study.queue.claim(1) is None
+    assert Study.open(tmp_path / "s").queue.claim(1) is None
     finish(study, 0, 0.5)
-    assert study.claim(0) is None
-    assert study.running() == [1]
+    assert study.queue.claim(0) is None
+    assert study.trials().running() == [1]
 
 
 def claim_all(folder: str, count: int, queue: "multiprocessing.Queue[list[int]]") -> None:
     study = Study.open(Path(folder))
-    queue.put([number for number in range(count) if study.claim(number) is not None])
+    queue.put([number for number in range(count) if study.queue.claim(number) is not None])
 
 
 def test_processes_that_race_for_trials_get_each_once(tmp_path: Path) -> None:
     study = make(tmp_path / "s", trials=12, concurrency=12)
-    assert len(study.refill()) == 12
+    assert len(study.queue.refill()) == 12
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     processes = [context.Process(target=claim_all, args=(str(tmp_path / "s"), 12, queue)) for _ in range(3)]
@@ -146,47 +148,47 @@ def test_processes_that_race_for_trials_get_each_once(tmp_path: Path) -> None:
 
 def test_a_lost_trial_does_not_count_and_its_parameters_are_tried_again(tmp_path: Path) -> None:
     study = make(tmp_path / "s", trials=2, concurrency=2)
-    study.refill()
-    lost = study.claim(1)
+    study.queue.refill()
+    lost = study.queue.claim(1)
     assert lost is not None
-    dropout = study.parameters_of(1)["model.dropout"]  # Optuna knows of no parameters yet
-    assert study.fail_lost(1, "its worker was killed")
-    assert not study.fail_lost(1, "its worker was killed")
-    assert study.counts() == {"complete": 0, "pruned": 0, "fail": 0, "lost": 1, "running": 0, "waiting": 1}
+    dropout = study.trials().parameters_of(1)["model.dropout"]  # Optuna knows of no parameters yet
+    assert study.queue.fail_lost(1, "its worker was killed")
+    assert not study.queue.fail_lost(1, "its worker was killed")
+    assert study.trials().counts() == {"complete": 0, "pruned": 0, "fail": 0, "lost": 1, "running": 0, "waiting": 1}
     finish(study, 0, 0.5)
-    assert study.refill() == [2]
-    assert not study.is_complete()
-    again = study.claim(2)
+    assert study.queue.refill() == [2]
+    assert not study.queue.is_complete()
+    again = study.queue.claim(2)
     assert again is not None
     assert again.suggest_float("model.dropout", 0.0, 0.5) == dropout
     study.optuna.tell(again, 0.7)
-    assert study.is_complete()
+    assert study.queue.is_complete()
 
 
 def test_a_trial_lost_again_and_again_gives_way_to_another(tmp_path: Path) -> None:
     study = make(tmp_path / "s", trials=1, concurrency=4)
     seen = []
     for number in range(4):
-        assert study.refill() == [number]
-        trial = study.claim(number)
+        assert study.queue.refill() == [number]
+        trial = study.queue.claim(number)
         assert trial is not None
         seen.append(trial.suggest_float("model.dropout", 0.0, 0.5))
-        study.fail_lost(number, "killed")
+        study.queue.fail_lost(number, "killed")
     assert seen[0] == seen[1] == seen[2] != seen[3]
 
 
 def search_all(study: Study, lose: frozenset[int] = frozenset()) -> list[dict[str, object]]:
     """Runs every trial, the given numbers in vain; the parameters of the others in the search's order."""
-    while waiting := study.refill():
+    while waiting := study.queue.refill():
         for number in waiting:
             if number in lose:
-                study.claim(number)
-                study.fail_lost(number, "killed")
+                study.queue.claim(number)
+                study.queue.fail_lost(number, "killed")
             else:
-                dropout = study.parameters_of(number)["model.dropout"]
+                dropout = study.trials().parameters_of(number)["model.dropout"]
                 finish(study, number, 1 - abs(dropout - 0.3))
     kept = [trial for trial in study.trials() if trial.state is TrialState.COMPLETE]
-    order = {trial.number: study.visible_to(trial.number)[0] for trial in kept}
+    order = {trial.number: study.trials().visible_to(trial.number)[0] for trial in kept}
     return [trial.params for trial in sorted(kept, key=lambda one: order[one.number])]
 
 
@@ -196,8 +198,8 @@ def test_what_was_lost_changes_nothing_that_is_tried(tmp_path: Path, sampler: st
     disturbed = make(tmp_path / "b", trials=14, sampler=sampler)
     expected = search_all(undisturbed)
     assert search_all(disturbed, frozenset({3, 4, 9, 12})) == expected
-    assert disturbed.counts()["lost"] == 4
-    best, other = undisturbed.best(), disturbed.best()
+    assert disturbed.trials().counts()["lost"] == 4
+    best, other = undisturbed.trials().best(), disturbed.trials().best()
     assert best is not None
     assert other is not None
     assert (best.value, best.scores) == (other.value, other.scores)
@@ -206,29 +208,29 @@ def test_what_was_lost_changes_nothing_that_is_tried(tmp_path: Path, sampler: st
 def test_what_a_worker_ended_and_told_is_tried_again_however_often(tmp_path: Path) -> None:
     study = make(tmp_path / "s", trials=1)
     for number in range(5):  # the search was interrupted, which is no fault of the trial's
-        assert study.refill() == [number]
-        trial = study.claim(number)
+        assert study.queue.refill() == [number]
+        trial = study.queue.claim(number)
         assert trial is not None
         trial.set_user_attr(RESULT, {"reason": "the search was interrupted"})
-        study.fail_lost(number, "the search was interrupted")
-    assert study.refill() == [5]
-    assert study.parameters_of(5) == study.parameters_of(0)
+        study.queue.fail_lost(number, "the search was interrupted")
+    assert study.queue.refill() == [5]
+    assert study.trials().parameters_of(5) == study.trials().parameters_of(0)
 
 
 def test_a_total_that_is_lowered_holds_for_what_waits_too(tmp_path: Path) -> None:
     study = make(tmp_path / "s", trials=6, concurrency=4)
-    assert study.refill() == [0, 1, 2, 3]
+    assert study.queue.refill() == [0, 1, 2, 3]
     finish(study, 0, 0.5)
     finish(study, 1, 0.5)
-    study.budget = 3
-    assert study.waiting() == [2]
-    study.claim(2)
-    assert study.waiting() == []
-    study.budget = 2
-    assert study.is_complete()
-    study.budget = 6
-    assert study.waiting() == [3]
-    assert study.refill() == [3, 4, 5]
+    study.notes.set_budget(3)
+    assert study.queue.waiting() == [2]
+    study.queue.claim(2)
+    assert study.queue.waiting() == []
+    study.notes.set_budget(2)
+    assert study.queue.is_complete()
+    study.notes.set_budget(6)
+    assert study.queue.waiting() == [3]
+    assert study.queue.refill() == [3, 4, 5]
 
 
 def test_a_raised_total_leaves_the_samplers_settings(tmp_path: Path) -> None:
@@ -236,21 +238,21 @@ def test_a_raised_total_leaves_the_samplers_settings(tmp_path: Path) -> None:
     twenty = make(tmp_path / "a", trials=20, sampler="nsga2")
     search_all(twenty)
     again = Study.open(tmp_path / "a")
-    again.budget = 60
+    again.notes.set_budget(60)
     assert again.spec.search.trials == 20
     search_all(again)
     through = make(tmp_path / "b", trials=20, sampler="nsga2")
-    through.budget = 60
+    through.notes.set_budget(60)
     assert search_all(through) == [trial.params for trial in again.trials()]
 
 
 def test_the_best_trial_breaks_ties_by_log_loss_then_by_number(tmp_path: Path) -> None:
     study = make(tmp_path / "s")
-    assert study.best() is None
+    assert study.trials().best() is None
     for number, (value, loss) in enumerate([(0.8, 0.1), (0.9, 0.5), (0.9, 0.4), (0.9, 0.4)]):
-        study.refill()
+        study.queue.refill()
         finish(study, number, value, loss)
-    best = study.best()
+    best = study.trials().best()
     assert best is not None
     assert (best.number, best.value) == (2, 0.9)
     assert best.scores == {"cv_accuracy": 0.9, "cv_log_loss": 0.4}
@@ -260,9 +262,9 @@ def test_log_loss_is_minimised(tmp_path: Path) -> None:
     study = make(tmp_path / "s", metric="log_loss")
     assert study.spec.directions == ["minimize"]
     for number, value in enumerate([0.8, 0.2, 0.5]):
-        study.refill()
+        study.queue.refill()
         finish(study, number, value, value)
-    best = study.best()
+    best = study.trials().best()
     assert best is not None
     assert best.number == 1
 
@@ -270,14 +272,14 @@ def test_log_loss_is_minimised(tmp_path: Path) -> None:
 def test_a_pruner_sees_only_trials_far_enough_back(tmp_path: Path) -> None:
     study = make(tmp_path / "s", trials=6, concurrency=2)
     for number in range(4):
-        study.refill()
+        study.queue.refill()
         finish(study, number, number / 10)
-    study.refill()
-    place, earlier = study.visible_to(4)
+    study.queue.refill()
+    place, earlier = study.trials().visible_to(4)
     assert place == 4
     assert [trial.value for trial in earlier] == [0.0, 0.1, 0.2]
     assert all(trial.state is TrialState.COMPLETE for trial in earlier)
-    assert study.visible_to(1) == (1, [])
+    assert study.trials().visible_to(1) == (1, [])
 
 
 def test_meaning_depends_on_every_part() -> None:
@@ -331,10 +333,10 @@ def test_groups_are_on_one_side_of_every_fold(search: dict[str, float]) -> None:
 
 def test_notes_of_a_trial_that_had_ended_meanwhile_change_nothing_and_disturb_no_other_trial(tmp_path: Path) -> None:
     study = make(tmp_path / "s")
-    study.refill()
-    trial = study.claim(0)
+    study.queue.refill()
+    trial = study.queue.claim(0)
     assert trial is not None
-    Study.open(tmp_path / "s").fail_lost(0, "its worker was taken for dead")
+    Study.open(tmp_path / "s").queue.fail_lost(0, "its worker was taken for dead")
 
     def tell() -> None:
         with together(study.storage):
@@ -344,6 +346,6 @@ def test_notes_of_a_trial_that_had_ended_meanwhile_change_nothing_and_disturb_no
 
     with pytest.raises(UpdateFinishedTrialError):
         tell()
-    assert study.claim(1) is not None
+    assert study.queue.claim(1) is not None
     assert study.trials()[0].state is TrialState.FAIL
     assert set(study.trials()[0].user_attrs) == {LOST}

@@ -7,9 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 import tsbench.testing
-from tsbench.nn.network import ENCODERS
 from tsbench.recipe.presets import PRESETS
-from tsbench.recipe.registries import FEATURES
+from tsbench.recipe.registries import ENCODERS, FEATURES, SCHEDULERS
 from tsbench.recipe.schema import ConvolutionConfig, FeaturesConfig, ModelConfig
 from tsbench.testing import (
     check_attention,
@@ -24,7 +23,6 @@ from tsbench.testing import (
 )
 from tsbench.testing.contracts import Subject, check
 from tsbench.training.augmentation import AUGMENTATIONS
-from tsbench.training.schedules import SCHEDULERS
 
 CONVOLUTIONS = {
     "one block": {},

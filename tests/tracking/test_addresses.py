@@ -55,10 +55,10 @@ def test_mlflow_writes_into_a_folder_of_any_name_and_nowhere_else(
     monkeypatch.chdir(folder)
     shutil.copy(migrated_database, folder / "mlflow.db")
     store = Store("sqlite:///mlflow.db")
-    store.prepare()
+    store.connection.prepare()
     run = store.begin(store.experiment("one"), "run", {})
-    store.log_text(run, "hello", "note.txt")
-    assert store.read_text(run, "note.txt") == store.text(run, "note.txt") == "hello"
+    store.artifacts.write_text(run, "hello", "note.txt")
+    assert store.artifacts.read_text(run, "note.txt") == "hello"
     assert (folder / "mlartifacts" / "one" / run / "artifacts" / "note.txt").read_text() == "hello"
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
         assert database.execute("SELECT run_uuid FROM runs").fetchall() == [(run,)]
@@ -106,7 +106,7 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path)
         database.execute("CREATE TABLE bookmarks (title TEXT)")
     before = path.read_bytes()
     store = Store(f"sqlite:///{path}")
-    for call in (store.prepare, store.experiments, lambda: store.check("one")):
+    for call in (store.connection.prepare, store.experiments, lambda: store.connection.check("one")):
         with pytest.raises(TrackingError, match="is a database of another program: it has the tables bookmarks"):
             call()
     assert path.read_bytes() == before
@@ -121,7 +121,7 @@ def test_a_store_that_cannot_be_created_leaves_nothing(tmp_path: Path, monkeypat
     monkeypatch.setenv("TSBENCH_RETRY_TIMEOUT", "0")
     monkeypatch.setattr("mlflow.MlflowClient.search_experiments", fail)
     with pytest.raises(TrackingError):
-        store.prepare()
+        store.connection.prepare()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -129,6 +129,6 @@ def test_a_store_that_cannot_be_created_leaves_nothing(tmp_path: Path, monkeypat
 def test_a_server_that_cannot_be_reached_is_refused_at_once(host: str) -> None:
     began = time.monotonic()
     with pytest.raises(TrackingError, match=f"^tracking.uri 'http://{host}' cannot be reached") as caught:
-        Store(f"http://{host}").check("tiny")
+        Store(f"http://{host}").connection.check("tiny")
     assert time.monotonic() - began < 20  # of the 90 s for which a server that goes away later is waited for
     assert "mlflow server" in str(caught.value)

@@ -16,8 +16,9 @@ from tests.tracking.conftest import Fitted
 from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.collection import Collection
 from tsbench.errors import ModelError
+from tsbench.tracking.connection import current_uri
 from tsbench.tracking.models import fetch_model, log_model, register_model
-from tsbench.tracking.store import Store, _current_uri
+from tsbench.tracking.store import Store
 
 
 def logged(store: Store, model: Fitted, folder: Path) -> tuple[str, str]:
@@ -73,7 +74,7 @@ def test_the_model_says_what_it_takes_and_needs_and_holds_no_code(
 ) -> None:
     store = Store(store_uri)
     run, uri = logged(store, vowels, tmp_path / "saved")
-    with _current_uri(store_uri):
+    with current_uri(store_uri):
         about = mlflow.models.get_model_info(uri)
         assert about.signature.inputs.to_dict() == [
             {"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": (-1, 12, -1)}}
@@ -105,7 +106,7 @@ def test_the_model_says_what_it_takes_and_needs_and_holds_no_code(
 
 def test_a_loaded_model_refuses_in_one_sentence(store_uri: str, tmp_path: Path, vowels: Fitted) -> None:
     _, uri = logged(Store(store_uri), vowels, tmp_path / "saved")
-    with _current_uri(store_uri):
+    with current_uri(store_uri):
         model = mlflow.pyfunc.load_model(uri)
     with pytest.raises(MlflowException) as raised:
         model.predict(np.zeros((2, 11, 20)))
@@ -139,7 +140,7 @@ def test_a_model_that_is_not_there_and_one_of_another_project_are_told(store_uri
     with pytest.raises(ModelError, match=r"has no model models:/nobody@best: Registered Model .* not found"):
         fetch_model(store, "models:/nobody@best", tmp_path)
     run = store.begin(store.experiment("others"), "run", {})
-    with _current_uri(store_uri), mlflow.start_run(run_id=run):
+    with current_uri(store_uri), mlflow.start_run(run_id=run):
         mlflow.pyfunc.log_model(name="model", loader_module="json", data_path=__file__, pip_requirements=["pandas"])
     with pytest.raises(ModelError, match=f"runs:/{run}/model is a model of another project"):
         fetch_model(store, f"runs:/{run}/model", tmp_path)
@@ -154,7 +155,7 @@ def test_logging_a_model_leaves_mlflows_own_uri_and_the_environment_as_they_were
         else:
             monkeypatch.setenv("MLFLOW_TRACKING_URI", variable)
         before = mlflow.get_tracking_uri()
-        with _current_uri(store_uri):
+        with current_uri(store_uri):
             assert mlflow.get_tracking_uri() == store_uri
         assert mlflow.get_tracking_uri() == before
         assert os.environ.get("MLFLOW_TRACKING_URI") == variable

@@ -18,7 +18,8 @@ from tests.conftest import RECIPE
 from tests.servers import MlflowServer, mlflow_server
 from tsbench.errors import TrackingError
 from tsbench.redaction import redacted
-from tsbench.tracking.store import Store, resolve_uri
+from tsbench.tracking.addresses import resolve_uri
+from tsbench.tracking.store import Store
 
 USER, PASSWORD = "someone", "sesame-opens-4711"
 
@@ -110,7 +111,7 @@ def test_everything_goes_through_the_server_and_the_password_nowhere_else(
     assert set(runs) == {"ItalyPowerDemand", "trial 0", "trial 1", "network", "dummy"}
     assert {run.status for run in runs.values()} == {"FINISHED"}
     assert {"leaderboard.csv", "confusion_matrix.png", "accuracy.png"} <= set(
-        store.files(runs["ItalyPowerDemand"].run_id)
+        store.artifacts.names(runs["ItalyPowerDemand"].run_id)
     )
     assert not (tmp_path / "mlartifacts").exists()
     assert not (tmp_path / "mlflow.db").exists()

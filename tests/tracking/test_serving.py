@@ -27,8 +27,9 @@ from tsbench.data.column_roles import Columns
 from tsbench.data.formats import read_long
 from tsbench.models.prediction import predict_file
 from tsbench.recipe.dotted import hyperparameters_of
+from tsbench.tracking.connection import current_uri
 from tsbench.tracking.models import LoggedModel, fetch_model, log_model
-from tsbench.tracking.store import Store, _current_uri
+from tsbench.tracking.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +70,7 @@ def test_the_same_labels_everywhere(name: str, store_uri: str, tmp_path: Path, r
     expected = fitted.ensemble.predict_proba(cases)
     labels = [str(label) for label in fitted.ensemble.predict(cases)]
 
-    with _current_uri(store_uri):
+    with current_uri(store_uri):
         table = mlflow.pyfunc.load_model(uri).predict(long_frame(cases))
     assert table["label"].tolist() == labels
 
@@ -130,7 +131,7 @@ def test_a_model_trained_on_a_table_is_served_by_the_names_of_its_columns(store_
     classes = [str(name) for name in ensemble.classes]
     model = LoggedModel(tmp_path / "saved", "tsbench.classifiers.serving", first_case(cases), classes, ["tsbench"], {})
     uri = log_model(store, run, model)
-    with _current_uri(store_uri):
+    with current_uri(store_uri):
         signature = mlflow.models.get_model_info(uri).signature.inputs.to_dict()
         example = mlflow.models.Model.load(uri).load_input_example(uri)
         assert len(mlflow.pyfunc.load_model(uri).predict(example)) == 1

@@ -7,7 +7,8 @@ import pytest
 
 from tsbench.errors import TrackingError
 from tsbench.tracking import names
-from tsbench.tracking.store import DataInput, Store, resolve_uri
+from tsbench.tracking.addresses import resolve_uri
+from tsbench.tracking.store import DataInput, Store
 
 
 def test_a_run_comes_back_with_everything_that_was_logged(store_uri: str) -> None:
@@ -79,7 +80,7 @@ def test_runs_are_found_by_their_tags_and_status(store_uri: str) -> None:
 def test_artifacts_of_a_sqlite_store_lie_beside_it(store_uri: str, tmp_path: Path) -> None:
     store = Store(store_uri)
     run = store.begin(store.experiment("files"), "run", {})
-    store.log_text(run, "hello", "note.txt")
+    store.artifacts.write_text(run, "hello", "note.txt")
     assert (tmp_path / "mlartifacts" / "files" / run / "artifacts" / "note.txt").read_text() == "hello"
 
 
@@ -117,7 +118,7 @@ def test_only_a_run_that_has_not_ended_is_ended_where_that_is_wanted(store_uri: 
     done, open_ = (store.begin(experiment, name, {names.ROLE: "search"}) for name in ("done", "open"))
     store.end(done)
     for run in (done, open_):
-        store.end_if_running(run, "KILLED")
+        store.end(run, "KILLED", only_running=True)
     assert {run.name: run.status for run in store.runs("ends")} == {"done": "FINISHED", "open": "KILLED"}
 
 
@@ -149,7 +150,7 @@ def test_a_prepared_store_logs_ahead_and_its_file_is_whole(tmp_path: Path) -> No
     import shutil
     import sqlite3
 
-    Store(f"sqlite:///{tmp_path}/mlflow.db").prepare()
+    Store(f"sqlite:///{tmp_path}/mlflow.db").connection.prepare()
     shutil.copy(tmp_path / "mlflow.db", tmp_path / "copy.db")  # without what was logged ahead
     with sqlite3.connect(tmp_path / "copy.db") as copy:
         assert copy.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -186,7 +187,7 @@ def test_what_sqlite_says_of_a_read_only_file_becomes_a_sentence(store_uri: str,
 def test_a_store_that_cannot_be_written_ends_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("this is not a database, and too long to be taken for an empty one" * 20)
     with pytest.raises(TrackingError, match=r"the MLflow store sqlite:.* failed: .*not a database"):
-        Store(f"sqlite:///{tmp_path}/mlflow.db").prepare()
+        Store(f"sqlite:///{tmp_path}/mlflow.db").connection.prepare()
 
 
 def test_git_commit_is_none_outside_git_and_marks_changes(tmp_path: Path) -> None:

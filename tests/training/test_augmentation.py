@@ -13,7 +13,8 @@ from tsbench.recipe.schema import (
     TrainingConfig,
 )
 from tsbench.training.augmentation import AUGMENTATIONS, augment, jitter, mixing, scaling, window_warping
-from tsbench.training.trainer import Job, Series, train
+from tsbench.training.jobs import Job, Series
+from tsbench.training.trainer import train
 
 OFF = AugmentationConfig(scaling=0, window_warping=0, jitter=0, mixup=0)
 LENGTHS = [50, 1, 2, 9, 10, 37, 25, 50]
@@ -184,7 +185,6 @@ def test_with_mixup_the_trainer_learns_by_the_mixed_series_and_both_labels(lengt
     rng = np.random.default_rng(0)
     lengths = np.full(8, 12) if lengths is None else np.array(lengths)
     values = rng.normal(size=(8, 2, 12)).astype(np.float32) * (np.arange(12) < lengths[:, None])[:, None]
-    one = Job(Series(values.astype(np.float32), lengths), np.arange(8) % 3, 3, seed=5)
     model = ModelConfig(
         convolution=ConvolutionConfig(kernels=(3, 5), channels=3, blocks=1),
         encoder=EncoderConfig(type="lstm", layers=1, hidden_size=4),
@@ -201,7 +201,8 @@ def test_with_mixup_the_trainer_learns_by_the_mixed_series_and_both_labels(lengt
         min_steps=0,
         augmentation=OFF.model_copy(update={"mixup": 0.4}),
     )
-    train([one], model, settings)
+    one = Job(Series(values.astype(np.float32), lengths), np.arange(8) % 3, 3, 5, model, settings)
+    train([one])
 
     order = torch.randperm(8, generator=torch.Generator().manual_seed(5))
     share, partner = mixing(8, 0.4, seeded(5))  # the job's own stream

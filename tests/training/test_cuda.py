@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.test_trainer import VARIED, job, model, same_bits, state, training
+from tests.training.test_trainer import VARIED, job, model, same_bits, state, train_with, training
 from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.collection import Collection
 from tsbench.nn.network import build_network
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.training import trainer
-from tsbench.training.trainer import DivergedError, Series, predict_probabilities, train
+from tsbench.training.inference import DivergedError, predict_probabilities
+from tsbench.training.jobs import Series
 
 pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")]
 
@@ -20,7 +21,7 @@ LENGTHS = [12, 3, 7, 12, 1, 5, 9, 12, 2, 12, 8, 10, 4, 12, 12, 6]
 
 def trained(*jobs, encoder="lstm", features=(), **settings):
     settings = {"epochs": 6, "batch_size": 4, "learning_rate": 0.01, **settings}
-    train(jobs, model(encoder, features=features), training(**settings), DEVICE)
+    train_with(model(encoder, features=features), training(**settings), *jobs, device=DEVICE)
     return jobs if len(jobs) > 1 else jobs[0]
 
 

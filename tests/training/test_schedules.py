@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
+from tsbench.recipe.registries import SCHEDULERS
 from tsbench.recipe.schema import TrainingConfig
-from tsbench.training.schedules import SCHEDULERS, Schedule
+from tsbench.training.schedules import Schedule
 
 PEAK, FLOOR = 0.01, 0.0005
 

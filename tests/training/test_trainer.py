@@ -1,5 +1,6 @@
 import copy
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from tsbench.recipe.schema import (
     ModelConfig,
     TrainingConfig,
 )
-from tsbench.training import trainer
-from tsbench.training.trainer import DivergedError, Job, Series, _Fit, _held_out, predict_probabilities, train
+from tsbench.training import inference
+from tsbench.training.inference import DivergedError, predict_probabilities
+from tsbench.training.jobs import Job, Series
+from tsbench.training.trainer import _Fit, _held_out, train
 
 STEPS = 12
 PLAIN = AugmentationConfig(scaling=0, window_warping=0, jitter=0, mixup=0)
@@ -51,12 +54,23 @@ def series(cases=9, lengths=None, seed=0):
 
 
 def job(seed=0, cases=9, data=0, classes=2, lengths=None):
-    return Job(series(cases, lengths, data), np.arange(cases) % classes, classes, seed)
+    return Job(series(cases, lengths, data), np.arange(cases) % classes, classes, seed, model(), training())
+
+
+def train_with(model, training, *jobs, **arguments):
+    for job in jobs:
+        job.model, job.training = model, training
+    train(jobs, **arguments)
+
+
+def fit_of(model, training, job):
+    job.model, job.training = model, training
+    return _Fit(job, torch.device("cpu"))
 
 
 def trained(*jobs, encoder="lstm", dropout=0.2, features=(), **settings):
     settings = {"epochs": 3, "batch_size": 4, "learning_rate": 0.01, **settings}
-    train(jobs, model(encoder, dropout, features), training(**settings))
+    train_with(model(encoder, dropout, features), training(**settings), *jobs)
     return jobs if len(jobs) > 1 else jobs[0]
 
 
@@ -71,7 +85,7 @@ def same_bits(first, second):
 def epoch_states(one, **settings):
     """The job's weights after each epoch."""
     states, features = [], settings.pop("features", ())
-    train([one], model(features=features), training(**settings), on_epoch=lambda epoch: states.append(state(one)))
+    train_with(model(features=features), training(**settings), one, on_epoch=lambda epoch: states.append(state(one)))
     return states
 
 
@@ -217,13 +231,26 @@ def test_the_last_checkpoint_keeps_the_last_epochs_weights():
 
 def test_on_epoch_is_called_once_after_each_epoch_of_all_jobs():
     jobs, seen = [job(1), job(2)], []
-    train(
-        jobs,
+    train_with(
         model(),
         training(epochs=3),
+        *jobs,
         on_epoch=lambda epoch: seen.append((epoch, [len(job.history) for job in jobs])),
     )
     assert seen == [(1, [1, 1]), (2, [2, 2]), (3, [3, 3])]
+
+
+def test_jobs_of_different_settings_train_together_as_each_does_alone():
+    def jobs():
+        settings = [(0.2, training(epochs=2)), (0.0, training(epochs=4, batch_size=3))]
+        return [replace(job(), model=model(dropout=dropout), training=chosen) for dropout, chosen in settings]
+
+    together, alone = jobs(), jobs()
+    train(together)
+    for one in alone:
+        train([one])
+    assert [len(one.history) for one in together] == [2, 4]
+    assert all(same_bits(state(first), state(second)) for first, second in zip(together, alone, strict=True))
 
 
 def test_on_epoch_may_raise_to_end_the_training():
@@ -234,7 +261,7 @@ def test_on_epoch_may_raise_to_end_the_training():
             raise TimeoutError("out of time")
 
     with pytest.raises(TimeoutError, match="out of time"):
-        train(jobs, model(), training(epochs=50), on_epoch=stop)
+        train_with(model(), training(epochs=50), *jobs, on_epoch=stop)
     assert [len(job.history) for job in jobs] == [2, 2]
 
 
@@ -283,7 +310,7 @@ def written_out(theta, gradients, rates, decay):
 @pytest.mark.parametrize("scheduler", ["constant", "cosine"])
 def test_n19_weights_move_as_adamw_is_written(scheduler, decay, limit):
     settings = training(epochs=6, learning_rate=0.02, weight_decay=decay, scheduler=scheduler, max_gradient_norm=limit)
-    fit = _Fit(job(cases=8), model(dropout=0.0), settings, torch.device("cpu"))
+    fit = fit_of(model(dropout=0.0), settings, job(cases=8))
     fit.network.double()
     fit.values = fit.values.double()
     cases = torch.arange(8)
@@ -382,7 +409,7 @@ def test_no_cases_give_no_probabilities():
 
 
 def test_the_loss_of_an_epoch_weighs_cases_as_their_classes_are_weighed():
-    one = Job(series(7), np.array([0, 0, 0, 0, 0, 1, 1]), 2, 5)
+    one = Job(series(7), np.array([0, 0, 0, 0, 0, 1, 1]), 2, 5, model(), training())
     trained(one, epochs=1, learning_rate=1e-30, dropout=0.0, class_weights="balanced")
     network = build_network(model(dropout=0.0), 2, 2, STEPS, seed=5)
     values, targets = torch.from_numpy(one.series.values), torch.from_numpy(one.targets)
@@ -508,7 +535,7 @@ def test_the_validation_checkpoint_keeps_the_weights_of_the_epoch_with_the_lowes
 
 
 def test_where_no_class_has_a_case_to_spare_the_lowest_training_loss_decides():
-    one = Job(series(3), np.array([0, 1, 2]), 3, 4)
+    one = Job(series(3), np.array([0, 1, 2]), 3, 4, model(), training())
     states = epoch_states(one, **SWINGING, **HOLDING)
     lowest = int(np.argmin([record.train_loss for record in one.history]))
     assert same_bits(state(one), states[lowest])
@@ -520,17 +547,17 @@ def test_features_kept_and_features_computed_anew_give_the_same_network(settings
     settings = {"features": ("minirocket", "spectrum"), "checkpoint": "last", **settings}
     kept, anew = job(lengths=lengths), job(lengths=lengths)
     trained(kept, **settings)
-    monkeypatch.setattr(trainer, "MAX_KEPT_FEATURES", 0)
+    monkeypatch.setattr(inference, "MAX_KEPT_FEATURES", 0)
     trained(anew, **settings)
     for name, value in state(kept).items():
         torch.testing.assert_close(state(anew)[name], value, rtol=1e-4, atol=1e-4)
     assert kept.network.feature_branch.linear.weight.abs().max() > 0
 
 
-@pytest.mark.parametrize("many", [0, trainer.MAX_KEPT_FEATURES])
+@pytest.mark.parametrize("many", [0, inference.MAX_KEPT_FEATURES])
 def test_features_are_computed_in_full_precision_whatever_that_of_the_training(many, monkeypatch):
-    monkeypatch.setattr(trainer, "MAX_KEPT_FEATURES", many)
-    fit = _Fit(job(), model(features=("minirocket",)), training(precision="bfloat16"), torch.device("cpu"))
+    monkeypatch.setattr(inference, "MAX_KEPT_FEATURES", many)
+    fit = fit_of(model(features=("minirocket",)), training(precision="bfloat16"), job())
     given = []
     fit.network.feature_branch.register_forward_pre_hook(lambda module, args: given.append(args[0]))
     fit.loss_of(torch.arange(9))
@@ -594,8 +621,8 @@ def test_drawn_cases_train_the_network_that_cases_in_memory_train(features, chec
     resident, lying = Series(values, lengths), Series(source := _Lying(values), lengths)
     probabilities = []
     for series in (resident, lying):
-        job = Job(series, targets, 3, seed=4)
-        train([job], model, training)
+        job = Job(series, targets, 3, 4, model, training)
+        train([job])
         probabilities.append(predict_probabilities(job.network, series, batch_size=16))
     np.testing.assert_array_equal(probabilities[0], probabilities[1])
     assert source.most <= 40

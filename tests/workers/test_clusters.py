@@ -32,6 +32,7 @@ from tsbench.bench.run import BenchmarkRun
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import RecipeError, SearchError, TsbenchError
 from tsbench.recipe.loading import load_recipe
+from tsbench.search.specification import stored_fingerprint
 from tsbench.search.storage import LIMITS, DatabaseAwayError, open_database
 from tsbench.search.study import Study
 
@@ -60,7 +61,7 @@ def run_plan(plan: Plan) -> tuple[list[str], str]:
 
 def check_that_all_ended_once(plan: Plan) -> None:
     """As many trials as asked for, each told once, in Optuna and in MLflow alike, and nothing left running."""
-    study = Study.open(plan.units[0].folder)
+    study = Study.open(plan.cells[0].folder)
     trials = study.trials()
     told = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     assert len(told) == plan.trials
@@ -132,8 +133,9 @@ def test_a_broken_connection_of_the_pool_prints_no_traceback() -> None:
 
     with pytest.raises(TsbenchError):
         open_database("postgresql://me@127.0.0.1:1/none")
-    loggers = [logging.getLogger("sqlalchemy.pool.impl.QueuePool"), logging.getLogger("sqlalchemy.pool")]
-    assert any(isinstance(handler, logging.NullHandler) for logger in loggers for handler in logger.handlers)
+    (handler,) = logging.getLogger("sqlalchemy.pool.impl.QueuePool.tsbench").handlers
+    assert isinstance(handler, logging.NullHandler)
+    assert logging.getLogger("sqlalchemy.pool").handlers == []  # pools of others log as they did
 
 
 def remote(recipe: Path, stores: tuple[str, str], *overrides: str) -> Plan:
@@ -152,13 +154,13 @@ def test_local_workers_share_a_database_and_give_the_same_figures(
     check_that_all_ended_once(shared)
     alone = plan_of(recipe_file(file="alone.yaml"))
     assert run_plan(alone)[0] == []
-    values = [[trial.values for trial in Study.open(plan.units[0].folder).trials()] for plan in (shared, alone)]
+    values = [[trial.values for trial in Study.open(plan.cells[0].folder).trials()] for plan in (shared, alone)]
     assert values[0] == values[1]
     removal = plan_removal(shared.store, "shared")
     assert removal.described() == f"1 parent run, 4 trials, 1 final network, 1 baseline, studies in {removal.folder}"
     remove(shared.store, removal)
     assert list(shared.store.runs("shared")) == []
-    assert not shared.units[0].folder.exists()
+    assert not shared.cells[0].folder.exists()
 
 
 @pytest.fixture
@@ -205,7 +207,7 @@ def test_a_ray_cluster_that_loses_a_node_ends_every_trial_exactly_once(
     assert output.count("joined from") >= 2
     check_that_all_ended_once(plan)
     # A worker that had not claimed its trial yet has lost none.
-    assert 1 <= Study.open(plan.units[0].folder).counts()["lost"] <= output.count("is gone; trial")
+    assert 1 <= Study.open(plan.cells[0].folder).trials().counts()["lost"] <= output.count("is gone; trial")
 
 
 @pytest.mark.nightly
@@ -227,9 +229,9 @@ def test_a_search_on_ray_ends_in_order_at_a_signal_and_is_continued_after_sigkil
         ended, output, errors = finish(process)
         assert ended == code, output + errors
         if number == signal.SIGTERM:
-            study = Study.open(plan.units[0].folder)
-            assert study.running() == []
-            assert all(reason.startswith("the search was interrupted") for reason in study.lost().values())
+            study = Study.open(plan.cells[0].folder)
+            assert study.trials().running() == []
+            assert all(reason.startswith("the search was interrupted") for reason in study.trials().lost().values())
             assert not [run for run in plan.store.runs("signalled") if run.status == "RUNNING"]
     code, output, errors = finish(start(command, tmp_path))
     assert code == 0, output + errors
@@ -341,8 +343,8 @@ def test_a_trial_whose_end_was_committed_before_the_connection_broke_is_told_onc
         assert relay.awaited is None
         check_that_all_ended_once(plan)
         relay.awaited = "FAIL"
-        study = Study.open(plan.units[0].folder)
-        assert study.fail_lost(study.optuna.ask().number, "its worker is gone")
+        study = Study.open(plan.cells[0].folder)
+        assert study.queue.fail_lost(study.optuna.ask().number, "its worker is gone")
         assert relay.awaited is None
 
 
@@ -372,8 +374,8 @@ def test_a_database_that_never_answers_is_given_up_in_time(monkeypatch: pytest.M
 
 
 def is_running(plan: Plan) -> bool:
-    folder = plan.units[0].folder
-    return Study.stored_fingerprint(folder) is not None and bool(Study.open(folder).running())
+    folder = plan.cells[0].folder
+    return stored_fingerprint(folder) is not None and bool(Study.open(folder).trials().running())
 
 
 def when(condition: Callable[[], bool], action: Callable[[], Any]) -> None:

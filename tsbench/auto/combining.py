@@ -72,7 +72,7 @@ def combine(cases: Collection, results: Sequence[MemberResult], seed: int) -> Fi
     rows = {result.name: _row(result) for result in results}
     voting = [result for result in results if result.classifier is not None]
     scored = [result for result in voting if result.out_of_fold is not None]
-    out_of_fold, combination = None, Combination.equal(len(voting))
+    out_of_fold, combination, true = None, Combination.equal(len(voting)), np.empty(0)
     if scored:
         for result in voting:
             if result.out_of_fold is None:
@@ -83,6 +83,8 @@ def combine(cases: Collection, results: Sequence[MemberResult], seed: int) -> Fi
         members = [_probabilities(result, cases.classes)[common] for result in voting]
         combination = Combination.fit(members, codes)
         out_of_fold = _nested(cases, members, common, codes, seed)
+        if out_of_fold is not None:
+            true = np.sort(combination.apply(members)[np.arange(len(codes)), codes])
     for result, weight in zip(voting, combination.weights, strict=True):
         rows[result.name] = replace(rows[result.name], weight=weight)
     ensemble = LeaderboardRow(
@@ -96,7 +98,7 @@ def combine(cases: Collection, results: Sequence[MemberResult], seed: int) -> Fi
         ensemble = _scored(ensemble, out_of_fold, recalibrate=False)
     ranked = sorted(rows.values(), key=lambda row: (row.weight == 0, np.inf if row.log_loss is None else row.log_loss))
     chosen = [VoteMember(result.name, result.classifier) for result in voting if result.classifier is not None]
-    return FittedVote(cases.classes, Facts.of(cases), chosen, combination, [ensemble, *ranked], out_of_fold)
+    return FittedVote(cases.classes, Facts.of(cases), chosen, combination, [ensemble, *ranked], out_of_fold, true)
 
 
 def _row(result: MemberResult) -> LeaderboardRow:

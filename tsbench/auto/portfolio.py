@@ -6,8 +6,9 @@ docs/auto.md. Importing this module imports no library of classifiers.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tsbench.classifiers.baselines import find_baseline
@@ -93,32 +94,41 @@ CANDIDATES: dict[str, Candidate] = {
         Candidate("rocket", "rocket", closed_form=True, cost=(0.05, 0.8, 0.1), features=20_000),
         Candidate("network", "network", bagged=True, cost=(20.0, 4.0, 0.0), features=4_000),
         Candidate("weasel2", "weasel2", cost=(0.5, 0.6, 0.05), features=30_000),
-        Candidate("rist", "aeon.classification.hybrid.RISTClassifier", cost=(2.0, 2.0, 0.1), features=10_000),
-        Candidate("drcif", "aeon.classification.interval_based.DrCIFClassifier", cost=(30.0, 20.0, 0.0)),
+        Candidate("rist", "rist", cost=(2.0, 2.0, 0.1), features=10_000),
+        Candidate("drcif", "drcif", cost=(30.0, 20.0, 0.0)),
     )
 }
 
 
-def candidates_of(preset: str, members: Sequence[str] | None = None) -> list[Candidate]:
+def candidates_of(preset: str, members: Sequence[str | tuple[str, Mapping[str, Any]]] | None = None) -> list[Candidate]:
     """The candidates of a preset, or those that are named, in order.
 
     Args:
         preset: one of `AUTO_PRESETS`; used if no members are named.
-        members: names of candidates or of registered baselines, or import paths of classifiers.
+        members: names of candidates or of registered baselines, or import paths of classifiers, each alone or with
+            parameters.
 
     Raises:
-        ValueError: the preset is unknown, or a name occurs twice.
+        ValueError: the preset is unknown, or a member is named twice.
         KeyError: a member is neither known nor an import path.
         ImportError, AttributeError, TypeError: as of `find_baseline`.
     """
     if preset not in AUTO_PRESETS:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(AUTO_PRESETS)}")
-    names = AUTO_PRESETS[preset] if members is None else members
-    if len(set(names)) < len(names):
-        raise ValueError(f"a member is named twice: {', '.join(names)}")
-    return [CANDIDATES[name] if name in CANDIDATES else _custom(name) for name in names]
+    chosen = AUTO_PRESETS[preset] if members is None else members
+    found = [_candidate(member, {}) if isinstance(member, str) else _candidate(*member) for member in chosen]
+    twice = [name for name, count in Counter(candidate.name for candidate in found).items() if count > 1]
+    if twice:
+        raise ValueError(f"a member is named twice: {', '.join(twice)}")
+    return found
 
 
-def _custom(name: str) -> Candidate:
-    find_baseline(name)
-    return Candidate(name, name)
+def _candidate(classifier: str, parameters: Mapping[str, Any]) -> Candidate:
+    known = CANDIDATES.get(classifier)
+    if known is None:
+        find_baseline(classifier, parameters)
+        known = Candidate(classifier, classifier)
+    if not parameters:
+        return known
+    given = ", ".join(f"{key}={value}" for key, value in parameters.items())
+    return replace(known, name=f"{classifier}({given})", parameters={**known.parameters, **parameters})

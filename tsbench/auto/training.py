@@ -24,12 +24,13 @@ from tsbench.errors import DataError, TsbenchError
 from tsbench.evaluation.resampling import Fold, stratified_folds
 from tsbench.recipe.messages import count_of
 from tsbench.recipe.schema import BaselinePreprocessingConfig
-from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess, OverranError, StoppedError
+from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess, OverranError
+from tsbench.workers.protocol import StoppedError
 
 __all__ = ["AutoTraining", "MemberState", "TimeLimitError"]
 
 FOLDS, MORE_FOLDS, FEW_CASES = 5, 10, 100
-"""Folds; of fewer training cases than FEW_CASES more, as each fold leaves out a larger share of what there is."""
+"""Folds, and those of fewer training cases than FEW_CASES, where five would leave out too much; bags have FOLDS."""
 
 RESERVE = 0.02, 1.0
 """Of the time limit, the share and at least the seconds that are kept for the weights."""
@@ -37,8 +38,8 @@ RESERVE = 0.02, 1.0
 MEMORY_SHARE = 0.8
 """Of the available memory, which a candidate's estimate must not exceed."""
 
-LEAST_INFORMATIVE = 5.0
-"""Seconds of a fit from which the speed of this machine is learned."""
+LEAST_INFORMATIVE = 3.0
+"""Estimated seconds of a fit from which the speed of this machine is learned."""
 
 FASTEST_SLOWEST = 0.3, 4.0
 """Bounds of the measured seconds over the estimated ones."""
@@ -136,7 +137,8 @@ class AutoTraining:
         self.cases, self.seed, self.jobs, self.device = cases, seed, max(1, jobs), device
         self.on_change, self.stopping = on_change, stopping
         self.size = Size.of(cases)
-        self.folds = _folds(cases, seed)
+        self.folds = _folds(cases, seed, MORE_FOLDS if len(cases) < FEW_CASES else FOLDS)
+        self.bag_folds = _folds(cases, seed, FOLDS)
         self.members: list[MemberState] = []
         self._pending: list[_Call] = []
         self._changed = threading.Condition()
@@ -182,13 +184,16 @@ class AutoTraining:
 
     def _queue(self, member: MemberState) -> None:
         self.members.append(member)
-        numbers = tuple(range(len(self.folds)))
+        numbers = tuple(range(len(self._folds_of(member))))
         if member.candidate.bagged and numbers:
             self._pending += [_Call(member, (number,)) for number in numbers]
         elif not member.candidate.bagged:
             self._pending.append(_Call(member, numbers))
         else:
             member.leave_out("no class has two training cases, so there are no folds to bag")
+
+    def _folds_of(self, member: MemberState) -> list[Fold]:
+        return self.bag_folds if member.candidate.bagged else self.folds
 
     @property
     def left(self) -> float:
@@ -233,6 +238,19 @@ class AutoTraining:
         """Whether a call may become possible."""
         return bool(self._pending) and any(member.running for member in self.members)
 
+    def summary(self) -> str:
+        """What is being fitted, how many are fitted, and the time left, for a line of a display."""
+        fitting = [member.title for member in self.members if member.running]
+        done = sum(not member.running and member.state != "waiting" for member in self.members)
+        left = "" if self.deadline is None else f", {max(0.0, self.deadline - time.monotonic()):.0f} s left"
+        return f"{', '.join(fitting) or 'weights'}; {done} of {len(self.members)} members{left}"
+
+    @property
+    def out_of_fold(self) -> dict[str, OutOfFold]:
+        """The members' out-of-fold probabilities, by their titles."""
+        found = {member.title: self._out_of_fold(member) for member in self.members if member.usable}
+        return {title: probabilities for title, probabilities in found.items() if probabilities is not None}
+
     # Doing it
 
     def run(self) -> FittedVote:
@@ -275,7 +293,8 @@ class AutoTraining:
             return member.whole.classifier.out_of_fold if self.folds else None
         if not member.folds:
             return None
-        parts = [(self.folds[fold.number][1], fold.probabilities, fold.classes) for fold in member.folds.values()]
+        folds = self._folds_of(member)
+        parts = [(folds[fold.number][1], fold.probabilities, fold.classes) for fold in member.folds.values()]
         return OutOfFold.of_folds(self.cases.labels, parts)
 
     def _note(self, member: MemberState) -> str:
@@ -285,8 +304,8 @@ class AutoTraining:
         notes = []
         if member.preprocessing is not None:
             notes.append(Adaptation.fit(self.cases, member.preprocessing).describe(self.cases, self.cases))
-        if not member.candidate.closed_form and len(member.folds) < len(self.folds):
-            notes.append(f"time for {len(member.folds)} of {count_of(len(self.folds), 'fold')}")
+        if not member.candidate.closed_form and len(member.folds) < len(self._folds_of(member)):
+            notes.append(f"time for {len(member.folds)} of {count_of(len(self._folds_of(member)), 'fold')}")
         return "; ".join(filter(None, notes))
 
     def _nothing_fitted(self) -> TsbenchError:
@@ -332,10 +351,10 @@ class AutoTraining:
                     member.folds[progress.number] = progress
                 else:
                     return
-                self._learn_speed(progress.seconds / member.candidate.seconds(self.size), progress.seconds)
+                self._learn_speed(member.candidate.seconds(self.size), progress.seconds)
             self.on_change()
 
-        folds = tuple((number, self.folds[number]) for number in call.folds)
+        folds = tuple((number, self._folds_of(member)[number]) for number in call.folds)
         arguments = (member.candidate, self.cases, folds, self.seed, member.preprocessing)
         reason = ""
         try:
@@ -364,10 +383,10 @@ class AutoTraining:
             self._changed.notify_all()
         self.on_change()
 
-    def _learn_speed(self, ratio: float, seconds: float) -> None:
-        """Corrects the estimates by a fit; a short one is mostly imports and compilation, and shows nothing."""
-        if seconds >= LEAST_INFORMATIVE:
-            self._speed = min(FASTEST_SLOWEST[1], max(FASTEST_SLOWEST[0], 0.5 * (self._speed + ratio)))
+    def _learn_speed(self, expected: float, seconds: float) -> None:
+        """Corrects the estimates by a fit; one that should be short is mostly imports and compilation."""
+        if expected >= LEAST_INFORMATIVE:
+            self._speed = min(FASTEST_SLOWEST[1], max(FASTEST_SLOWEST[0], 0.5 * (self._speed + seconds / expected)))
 
     def _decide_race(self) -> None:
         """Keeps the better of two ways to adapt the cases, once both have ended."""
@@ -395,11 +414,11 @@ class AutoTraining:
 _IN_WORDS = {"pad": "padded", "resample": "resampled"}
 
 
-def _folds(cases: Collection, seed: int) -> list[Fold]:
+def _folds(cases: Collection, seed: int, count: int) -> list[Fold]:
     """Stratified folds; none if no class has two cases."""
     with warnings.catch_warnings(action="ignore"):
         try:
-            return stratified_folds(cases.labels, MORE_FOLDS if len(cases) < FEW_CASES else FOLDS, seed, cases.groups)
+            return stratified_folds(cases.labels, count, seed, cases.groups)
         except DataError:
             return []
 

@@ -16,6 +16,7 @@ from tsbench.data.folders import is_folder
 from tsbench.errors import SearchError
 from tsbench.search.study import Study
 from tsbench.tracking import names
+from tsbench.tracking.models import delete_registered_model
 from tsbench.tracking.store import RunRecord, Store
 
 __all__ = ["Removal", "plan_removal", "remove"]
@@ -83,13 +84,13 @@ def remove(store: Store, removal: Removal) -> None:
     try:
         with held(removal.folder) if removal.folder is not None else nullcontext():
             studies = _studies_in(removal.folder)
-            store.check(removal.name)
+            store.connection.check(removal.name)
             for study in studies:
                 study.delete()
             for run in sorted(removal.runs, key=lambda run: run.tags[names.ROLE] == "search"):
                 store.delete(run.run_id)
             for name in removal.models:
-                store.delete_registered(name)
+                delete_registered_model(store, name)
     except Timeout:
         raise SearchError(f"a search of {removal.name!r} is under way; end it first") from None
     if removal.folder is not None:
@@ -104,7 +105,8 @@ def _studies_in(folder: Path | None) -> list[Study]:
     """
     studies = [] if folder is None else _read_studies(folder)[0]
     for study in studies:
-        study.open_storage()
+        if study.in_database:
+            _ = study.storage
     return studies
 
 

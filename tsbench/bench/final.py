@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsbench import __version__
-from tsbench.bench.model_files import MODEL_FOLDER, ModelFiles, write_model_files
+from tsbench.bench.model_files import MODEL_FOLDER, ModelFiles, few_of_each_class, write_model_files
 from tsbench.bench.payloads import FinalNetwork, Records
 from tsbench.classifiers.card import CardFacts
 from tsbench.classifiers.ensemble import NetworkEnsemble
@@ -43,13 +43,14 @@ def record_model(
         names.title(records.tags),
         str(records.tags[names.RECIPE]),
         int(final.tags[names.TRIAL]),
-        final.cases,
-        len(final.test),
+        len(final.dataset.train),
+        len(final.dataset.test),
         metrics,
         provenance.requirements(),
     )
     with tempfile.TemporaryDirectory() as scratch:
-        files = write_model_files(Path(scratch) / MODEL_FOLDER, ensemble, facts, final.example)
+        example = final.dataset.train.subset(few_of_each_class(final.dataset.train.labels))
+        files = write_model_files(Path(scratch) / MODEL_FOLDER, ensemble, facts, example)
         uri = log_model_files(store, records, run, files)
     if final.register and int(records.tags[names.RESAMPLE]) == 0:
         metric = names.cv(final.metric)
@@ -88,7 +89,7 @@ def record_pictures(
         table[f"probability_{name}"] = probabilities[:, number]
     with tempfile.TemporaryDirectory() as scratch:
         table.map(as_cell).rename(columns=as_cell).to_csv(Path(scratch) / "test_predictions.csv", index=False)
-        store.log_files(run, Path(scratch))
+        store.artifacts.add(run, Path(scratch))
     with tempfile.TemporaryDirectory() as scratch:
         prediction_plots.confusion_matrix(test.labels, predicted, classes).savefig(
             Path(scratch) / "confusion_matrix.png"
@@ -97,7 +98,7 @@ def record_pictures(
             Path(scratch) / "reliability_diagram.png"
         )
         _draw_errors(ensemble, test, probabilities, Path(scratch) / "misclassified_cases.png")
-        store.log_files(records.parent, Path(scratch))
+        store.artifacts.add(records.parent, Path(scratch))
 
 
 def _draw_errors(ensemble: NetworkEnsemble, test: Collection, probabilities: NDArray[np.float64], path: Path) -> None:

@@ -1,39 +1,44 @@
-"""Opens a unit's study: the one that an earlier call began, or a new one with its MLflow parent run."""
+"""Opens a cell's study: the one that an earlier call began, or a new one with its MLflow parent run."""
 
 from __future__ import annotations
 
-import io
 import json
+import time
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.bench.plan import Plan, Unit
+from tsbench.bench.payloads import Records
+from tsbench.bench.plan import Cell, Plan
+from tsbench.bench.time_budget import TimeBudget
 from tsbench.data.collection import Collection, DataSet
 from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
 from tsbench.evaluation.resampling import Fold
-from tsbench.search.study import Study, StudySpec, fingerprint_of, folds_of, study_seed
+from tsbench.recipe.schema import Recipe
+from tsbench.recipe.writing import to_yaml
+from tsbench.search.specification import StudySpec, fingerprint_of, folds_of, stored_fingerprint, study_seed
+from tsbench.search.study import Study
 from tsbench.tracking import names, provenance
 from tsbench.tracking.split import split_of
 from tsbench.tracking.store import DataInput, Store
 
 __all__ = [
+    "OpenCell",
     "archive_studies",
+    "cell_tags",
     "check_compatible",
     "check_roc_auc",
     "end_runs",
     "ended_on_error",
     "mark_lost",
     "open_study",
-    "put_aside",
-    "to_yaml",
-    "unit_tags",
 ]
 
 
@@ -43,11 +48,8 @@ def check_compatible(plan: Plan) -> None:
     Raises:
         RecipeError: names the studies and says how to start again.
     """
-    changed = []
-    for unit in plan.units:
-        stored = Study.stored_fingerprint(unit.folder)
-        if stored is not None and _is_changed(plan, unit, stored, plan.load(unit)):
-            changed.append(unit.title)
+    stored = {cell: stored_fingerprint(cell.folder) for cell in plan.cells}
+    changed = [cell.title for cell, then in stored.items() if then and _is_changed(plan, cell, then, plan.load(cell))]
     if changed:
         raise _changed(plan, changed)
 
@@ -62,8 +64,8 @@ def _changed(plan: Plan, titles: Sequence[str]) -> RecipeError:
     )
 
 
-def _is_changed(plan: Plan, unit: Unit, fingerprint: str, dataset: DataSet) -> bool:
-    return fingerprint != _fingerprint(plan, unit, dataset) or not _are_read_alike(unit.folder, dataset.train)
+def _is_changed(plan: Plan, cell: Cell, fingerprint: str, dataset: DataSet) -> bool:
+    return fingerprint != _fingerprint(plan, cell, dataset) or not _are_read_alike(cell.folder, dataset.train)
 
 
 def _are_read_alike(folder: Path, now: Collection) -> bool:
@@ -76,23 +78,108 @@ def _are_read_alike(folder: Path, now: Collection) -> bool:
     return then.values.shape == now.values.shape and np.array_equal(before, after)
 
 
-def _fingerprint(plan: Plan, unit: Unit, dataset: DataSet) -> str:
-    return fingerprint_of(**plan.fixed_settings(unit, dataset.files))
+def _fingerprint(plan: Plan, cell: Cell, dataset: DataSet) -> str:
+    return fingerprint_of(**plan.fixed_settings(cell, dataset.files))
 
 
-def unit_tags(plan: Plan, unit: Unit, identity: str) -> dict[str, Any]:
-    """The tags that all MLflow runs of a unit have; `identity` is its study's."""
+def cell_tags(plan: Plan, cell: Cell, identity: str) -> dict[str, Any]:
+    """The tags that all MLflow runs of a cell have; `identity` is its study's."""
     return {
-        names.DATASET: unit.dataset,
-        names.RESAMPLE: unit.resample,
-        names.SPLIT: split_of(plan.loaded.recipe, unit.dataset).tag,
+        names.DATASET: cell.dataset,
+        names.RESAMPLE: cell.resample,
+        names.SPLIT: split_of(plan.loaded.recipe, cell.dataset).tag,
         names.RECIPE: plan.loaded.recipe.name,
         names.STUDY: identity,
     }
 
 
-def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> tuple[Study, bool]:
-    """Continues the unit's study if there is one, else begins it.
+class OpenCell:
+    """What the stages of a cell share: its data, study, records and time, and what they have to say.
+
+    Attributes:
+        plan: what the cell is part of.
+        recipe: the plan's.
+        title: what people call the cell.
+        resample: number of the resample.
+        dataset: read anew.
+        study: continued, or begun.
+        was_finished: whether an earlier call did all that it was to do, to the last record.
+        records: where its runs are recorded.
+        budget: the time of its search and refit.
+        notes: lines to be shown; whoever shows them clears them.
+        failures: what failed for good, one sentence each.
+
+    Raises:
+        DataError: the data cannot be read or divided.
+        RecipeError, SearchError, TrackingError: see `open_study`.
+    """
+
+    def __init__(self, plan: Plan, cell: Cell) -> None:
+        opened = time.time()
+        self.plan, self.recipe, self.title, self.resample = plan, plan.loaded.recipe, cell.title, cell.resample
+        self.dataset = plan.load(cell)
+        self.notes: list[str] = []
+        self.failures: list[str] = []
+        if plan.trials and not self._is_easily_divided():
+            _ = self.folds  # so that what is to be said of them is said now
+        self.study, self.was_finished = open_study(plan, cell, self.dataset)
+        spec = self.study.spec
+        tags = cell_tags(plan, cell, spec.identity)
+        self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
+        with ended_on_error(plan.store, spec.parent_run):
+            self.study.notes.set_budget(plan.trials)
+            self.budget = TimeBudget(self.study, self.recipe, plan.workers, opened, self._network_share)
+
+    def note(self, text: str) -> None:
+        """Has a line shown."""
+        self.notes.append(f"{self.title}: {text}")
+
+    def fail(self, text: str, details: str = "") -> None:
+        """Keeps what failed, and has it shown with details such as a traceback."""
+        self.failures.append(f"{self.title}: {text}")
+        self.note(f"{text}\n{details}" if details else text)
+
+    def _is_easily_divided(self) -> bool:
+        """Whether nothing can be said about the folds, so that the first trials need not wait for scikit-learn."""
+        train, search = self.dataset.train, self.recipe.search
+        smallest = np.unique(train.labels, return_counts=True)[1].min()
+        return (
+            train.groups is None
+            and "roc_auc" not in (search.metric, *search.trade_off)
+            and search.fraction == 1
+            and len(train) <= search.holdout_above
+            and search.folds <= smallest
+        )
+
+    @cached_property
+    def folds(self) -> list[Fold]:
+        """Of the training cases.
+
+        Raises:
+            DataError: they cannot be divided, or not so that they can be searched by the recipe's metric.
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                folds = _checked_folds(self.recipe, self.dataset, self.resample)
+            except DataError as error:
+                if self.plan.trials:
+                    raise
+                self.note(f"baselines have no CV scores: {error}")  # nothing is searched by them
+                folds = []
+        for warning in caught:
+            self.note(str(warning.message))
+        return folds
+
+    def _network_share(self) -> float:
+        """A final network's training time by a trial's, which has each fold's training cases for all cases."""
+        if self._is_easily_divided():
+            return 1 / (self.recipe.search.folds - 1)
+        return len(self.dataset.train) / sum(len(training) for training, _ in self.folds)
+
+
+def open_study(plan: Plan, cell: Cell, dataset: DataSet) -> tuple[Study, bool]:
+    """Continues the cell's study if there is one, else begins it.
 
     Returns:
         The study, and whether an earlier call did all that it was to do, to the last record.
@@ -102,51 +189,55 @@ def open_study(plan: Plan, unit: Unit, dataset: DataSet) -> tuple[Study, bool]:
         SearchError: its trials are gone.
         TrackingError: its parent run is gone, or the store failed.
     """
-    fingerprint, stored = _fingerprint(plan, unit, dataset), Study.stored_fingerprint(unit.folder)
+    fingerprint, stored = _fingerprint(plan, cell, dataset), stored_fingerprint(cell.folder)
     if stored is None:
-        return _begin_study(plan, unit, dataset, fingerprint), False
-    if _is_changed(plan, unit, stored, dataset):
-        raise _changed(plan, [unit.title])
-    study = Study.open(unit.folder)
+        return _begin_study(plan, cell, dataset, fingerprint), False
+    if _is_changed(plan, cell, stored, dataset):
+        raise _changed(plan, [cell.title])
+    study = Study.open(cell.folder)
     _ = study.optuna  # a study that cannot be read is refused before its parent run is touched
     if (status := plan.store.resume(study.spec.parent_run)) is None:
         raise TrackingError(
-            f"the MLflow run {study.spec.parent_run}, in which the search of {unit.title} is recorded, is gone; "
+            f"the MLflow run {study.spec.parent_run}, in which the search of {cell.title} is recorded, is gone; "
             "restore it in the MLflow UI, or run with --fresh, which archives the study and begins a new one"
         )
     with ended_on_error(plan.store, study.spec.parent_run):
-        mark_lost(study, plan.store, study.running(), "the search was killed")
+        mark_lost(study, plan.store, study.trials().running(), "the search was killed")
         _fail_runs_of_lost(study, plan.store)
     return study, status == "FINISHED"
 
 
-def _begin_study(plan: Plan, unit: Unit, dataset: DataSet, fingerprint: str) -> Study:
-    spec = _new_spec(plan, unit, dataset)
+def _begin_study(plan: Plan, cell: Cell, dataset: DataSet, fingerprint: str) -> Study:
+    spec = _new_spec(plan, cell, dataset)
     with ended_on_error(plan.store, spec.parent_run):
-        Study.archive(unit.folder)  # what a search left there that was killed before the study was whole
-        return Study.create(unit.folder, spec, dataset.training_set(), fingerprint)
+        Study.archive(cell.folder)  # what a search left there that was killed before the study was whole
+        return Study.create(cell.folder, spec, dataset.training_set(), fingerprint)
 
 
 def archive_studies(plan: Plan) -> None:
-    """Makes room for new studies of all units that can be begun; the others keep theirs."""
-    units = [unit for unit in plan.units if unit.folder.exists() and _can_begin(plan, unit)]
-    for unit in units:  # all of what the store could refuse comes before the first study is moved
-        _end_old(plan, unit)
-    for unit in units:
-        Study.archive(unit.folder)
+    """Makes room for new studies of all cells that can be begun; the others keep theirs."""
+    cells = [cell for cell in plan.cells if cell.folder.exists() and _can_begin(plan, cell)]
+    for cell in cells:  # all of what the store could refuse comes before the first study is moved
+        _end_old(plan, cell)
+    for cell in cells:
+        Study.archive(cell.folder)
 
 
-def _can_begin(plan: Plan, unit: Unit) -> bool:
-    search = plan.loaded.recipe.search
+def _can_begin(plan: Plan, cell: Cell) -> bool:
     try:
-        dataset = plan.load(unit)
-        with warnings.catch_warnings(action="ignore"):  # the unit itself says them when it is begun
-            folds = folds_of(dataset.training_set(), search, study_seed(search, unit.resample))
-        if "roc_auc" in (search.metric, *search.trade_off):
-            check_roc_auc(dataset.train.labels, folds)
+        dataset = plan.load(cell)
+        with warnings.catch_warnings(action="ignore"):  # the cell itself says them when it is begun
+            _checked_folds(plan.loaded.recipe, dataset, cell.resample)
     except DataError:
         return False
     return True
+
+
+def _checked_folds(recipe: Recipe, dataset: DataSet, resample: int) -> list[Fold]:
+    folds = folds_of(dataset.training_set(), recipe.search, study_seed(recipe.search, resample))
+    if "roc_auc" in (recipe.search.metric, *recipe.search.trade_off):
+        check_roc_auc(dataset.train.labels, folds)
+    return folds
 
 
 def check_roc_auc(labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
@@ -164,18 +255,12 @@ def check_roc_auc(labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
             )
 
 
-def put_aside(plan: Plan, unit: Unit) -> None:
-    """Makes room for a new study of a unit; what a machine that crashed left open of the old one is ended."""
-    _end_old(plan, unit)
-    Study.archive(unit.folder)
-
-
-def _end_old(plan: Plan, unit: Unit) -> None:
+def _end_old(plan: Plan, cell: Cell) -> None:
     # One that lost its trials or database, or that another version wrote, must not keep a new one from being begun.
     with suppress(SearchError, KeyError, TypeError, ValueError, AssertionError):
-        study = Study.open(unit.folder)
+        study = Study.open(cell.folder)
         end_runs(plan.store, study.spec, with_parent=True)
-        mark_lost(study, plan.store, study.running(), "a new search was begun")
+        mark_lost(study, plan.store, study.trials().running(), "a new search was begun")
 
 
 @contextmanager
@@ -199,7 +284,7 @@ def end_runs(store: Store, spec: StudySpec, with_parent: bool = False) -> None:
 
 def mark_lost(study: Study, store: Store, numbers: Iterable[int], reason: str) -> None:
     """Tells trials failed that nobody runs any more, first in Optuna, then in MLflow."""
-    for number in [trial for trial in numbers if study.fail_lost(trial, reason)]:
+    for number in [trial for trial in numbers if study.queue.fail_lost(trial, reason)]:
         tags = {names.STUDY: study.spec.identity, names.ROLE: "trial", names.TRIAL: number}
         for run in list(store.runs_in(study.spec.experiment, names.where(tags))):
             store.fail(run.run_id, reason)  # also where the worker had ended it, and died before it told Optuna
@@ -210,60 +295,47 @@ def _fail_runs_of_lost(study: Study, store: Store) -> None:
 
     That is seldom, and where nothing was lost there is nothing to look for.
     """
-    lost = study.lost()
-    if not lost:
-        return
+    lost = study.trials().lost()
     tags = {names.STUDY: study.spec.identity, names.ROLE: "trial"}
-    for status in ("FINISHED", "RUNNING"):  # the worker had ended the run before it died, or had not
+    for status in ("FINISHED", "RUNNING") if lost else ():  # the worker had ended the run before it died, or had not
         for run in list(store.runs_in(study.spec.experiment, names.where(tags, status=status))):
             if (number := int(run.tags[names.TRIAL])) in lost:
                 store.fail(run.run_id, lost[number])
 
 
-def _new_spec(plan: Plan, unit: Unit, dataset: DataSet) -> StudySpec:
+def _new_spec(plan: Plan, cell: Cell, dataset: DataSet) -> StudySpec:
     recipe, identity = plan.loaded.recipe, uuid.uuid4().hex[:12]
     experiment = plan.store.experiment(recipe.name)
     return StudySpec(
         identity=identity,
         recipe=recipe.name,
-        dataset=unit.dataset,
-        resample=unit.resample,
+        dataset=cell.dataset,
+        resample=cell.resample,
         base=recipe.hyperparameters,
         space=plan.loaded.space,
         search=recipe.search.model_copy(update={"trials": plan.trials}),
         concurrency=plan.concurrency,
         tracking_uri=plan.store.uri,
         experiment=experiment,
-        parent_run=_begin_parent(plan, unit, dataset, experiment, identity),
+        parent_run=_begin_parent(plan, cell, dataset, experiment, identity),
     )
 
 
-def _begin_parent(plan: Plan, unit: Unit, dataset: DataSet, experiment: str, identity: str) -> str:
-    tags = {**unit_tags(plan, unit, identity), names.ROLE: "search", "mlflow.source.name": plan.loaded.path.name}
+def _begin_parent(plan: Plan, cell: Cell, dataset: DataSet, experiment: str, identity: str) -> str:
+    tags = {**cell_tags(plan, cell, identity), names.ROLE: "search", "mlflow.source.name": plan.loaded.path.name}
     if commit := provenance.git_commit(plan.loaded.path.absolute().parent):
         tags["mlflow.source.git.commit"] = commit
     tags |= {f"tsbench.sha256.{name}": digest for name, digest in dataset.files.items()}
     store = plan.store
-    run = store.begin(experiment, unit.title, tags)
+    run = store.begin(experiment, cell.title, tags)
     with ended_on_error(store, run):
-        store.log_text(run, to_yaml(plan.resolved()), "recipe.yaml")
-        store.log_text(run, json.dumps(provenance.versions(), indent=2), "versions.json")
-        store.log_inputs(run, [_input(unit, dataset, "train"), _input(unit, dataset, "test")])
+        store.artifacts.write_text(run, to_yaml(plan.resolved()), "recipe.yaml")
+        store.artifacts.write_text(run, json.dumps(provenance.versions(), indent=2), "versions.json")
+        store.log_inputs(run, [_input(cell, dataset, "train"), _input(cell, dataset, "test")])
     return run
 
 
-def _input(unit: Unit, dataset: DataSet, context: str) -> DataInput:
+def _input(cell: Cell, dataset: DataSet, context: str) -> DataInput:
     cases: Collection = getattr(dataset, context)
-    name = f"{unit.title} {context}"
+    name = f"{cell.title} {context}"
     return DataInput(name, context, cases.digest(), dataset.source, cases.values, cases.labels)
-
-
-def to_yaml(tree: dict[str, Any]) -> str:
-    """Plain data as YAML."""
-    from ruamel.yaml import YAML
-
-    text = io.StringIO()
-    yaml = YAML()
-    yaml.default_flow_style = None
-    yaml.dump(tree, text)
-    return text.getvalue()

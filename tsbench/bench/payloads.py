@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 from tsbench.tracking.store import Curve
 
 if TYPE_CHECKING:
-    from tsbench.data.collection import Collection
-    from tsbench.recipe.schema import BaselinePreprocessingConfig
+    from tsbench.data.collection import DataSet
+    from tsbench.recipe.schema import AutoConfig, BaselinePreprocessingConfig
 
 __all__ = [
     "BASELINE_ENTRY",
+    "ENSEMBLE",
     "PREPROCESSING_PARAMS",
+    "SHORTENED",
     "TIME_STEPS",
     "FinalNetwork",
     "FittedMember",
     "Records",
     "Scored",
-    "TaskProgress",
+    "auto_params",
     "preprocessing_params",
 ]
 
@@ -34,28 +37,28 @@ TIME_STEPS = "baseline.time_steps"
 """Parameter of a baseline's run: the time steps that preprocessing gave every case."""
 
 
+ENSEMBLE = "tsbench.ensemble"
+"""Tag of the final model: how many networks it averages."""
+
+SHORTENED = "tsbench.shortened_by"
+"""Tag of the final model: the timeout in seconds that left no time for all of them."""
+
+
 @dataclass(frozen=True)
 class Records:
-    """Where a unit's runs are recorded.
+    """Where a cell's runs are recorded.
 
     Attributes:
         uri: absolute MLflow URI.
         experiment: its id.
-        parent: the unit's parent run.
-        tags: common to all runs of the unit.
+        parent: the cell's parent run.
+        tags: common to all runs of the cell.
     """
 
     uri: str
     experiment: str
     parent: str
     tags: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class TaskProgress:
-    """What a task other than a trial is at, in a few words."""
-
-    text: str
 
 
 @dataclass(frozen=True)
@@ -83,21 +86,17 @@ class FinalNetwork:
 
     Attributes:
         members: in the order of their seeds.
-        example: a few training cases, kept with the model as examples of what it may be fed.
-        test: the test cases.
-        cases: number of training cases.
+        dataset: training and test cases.
         metric: what the search improved.
         metrics: CV scores and seconds.
-        tags: of its run besides the unit's.
+        tags: of its run besides the cell's.
         started: when its first member was begun, in seconds since the epoch.
         register: whether to put it into MLflow's registry of models.
         trial_run: id of the run of the trial whose settings it has; empty if it is not known.
     """
 
     members: Sequence[FittedMember]
-    example: Collection
-    test: Collection
-    cases: int
+    dataset: DataSet
     metric: str
     metrics: Mapping[str, float]
     tags: Mapping[str, Any]
@@ -108,21 +107,19 @@ class FinalNetwork:
 
 @dataclass(frozen=True)
 class Scored:
-    """How a classifier did; `state` is complete, skipped, failed or stopped, with a reason unless it is complete.
-
-    A complete one may have a remark for its reason.
+    """What became of a baseline.
 
     Attributes:
+        state: complete, skipped, failed or stopped.
+        reason: for the state; if it is complete, a remark or nothing.
         preprocessing: what was done to the cases first, in words; empty if the classifier took them as they are.
-        time_steps: that every case was given by the preprocessing; 0 if each kept its own.
+        accuracy: on the test cases, of `auto`.
     """
 
-    classifier: str
     state: str
-    metrics: dict[str, float]
     reason: str = ""
     preprocessing: str = ""
-    time_steps: int = 0
+    accuracy: float | None = None
 
 
 def preprocessing_params(preprocessing: BaselinePreprocessingConfig) -> dict[str, str]:
@@ -133,3 +130,8 @@ def preprocessing_params(preprocessing: BaselinePreprocessingConfig) -> dict[str
     if preprocessing.unequal_length == "none":
         del settings["length"]
     return {f"{PREPROCESSING_PARAMS}{name}": str(value) for name, value in settings.items()}
+
+
+def auto_params(config: AutoConfig) -> dict[str, str]:
+    """The parameters of a run of `auto`, by which a later call knows whether it is what the recipe asks for."""
+    return {f"auto.{key}": json.dumps(value) for key, value in config.model_dump(mode="json").items()}

@@ -1,8 +1,7 @@
-"""What a recipe comes to: its units of work, checked before anything is started."""
+"""What a recipe comes to: its cells, checked before anything is started."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +16,21 @@ from tsbench.errors import DataError, RecipeError
 from tsbench.evaluation.resampling import resample
 from tsbench.recipe.loading import LoadedRecipe
 from tsbench.recipe.messages import count_of
-from tsbench.recipe.schema import OwnDataConfig, Recipe
+from tsbench.recipe.schema import OwnDataConfig, Recipe, format_duration
 from tsbench.recipe.space import grid_size
+from tsbench.recipe.writing import to_yaml
 from tsbench.redaction import redacted, redacted_tree
 from tsbench.tracking.store import Store
 from tsbench.workers.local import find_devices
 
-__all__ = ["Plan", "Unit", "describe_plan", "folder_of", "home_of", "make_plan", "studies_folder", "study_folders"]
+__all__ = ["Cell", "Plan", "describe_plan", "folder_of", "home_of", "make_plan", "studies_folder", "study_folders"]
 
 BUDGETS_AND_PLACES = ("trials", "timeout", "storage")  # search settings that a study's figures do not depend on
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One data set in one resample: a study, a final network and the baselines.
+class Cell:
+    """One data set in one resample, a cell of the benchmark: a study, a final network and the baselines.
 
     Attributes:
         dataset: name of the data set.
@@ -52,11 +52,11 @@ class Unit:
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked recipe with its units.
+    """A checked recipe with its cells.
 
     Attributes:
         loaded: the recipe and its space.
-        units: in the order they are begun.
+        cells: in the order they are begun.
         devices: a torch device for each worker process of this machine; none where a launcher starts them elsewhere.
         workers: how many there are to be.
         concurrency: trials of a study in flight at most.
@@ -65,7 +65,7 @@ class Plan:
     """
 
     loaded: LoadedRecipe
-    units: tuple[Unit, ...]
+    cells: tuple[Cell, ...]
     devices: tuple[str, ...]
     workers: int
     concurrency: int
@@ -75,7 +75,7 @@ class Plan:
     @property
     def home(self) -> Path:
         """The folder of the recipe's studies."""
-        return self.units[0].folder.parent
+        return self.cells[0].folder.parent
 
     @property
     def note(self) -> str | None:
@@ -87,9 +87,9 @@ class Plan:
             return None
         return pruning_note(search, self.trials, self.concurrency)
 
-    def load(self, unit: Unit) -> DataSet:
-        """Reads a unit's data."""
-        return resample(archive_of(self.loaded.recipe).load(unit.dataset), unit.resample)
+    def load(self, cell: Cell) -> DataSet:
+        """Reads a cell's data."""
+        return resample(archive_of(self.loaded.recipe).load(cell.dataset), cell.resample)
 
     def resolved(self) -> dict[str, Any]:
         """The recipe with every value that will be used, in plain data, without credentials."""
@@ -99,15 +99,15 @@ class Plan:
         tree["search"]["trials"] = self.trials
         return tree
 
-    def fixed_settings(self, unit: Unit, files: dict[str, str]) -> dict[str, Any]:
+    def fixed_settings(self, cell: Cell, files: dict[str, str]) -> dict[str, Any]:
         """All that a study's figures depend on; its budgets, baselines, places and workers are not among it."""
         tree = self.loaded.resolved()
         search = {key: value for key, value in tree["search"].items() if key not in BUDGETS_AND_PLACES}
         kept = {key: tree[key] for key in ("model", "training", "preprocessing", "space")}
         for entry in self.loaded.recipe.datasets:
-            if isinstance(entry, OwnDataConfig) and entry.name == unit.dataset:  # how its files are read and split
+            if isinstance(entry, OwnDataConfig) and entry.name == cell.dataset:  # how its files are read and split
                 kept["data"] = entry.model_dump(mode="json", exclude={"train", "test", "file"})
-        return {**kept, "search": search, "resample": unit.resample, "files": files}
+        return {**kept, "search": search, "resample": cell.resample, "files": files}
 
 
 def studies_folder(store: Store) -> Path:
@@ -157,7 +157,7 @@ def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: No
     store = Store(recipe.tracking.uri)
     return Plan(
         loaded,
-        tuple(_units(loaded, home_of(store, recipe.name), _dry_sizes(loaded, say) if dry else _sizes(loaded, say))),
+        tuple(_cells(loaded, home_of(store, recipe.name), _dry_sizes(loaded, say) if dry else _sizes(loaded, say))),
         tuple(devices),
         workers,
         max(4, 2 * workers) if concurrency == "auto" else concurrency,
@@ -190,14 +190,14 @@ def check_reach(recipe: Recipe) -> None:
 def _trials(loaded: LoadedRecipe) -> int:
     search = loaded.recipe.search
     if not loaded.space:
-        return 1
+        return min(1, search.trials)
     return min(search.trials, grid_size(loaded.space)) if search.sampler == "grid" else search.trials
 
 
-def _units(loaded: LoadedRecipe, home: Path, sizes: Mapping[str, int]) -> Iterator[Unit]:
+def _cells(loaded: LoadedRecipe, home: Path, sizes: Mapping[str, int]) -> Iterator[Cell]:
     for number in range(loaded.recipe.evaluation.resamples):
         for name, size in sizes.items():
-            yield Unit(name, number, folder_of(home, name, number), size)
+            yield Cell(name, number, folder_of(home, name, number), size)
 
 
 def _sizes(loaded: LoadedRecipe, say: Callable[[str], None]) -> dict[str, int]:
@@ -238,29 +238,26 @@ def _read_sizes(archive: Archive, names: Sequence[str], say: Callable[[str], Non
 
 def describe_plan(plan: Plan) -> str:
     """The resolved recipe as YAML-compatible text, with a summary of what it comes to in comments."""
-    from io import StringIO
-
-    from ruamel.yaml import YAML
-
     recipe = plan.loaded.recipe
-    lines = [
-        f"# {count_of(len(plan.units), 'study', 'studies')} of {count_of(plan.trials, 'trial')} on "
-        f"{count_of(plan.workers, 'worker')} "
-        f"({', '.join(sorted(set(plan.devices))) or recipe.execution.launcher}), {recipe.search.folds} folds each;",
-        f"# one held-out part in their place if there are more than {recipe.search.holdout_above} training cases;",
-        f"# then {count_of(recipe.evaluation.ensemble, 'network')} of the best configuration and "
-        f"{count_of(len(recipe.baselines), 'baseline')} for each.",
-    ]
+    on = f"{count_of(plan.workers, 'worker')} ({', '.join(sorted(set(plan.devices))) or recipe.execution.launcher})"
+    further = f"{count_of(len(recipe.baselines), 'baseline')} for each."
+    if recipe.auto is not None:
+        limit = recipe.auto.time_limit
+        further = f"auto ({'no time limit' if limit is None else f'at most {format_duration(limit)}'}) and {further}"
+    if plan.trials:
+        lines = [
+            f"# {count_of(len(plan.cells), 'study', 'studies')} of {count_of(plan.trials, 'trial')} on {on}, "
+            f"{recipe.search.folds} folds each;",
+            f"# one held-out part in their place if there are more than {recipe.search.holdout_above} training cases;",
+            f"# then {count_of(recipe.evaluation.ensemble, 'network')} of the best configuration, {further}",
+        ]
+    else:
+        lines = [f"# {count_of(len(plan.cells), 'data set')} on {on}, no search;", f"# {further}"]
     if note := plan.note:
         lines.append(f"# note: {note}")
-    lines += [f"# - {unit.title}: {unit.size} training values a channel" for unit in plan.units[:20]]
-    if len(plan.units) > 20:
-        lines.append(f"# - and {len(plan.units) - 20} more")
+    lines += [f"# - {cell.title}: {cell.size} training values a channel" for cell in plan.cells[:20]]
+    if len(plan.cells) > 20:
+        lines.append(f"# - and {len(plan.cells) - 20} more")
     if plan.loaded.freed:
         lines.append(f"# fixed by --set and so not searched: {', '.join(plan.loaded.freed)}")
-    text = StringIO()
-    yaml = YAML()
-    yaml.default_flow_style = None
-    yaml.width = 110
-    yaml.dump(json.loads(json.dumps(plan.resolved())), text)
-    return "\n".join(lines) + "\n" + text.getvalue()
+    return "\n".join(lines) + "\n" + to_yaml(plan.resolved())

@@ -48,7 +48,7 @@ def check_ready(recipe: Recipe, fresh: bool) -> None:
     if is_held(home):
         raise refusal_of_second(recipe.name, home)
     check_launcher(recipe.execution)  # in a moment, where a store may be waited for
-    store.check(recipe.name)
+    store.connection.check(recipe.name)
     if recipe.search.storage is not None:
         open_database(recipe.search.storage)
     if not fresh:
@@ -119,7 +119,7 @@ def _check_studies(store: Store, folders: Iterable[Path]) -> None:
         if not is_writable(study.folder):
             raise SearchError(f"the study cannot be continued: {study.folder} is read-only; change its permissions")
     there: dict[str, bool] = {}
-    for experiment in sorted({study.spec.experiment for study in studies}) if store.exists() else ():
+    for experiment in sorted({study.spec.experiment for study in studies}) if store.connection.exists() else ():
         there |= store.searches(experiment)
     problems = [problem for study in studies if (problem := _problem_of(study, store, there)) is not None]
     if problems:

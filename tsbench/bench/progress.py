@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,11 +14,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 __all__ = [
+    "CellState",
     "Display",
     "LiveDisplay",
     "PlainDisplay",
     "RunState",
-    "UnitState",
     "WorkerState",
     "format_trials",
     "make_display",
@@ -46,12 +46,12 @@ def format_trials(ended: int, asked: int) -> str:
 
 
 @dataclass
-class UnitState:
+class CellState:
     """How far one data set in one resample is.
 
     Attributes:
         title: what people call it.
-        size: see `Unit`.
+        size: see `Cell`.
         trials: asked for.
         ended: complete and pruned trials so far.
         pruned: those of them that were pruned.
@@ -90,9 +90,8 @@ class RunState:
 
     name: str
     metric: str
-    units: list[UnitState]
+    cells: list[CellState]
     workers: dict[int, WorkerState]
-    ensemble: int = 1
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -102,38 +101,19 @@ class RunState:
 
     def seconds_left(self) -> float | None:
         """An estimate from the trials so far, scaled by size to data sets not begun; None before the first ended."""
-        known = [unit for unit in self.units if unit.trial_seconds]
+        known = [cell for cell in self.cells if cell.trial_seconds]
         if not known:
             return None
         rate = sum(sum(u.trial_seconds) for u in known) / sum(u.size * len(u.trial_seconds) for u in known)
         work, workers = 0.0, max(1, len(self.workers))
-        for unit in self.units:
-            trial = sum(unit.trial_seconds) / len(unit.trial_seconds) if unit.trial_seconds else rate * unit.size
+        for cell in self.cells:
+            trial = sum(cell.trial_seconds) / len(cell.trial_seconds) if cell.trial_seconds else rate * cell.size
             # A member trains on all cases, once; a trial on most of them, for each fold.
-            search = trial * max(0, unit.trials - unit.ended)
-            if unit.time_left is not None:
-                search = min(search, workers * max(0.0, unit.time_left))
-            work += search + trial * 0.5 * unit.steps_left
+            search = trial * max(0, cell.trials - cell.ended)
+            if cell.time_left is not None:
+                search = min(search, workers * max(0.0, cell.time_left))
+            work += search + trial * 0.5 * cell.steps_left
         return work / workers
-
-
-class Display(Protocol):
-    """Shows a run's state."""
-
-    def __enter__(self) -> Display:
-        """Begins to show."""
-
-    def __exit__(self, *error: object) -> None:
-        """Ends."""
-
-    def prepare(self, text: str) -> None:
-        """Shows what is done before there is a state to show; after that, nothing."""
-
-    def update(self, state: RunState) -> None:
-        """Shows the state as it is now."""
-
-    def say(self, text: str) -> None:
-        """Adds a line that stays."""
 
 
 class LiveDisplay:
@@ -145,7 +125,7 @@ class LiveDisplay:
         self._live: Live | None = None
         self._preparing = True
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         # It refreshes by itself: while a library is imported, the seconds go on.
         self._live = Live(_Preparation("starting", self._began), console=self._console, refresh_per_second=4)
         self._live.__enter__()
@@ -195,7 +175,7 @@ class PlainDisplay:
         self._shown: dict[str, tuple[object, ...]] = {}
         self._preparing = True
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -207,22 +187,22 @@ class PlainDisplay:
             self.say(text)
 
     def update(self, state: RunState) -> None:
-        """Prints a line for each unit whose trials, best score or stage changed."""
+        """Prints a line for each cell whose trials, best score or stage changed."""
         self._preparing = False
-        left = state.seconds_left() if any(unit.stage not in ENDED for unit in state.units) else None
-        for unit in state.units:
-            now = (unit.ended, unit.stage, unit.test)
-            if now == self._shown.get(unit.title, (0, "waiting", None)):
+        left = state.seconds_left() if any(cell.stage not in ENDED for cell in state.cells) else None
+        for cell in state.cells:
+            now = (cell.ended, cell.stage, cell.test)
+            if now == self._shown.get(cell.title, (0, "waiting", None)):
                 continue
-            self._shown[unit.title] = now
-            parts = [unit.stage, _trials(unit)]
-            if unit.best is not None:
-                parts.append(f"best cv {state.metric} {unit.best:.4f}")
-            if unit.test is not None:
-                parts.append(f"test accuracy {unit.test:.4f}")
+            self._shown[cell.title] = now
+            parts = list(filter(None, (cell.stage, _trials(cell))))
+            if cell.best is not None:
+                parts.append(f"best cv {state.metric} {cell.best:.4f}")
+            if cell.test is not None:
+                parts.append(f"test accuracy {cell.test:.4f}")
             if left is not None:
                 parts.append(_left(left))
-            self.say(f"{unit.title}: {', '.join(parts)}")
+            self.say(f"{cell.title}: {', '.join(parts)}")
 
     def say(self, text: str) -> None:
         """Prints a line with the time since the beginning."""
@@ -231,10 +211,12 @@ class PlainDisplay:
         )
 
 
-def _trials(unit: UnitState) -> str:
-    if unit.ended <= unit.trials:
-        return f"{format_trials(unit.ended, unit.trials)} trials"
-    return f"{unit.ended} trials, {unit.trials} asked for"
+def _trials(cell: CellState) -> str:
+    if not cell.trials:
+        return ""
+    if cell.ended <= cell.trials:
+        return f"{format_trials(cell.ended, cell.trials)} trials"
+    return f"{cell.ended} trials, {cell.trials} asked for"
 
 
 def _left(seconds: float) -> str:
@@ -249,37 +231,42 @@ def render(state: RunState, most: int = 12) -> RenderableType:
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column(f"best cv {state.metric}", justify="right")
     table.add_column("test accuracy", justify="right")
-    shown = _worth_showing(state.units, most)
-    for unit in shown:
-        style = {"waiting": "dim", "done": "green", "failed": "red"}.get(unit.stage)
+    shown = _worth_showing(state.cells, most)
+    for cell in shown:
+        style = {"waiting": "dim", "done": "green", "failed": "red"}.get(cell.stage)
         table.add_row(
-            escape(unit.title),
-            unit.stage,
-            format_trials(unit.ended, unit.trials),
-            str(unit.pruned or ""),
-            "" if unit.best is None else f"{unit.best:.4f}",
-            "" if unit.test is None else f"{unit.test:.4f}",
+            escape(cell.title),
+            cell.stage,
+            format_trials(cell.ended, cell.trials) if cell.trials else "",
+            str(cell.pruned or ""),
+            "" if cell.best is None else f"{cell.best:.4f}",
+            "" if cell.test is None else f"{cell.test:.4f}",
             style=style,
         )
-    done = sum(unit.stage in ENDED for unit in state.units)
-    foot = f"{done} of {len(state.units)} done, {spell(state.elapsed)} so far"
-    if done == len(state.units):
+    done = sum(cell.stage in ENDED for cell in state.cells)
+    foot = f"{done} of {len(state.cells)} done, {spell(state.elapsed)} so far"
+    if done == len(state.cells):
         return Group(f"[bold]{escape(state.name)}[/bold]", table, foot)
     left = state.seconds_left()
-    foot += ", time left is known after the first trial" if left is None else f", {_left(left)}"
+    if any(cell.trials for cell in state.cells):
+        foot += ", time left is known after the first trial" if left is None else f", {_left(left)}"
     workers = Table.grid(padding=(0, 2))
     for number, worker in state.workers.items():
         workers.add_row(f"worker {number + 1}", worker.device, escape(worker.text))
     return Group(f"[bold]{escape(state.name)}[/bold]", table, workers, foot)
 
 
-def _worth_showing(units: Sequence[UnitState], most: int) -> list[UnitState]:
-    """All units where they fit, else those under way with their neighbours."""
-    if len(units) <= most:
-        return list(units)
-    busy = next((i for i, unit in enumerate(units) if unit.stage not in ("done", "failed")), len(units))
-    first = max(0, min(busy - 2, len(units) - most))
-    return list(units[first : first + most])
+def _worth_showing(cells: Sequence[CellState], most: int) -> list[CellState]:
+    """All cells where they fit, else those under way with their neighbours."""
+    if len(cells) <= most:
+        return list(cells)
+    busy = next((i for i, cell in enumerate(cells) if cell.stage not in ("done", "failed")), len(cells))
+    first = max(0, min(busy - 2, len(cells) - most))
+    return list(cells[first : first + most])
+
+
+Display = LiveDisplay | PlainDisplay
+"""Shows a run: `prepare` what is done before there is a state, `update` the state, `say` a line that stays."""
 
 
 def make_display(console: Console) -> Display:

@@ -1,8 +1,8 @@
-"""Carries a plan out: keeps every worker busy with trials, refits and baselines until all units are done.
+"""Carries a plan out: keeps every worker busy with trials, refits and baselines until all cells are done.
 
-One process supervises. It alone puts trials into studies, hands tasks to workers, and decides what a unit needs next;
-workers run the tasks and write the records. While one unit's last trials run, idle workers go on with its baselines
-and with the next unit.
+One process supervises. It alone puts trials into studies, hands tasks to workers, and decides what a cell needs next;
+workers run the tasks and write the records. While one cell's last trials run, idle workers go on with its baselines
+and with the next cell.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any
 
 from filelock import Timeout
 
+from tsbench.bench.cell_run import CellRun
 from tsbench.bench.file_watch import FileWatch
 from tsbench.bench.opening import archive_studies
-from tsbench.bench.payloads import TaskProgress
-from tsbench.bench.plan import Plan, Unit
+from tsbench.bench.plan import Cell, Plan
 from tsbench.bench.preflight import LOCK, check_ready, held, refusal_of_second
-from tsbench.bench.progress import Display, RunState, UnitState, WorkerState
-from tsbench.bench.unit import TaskKey, UnitRun
+from tsbench.bench.progress import CellState, Display, RunState, WorkerState
+from tsbench.bench.stages import TaskKey
 from tsbench.errors import DataError, TsbenchError
 from tsbench.redaction import redacted
 from tsbench.retries import stop_retrying
-from tsbench.search.outcome import TrialProgress
-from tsbench.search.study import BestTrial, Study
+from tsbench.search.specification import stored_fingerprint
+from tsbench.search.trials import BestTrial
 from tsbench.signals import TerminatedError, describe_interrupt, ignored_signals
 from tsbench.workers import Launcher, make_launcher
 from tsbench.workers.inbox import Inbox
@@ -53,7 +53,7 @@ class BenchmarkRun:
     Args:
         plan: what to do.
         display: shows how it goes.
-        fresh: set earlier studies of these units aside and start anew.
+        fresh: set earlier studies of these cells aside and start anew.
     """
 
     def __init__(self, plan: Plan, display: Display, fresh: bool = False) -> None:
@@ -66,18 +66,18 @@ class BenchmarkRun:
             recipe.name,
             recipe.search.metric,
             [
-                UnitState(unit.title, unit.size, plan.trials, steps_left=steps, time_left=recipe.search.timeout)
-                for unit in plan.units
+                CellState(cell.title, cell.size, plan.trials, steps_left=steps, time_left=recipe.search.timeout)
+                for cell in plan.cells
             ],
             {number: WorkerState(device) for number, device in enumerate(plan.devices)},
         )
-        self.open: list[UnitRun] = []
-        self.unopened = deque(zip(plan.units, self.state.units, strict=True))
+        self.open: dict[str, CellRun] = {}  # by title
+        self.unopened = deque(zip(plan.cells, self.state.cells, strict=True))
         self.failures: list[str] = []
         self.begun = False  # whether there is anything in MLflow
         self.launcher: Launcher | None = None
         self._database = FileWatch.of(None)
-        self.fronts: dict[str, list[BestTrial]] = {}  # by unit, where several metrics are searched
+        self.fronts: dict[str, list[BestTrial]] = {}  # by cell, where several metrics are searched
 
     def run(self) -> list[str]:
         """Runs everything and returns what failed, one sentence each.
@@ -105,11 +105,11 @@ class BenchmarkRun:
             self.display.say(f"note: {note}")
         try:
             with self.display, self._make_pool() as pool:
-                if self.fresh or any(Study.stored_fingerprint(unit.folder) is None for unit in self.plan.units):
+                if self.fresh or any(stored_fingerprint(cell.folder) is None for cell in self.plan.cells):
                     self.display.prepare("starting the workers")
                     pool.start()
                 self.display.prepare(f"opening the MLflow store {redacted(self.plan.store.uri)}")
-                self.plan.store.prepare()
+                self.plan.store.connection.prepare()
                 self._database = FileWatch.of(self.plan.store.database)
                 if self.fresh:
                     archive_studies(self.plan)
@@ -151,14 +151,14 @@ class BenchmarkRun:
     def _leave_nothing_running(self) -> None:
         """Tells and ends what is still open, each whatever becomes of the others."""
         with ExitStack() as stack:
-            for under_way in self.open:
-                stack.callback(self._interrupt, under_way)
+            for title, run in self.open.items():
+                stack.callback(self._interrupt, title, run)
 
-    def _interrupt(self, under_way: UnitRun) -> None:
+    def _interrupt(self, title: str, run: CellRun) -> None:
         try:
-            under_way.interrupt()
+            run.interrupt()
         except TsbenchError as error:
-            self.display.say(f"{under_way.unit.title}: its records could not be ended: {error}")
+            self.display.say(f"{title}: its records could not be ended: {error}")
         except KeyboardInterrupt:  # for the others too
             stop_retrying()
             raise
@@ -167,12 +167,12 @@ class BenchmarkRun:
         looked = time.monotonic()
         while True:
             handed_out = self._hand_out(pool)
-            pool.stop_where(lambda task: task.key.unit.stop_reason(task.key))
-            for under_way in self.open:
+            pool.stop_where(lambda task: self.open[task.key.cell].stop_reason(task.key))
+            for run in self.open.values():
                 if handed_out:
-                    under_way.prefetch()
-                under_way.update()
-                self._print_notes(under_way)
+                    run.search.prefetch()
+                run.update()
+                self._print_notes(run)
             self._close_finished()
             self.display.update(self.state)
             if not (self.open or self.unopened):
@@ -190,7 +190,7 @@ class BenchmarkRun:
         """Gives idle workers what there is to do; whether there was anything."""
         handed = False
         for worker in list(pool.idle()):
-            task = self._next_task() or self._early_task()
+            task = self._next_task()
             if task is None:
                 break
             self.state.workers[worker].text = _describe(task.key)
@@ -199,39 +199,36 @@ class BenchmarkRun:
         return handed
 
     def _next_task(self) -> Task | None:
-        for unit in self.open:
-            if task := unit.next_task():
+        for run in self.open.values():
+            if task := run.next_task():
                 return task
-        # Where time counts, a study is begun when the one before takes no more of the workers' time for its own.
+        # If time counts, a study is begun when the one before takes no more of the workers' time for its own.
         in_turn = self.plan.loaded.recipe.search.timeout is not None
-        while self.unopened and (not in_turn or all(unit.leaves_workers for unit in self.open)):
+        while self.unopened and (not in_turn or all(run.leaves_workers for run in self.open.values())):
             opened = self._open(*self.unopened.popleft())
             if opened is not None and (task := opened.next_task()):
                 return task
-        return None
+        return next(filter(None, (run.refit.early_task() for run in self.open.values())), None)
 
-    def _early_task(self) -> Task | None:
-        return next((task for unit in self.open if (task := unit.early_task())), None)
-
-    def _open(self, unit: Unit, state: UnitState) -> UnitRun | None:
-        """Begins a unit; None where its data do not let it be begun, which must not end the others."""
-        self.display.prepare(f"opening the study of {unit.title}")
+    def _open(self, cell: Cell, state: CellState) -> CellRun | None:
+        """Begins a cell; None if its data do not let it be begun, which must not end the others."""
+        self.display.prepare(f"opening the study of {cell.title}")
         try:
-            opened = UnitRun(self.plan, unit, state)
+            opened = CellRun(self.plan, cell, state)
         except DataError as error:
             state.stage = "failed"
-            self.failures.append(f"{unit.title}: {error}")
+            self.failures.append(f"{cell.title}: {error}")
             self.display.say(self.failures[-1])
             return None
-        self.open.append(opened)
+        self.open[cell.title] = opened
         self.begun = True
         self._print_notes(opened)
         return opened
 
-    def _print_notes(self, unit: UnitRun) -> None:
-        for line in unit.news:
+    def _print_notes(self, run: CellRun) -> None:
+        for line in run.cell.notes:
             self.display.say(line)
-        unit.news.clear()
+        run.cell.notes.clear()
 
     def _receive(self, message: Message) -> None:
         if message.kind == "joined":
@@ -251,17 +248,16 @@ class BenchmarkRun:
             worker.text = _describe(key, message.payload)
             return
         worker.text = "idle"
-        for line in key.unit.receive(message):
-            self.display.say(line)
+        self.open[key.cell].receive(message)
+        self._print_notes(self.open[key.cell])
 
     def _close_finished(self) -> None:
-        for unit in [opened for opened in self.open if opened.finished]:
-            unit.close()
-            if unit.front:
-                self.fronts[unit.unit.title] = unit.front
-            unit.state.stage = "failed" if unit.failures else "done"
-            self.failures += unit.failures
-            self.open.remove(unit)
+        for title, run in [(title, run) for title, run in self.open.items() if run.finished]:
+            run.close()
+            if front := run.cell.study.pareto_front():
+                self.fronts[title] = front
+            self.failures += run.cell.failures
+            del self.open[title]
 
     def _drain(self, pool: WorkerPool, interrupt: KeyboardInterrupt) -> None:
         """After a signal: lets running trials notice and record their end; a second signal does not wait."""
@@ -291,9 +287,4 @@ def _remove_unused(home: Path, created: Sequence[Path]) -> None:
 
 def _describe(key: TaskKey, progress: Any = None) -> str:
     """What a worker is at, for the display."""
-    unit = key.unit.unit.title
-    if isinstance(progress, TrialProgress):
-        score = "" if progress.score is None else f", cv {progress.score:.4f}"
-        return f"{unit}: trial {progress.trial}, epoch {progress.epoch}/{progress.epochs}{score}"
-    text = f"{unit}: {key.title}"
-    return f"{text}, {progress.text}" if isinstance(progress, TaskProgress) else text
+    return f"{key.cell}: {key.title}" + (f", {progress}" if progress else "")

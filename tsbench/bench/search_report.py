@@ -11,12 +11,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tsbench.bench.opening import to_yaml
 from tsbench.bench.payloads import Records
 from tsbench.evaluation import prediction_plots
 from tsbench.recipe.space import label, leaves
-from tsbench.search.study import BestTrial, Study
+from tsbench.recipe.writing import to_yaml
+from tsbench.search.study import Study
 from tsbench.search.study_plots import draw_study
+from tsbench.search.trials import BestTrial
 from tsbench.spreadsheet import as_cell
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
@@ -51,43 +52,44 @@ FILES = {
 
 
 def write_search_report(records: Records, folder: Path) -> None:
-    """Adds the best configuration and the search's pictures to a unit's parent run.
+    """Adds the best configuration and the search's pictures to a cell's parent run.
 
     Args:
-        records: where the unit's runs are.
+        records: where the cell's runs are.
         folder: of its study.
     """
     store, study = Store(records.uri), Study.open(folder)
+    trials = study.trials()
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch)
         draw_study(study, target)
         if front := study.pareto_front():
             (target / "pareto_front.csv").write_text(_csv(_front(study, front)), encoding="utf-8")
-            tagged = {study.run_of(trial.number) for trial in front}
+            tagged = {trials.run_of(trial.number) for trial in front}
             was = {names.STUDY: study.spec.identity, names.PARETO: "true"}
             for run in list(store.runs_in(study.spec.experiment, names.where(was))):
                 if run.run_id not in tagged:  # a later trial surpasses it
                     store.log(run.run_id, tags={names.PARETO: "false"})
             for run_id in sorted(tagged):
                 store.log(run_id, tags={names.PARETO: "true"})
-        best = study.best()
+        best = trials.best()
         if best is not None:
             settings = best.hyperparameters.model_dump(mode="json")
             (target / "best_configuration.yaml").write_text(to_yaml(settings), encoding="utf-8")
-            title = f"trial {best.number}, the best of {len(study.trials())}"
-            curves = study.fold_curves(best.number)
+            title = f"trial {best.number}, the best of {len(trials)}"
+            curves = trials.fold_curves(best.number)
             if curves:
                 folds = [prediction_plots.FoldCurves(*fold) for fold in curves]
                 drawn = prediction_plots.learning_curves(folds, study.spec.search.metric, title)
                 drawn.savefig(target / "learning_curves.png")
-        store.log_files(records.parent, target)
+        store.artifacts.add(records.parent, target)
 
 
 def write_report(records: Records, folder: Path) -> None:
-    """Adds leaderboard, the accuracies' picture and a description of all to a unit's parent run.
+    """Adds leaderboard, the accuracies' picture and a description of all to a cell's parent run.
 
     Args:
-        records: where the unit's runs are.
+        records: where the cell's runs are.
         folder: of its study.
     """
     store, study = Store(records.uri), Study.open(folder)
@@ -102,13 +104,13 @@ def write_report(records: Records, folder: Path) -> None:
         if drawn:
             cv = {_title(run): run.metrics[c] for run in classifiers if (c := names.cv("accuracy")) in run.metrics}
             prediction_plots.accuracies(cv, drawn, names.NETWORK).savefig(target / "accuracy.png")
-        store.log_files(records.parent, target)
-    files = store.files(records.parent)
+        store.artifacts.add(records.parent, target)
+    files = store.artifacts.names(records.parent)
     store.log(records.parent, tags={names.DESCRIPTION: _description(records, study, classifiers, files)})
 
 
 def _scored(store: Store, records: Records) -> list[RunRecord]:
-    """The newest complete run of each classifier of the unit, the most accurate on the test cases first.
+    """The newest complete run of each classifier of the cell, the most accurate on the test cases first.
 
     A classifier that was skipped since, because preprocessing was switched off, is not among them.
     """
@@ -181,18 +183,19 @@ def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _description(records: Records, study: Study, classifiers: Sequence[RunRecord], files: Sequence[str]) -> str:
     """Markdown for MLflow's overview of the run."""
-    spec, counts, best = study.spec, study.counts(), study.best()
+    spec, trials = study.spec, study.trials()
+    counts, best = trials.counts(), trials.best()
     metric = spec.search.metric.replace("_", " ")
     title = names.title(records.tags)
     ended = f"{counts['complete']} trials completed, {counts['pruned']} pruned, {counts['fail']} failed"
-    lines = [
+    searched = (
         f"tsbench searched a network for **{title}** (recipe `{spec.recipe}`) by cross-validated {metric} on "
-        f"{spec.search.folds} folds of the training cases: {ended}.",
-        "",
-    ]
+        f"{spec.search.folds} folds of the training cases: {ended}."
+    )
+    lines = [searched if len(trials) else f"tsbench fitted classifiers to **{title}** (recipe `{spec.recipe}`).", ""]
     if best is not None:
         lines += [f"The best is trial {best.number}, with {metric} {best.value:.4f}:", ""]
-        chosen = study.trials()[best.number].params
+        chosen = trials[best.number].params
         lines += [f"- `{name}`: {value}" for name, value in sorted(chosen.items())] or ["- nothing was searched"]
         lines += [""]
     if classifiers:

@@ -93,23 +93,24 @@ def _summaries(folders: Sequence[Path], report: Callable[[str], None] | None) ->
 def _summary(folder: Path) -> StudySummary:
     study = Study.open(folder)
     study.check_trials()
-    counts, best = study.counts(), study.best()
+    trials, budget = study.trials(), study.notes.budget
+    counts, best = trials.counts(), trials.best()
     spec, ended = study.spec, counts["complete"] + counts["pruned"] + counts["fail"]
     if folder.name != folder_of(folder.parent, spec.dataset, spec.resample).name:
         state = "set aside"
-    elif is_held(folder.parent):
-        state = "complete" if ended >= study.budget else "running"
-    elif ended >= study.budget:
+    elif ended >= budget:
         state = "complete"
+    elif is_held(folder.parent):
+        state = "running"
     else:
-        state = "out of time" if study.timed_out is not None else "interrupted"
+        state = "out of time" if study.notes.timed_out is not None else "interrupted"
     return StudySummary(
         spec.recipe,
         spec.dataset,
         spec.resample,
         state,
         ended,
-        study.budget,
+        budget,
         counts["pruned"],
         counts["fail"],
         counts["lost"],

@@ -20,7 +20,6 @@ from tsbench.bench.payloads import (
     FittedMember,
     Records,
     Scored,
-    TaskProgress,
     preprocessing_params,
 )
 from tsbench.classifiers.baselines import BASELINES
@@ -37,13 +36,13 @@ from tsbench.tracking.store import Curve, Store
 from tsbench.workers import isolated
 from tsbench.workers.protocol import SharedFolder, StoppedError, WorkerContext
 
-__all__ = ["fit_member", "run_baseline", "run_trial", "score_network", "write_report", "write_search_report"]
+__all__ = ["begin_run", "fit_member", "guard", "run_baseline", "run_trial", "score_network", "write_report"]
 
 
 def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> TrialOutcome | None:
     """A waiting trial of a study."""
     spec = trial_runner.load_study(study.path)[0].spec
-    _guard(context, spec.tracking_uri, spec.parent_run)
+    guard(context, spec.tracking_uri, spec.parent_run)
 
     def stop_reason() -> str | None:
         return context.why if context.stopping else None
@@ -51,9 +50,9 @@ def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> Trial
     return trial_runner.run_trial(study.path, number, context.device, context.report, stop_reason)
 
 
-def _guard(context: WorkerContext, uri: str, parent: str) -> None:
-    """Should the supervisor be killed, the parent run that it would have ended does not stay open."""
-    context.on_orphaned(parent, lambda: Store(uri).end_if_running(parent, "KILLED"))
+def guard(context: WorkerContext, uri: str, parent: str) -> None:
+    """Has this worker end a cell's parent run if the supervisor is killed, which would have ended it."""
+    context.on_orphaned(parent, lambda: Store(uri).end(parent, "KILLED", only_running=True))
 
 
 def fit_member(
@@ -66,7 +65,7 @@ def fit_member(
         if context.stopping:
             raise StoppedError("it is not needed any more, or the run was interrupted")
         monitor.sample()
-        context.report(TaskProgress(f"epoch {epoch}/{epochs}"))
+        context.report(f"epoch {epoch}/{epochs}")
 
     monitor = Monitor(context.device)
     started = time.perf_counter()
@@ -90,34 +89,34 @@ def _load(member: FittedMember) -> NetworkEnsemble:
         return NetworkEnsemble.load(Path(folder))
 
 
-def score_network(context: WorkerContext, records: Records, final: FinalNetwork) -> Scored:
+def score_network(context: WorkerContext, records: Records, final: FinalNetwork) -> dict[str, float]:
     """Scores the ensemble of the members once on the test cases, and logs it with its model and pictures."""
-    context.report(TaskProgress("scoring"))
-    _guard(context, records.uri, records.parent)
-    ensemble = _load(final.members[0])
+    context.report("scoring")
+    guard(context, records.uri, records.parent)
+    ensemble, test = _load(final.members[0]), final.dataset.test
     for member in final.members[1:]:
         ensemble.members += _load(member).members
     begun = time.perf_counter()
-    probabilities = ensemble.predict_proba(final.test)
+    probabilities = ensemble.predict_proba(test)
     seconds = time.perf_counter() - begun
     results = {
         **final.metrics,
-        **scores_on_test(final.test, probabilities, ensemble.classes),
+        **scores_on_test(test, probabilities, ensemble.classes),
         "fit_seconds": sum(member.seconds for member in final.members),
         "predict_seconds": seconds,
     }
     store = Store(records.uri)
-    run = _begin(store, records, names.NETWORK, "model", final.tags, final.started)
+    run = begin_run(store, records, names.NETWORK, "model", final.tags, final.started)
     curves = {f"train_loss_seed_{number}": member.train_loss for number, member in enumerate(final.members)}
     labels = {names.STATE: "complete", names.DEVICE: ", ".join(sorted({fitted.device for fitted in final.members}))}
     store.log(run, results, mlflow_params(ensemble.hyperparameters), {**curves, **_usage(final.members)}, labels)
-    context.report(TaskProgress("recording the model"))
+    context.report("recording the model")
     record_model(store, records, run, final, ensemble, results)
     if final.trial_run:
-        store.copy_file(final.trial_run, run, names.OUT_OF_FOLD)
-    record_pictures(store, records, run, ensemble, final.test, probabilities)
+        store.artifacts.copy(final.trial_run, run, names.OUT_OF_FOLD)
+    record_pictures(store, records, run, ensemble, test, probabilities)
     store.end(run)
-    return Scored(names.NETWORK, "complete", results)
+    return results
 
 
 def _usage(members: Sequence[FittedMember]) -> dict[str, Curve]:
@@ -131,18 +130,10 @@ def _usage(members: Sequence[FittedMember]) -> dict[str, Curve]:
     return dict(curves)
 
 
-def write_search_report(context: WorkerContext, records: Records, study: SharedFolder) -> None:
-    """The parent run's pictures of the search, when it has ended."""
-    context.report(TaskProgress("pictures"))
-    _guard(context, records.uri, records.parent)
-    search_report.write_search_report(records, study.path)
-
-
-def write_report(context: WorkerContext, records: Records, study: SharedFolder) -> None:
-    """The parent run's tables and description, when all that they tell of is recorded."""
-    context.report(TaskProgress("report"))
-    _guard(context, records.uri, records.parent)
-    search_report.write_report(records, study.path)
+def write_report(context: WorkerContext, records: Records, study: SharedFolder, of_search: bool) -> None:
+    """The parent run's pictures of the search, when it has ended, or its report, when all else is recorded."""
+    guard(context, records.uri, records.parent)
+    (search_report.write_search_report if of_search else search_report.write_report)(records, study.path)
 
 
 def run_baseline(
@@ -160,23 +151,23 @@ def run_baseline(
     skipped; its failure, crash or overrun as failed; each with the reason. What was done to the cases first is recorded
     with the figures.
     """
-    _guard(context, records.uri, records.parent)
+    guard(context, records.uri, records.parent)
     store, started = Store(records.uri), time.time()
-    run = _begin(store, records, baseline.name, "baseline", {}, started)
+    run = begin_run(store, records, baseline.name, "baseline", {}, started)
     preprocessing = evaluation.baseline_preprocessing
     store.log(run, params=_baseline_params(baseline, seed) | preprocessing_params(preprocessing))
     with tempfile.TemporaryDirectory() as scratch:
         keeps_model = evaluation.keep_baselines and int(records.tags[names.RESAMPLE]) == 0
         keeping = Keeping(Path(scratch), names.title(records.tags), str(records.tags[names.RECIPE]), keeps_model)
         arguments = (baseline.classifier, baseline.parameters, dataset, folds, seed, preprocessing, keeping)
-        scored, found = _score_apart(context, baseline.name, arguments, evaluation.baseline_timeout)
-        if found is not None:
+        state, reason, found = _score_apart(context, arguments, evaluation.baseline_timeout)
+        if state == "complete":
             _keep(context, store, records, run, found, keeping)
-    labels = {names.STATE: scored.state, names.REASON: scored.reason, names.PREPROCESSING: scored.preprocessing}
-    given = {TIME_STEPS: scored.time_steps} if scored.time_steps else {}
-    store.log(run, scored.metrics, given, tags={name: text for name, text in labels.items() if text})
-    store.end(run, {"failed": "FAILED", "stopped": "KILLED"}.get(scored.state, "FINISHED"))
-    return scored
+    labels = {names.STATE: state, names.REASON: reason, names.PREPROCESSING: found.preprocessing}
+    given = {TIME_STEPS: found.time_steps} if found.time_steps else {}
+    store.log(run, found.metrics, given, tags={name: text for name, text in labels.items() if text})
+    store.end(run, {"failed": "FAILED", "stopped": "KILLED"}.get(state, "FINISHED"))
+    return Scored(state, reason, found.preprocessing)
 
 
 def _keep(
@@ -184,46 +175,36 @@ def _keep(
 ) -> None:
     """Logs what was kept of a baseline on its run."""
     if (path := keeping.folder / names.OUT_OF_FOLD).is_file():
-        store.log_file(run, path)
+        store.artifacts.add(run, path)
     if found.model is not None:
-        context.report(TaskProgress("recording the model"))
+        context.report("recording the model")
         log_model_files(store, records, run, found.model)
         store.log(run, tags={names.MODEL: "logged"})
-    elif keeping.model:
-        store.log(run, tags={names.MODEL: found.not_kept})
     else:
-        why = (
-            "evaluation.keep_baselines is off"
-            if int(records.tags[names.RESAMPLE]) == 0
-            else ("only the baselines of the archive's own split are kept")
-        )
+        why = found.not_kept if keeping.model else "evaluation.keep_baselines is off"
+        if int(records.tags[names.RESAMPLE]):
+            why = "only the baselines of the archive's own split are kept"
         store.log(run, tags={names.MODEL: why})
 
 
 def _score_apart(
-    context: WorkerContext, name: str, arguments: tuple[Any, ...], timeout: float | None
-) -> tuple[Scored, BaselineScores | None]:
-    """How the baseline did, and unless it failed or was skipped, what came out of it."""
-
-    def report(text: str | None) -> None:
-        context.report(TaskProgress(text or "starting"))
-
+    context: WorkerContext, arguments: tuple[Any, ...], timeout: float | None
+) -> tuple[str, str, BaselineScores]:
+    """What became of the baseline: its state, the reason, and its scores."""
+    function = "tsbench.bench.baseline:score_baseline"
     try:
         found: BaselineScores = _apart().call(
-            "tsbench.bench.baseline:score_baseline", arguments, timeout, report, lambda: context.stopping
+            function, arguments, timeout, lambda text: context.report(text or "starting"), lambda: context.stopping
         )
     except StoppedError:
-        return Scored(name, "stopped", {}, "the run was interrupted"), None
+        return "stopped", "the run was interrupted", BaselineScores()
     except isolated.OverranError:
         assert timeout is not None
         limit = format_duration(timeout)
-        overran = f"it took longer than {limit} (evaluation.baseline_timeout), and was ended"
-        return Scored(name, "failed", {}, overran), None
+        return "failed", f"it took longer than {limit} (evaluation.baseline_timeout), and was ended", BaselineScores()
     except (isolated.FailedError, isolated.CrashedError) as error:
-        return Scored(name, "failed", {}, str(error)), None
-    if found.skipped:
-        return Scored(name, "skipped", {}, found.skipped), None
-    return Scored(name, "complete", found.metrics, found.remark, found.preprocessing, found.time_steps), found
+        return "failed", str(error), BaselineScores()
+    return ("skipped", found.skipped, found) if found.skipped else ("complete", found.remark, found)
 
 
 @lru_cache(maxsize=1)
@@ -246,7 +227,10 @@ def _baseline_params(baseline: BaselineConfig, seed: int) -> dict[str, Any]:
     }
 
 
-def _begin(store: Store, records: Records, classifier: str, role: str, tags: Mapping[str, Any], started: float) -> str:
+def begin_run(
+    store: Store, records: Records, classifier: str, role: str, tags: Mapping[str, Any], started: float
+) -> str:
+    """Starts the run of a classifier below its cell's parent run, and returns its id."""
     labels = {**records.tags, names.ROLE: role, names.CLASSIFIER: classifier, **tags}
     title = f"{records.tags[names.DATASET]} {classifier}"
     return store.begin(records.experiment, title, labels, records.parent, started)

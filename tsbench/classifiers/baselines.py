@@ -8,13 +8,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
-from importlib.util import find_spec
-from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from tsbench.classifiers.contract import Classifier
 from tsbench.recipe.messages import shown, suggestion
+from tsbench.recipe.registries import import_path_problem, registered
 
 if TYPE_CHECKING:
     from tsbench.classifiers.contract import Budget
@@ -26,8 +24,6 @@ __all__ = ["BASELINES", "Baseline", "find_baseline", "problem_with"]
 
 CHECKED_PACKAGES = ("aeon", "sklearn", "sktime", "tsbench")
 """Packages whose classes are imported when a recipe is checked."""
-
-MAX_PATH = 500  # characters of an import path
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class Baseline(Classifier):
 
     def make(self, seed: int) -> Any:
         """An unfitted classifier of its library."""
-        return _load(self.path)(**{**({"random_state": seed} if self.seeded else {}), **self.parameters})
+        return registered({}, self.path)(**{**({"random_state": seed} if self.seeded else {}), **self.parameters})
 
     def refuses(self, *collections: Collection, preprocessing: BaselinePreprocessingConfig | None = None) -> str | None:
         """Why the classifier cannot be fitted and scored on these collections; None if it can.
@@ -154,6 +150,9 @@ BASELINES: dict[str, Baseline] = {
     "quant": Baseline("aeon.classification.interval_based.QUANTClassifier", min_length=3, compiled=False),
     "rdst": Baseline("aeon.classification.shapelet_based.RDSTClassifier", unequal_length=True, min_length=2),
     "weasel2": Baseline("aeon.classification.dictionary_based.WEASEL_V2", multivariate=False, min_length=4),
+    "rist": Baseline("aeon.classification.hybrid.RISTClassifier", min_length=10),
+    "drcif": Baseline("aeon.classification.interval_based.DrCIFClassifier", min_length=10),
+    "tde": Baseline("aeon.classification.dictionary_based.TemporalDictionaryEnsemble", min_length=10),
     "inceptiontime": Baseline("tsbench.classifiers.deep.InceptionTimeEnsemble", compiled=False),
     "lstm-fcn": Baseline("sktime.classification.deep_learning.lstmfcn.LSTMFCNClassifierTorch", compiled=False),
 }
@@ -176,7 +175,7 @@ def find_baseline(classifier: str, parameters: Mapping[str, Any] | None = None) 
         return replace(known, parameters={**known.parameters, **(parameters or {})})
     if "." not in classifier:
         raise KeyError(classifier)
-    made = _load(classifier)
+    made = registered({}, classifier)
     tag = getattr(made(**(parameters or {})), "get_tag", None)
 
     def can(capability: str) -> bool:
@@ -206,12 +205,12 @@ def problem_with(classifier: str, parameters: Mapping[str, Any]) -> str | None:
     if classifier not in BASELINES and "." not in classifier:
         hint = suggestion(classifier, BASELINES) or f"; known: {', '.join(sorted(BASELINES))}"
         return f"unknown baseline {shown(classifier)}{hint}, or an import path such as sktime.classification...."
-    if classifier not in BASELINES and (problem := _problem_with_path(classifier)):
+    if classifier not in BASELINES and (problem := import_path_problem(classifier)):
         return problem
     if classifier not in BASELINES and classifier.partition(".")[0] not in CHECKED_PACKAGES:
         return None  # checking must not run a module of any name; it is imported when it is fitted
     try:
-        made = _load(BASELINES[classifier].path if classifier in BASELINES else classifier)
+        made = registered({}, BASELINES[classifier].path if classifier in BASELINES else classifier)
     except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         return f"cannot be imported: {reason}"
@@ -223,21 +222,6 @@ def problem_with(classifier: str, parameters: Mapping[str, Any]) -> str | None:
         hint = suggestion(unknown[0], known) or f"; known: {', '.join(known)}"
         return f"{made.__name__} has no parameter {unknown[0]!r}{hint}"
     return None
-
-
-def _problem_with_path(path: str) -> str | None:
-    """What is wrong with an import path, found without importing anything."""
-    parts = path.split(".")
-    if len(path) > MAX_PATH or not all(part.isidentifier() and not iskeyword(part) for part in parts):
-        return f"{shown(path)} is not an import path, such as sktime.classification.kernel_based.RocketClassifier"
-    # For a name without dots, find_spec imports nothing. Workers have another __main__.
-    installed = parts[0] != "__main__" and find_spec(parts[0]) is not None
-    return None if installed else f"{shown(path)} cannot be imported: there is no package {shown(parts[0])}"
-
-
-def _load(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
 
 
 def _parameters(made: Any) -> list[str]:

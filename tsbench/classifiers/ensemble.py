@@ -25,8 +25,10 @@ from tsbench.nn.network import Network, build_network
 from tsbench.recipe.messages import count_of
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import leaves
+from tsbench.training.inference import predict_probabilities
+from tsbench.training.jobs import Job, Series
 from tsbench.training.memory import train_within_memory
-from tsbench.training.trainer import Job, Series, predict_probabilities, train
+from tsbench.training.trainer import train
 
 __all__ = ["NetworkEnsemble", "TunedNetwork", "encode"]
 
@@ -102,8 +104,9 @@ class NetworkEnsemble(FittedClassifier):
         seeds = [operator.index(seed) for seed in seeds]  # NumPy's whole numbers too
 
         def attempt(accumulation_steps: int) -> list[Job]:
-            jobs = [Job(series, targets, len(ensemble.classes), seed, cases.group_numbers()) for seed in seeds]
-            train(jobs, hyperparameters.model, hyperparameters.training, device, on_epoch, accumulation_steps)
+            settings, groups = (hyperparameters.model, hyperparameters.training), cases.group_numbers()
+            jobs = [Job(series, targets, len(ensemble.classes), seed, *settings, groups) for seed in seeds]
+            train(jobs, device, on_epoch, accumulation_steps)
             return jobs
 
         jobs = train_within_memory(attempt, device)

@@ -16,7 +16,7 @@ from tsbench.drawing import new_figure, plain
 from tsbench.nn.attribution import NetworkExplanation
 from tsbench.nn.attribution import explain as explain_network
 from tsbench.nn.network import Network
-from tsbench.training.trainer import Series
+from tsbench.training.jobs import Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,7 +21,7 @@ from tsbench.recipe.messages import count_of
 
 __all__ = ["FittedVote", "FoldBag", "LeaderboardRow", "VoteMember"]
 
-MEMBERS, OUT_OF_FOLD = "members", "out_of_fold.npz"
+MEMBERS, OUT_OF_FOLD, TRUE_PROBABILITIES = "members", "out_of_fold.npz", "true_probabilities.npy"
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,8 @@ class FittedVote(FittedClassifier):
         leaderboard: the ensemble itself first, then every member that was tried, the best first.
         out_of_fold: the ensemble's probabilities of the training cases, each by members and weights that were fitted
             without it; None if no case could be held out.
+        true_probabilities: sorted, of the true labels of the training cases, each by members that were fitted without
+            it and the final weights; empty if no case could be held out.
     """
 
     classes: NDArray[np.str_]
@@ -132,6 +134,7 @@ class FittedVote(FittedClassifier):
     combination: Combination
     leaderboard: list[LeaderboardRow] = field(default_factory=list)
     out_of_fold: OutOfFold | None = None
+    true_probabilities: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         self.channels, self.columns = self.training.channels, self.training.columns
@@ -191,13 +194,9 @@ class FittedVote(FittedClassifier):
 
     def _threshold(self, coverage: float) -> float | None:
         """The least probability of a label in a set; None if the cases held out are too few."""
-        if self.out_of_fold is None:
-            return None
-        held_out = np.flatnonzero(self.out_of_fold.folds >= 0)
-        columns = np.searchsorted(self.out_of_fold.classes, self.out_of_fold.labels[held_out])
-        true = np.sort(self.out_of_fold.probabilities[held_out, columns])[::-1]
-        rank = math.ceil((len(true) + 1) * coverage)
-        return float(true[rank - 1]) if 0 < rank <= len(true) else None
+        cases = len(self.true_probabilities)
+        rank = math.ceil((cases + 1) * coverage)
+        return float(self.true_probabilities[cases - rank]) if rank <= cases else None
 
     def summary(self) -> str:
         """Its members, the heaviest first."""
@@ -217,7 +216,8 @@ class FittedVote(FittedClassifier):
                 member.classifier.save(folder / MEMBERS / self._folder(number))
             except ModelError as error:
                 raise ModelError(f"member {member.name}: {error}") from None
-        files = []
+        np.save(folder / TRUE_PROBABILITIES, self.true_probabilities)
+        files = [TRUE_PROBABILITIES]
         if self.out_of_fold is not None:
             self.out_of_fold.save(folder / OUT_OF_FOLD)
             files.append(OUT_OF_FOLD)
@@ -257,6 +257,7 @@ class FittedVote(FittedClassifier):
                 Combination(**combination),
                 [LeaderboardRow(**row) for row in about["leaderboard"]],
                 OutOfFold.load(folder / OUT_OF_FOLD) if (folder / OUT_OF_FOLD).exists() else None,
+                np.load(folder / TRUE_PROBABILITIES, allow_pickle=False),
             )
 
 

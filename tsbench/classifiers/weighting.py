@@ -54,18 +54,18 @@ def recalibrated(probabilities: Floats, temperature: float) -> Floats:
 
 
 def is_better_than_chance(probabilities: Floats, codes: NDArray[np.integer]) -> bool:
-    """Whether a member's log loss, after recalibration, is below that of the classes' shares among the other cases.
+    """Whether a member's log loss, after recalibration, is below the entropy of the classes' shares.
+
+    The entropy is the log loss of whoever knows the shares, and nothing of a case.
 
     Args:
         probabilities: shape (cases, classes), out of fold.
         codes: shape (cases,), numbers of the true classes.
     """
-    counts = np.bincount(codes, minlength=probabilities.shape[1]).astype(np.float64)
-    others = np.repeat(counts[None], len(codes), axis=0)
-    others[np.arange(len(codes)), codes] -= 1
-    shares = (others + 1) / (others + 1).sum(axis=1, keepdims=True)
+    shares = np.bincount(codes)[np.unique(codes)] / len(codes)
+    entropy = float(-(shares * np.log(shares)).sum())
     temperature = fit_member_temperature(probabilities, codes)
-    return log_loss(recalibrated(probabilities, temperature), codes) < log_loss(shares, codes)
+    return log_loss(recalibrated(probabilities, temperature), codes) < entropy
 
 
 @dataclass(frozen=True)

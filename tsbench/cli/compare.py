@@ -14,22 +14,13 @@ from tsbench.cli.app import verb
 from tsbench.cli.options import TrackingUri, store_and_name
 from tsbench.cli.status import working
 from tsbench.errors import RecipeError
+from tsbench.recipe.registries import Metric
 
 if TYPE_CHECKING:
     from tsbench.compare.comparison import Comparison
     from tsbench.compare.published import Reference
     from tsbench.compare.results import Results
     from tsbench.tracking.store import Store
-
-
-class Metric(StrEnum):
-    """What can be compared."""
-
-    accuracy = "accuracy"
-    balanced_accuracy = "balanced_accuracy"
-    f1_macro = "f1_macro"
-    log_loss = "log_loss"
-    roc_auc = "roc_auc"
 
 
 class Format(StrEnum):
@@ -80,7 +71,7 @@ def compare(
     classifiers: Annotated[str, typer.Option(metavar="NAME,...", help="Classifiers to show.")] = "",
     metric: Annotated[
         Metric, typer.Option(help="Test score to compare; published ones exist for accuracy only.")
-    ] = Metric.accuracy,
+    ] = "accuracy",
     resamples: Annotated[
         int | None,
         typer.Option(min=1, help="Mean over resamples 0 to N-1; 1: the first split alone. By default all there are."),
@@ -130,7 +121,7 @@ def compare(
         results = results.under(tuple(range(resamples)))
     shown, remark = (shown, "") if shown or results.rows else _largest_collection(references, results.protocol)
     chosen = tuple(_split(classifiers))
-    comparison = Comparison(results, references, shown, chosen, control, alpha, rope, nemenyi, metric.value, remark)
+    comparison = Comparison(results, references, shown, chosen, control, alpha, rope, nemenyi, metric, remark)
     if fail_if_worse_than:
         comparison.lead_over(fail_if_worse_than)  # an unknown name is refused before anything is recorded
     _print(comparison, format_)
@@ -160,11 +151,11 @@ def _load_references(given: Sequence[str], resamples: int, metric: Metric) -> tu
     from tsbench.compare.published import load_reference
 
     sources = list(dict.fromkeys(given))
-    loaded = [load_reference(source, resamples, metric.value) for source in sources]
-    if metric is not Metric.accuracy and any(reference.carried for reference in loaded):
+    loaded = [load_reference(source, resamples, metric) for source in sources]
+    if metric != "accuracy" and any(reference.carried for reference in loaded):
         raise RecipeError(
             [
-                f"--metric {metric.value}: published scores exist for accuracy only; leave out --reference published, "
+                f"--metric {metric}: published scores exist for accuracy only; leave out --reference published, "
                 "or compare by accuracy"
             ]
         )

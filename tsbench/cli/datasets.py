@@ -12,14 +12,13 @@ import typer
 
 from tsbench.cli import completion
 from tsbench.cli.app import app, sentences
+from tsbench.recipe.registries import FORMATS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tsbench.data.catalogue import Facts
     from tsbench.data.collection import Collection
     from tsbench.data.download import Progress
-    from tsbench.data.inspection import Inspection
 
 datasets = typer.Typer(help="The archives' data sets, and your own.", rich_markup_mode=None)
 app.add_typer(datasets, name="datasets")
@@ -47,48 +46,9 @@ class Format(StrEnum):
 def _main(context: typer.Context, archive: ArchiveFolder = None) -> None:
     """The archives' data sets, and your own; without a command, what is available."""
     if context.invoked_subcommand is None:
-        _print_at_hand(archive)
+        from tsbench.cli.dataset_tables import print_available
 
-
-def _print_at_hand(archive: Path | None) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from tsbench.data.archive import Archive
-    from tsbench.errors import DataError
-
-    found = Archive(archive)
-    table = Table(padding=(0, 1), box=box.SIMPLE_HEAD)
-    table.add_column("data set", overflow="fold")
-    for title in ("train", "test", "channels", "length", "classes"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("remarks")
-    folders: dict[Path, int] = {}
-    for name, folder in found.names().items():
-        try:
-            about = found.describe(name)
-        except DataError as error:
-            table.add_row(name, *[""] * 5, escape(str(error)), style="dim")
-            continue
-        if about is None:
-            continue
-        folders[folder.parent] = folders.get(folder.parent, 0) + 1
-        table.add_row(
-            name,
-            str(about.train),
-            str(about.test),
-            str(about.channels),
-            about.lengths,
-            str(about.classes),
-            about.remarks,
-        )
-    console = Console()
-    console.print(table)
-    for folder, count in folders.items():
-        console.print(f"{count} in {folder}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Others are downloaded into {found.home} when a recipe names them.", highlight=False, soft_wrap=True)
+        print_available(archive)
 
 
 @datasets.command("list")
@@ -117,6 +77,7 @@ def list_(
     archive: ArchiveFolder = None,
 ) -> None:
     """List the catalogue's data sets, all or filtered. It holds the UCR and UEA archives."""
+    from tsbench.cli.dataset_tables import print_facts
     from tsbench.data.archive import Archive
     from tsbench.data.catalogue import catalogue, kept
     from tsbench.data.selection import expand
@@ -140,7 +101,7 @@ def list_(
     wanted = expand(names, lambda: place) if names else list(catalogue())
     _refuse_unknown(wanted)
     facts = [catalogue()[name] for name in kept(wanted, filters) if name in here or not at_hand]
-    _print_facts(facts, set(here), format_)
+    print_facts(facts, set(here), format_.value)
 
 
 def _refuse_unknown(names: Sequence[str]) -> None:
@@ -154,50 +115,6 @@ def _refuse_unknown(names: Sequence[str]) -> None:
             raise DataError(f"the catalogue holds no data set {name!r}{suggestion(name, catalogue())}")
 
 
-def _print_facts(facts: Sequence[Facts], here: set[str], how: Format) -> None:
-    import csv
-    import json
-    import sys
-    from dataclasses import asdict
-
-    from tsbench.spreadsheet import as_cell
-
-    if how is Format.NAMES:
-        typer.echo("\n".join(dataset.name for dataset in facts))
-    elif how is Format.JSON:
-        typer.echo(json.dumps([{**asdict(dataset), "at_hand": dataset.name in here} for dataset in facts], indent=2))
-    elif how is Format.CSV:
-        rows = [{**asdict(dataset), "at_hand": dataset.name in here} for dataset in facts]
-        writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["name"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: as_cell(value) for key, value in row.items()} for row in rows)
-    else:
-        _print_table(facts, here)
-
-
-def _print_table(facts: Sequence[Facts], here: set[str]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(padding=(0, 1), box=box.SIMPLE_HEAD)
-    table.add_column("data set", no_wrap=True)
-    for title in ("train", "test", "channels", "length", "classes"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("domain", no_wrap=True)
-    table.add_column("remarks", no_wrap=True)
-    for dataset in facts:
-        remarks = ["missing values"] * dataset.missing_values + ["available"] * (dataset.name in here)
-        sizes = (dataset.train, dataset.test, dataset.channels, dataset.lengths, dataset.classes)
-        table.add_row(dataset.name, *map(str, sizes), dataset.domain, ", ".join(remarks))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)  # in a file or pipe there is no width to keep to
-    console.print(table)
-    count = sum(dataset.name in here for dataset in facts)
-    console.print(f"{len(facts)} data sets, {count} available.", highlight=False)
-
-
 @datasets.command()
 @sentences
 def info(
@@ -208,73 +125,34 @@ def info(
     archive: ArchiveFolder = None,
 ) -> None:
     """Show what is known of a data set. If its files are available, each class is drawn."""
-    from rich.console import Console
-
+    from tsbench.cli.dataset_tables import print_catalogue_facts, print_classes, say
     from tsbench.data.archive import Archive
     from tsbench.data.catalogue import catalogue
     from tsbench.errors import DataError
     from tsbench.recipe.messages import suggestion
 
-    place, facts, console = Archive(archive), catalogue().get(name), Console()
+    place, facts = Archive(archive), catalogue().get(name)
     folder = place.locate(name)
     if facts is None and folder is None:
         known = {*catalogue(), *place.names()}
         raise DataError(f"data set {name!r} is neither in the catalogue nor available{suggestion(name, known)}")
     if facts is not None:
-        _print_catalogue_facts(console, facts)
+        print_catalogue_facts(facts)
     if folder is None:
-        console.print(f"not available; `tsbench datasets download {name}` fetches it", highlight=False, soft_wrap=True)
+        say(f"not available; `tsbench datasets download {name}` fetches it")
         if plot is not None:
             raise DataError(f"there is no picture without the cases: {name} is not available")
         return
     loaded = place.load(name)
-    console.print(f"available in {folder}", highlight=False, markup=False, soft_wrap=True)
+    say(f"available in {folder}")
     for file, digest in loaded.files.items():
-        console.print(f"  {file}  SHA-256 {digest}", highlight=False, markup=False, soft_wrap=True)
-    _print_classes(console, loaded.train, loaded.test)
+        say(f"  {file}  SHA-256 {digest}")
+    print_classes(loaded.train, loaded.test)
     if plot is not None:
         from tsbench.data.dataset_plots import draw_classes
 
         with _written(plot):
             draw_classes(loaded.train, name, plot)
-
-
-def _print_catalogue_facts(console: Console, facts: Facts) -> None:
-    from tsbench.data.catalogue import archives
-
-    source = archives()[facts.archive]
-    missing = ", missing values" if facts.missing_values else ""
-    lines = [
-        f"{facts.name}, of the {source.title}",
-        f"  {facts.train} training and {facts.test} test cases, {facts.classes} classes, domain {facts.domain}",
-        f"  {facts.channels} channel{'s' if facts.channels > 1 else ''}, {facts.lengths} time steps{missing}",
-    ]
-    if facts.ed_error is not None:
-        lines.append(f"  1NN with the Euclidean distance: accuracy {1 - facts.ed_error:.4f}, says the archive")
-    if facts.donor:
-        lines.append(f"  data donor or editor: {facts.donor}")
-    lines.append(f"  cite: {source.citation}")
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_classes(console: Console, train: Collection, test: Collection) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from tsbench.data.dataset_plots import mean_of_class, sparkline
-
-    table = Table(padding=(0, 1), box=box.SIMPLE_HEAD)
-    table.add_column("class", overflow="fold")
-    table.add_column("train", justify="right")
-    table.add_column("test", justify="right")
-    table.add_column(
-        "mean of the training cases" + (f", {train.channel_name(0)}" if train.channels > 1 else ""), no_wrap=True
-    )
-    for label in map(str, train.classes):
-        counts = [str(int((cases.labels == label).sum())) for cases in (train, test)]
-        table.add_row(label, *counts, sparkline(mean_of_class(train, label)))
-    console.print(table)
 
 
 @datasets.command()
@@ -376,7 +254,7 @@ def check(
         str, typer.Argument(metavar="FILE or NAME", help="The training cases, all cases, or an available data set.")
     ],
     test: Annotated[Path | None, typer.Argument(metavar="[TEST FILE]", help="The test cases.")] = None,
-    format_: Annotated[str, typer.Option("--format", help="auto, ts, arff, ucr, npz or long.")] = "auto",
+    format_: Annotated[str, typer.Option("--format", help=f"auto, {', '.join(FORMATS)}.")] = "auto",
     case: Annotated[str, typer.Option(help="long: column that tells the cases apart.")] = "case",
     time: Annotated[str | None, typer.Option(help="long: column that orders a case's rows.")] = None,
     label: Annotated[str, typer.Option(help="long: column of the class.")] = "label",
@@ -386,8 +264,7 @@ def check(
     archive: ArchiveFolder = None,
 ) -> None:
     """Check a file of your own. Reports missing values, duplicates, leakage and other problems."""
-    from rich.console import Console
-
+    from tsbench.cli.dataset_tables import print_inspection, say
     from tsbench.data.archive import Archive
     from tsbench.data.custom_data import read_own
     from tsbench.data.dataset_plots import draw_inspection
@@ -414,10 +291,9 @@ def check(
     first = next(iter(parts.values()))
     labels = [label for cases in parts.values() for label in cases.classes]
     remarks += remarks_on_labels(labels)
-    console = Console()
     for remark in remarks_on_channels(first):
-        console.print(remark, highlight=False, markup=False, soft_wrap=True)
-    _print_inspection(console, inspect(parts), list(dict.fromkeys(remarks)))
+        say(remark)
+    print_inspection(inspect(parts), list(dict.fromkeys(remarks)))
     if plot is not None:
         with _written(plot):
             draw_inspection(parts, Path(file).name, plot)
@@ -438,49 +314,6 @@ def _own_config(path: Path, test: Path | None, **options: Any) -> Any:
         key = str(first["loc"][-1])
         place = {"file": "FILE", "train": "FILE", "test": "TEST FILE"}.get(key, f"--{key}")
         raise DataError(f"{place}: {sentence(first)}") from None
-
-
-def _print_inspection(console: Console, found: Inspection, remarks: list[str]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(padding=(0, 1), box=box.SIMPLE_HEAD)
-    table.add_column("")
-    for name in found.parts:
-        table.add_column(name, justify="right")
-    facts = found.parts.values()
-    rows: dict[str, list[str]] = {
-        "cases": [str(part.cases) for part in facts],
-        "channels": [str(part.channels) for part in facts],
-        "lengths": [_range(part.shortest, part.longest) for part in facts],
-        "classes": [str(len(part.classes)) for part in facts],
-        "cases of a class": [_range(min(part.classes.values()), max(part.classes.values())) for part in facts],
-        "missing values": [f"{part.missing} ({part.missing_share:.2%})" for part in facts],
-        "constant channels": [str(len(part.constant_channels)) for part in facts],
-        "constant cases": [str(part.constant_cases) for part in facts],
-        "duplicate cases": [str(part.duplicates) for part in facts],
-    }
-    if any(part.groups is not None for part in facts):
-        rows["groups"] = ["" if part.groups is None else str(part.groups) for part in facts]
-    for what, values in rows.items():
-        table.add_row(what, *values)
-    labels = list(dict.fromkeys(label for part in facts for label in part.classes))
-    for label in labels[:MAX_CLASSES]:
-        table.add_row(f"  class {label}", *(str(part.classes.get(label, 0)) for part in facts))
-    if len(labels) > MAX_CLASSES:
-        table.add_row(f"  and {len(labels) - MAX_CLASSES} more")
-    console.print(table)
-    for sentence in [*remarks, *found.findings]:
-        console.print(f"- {sentence}", highlight=False, markup=False, soft_wrap=True)
-    if not (remarks or found.findings):
-        console.print("No problems found.", highlight=False)
-
-
-MAX_CLASSES = 20  # that the table of `check` lists
-
-
-def _range(low: int, high: int) -> str:
-    return str(low) if low == high else f"{low} to {high}"
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def store_for(uri: str | None) -> Store | None:
     from tsbench.tracking.store import Store
 
     store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
-    if store.exists():
+    if store.connection.exists():
         return store
     if uri is not None:
         raise RecipeError([f"there is no MLflow store at {uri}"])
@@ -116,7 +116,7 @@ def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, 
         name, datasets = recipe.name, names_of(recipe)
         uri = uri or recipe.tracking.uri
     store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
-    if not store.exists():
+    if not store.connection.exists():
         raise RecipeError(
             [
                 f"there is no MLflow store at {redacted(store.uri)}; run `tsbench search RECIPE` first, "

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tsbench.bench.plan import Plan
-    from tsbench.search.study import BestTrial
+    from tsbench.search.trials import BestTrial
 
 
 @verb
@@ -72,8 +72,8 @@ def _search(recipe: Path, overrides: list[str] | None, dry_run: bool, fresh: boo
         raise typer.Exit(exit_code_of(interrupt)) from None
     if run.begun:
         _print_results(console, plan)
-        for unit, front in run.fronts.items():
-            _print_front(console, unit, front, plan)
+        for title, front in run.fronts.items():
+            _print_front(console, title, front, plan)
         console.print(f"Took {spell(run.state.elapsed)}.", highlight=False)
         console.print(f"Browse it in MLflow: tsbench ui {shlex.quote(str(recipe))}", highlight=False, soft_wrap=True)
     if failures:
@@ -128,7 +128,7 @@ def _print_results(console: Console, plan: Plan) -> None:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
-def _print_front(console: Console, unit: str, front: list[BestTrial], plan: Plan) -> None:
+def _print_front(console: Console, title: str, front: list[BestTrial], plan: Plan) -> None:
     """The best compromises of a search over several metrics."""
     from tsbench.compare.terminal import front_table
     from tsbench.tracking import names
@@ -136,4 +136,4 @@ def _print_front(console: Console, unit: str, front: list[BestTrial], plan: Plan
     search = plan.loaded.recipe.search
     metrics = (search.metric, *search.trade_off)
     rows = [(trial.number, [trial.scores[names.cv(metric)] for metric in metrics]) for trial in front]
-    console.print(front_table(unit, metrics, rows))
+    console.print(front_table(title, metrics, rows))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from tsbench.compare.published import PUBLISHED, Reference
 from tsbench.compare.results import Results
@@ -17,31 +16,6 @@ MARKS = "\u2020\u2021\u00a7\u00b6"
 """Footnote marks: the first for published scores, the others for files in their order."""
 
 
-class Column(Protocol):
-    """The scores of one classifier under the comparison's protocol."""
-
-    @property
-    def label(self) -> str:
-        """What the tables call it."""
-
-    @property
-    def name(self) -> str:
-        """The classifier's own name, without what marks its source."""
-
-    @property
-    def reference(self) -> Reference | None:
-        """Where its scores are from; None if it was run here."""
-
-    def score(self, dataset: str) -> float | None:
-        """Its score on a data set; None if there is none."""
-
-    def by_resample(self, dataset: str) -> dict[int, float]:
-        """Its score on each resample of the protocol, as far as they are known."""
-
-    def reason(self, dataset: str) -> str:
-        """Why there is no score."""
-
-
 @dataclass(frozen=True)
 class OwnColumn:
     """A classifier that was run here."""
@@ -49,16 +23,12 @@ class OwnColumn:
     label: str
     results: Results
     metric: str
+    reference: None = None
 
     @property
     def name(self) -> str:
         """The same as its label."""
         return self.label
-
-    @property
-    def reference(self) -> None:
-        """It was run here."""
-        return None
 
     def score(self, dataset: str) -> float | None:
         """The mean over the protocol's resamples."""
@@ -104,6 +74,10 @@ class ReferenceColumn:
 
     def _is_of_other_data(self, dataset: str) -> bool:
         return self.reference.carried and self.results.splits.get(dataset, UNKNOWN).is_own
+
+
+Column = OwnColumn | ReferenceColumn
+"""The scores of one classifier under the comparison's protocol, wherever they are from."""
 
 
 def columns_of(results: Results, references: Iterable[Reference], metric: str) -> dict[str, Column]:

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.compare import statistics
-from tsbench.compare.classifier_columns import Column, columns_of
+from tsbench.compare.classifier_columns import Column
 from tsbench.compare.formatting import METRIC_WORDS
 from tsbench.compare.published import Reference, decimals
 from tsbench.compare.results import Results, is_network
+from tsbench.compare.selection import Selection
 from tsbench.compare.statistics import Friedman, Pairwise, complete_rows, win_tie_loss
 from tsbench.errors import RecipeError
 from tsbench.evaluation.metrics import MAXIMISED
-from tsbench.recipe.messages import suggestion
-from tsbench.tracking.split import ARCHIVE, UNKNOWN, Split
+from tsbench.tracking.split import UNKNOWN, Split
 
-__all__ = ["Comparison", "Lead", "Standing"]
+__all__ = ["CONFIDENCE", "Comparison", "Lead", "Standing", "Statistics"]
 
 CONFIDENCE = 0.95
 
@@ -58,6 +58,66 @@ class Lead:
     count: int
 
 
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Statistics over the data sets for which every classifier has a score.
+
+    Attributes:
+        scores: shape (data sets, classifiers), so that more is better; NaN if one is missing.
+        sign: -1 if the metric is better the lower it is, so that differences are of the metric itself; else 1.
+        alpha: level of the tests.
+        rope: differences of at most this much are practically none (Bayesian test).
+    """
+
+    scores: NDArray[np.float64]
+    sign: int
+    alpha: float
+    rope: float
+
+    @cached_property
+    def ranks(self) -> NDArray[np.float64]:
+        """Average rank of each classifier."""
+        return statistics.average_ranks(self.scores)
+
+    @cached_property
+    def friedman(self) -> Friedman | None:
+        """Whether any differ."""
+        return statistics.friedman(self.scores)
+
+    @cached_property
+    def pairs(self) -> Pairwise:
+        """Every pair; the only source of p-values. Differences are of the metric as it is, wins of what is better."""
+        return statistics.pairwise(self.scores).times(self.sign)
+
+    @cached_property
+    def differs(self) -> NDArray[np.bool_]:
+        """Shape (classifiers, classifiers): which pairs differ significantly after Holm's adjustment."""
+        return np.asarray(self.pairs.p_holm <= self.alpha)
+
+    @cached_property
+    def cliques(self) -> list[tuple[int, ...]]:
+        """Groups of classifiers of which no two differ."""
+        return statistics.cliques(self.ranks, self.differs)
+
+    @cached_property
+    def nemenyi(self) -> NDArray[np.float64]:
+        """P-values of Nemenyi's test, for those who ask for it."""
+        return statistics.nemenyi(self.scores)
+
+    def intervals(self, control: int) -> NDArray[np.float64]:
+        """Shape (2, classifiers): the ends of the bootstrap interval of the mean difference from a column."""
+        return statistics.bootstrap_mean_difference(self.sign * self._less(control), CONFIDENCE) + 0.0
+
+    def bayesian(self, control: int) -> NDArray[np.float64]:
+        """Shape (classifiers, 3): probabilities of being worse than a column, as good, and better."""
+        return statistics.bayesian_signed_rank(self._less(control), self.rope)
+
+    def _less(self, control: int) -> NDArray[np.float64]:
+        complete = self.scores[complete_rows(self.scores)]
+        differences: NDArray[np.float64] = complete - complete[:, [control]]
+        return differences
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Test scores by data set and classifier under one protocol, and their statistics.
@@ -76,6 +136,7 @@ class Comparison:
         with_nemenyi: whether Nemenyi's test is reported too.
         metric: which test score is compared.
         remark: why these data sets were chosen, in a sentence; empty if the user chose them.
+        selection: the rows and columns; what it holds is the comparison's too.
 
     Raises:
         RecipeError: a classifier that is chosen is not there.
@@ -91,77 +152,20 @@ class Comparison:
     with_nemenyi: bool = False
     metric: str = "accuracy"
     remark: str = ""
+    selection: Selection = field(init=False)
     datasets: tuple[str, ...] = field(init=False)
     absent: tuple[str, ...] = field(init=False)
+    columns: dict[str, Column] = field(init=False)
+    coverage: dict[str, int] = field(init=False)
+    classifiers: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        ours = self.results.datasets
-        carried = tuple(name for reference in self.references if reference.carried for name in reference.datasets)
-        references = tuple(reference.match_names((*self.chosen, *ours) or carried) for reference in self.references)
-        # Beside a file the published scores add classifiers, not the other data sets of the archives.
-        given = [reference for reference in references if not reference.carried] or references
-        theirs = tuple(dict.fromkeys(name for reference in given for name in reference.datasets))
-        known = {*ours, *(name for reference in references for name in reference.datasets)}
-        wanted = tuple(dict.fromkeys(self.chosen)) or ours or theirs
-        for name, value in (
-            ("references", references),
-            ("datasets", tuple(name for name in wanted if name in known)),
-            ("absent", tuple(name for name in wanted if name not in known)),
-        ):
+        selection = Selection.of(self.results, self.references, self.chosen, self.only, self.metric)
+        for name, value in (("selection", selection), *vars(selection).items()):
             object.__setattr__(self, name, value)
         self.control  # noqa: B018  unknown names are refused at once
 
     # The table
-
-    @cached_property
-    def columns(self) -> dict[str, Column]:
-        """Every column that there is, shown or not, by its label."""
-        return columns_of(self.results, self.references, self.metric)
-
-    @cached_property
-    def coverage(self) -> dict[str, int]:
-        """For how many of the data sets shown each classifier of the references has a score."""
-        return {
-            label: sum(column.score(dataset) is not None for dataset in self.datasets)
-            for label, column in self.columns.items()
-            if column.reference is not None
-        }
-
-    @cached_property
-    def classifiers(self) -> tuple[str, ...]:
-        """The labels of the columns: ours, the network first, then those of others."""
-        if self.only:
-            return tuple(dict.fromkeys(self._find(name) for name in self.only))
-        carried = {label for label, column in self.columns.items() if _is_carried(column)}
-        most = max((self.coverage[label] for label in carried), default=0)
-        return tuple(
-            label
-            for label, column in self.columns.items()
-            if (label not in carried and self._has_anything(column))
-            or (label in carried and self.coverage[label] == most > 0)
-        )
-
-    def _has_anything(self, column: Column) -> bool:
-        """Whether one of ours was begun on a data set shown, or another's has a score on one."""
-        if column.reference is None:
-            return any(column.reason(dataset) != "never run" for dataset in self.datasets)
-        return self.coverage[column.label] > 0
-
-    def _find(self, name: str) -> str:
-        """The label that a name means: ours before others', as spelt before another case.
-
-        Raises:
-            RecipeError: there is none.
-        """
-        spellings = [(label, label) for label in self.columns]
-        spellings += [(column.name, label) for label, column in self.columns.items()]
-        for same in (str, str.lower):
-            for spelling, label in spellings:
-                if same(spelling) == same(name):
-                    return label
-        known = [spelling for spelling, _ in spellings]
-        hint = suggestion(name, known) or f"; there are: {', '.join(self.columns) or 'none'}"
-        raise RecipeError([f"classifier {name!r} has no result here{hint}"])
 
     @property
     def published(self) -> dict[str, str]:
@@ -177,10 +181,6 @@ class Comparison:
         """The name of the reference that a column is of; empty if it was run here."""
         reference = self.columns[label].reference
         return "" if reference is None else reference.name
-
-    def is_published(self, label: str) -> bool:
-        """Whether a column is of others."""
-        return self.columns[label].reference is not None
 
     @cached_property
     def scores(self) -> NDArray[np.float64]:
@@ -223,16 +223,11 @@ class Comparison:
     @cached_property
     def splits(self) -> dict[str, Split]:
         """Whose split each of the data sets shown is of."""
-        held = set(self.results.datasets)
+        ours = set(self.results.datasets)
         return {
-            dataset: self.results.splits.get(dataset, UNKNOWN) if dataset in held else self._split_of_others(dataset)
+            dataset: self.results.splits.get(dataset, UNKNOWN) if dataset in ours else self.selection.split_of(dataset)
             for dataset in self.datasets
         }
-
-    def _split_of_others(self, dataset: str) -> Split:
-        columns = (self.columns[label] for label in self.published)
-        with_score = [column for column in columns if column.score(dataset) is not None]
-        return ARCHIVE if any(map(_is_carried, with_score)) else Split("reference")
 
     # The metric
 
@@ -251,63 +246,17 @@ class Comparison:
         return self.sign * float(np.fmax.reduce(self.sign * row, initial=-np.inf))
 
     @cached_property
-    def _oriented(self) -> NDArray[np.float64]:
-        """The scores so that more is better, as `statistics` takes them."""
-        return self.sign * self.scores
+    def statistics(self) -> Statistics:
+        """The tests of all differences."""
+        return Statistics(self.sign * self.scores, self.sign, self.alpha, self.rope)
 
-    # The statistics
-
-    @cached_property
-    def ranks(self) -> NDArray[np.float64]:
-        """Average rank of each classifier."""
-        return statistics.average_ranks(self._oriented)
-
-    @cached_property
-    def friedman(self) -> Friedman | None:
-        """Whether any differ."""
-        return statistics.friedman(self._oriented)
-
-    @cached_property
-    def pairs(self) -> Pairwise:
-        """Every pair; the only source of p-values. Differences are of the metric as it is, wins of what is better."""
-        return statistics.pairwise(self._oriented).times(self.sign)
-
-    @cached_property
-    def differs(self) -> NDArray[np.bool_]:
-        """Shape (classifiers, classifiers): which pairs differ significantly after Holm's adjustment."""
-        return np.asarray(self.pairs.p_holm <= self.alpha)
-
-    @cached_property
-    def cliques(self) -> list[tuple[int, ...]]:
-        """Groups of classifiers of which no two differ."""
-        return statistics.cliques(self.ranks, self.differs)
-
-    @cached_property
-    def nemenyi(self) -> NDArray[np.float64]:
-        """P-values of Nemenyi's test, for those who ask for it."""
-        return statistics.nemenyi(self._oriented)
-
-    @cached_property
-    def intervals(self) -> NDArray[np.float64]:
-        """Shape (2, classifiers): the ends of the bootstrap interval of the mean difference from the control."""
-        return statistics.bootstrap_mean_difference(self._differences, CONFIDENCE) + 0.0
-
-    @cached_property
-    def bayesian(self) -> NDArray[np.float64]:
-        """Shape (classifiers, 3): probabilities of being worse than the control, as good, and better."""
-        return statistics.bayesian_signed_rank(self.sign * self._differences, self.rope)
-
-    @property
-    def _differences(self) -> NDArray[np.float64]:
-        column = self.classifiers.index(self.control) if self.control else 0
-        differences: NDArray[np.float64] = self.complete_scores - self.complete_scores[:, [column]]
-        return differences
+    # The control
 
     @cached_property
     def control(self) -> str:
         """The classifier that the others are compared with; empty if there is none at all."""
         if self.against:
-            found = self._find(self.against)
+            found = self.selection.find(self.against)
             if found not in self.classifiers:
                 raise RecipeError(
                     [f"the control {found!r} is not among the classifiers shown; add it to --classifiers"]
@@ -318,15 +267,26 @@ class Comparison:
             return networks[0]
         if not self.classifiers or not self.complete.any():
             return self.classifiers[0] if self.classifiers else ""
-        return self.classifiers[int(np.argmin(self.ranks))]
+        return self.classifiers[int(np.argmin(self.statistics.ranks))]
+
+    @property
+    def control_column(self) -> int:
+        """The control's number; 0 if there is none."""
+        return self.classifiers.index(self.control) if self.control else 0
+
+    @cached_property
+    def bayesian(self) -> NDArray[np.float64]:
+        """Shape (classifiers, 3): probabilities of being worse than the control, as good, and better."""
+        return self.statistics.bayesian(self.control_column)
 
     def against_control(self) -> list[tuple[int, int, int] | None]:
         """Each classifier's wins, ties and losses against the control where both have a score; None for itself."""
         if not self.control:
             return []
-        control = self._oriented[:, self.classifiers.index(self.control)]
+        oriented = self.sign * self.scores
+        control = oriented[:, self.control_column]
         return [
-            None if name == self.control else win_tie_loss(self._oriented[:, column], control)
+            None if name == self.control else win_tie_loss(oriented[:, column], control)
             for column, name in enumerate(self.classifiers)
         ]
 
@@ -336,7 +296,7 @@ class Comparison:
         Raises:
             RecipeError: there is no such classifier, it is the control itself, or they share no data set.
         """
-        other = self._find(name)
+        other = self.selection.find(name)
         if other == self.control:
             raise RecipeError([f"{other!r} is the control itself; name another to compare it with"])
         if not self.control:
@@ -354,19 +314,20 @@ class Comparison:
         """Every classifier, the best rank first; empty without a complete data set."""
         if not self.complete.any():
             return []
-        against = self.classifiers.index(self.control)
-        means = self.complete_scores.mean(axis=0)
+        against = self.control_column
+        means, pairs = self.complete_scores.mean(axis=0), self.statistics.pairs
+        low, high = self.statistics.intervals(against)
         found = []
-        for column in np.argsort(self.ranks, kind="stable"):
-            wins = (int(counts[column, against]) for counts in (self.pairs.wins, self.pairs.ties, self.pairs.losses))
+        for column in np.argsort(self.statistics.ranks, kind="stable"):
+            wins = (int(counts[column, against]) for counts in (pairs.wins, pairs.ties, pairs.losses))
             standing = Standing(
                 self.classifiers[column],
                 float(means[column]),
-                float(self.ranks[column]),
+                float(self.statistics.ranks[column]),
                 None if column == against else tuple(wins),  # type: ignore[arg-type]
-                float(self.pairs.mean_difference[column, against]),
-                (float(self.intervals[0, column]), float(self.intervals[1, column])),
-                float(self.pairs.p_holm[column, against]),
+                float(pairs.mean_difference[column, against]),
+                (float(low[column]), float(high[column])),
+                float(pairs.p_holm[column, against]),
             )
             found.append(standing)
         return found
@@ -377,7 +338,7 @@ class Comparison:
         complete = [dataset for dataset, kept in zip(self.datasets, self.complete, strict=True) if kept]
         seconds = [
             [
-                None if self.is_published(name) else self.results.mean("fit_seconds", dataset, name)
+                None if name in self.published else self.results.mean("fit_seconds", dataset, name)
                 for dataset in complete
             ]
             for name in self.classifiers
@@ -386,7 +347,3 @@ class Comparison:
         with np.errstate(divide="ignore"):
             logarithms = np.log(np.maximum(found, 1e-6))
         return np.exp(logarithms.mean(axis=1)) if complete else np.full(len(self.classifiers), np.nan)
-
-
-def _is_carried(column: Column) -> bool:
-    return column.reference is not None and column.reference.carried

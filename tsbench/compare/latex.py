@@ -62,8 +62,9 @@ def _label(comparison: Comparison, what: str) -> str:
 
 def _standings(comparison: Comparison, label: str) -> Iterator[str]:
     """One row for each classifier, in a table that fits a page however many there are."""
+    sets = count_of(comparison.statistics.pairs.count, "data set")
     caption = (
-        f"{len(comparison.standings)} classifiers over {count_of(comparison.pairs.count, 'data set')}, against "
+        f"{len(comparison.standings)} classifiers over {sets}, against "
         f"{marked(comparison, comparison.control)}: {protocol(comparison)}. Wins, ties and losses (W/T/L), mean "
         "difference with its 95 % bootstrap interval, and p of Wilcoxon's signed-rank test, two-sided, Holm-adjusted "
         f"over all pairs. {legend(comparison)}"
@@ -101,7 +102,7 @@ def _scores(comparison: Comparison, part: range, label: str, place: tuple[int, i
     body = []
     for dataset, row in zip(comparison.datasets, comparison.scores, strict=True):
         body.append(" & ".join([_latex(dataset), *_cells(row, comparison.best(row), part)]) + " \\\\")
-    ranks = ("--" if np.isnan(rank) else fixed(rank, 2) for rank in comparison.ranks[list(part)])
+    ranks = ("--" if np.isnan(rank) else fixed(rank, 2) for rank in comparison.statistics.ranks[list(part)])
     foot = [" & ".join(["Average rank", *ranks]) + " \\\\"]
     yield from _table(
         f"l{'r' * len(part)}",
@@ -128,7 +129,7 @@ def _caption(comparison: Comparison, place: tuple[int, int]) -> str:
     if count > 1:
         text += f" Part {number} of {count}."
     if len(comparison.standings) > 1:
-        text += f" Ranks are over {count_of(comparison.pairs.count, 'data set')}."
+        text += f" Ranks are over {count_of(comparison.statistics.pairs.count, 'data set')}."
     done = preprocessing_notes(comparison.results, comparison.datasets, comparison.classifiers)
     return " ".join([text, legend(comparison), *done])
 

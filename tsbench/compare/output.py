@@ -73,6 +73,6 @@ def log_comparison(comparison: Comparison, provenance: Provenance, store: Store,
             )
         (Path(folder) / "report.html").write_text(as_html(comparison, provenance), encoding="utf-8")
         save_pictures(comparison, Path(folder) / "pictures")
-        store.log_files(run, Path(folder))
+        store.artifacts.add(run, Path(folder))
     store.end(run)
     return run

@@ -15,7 +15,7 @@ from tsbench import __version__
 from tsbench.compare.comparison import Comparison
 from tsbench.compare.formatting import fixed, format_p, signed
 from tsbench.compare.plots import PICTURES, render
-from tsbench.compare.report import as_csv
+from tsbench.compare.report import as_csv, pairs_of
 from tsbench.compare.versions import Provenance
 from tsbench.compare.wording import capitalise, cautions, first_split_note, notes, protocol, sentences
 from tsbench.recipe.messages import count_of
@@ -39,7 +39,9 @@ def as_html(comparison: Comparison, provenance: Provenance | None = None) -> str
         notes=cautions(comparison) + notes(comparison)[1:],
         scores=_scores(comparison),
         standings=_standings(comparison),
-        pairs=list(_pairs(comparison)),
+        pairs=pairs_of(comparison, np.argsort(comparison.statistics.ranks, kind="stable").tolist())
+        if comparison.standings
+        else [],
         nemenyi=_nemenyi(comparison),
         tests=_tests(comparison),
         pictures=list(_pictures(comparison)),
@@ -80,7 +82,7 @@ def _standings(comparison: Comparison) -> list[dict[str, Any]]:
     return [
         {
             "one": standing,
-            "published": comparison.is_published(standing.classifier),
+            "published": standing.classifier in comparison.published,
             "seconds": "" if np.isnan(seconds[standing.classifier]) else f"{seconds[standing.classifier]:.3g}",
             "p": format_p(standing.p).removeprefix("= "),
             "significant": standing.p <= comparison.alpha,
@@ -90,44 +92,26 @@ def _standings(comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
-def _pairs(comparison: Comparison) -> Iterator[dict[str, Any]]:
-    if not comparison.standings:
-        return
-    labels, pairs = comparison.classifiers, comparison.pairs
-    order = [int(column) for column in np.argsort(comparison.ranks, kind="stable")]
-    for place, i in enumerate(order):
-        for j in order[place + 1 :]:
-            yield {
-                "first": labels[i],
-                "second": labels[j],
-                "difference": float(pairs.mean_difference[i, j]),
-                "counts": f"{pairs.wins[i, j]}/{pairs.ties[i, j]}/{pairs.losses[i, j]}",
-                "p": float(pairs.p[i, j]),
-                "p_holm": float(pairs.p_holm[i, j]),
-                "significant": bool(comparison.differs[i, j]),
-                "nemenyi": float(comparison.nemenyi[i, j]) if comparison.with_nemenyi else None,
-            }
-
-
 def _nemenyi(comparison: Comparison) -> str:
     if not comparison.with_nemenyi or len(comparison.standings) < 2:
         return ""
     from tsbench.compare.statistics import critical_difference
 
-    difference = critical_difference(len(comparison.classifiers), comparison.pairs.count, comparison.alpha)
+    difference = critical_difference(len(comparison.classifiers), comparison.statistics.pairs.count, comparison.alpha)
     return f"Nemenyi's critical difference of average ranks at {comparison.alpha:g}: {difference:.3f}."
 
 
 def _tests(comparison: Comparison) -> str:
     """The test of all classifiers at once, in words."""
-    found = comparison.friedman
+    found = comparison.statistics.friedman
     if found is None:
         return "Friedman's test needs three classifiers and two data sets."
     first, second = found.degrees
+    sets = count_of(comparison.statistics.pairs.count, "data set")
     f = "infinite" if np.isinf(found.f) else f"{found.f:.2f}"
     return (
-        f"Friedman's test over {count_of(comparison.pairs.count, 'data set')}: chi-square {found.statistic:.2f} with "
-        f"{first} degrees of freedom, p {format_p(found.p)}; Iman and Davenport's F {f} with {first} and {second}, "
+        f"Friedman's test over {sets}: chi-square {found.statistic:.2f} with {first} "
+        f"degrees of freedom, p {format_p(found.p)}; Iman and Davenport's F {f} with {first} and {second}, "
         f"p {format_p(found.p_f)}."
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from tsbench.compare.wording import cautions, notes, protocol, sentences
 from tsbench.recipe.messages import count_of
 from tsbench.spreadsheet import as_cell
 
-__all__ = ["FORMATS", "as_csv", "as_json", "as_latex", "as_markdown", "over", "score_rows", "standing_rows"]
+__all__ = ["FORMATS", "as_csv", "as_json", "as_latex", "as_markdown", "over", "pairs_of", "score_rows", "standing_rows"]
 
 
 def as_json(comparison: Comparison) -> str:
@@ -45,7 +46,7 @@ def as_json(comparison: Comparison) -> str:
         },
         "rank": {
             classifier: None if np.isnan(rank) else float(rank)
-            for classifier, rank in zip(comparison.classifiers, comparison.ranks, strict=True)
+            for classifier, rank in zip(comparison.classifiers, comparison.statistics.ranks, strict=True)
         },
         "control": comparison.control or None,
         "win_tie_loss": {classifier: list(counts) for classifier, counts in wins if counts is not None},
@@ -63,7 +64,8 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
     """None without a complete data set."""
     if not comparison.standings:
         return None
-    labels, friedman = comparison.classifiers, comparison.friedman
+    labels, friedman = comparison.classifiers, comparison.statistics.friedman
+    pairs = pairs_of(comparison, range(len(labels)))
     tree: dict[str, Any] = {
         "alpha": comparison.alpha,
         "datasets": [name for name, kept in zip(comparison.datasets, comparison.complete, strict=True) if kept],
@@ -77,8 +79,8 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
             "iman_davenport_p": friedman.p_f,
             "degrees_of_freedom": list(friedman.degrees),
         },
-        "pairs": list(_pairs(comparison)),
-        "cliques": [[labels[column] for column in clique] for clique in comparison.cliques],
+        "pairs": [{name: value for name, value in pair.items() if name != "nemenyi"} for pair in pairs],
+        "cliques": [[labels[column] for column in clique] for clique in comparison.statistics.cliques],
         "bootstrap": {
             "confidence": CONFIDENCE,
             "mean_difference_from_control": {
@@ -101,31 +103,30 @@ def _statistics(comparison: Comparison) -> dict[str, Any] | None:
 
         count = len(labels)
         tree["nemenyi"] = {
-            "critical_difference": critical_difference(count, comparison.pairs.count, comparison.alpha)
+            "critical_difference": critical_difference(count, comparison.statistics.pairs.count, comparison.alpha)
             if count > 1
             else None,
-            "p": [
-                {"first": labels[i], "second": labels[j], "p": float(comparison.nemenyi[i, j])}
-                for i in range(count)
-                for j in range(i + 1, count)
-            ],
+            "p": [{"first": pair["first"], "second": pair["second"], "p": pair["nemenyi"]} for pair in pairs],
         }
     return tree
 
 
-def _pairs(comparison: Comparison) -> Any:
-    labels, pairs = comparison.classifiers, comparison.pairs
-    for i in range(len(labels)):
-        for j in range(i + 1, len(labels)):
-            yield {
-                "first": labels[i],
-                "second": labels[j],
-                "mean_difference": float(pairs.mean_difference[i, j]),
-                "win_tie_loss": [int(pairs.wins[i, j]), int(pairs.ties[i, j]), int(pairs.losses[i, j])],
-                "p": float(pairs.p[i, j]),
-                "p_holm": float(pairs.p_holm[i, j]),
-                "significant": bool(comparison.differs[i, j]),
-            }
+def pairs_of(comparison: Comparison, order: Iterable[int]) -> list[dict[str, Any]]:
+    """The test of every pair of classifiers, each before those that come later in an order of their numbers."""
+    labels, pairs = comparison.classifiers, comparison.statistics.pairs
+    return [
+        {
+            "first": labels[i],
+            "second": labels[j],
+            "mean_difference": float(pairs.mean_difference[i, j]),
+            "win_tie_loss": [int(pairs.wins[i, j]), int(pairs.ties[i, j]), int(pairs.losses[i, j])],
+            "p": float(pairs.p[i, j]),
+            "p_holm": float(pairs.p_holm[i, j]),
+            "significant": bool(comparison.statistics.differs[i, j]),
+            **({"nemenyi": float(comparison.statistics.nemenyi[i, j])} if comparison.with_nemenyi else {}),
+        }
+        for i, j in combinations(order, 2)
+    ]
 
 
 def score_rows(comparison: Comparison) -> list[list[str]]:
@@ -133,7 +134,7 @@ def score_rows(comparison: Comparison) -> list[list[str]]:
     table = [["data set", *comparison.classifiers]]
     for dataset, row in zip(comparison.datasets, comparison.scores, strict=True):
         table.append([dataset, *("" if np.isnan(value) else fixed(value) for value in row)])
-    table.append(["average rank", *("" if np.isnan(rank) else fixed(rank, 2) for rank in comparison.ranks)])
+    table.append(["average rank", *("" if np.isnan(rank) else fixed(rank, 2) for rank in comparison.statistics.ranks)])
     wins = ["" if counts is None else "/".join(map(str, counts)) for counts in comparison.against_control()]
     if any(wins):
         table.append([f"win/tie/loss against {comparison.control}", *wins])
@@ -194,7 +195,7 @@ def _standing_row(standing: Standing) -> list[str]:
 
 def over(comparison: Comparison) -> str:
     """What the standings are over, as a table's title."""
-    return f"Over {count_of(comparison.pairs.count, 'data set')}, against {comparison.control}"
+    return f"Over {count_of(comparison.statistics.pairs.count, 'data set')}, against {comparison.control}"
 
 
 def _pipes(cells: list[str]) -> str:

@@ -117,16 +117,6 @@ class Results:
             return None
         return sum(found[number] for number in self.protocol) / len(self.protocol)
 
-    def missing(self) -> list[dict[str, str]]:
-        """The cells without a figure, each with its reason."""
-        accuracy = names.test("accuracy")
-        return [
-            {"dataset": dataset, "classifier": classifier, "reason": self.reason(dataset, classifier)}
-            for dataset in self.datasets
-            for classifier in self.classifiers
-            if self.mean(accuracy, dataset, classifier) is None
-        ]
-
     def preprocessing(self, dataset: str, classifier: str) -> str:
         """What was done to the cases behind a cell's figure; empty if the classifier took them as they are."""
         cell = self._cells.get((dataset, classifier), {})

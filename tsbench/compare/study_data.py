@@ -69,6 +69,6 @@ def _from_recipe(store: Store, run: RunRecord, dataset: str) -> Split:
     from ruamel.yaml.error import YAMLError
 
     try:
-        return recorded_split(YAML(typ="safe").load(store.read_text(run.run_id, "recipe.yaml")), dataset)
+        return recorded_split(YAML(typ="safe").load(store.artifacts.read_text(run.run_id, "recipe.yaml")), dataset)
     except (TrackingError, YAMLError):  # killed before it was written, or damaged
         return UNKNOWN

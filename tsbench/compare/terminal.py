@@ -119,6 +119,19 @@ def _widths(columns: Sequence[tuple[str, Sequence[str]]], spare: int) -> list[in
     return widths
 
 
+def _fitting(
+    columns: Sequence[tuple[str, list[str]]], dropped: Sequence[str], width: int, name: int
+) -> tuple[list[tuple[str, list[str]]], int, list[str]]:
+    """The columns that fit beside one of names, the width left for it, and the titles dropped to make room."""
+    for number in range(len(dropped) + 1):
+        left_out = list(dropped[:number])
+        kept = [column for column in columns if column[0] not in left_out]
+        spare = width - 1 - sum(FRAME + _needed(*column) for column in kept)
+        if spare >= name:
+            break
+    return kept, spare, left_out
+
+
 def _columns(rows: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
     """Titles and cells of a table whose first row is its header."""
     return [(title, [row[number] for row in rows[1:]]) for number, title in enumerate(rows[0])]
@@ -206,14 +219,7 @@ def standings_table(comparison: Comparison, width: int) -> Printed:
     rows = [header, *([marked(comparison, row[0]), *row[1:]] for row in rows[1:])]
     columns = _columns(rows)
     longest = min(_natural(*columns[0]), NAME_WIDTH)
-    left_out: list[str] = []
-    for title in ("", *DROPPED):
-        if title:
-            left_out.append(title)
-        kept = [column for column in columns[1:] if column[0] not in left_out]
-        spare = width - 1 - FRAME - sum(FRAME + _needed(*column) for column in kept)
-        if spare >= longest:
-            break
+    kept, spare, left_out = _fitting(columns[1:], DROPPED, width - FRAME, longest)
     shorten = Shortener(max(6, spare))
     names_width = min(_natural(*columns[0]), shorten.width)
     table = Table(title=escape(f"{over(comparison)} (Wilcoxon, Holm)"))
@@ -249,18 +255,9 @@ def leaderboard(results: Results, metric: str, width: int) -> Printed:
         "fit seconds": "fit_seconds",
     }
     pairs = [(dataset, classifier) for dataset in results.datasets for classifier in results.classifiers]
-    left_out: list[str] = []
-    for title in ("", "balanced accuracy", "fit seconds", f"cv {METRIC_WORDS[metric]}"):
-        if title:
-            left_out.append(title)
-        scores = [
-            (title, [_cell(results.mean(column, *pair), column) for pair in pairs])
-            for title, column in columns.items()
-            if title not in left_out
-        ]
-        spare = width - 1 - sum(FRAME + _needed(*column) for column in scores)
-        if spare >= FRAME + LEAST_NAME:
-            break
+    scores = [(title, [_cell(results.mean(key, *pair), key) for pair in pairs]) for title, key in columns.items()]
+    dropped = ("balanced accuracy", "fit seconds", f"cv {METRIC_WORDS[metric]}")
+    scores, spare, left_out = _fitting(scores, dropped, width, FRAME + LEAST_NAME)
     dataset_width, classifier_width = (
         _natural(title, shown) for title, shown in (("data set", results.datasets), ("classifier", results.classifiers))
     )
@@ -300,15 +297,15 @@ def _cell(value: float | None, column: str) -> str:
     return fixed(value, 2) if column == "fit_seconds" else fixed(value)
 
 
-def front_table(unit: str, metrics: Sequence[str], front: Sequence[tuple[int, Sequence[float]]]) -> Table:
+def front_table(title: str, metrics: Sequence[str], front: Sequence[tuple[int, Sequence[float]]]) -> Table:
     """The best compromises of a search over several metrics.
 
     Args:
-        unit: what was searched, for the title.
+        title: of what was searched.
         metrics: names of the metrics.
         front: each trial's number with its scores, in the order of the metrics.
     """
-    table = Table(title=escape(f"{unit}: trials that no other one surpasses in all metrics"))
+    table = Table(title=escape(f"{title}: trials that no other one surpasses in all metrics"))
     table.add_column("trial", justify="right")
     for metric in metrics:
         cost = metric in names.COSTS

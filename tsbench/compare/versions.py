@@ -76,7 +76,7 @@ def read_provenance(store: Store, experiments: Sequence[str], datasets: Collecti
 def _versions(store: Store, run: RunRecord) -> tuple[tuple[str, str], ...]:
     """Empty where the run has none, as when it was killed before it wrote them."""
     try:
-        found = json.loads(store.read_text(run.run_id, "versions.json"))
+        found = json.loads(store.artifacts.read_text(run.run_id, "versions.json"))
     except (TrackingError, json.JSONDecodeError):
         return ()
     return tuple((str(name), str(version)) for name, version in found.items())

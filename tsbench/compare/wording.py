@@ -258,7 +258,7 @@ def sentences(comparison: Comparison) -> list[str]:
 def _sentence(comparison: Comparison, standing: Standing) -> str:
     assert standing.wins is not None
     wins, ties, losses = standing.wins
-    count = comparison.pairs.count
+    count = comparison.statistics.pairs.count
     first, second, sign = comparison.control, standing.classifier, -comparison.sign
     if wins == losses == 0:
         where = "the one data set" if count == 1 else f"all {count} data sets"

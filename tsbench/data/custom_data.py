@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +12,11 @@ from tsbench.data.checks import check_finite, check_set
 from tsbench.data.collection import DataSet
 from tsbench.data.column_roles import Columns
 from tsbench.data.folders import expanded
-from tsbench.data.formats import READERS, CaseFile, column_names, format_of, read_long, read_long_alike
+from tsbench.data.formats import CaseFile, column_names, format_of, read_long_alike, reader_of
 from tsbench.data.remarks import remarks_on_channels, remarks_on_labels
 from tsbench.data.splitting import split_cases
 from tsbench.errors import DataError
+from tsbench.recipe.registries import FORMATS
 from tsbench.recipe.schema import OwnDataConfig
 
 __all__ = ["columns_of", "load_own", "read_own"]
@@ -96,14 +96,12 @@ def read_own(path: Path, config: OwnDataConfig, known: Columns | None = None) ->
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "there is no such file"
         raise DataError(f"{path}: {what}; paths of own data are relative to the current folder")
-    how = _format(path, config)
-    reader: Callable[[Path], CaseFile]
-    if how in READERS:
-        reader = READERS[how]
-    elif known is not None:
-        reader, how = partial(read_long_alike, columns=known), f"{how} like {known}"
-    else:
-        reader, how = partial(read_long, columns=_columns(config)), _how(path, config)
+    name, how = _format(path, config), _how(path, config)
+    reader = reader_of(name)
+    if FORMATS[name].columns:
+        reader = partial(reader, columns=_columns(config))
+        if known is not None:
+            reader, how = partial(read_long_alike, columns=known), f"{name} like {known}"
     file, digest = Cache(user_cache()).read(path, how, reader)
     if config.grouping is not None and file.collection.groups is None:
         raise DataError(
@@ -119,7 +117,7 @@ def columns_of(path: Path, config: OwnDataConfig) -> tuple[str, ...]:
         DataError: the file cannot be read, or two columns have the same name.
     """
     path = expanded(path)
-    return () if _format(path, config) in READERS else column_names(path)
+    return column_names(path) if FORMATS[_format(path, config)].columns else ()
 
 
 def _plain(path: Path) -> str:
@@ -134,7 +132,7 @@ def _format(path: Path, config: OwnDataConfig) -> str:
 def _how(path: Path, config: OwnDataConfig) -> str:
     """The format, with the columns where it needs them: what the cases of a file depend on besides the file."""
     how = _format(path, config)
-    return how if how in READERS else f"{how} {_columns(config)}"
+    return f"{how} {_columns(config)}" if FORMATS[how].columns else how
 
 
 def _columns(config: OwnDataConfig) -> Columns:

@@ -15,10 +15,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["CHECKSUMS", "SEALS", "seal", "sha256_of", "verify"]
+__all__ = ["CHECKSUMS", "VERIFIED", "seal", "sha256_of", "verify"]
 
 CHECKSUMS, VERIFIED = "checksums.json", "verified.json"
-SEALS = (CHECKSUMS, VERIFIED)
 
 
 def seal(folder: Path, names: list[str], note: bool = True) -> None:

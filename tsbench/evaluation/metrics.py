@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.recipe.schema import METRICS
+from tsbench.recipe.registries import METRICS, registered
 
 __all__ = ["MAXIMISED", "calibration_bins", "score", "score_all"]
+
+Labels = NDArray[np.str_]
+Probabilities = NDArray[np.floating]
 
 MAXIMISED = {metric: metric != "log_loss" for metric in METRICS}
 """Whether more of a metric is better."""
 
 
-def score(
-    metric: str, labels: NDArray[np.str_], probabilities: NDArray[np.floating], classes: NDArray[np.str_]
-) -> float:
+def score(metric: str, labels: Labels, probabilities: Probabilities, classes: Labels) -> float:
     """One score of the predictions.
 
     Args:
@@ -32,32 +33,54 @@ def score(
     Raises:
         ValueError: an unknown metric, or probabilities that are not finite.
     """
-    from sklearn import metrics
-
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}")
     if not np.isfinite(probabilities).all():
         raise ValueError("the predicted probabilities are not all finite")
-    predicted = classes[probabilities.argmax(axis=1)]
-    match metric:
-        case "accuracy":
-            return float((predicted == labels).mean())
-        case "balanced_accuracy":
-            occurring = np.unique(labels)
-            return float(np.mean([(predicted[labels == label] == label).mean() for label in occurring]))
-        case "f1_macro":
-            return float(metrics.f1_score(labels, predicted, average="macro", zero_division=0.0))
-        case "log_loss":
-            return _log_loss(labels, probabilities, classes)
-        case "roc_auc":
-            return _roc_auc(labels, probabilities, classes)
-    raise ValueError(f"unknown metric {metric!r}")
+    return float(registered(METRICS, metric)(labels, probabilities, classes))
 
 
-def score_all(
-    labels: NDArray[np.str_], probabilities: NDArray[np.floating], classes: NDArray[np.str_]
-) -> dict[str, float]:
+def score_all(labels: Labels, probabilities: Probabilities, classes: Labels) -> dict[str, float]:
     """Every score by its name; those that are not defined for these labels are left out."""
     scores = {metric: score(metric, labels, probabilities, classes) for metric in METRICS}
     return {metric: value for metric, value in scores.items() if np.isfinite(value)}
+
+
+def accuracy(labels: Labels, probabilities: Probabilities, classes: Labels) -> float:
+    """Share of the cases whose most probable class is the true one."""
+    return float((classes[probabilities.argmax(axis=1)] == labels).mean())
+
+
+def balanced_accuracy(labels: Labels, probabilities: Probabilities, classes: Labels) -> float:
+    """Mean of the accuracies on each class that occurs."""
+    right = classes[probabilities.argmax(axis=1)] == labels
+    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+
+
+def f1_macro(labels: Labels, probabilities: Probabilities, classes: Labels) -> float:
+    """Mean of the F1 scores of the classes that occur or are predicted."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels, classes[probabilities.argmax(axis=1)], average="macro", zero_division=0.0))
+
+
+def log_loss(labels: Labels, probabilities: Probabilities, classes: Labels) -> float:
+    """Mean of the negative natural logarithms of the true classes' probabilities."""
+    p = np.asarray(probabilities, dtype=np.float64)
+    p = np.clip(p / p.sum(axis=1, keepdims=True), np.finfo(np.float64).eps, 1.0)
+    of_truth = np.where(labels[:, None] == classes, p, 0.0).sum(axis=1)
+    return float(-np.log(np.maximum(of_truth, np.finfo(np.float64).eps)).mean()) + 0.0  # 0.0, not -0.0, if perfect
+
+
+def roc_auc(labels: Labels, probabilities: Probabilities, classes: Labels) -> float:
+    """Mean area under the ROC curve of each class that occurs against the rest; NaN if all cases are of one class."""
+    from sklearn.metrics import roc_auc_score
+
+    truth = labels[:, None] == classes
+    defined = truth.any(axis=0) & ~truth.all(axis=0)
+    if not defined.any():
+        return float("nan")
+    return float(np.mean([roc_auc_score(truth[:, k], probabilities[:, k]) for k in np.flatnonzero(defined)]))
 
 
 def calibration_bins(
@@ -80,20 +103,3 @@ def calibration_bins(
         accuracy = np.bincount(bin_of, right, bins) / counts
     gap = float(np.nansum(counts * np.abs(mean - accuracy)) / max(1, len(confidence)))
     return counts, mean, accuracy, gap
-
-
-def _log_loss(labels: NDArray[np.str_], probabilities: NDArray[np.floating], classes: NDArray[np.str_]) -> float:
-    p = np.asarray(probabilities, dtype=np.float64)
-    p = np.clip(p / p.sum(axis=1, keepdims=True), np.finfo(np.float64).eps, 1.0)
-    of_truth = np.where(labels[:, None] == classes, p, 0.0).sum(axis=1)
-    return float(-np.log(np.maximum(of_truth, np.finfo(np.float64).eps)).mean()) + 0.0  # 0.0, not -0.0, if perfect
-
-
-def _roc_auc(labels: NDArray[np.str_], probabilities: NDArray[np.floating], classes: NDArray[np.str_]) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    truth = labels[:, None] == classes
-    defined = truth.any(axis=0) & ~truth.all(axis=0)
-    if not defined.any():
-        return float("nan")
-    return float(np.mean([roc_auc_score(truth[:, k], probabilities[:, k]) for k in np.flatnonzero(defined)]))

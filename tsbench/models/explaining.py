@@ -12,7 +12,7 @@ from tsbench.classifiers.serving import NamedCases, check
 from tsbench.data.collection import Collection
 from tsbench.errors import DataError, ModelError
 from tsbench.models.prediction import read_cases
-from tsbench.models.reopening import SavedModel, open_model, open_unit
+from tsbench.models.reopening import SavedModel, open_cell, open_model
 from tsbench.tracking.store import Store
 
 __all__ = ["draw_cases"]
@@ -61,7 +61,7 @@ def _collection(store: Store | None, saved: SavedModel, file: Path | None) -> tu
     if file is not None:
         return read_cases(file, saved.classifier, {}).collection, "case"
     if store is not None and saved.run is not None:
-        return open_unit(store, saved.run).dataset.test, "test case"
+        return open_cell(store, saved.run).dataset.test, "test case"
     return saved.examples, "training case"
 
 

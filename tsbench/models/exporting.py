@@ -14,7 +14,7 @@ from tsbench.classifiers.onnx import compare_onnx, export_onnx
 from tsbench.data.collection import Collection
 from tsbench.data.folders import is_writable
 from tsbench.errors import DataError, ModelError, RecipeError
-from tsbench.models.reopening import SavedModel, open_model, open_unit
+from tsbench.models.reopening import SavedModel, open_cell, open_model
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 
@@ -86,7 +86,7 @@ def _real_cases(store: Store | None, saved: SavedModel, network: NetworkEnsemble
     cases, compared = saved.examples, "the training cases kept with the model"
     if store is not None and saved.run is not None:
         try:
-            test = open_unit(store, saved.run).dataset.test
+            test = open_cell(store, saved.run).dataset.test
         except (DataError, RecipeError):
             pass  # on another machine than it was trained on
         else:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from tsbench.classifiers.contract import FittedClassifier
 from tsbench.classifiers.serving import LABEL, NamedCases, named_cases, predict_table, read_input
-from tsbench.data.formats import READERS, SUFFIXES, format_of
+from tsbench.data.formats import SUFFIXES, format_of, reader_of
 from tsbench.data.formats.labels import uniform_label
 from tsbench.data.formats.table import listed, read_table
 from tsbench.data.formats.text import read_utf8, suffix_of
 from tsbench.errors import DataError, ModelError
+from tsbench.recipe.registries import FORMATS
 from tsbench.spreadsheet import as_cell
 
 __all__ = ["Predictions", "as_csv", "predict_file", "read_cases", "write_table"]
@@ -111,9 +112,9 @@ def read_cases(path: Path, classifier: FittedClassifier, columns: Mapping[str, s
             f"{', '.join([*SUFFIXES, '.json', '.npy'])}"
         )
     how = format_of(path)
-    if how == "long":
+    if FORMATS[how].columns:
         return named_cases(read_table(path), classifier.channels, classifier.columns, columns)
-    collection = READERS[how](path, labelled=False).collection
+    collection = reader_of(how)(path, labelled=False).collection
     return NamedCases(collection, range(len(collection)), collection.labels)
 
 

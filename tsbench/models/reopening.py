@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsbench.bench.model_files import EXAMPLES, MODEL_FOLDER
-from tsbench.bench.opening import to_yaml
-from tsbench.bench.plan import Plan, Unit, make_plan
+from tsbench.bench.plan import Plan, make_plan
 from tsbench.data.collection import Collection, DataSet
 from tsbench.data.folders import is_folder
 from tsbench.errors import ModelError, RecipeError
 from tsbench.recipe.loading import load_recipe
+from tsbench.recipe.writing import to_yaml
 from tsbench.tracking import names
 from tsbench.tracking.models import fetch_model
 from tsbench.tracking.store import RunRecord, Store
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from tsbench.classifiers.contract import FittedClassifier
     from tsbench.classifiers.ensemble import NetworkEnsemble
 
-__all__ = ["RecordedUnit", "SavedModel", "model_run", "open_model", "open_unit"]
+__all__ = ["RecordedCell", "SavedModel", "model_run", "open_cell", "open_model"]
 
 HERE = ("execution.workers=1", "execution.device=auto", "execution.launcher=local", "execution.slurm={}")
 """Settings with which a recorded recipe is read, wherever it was run; version 0.1.0 had a launcher for Slurm."""
 
 
 @dataclass(frozen=True)
-class RecordedUnit:
-    """The unit that a run belongs to, as its parent run describes it.
+class RecordedCell:
+    """The cell that a run belongs to, as its parent run describes it.
 
     Attributes:
         parent: the parent run.
         plan: of the recorded recipe, on this machine.
-        unit: its data set and resample.
+        resample: number of the resample.
         dataset: the data, read anew.
     """
 
     parent: RunRecord
     plan: Plan
-    unit: Unit
+    resample: int
     dataset: DataSet
 
     def changed_files(self) -> list[str]:
@@ -59,7 +59,7 @@ class RecordedUnit:
 SHA256 = "tsbench.sha256."  # the parent run's tags of the data set's files
 
 
-def open_unit(store: Store, run: RunRecord) -> RecordedUnit:
+def open_cell(store: Store, run: RunRecord) -> RecordedCell:
     """Reads the recipe that a run's parent recorded, and the data set that it names.
 
     Raises:
@@ -68,7 +68,7 @@ def open_unit(store: Store, run: RunRecord) -> RecordedUnit:
         RecipeError: the recorded recipe is not one that this version of tsbench understands.
     """
     parent = run if run.tags[names.ROLE] == "search" else store.run(run.tags["mlflow.parentRunId"])
-    text = _alone(store.text(parent.run_id, "recipe.yaml"), run.tags[names.DATASET])
+    text = _alone(store.artifacts.read_text(parent.run_id, "recipe.yaml"), run.tags[names.DATASET])
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "recipe.yaml"
         path.write_text(text, encoding="utf-8")
@@ -77,8 +77,8 @@ def open_unit(store: Store, run: RunRecord) -> RecordedUnit:
         except RecipeError as error:
             problems = [problem.replace(f"{path}:", "recipe.yaml:") for problem in error.problems]
             raise RecipeError([f"run {parent.run_id}: {problem}" for problem in problems]) from None
-    unit = next(candidate for candidate in plan.units if candidate.resample == int(run.tags[names.RESAMPLE]))
-    return RecordedUnit(parent, plan, unit, plan.load(unit))
+    cell = next(candidate for candidate in plan.cells if candidate.resample == int(run.tags[names.RESAMPLE]))
+    return RecordedCell(parent, plan, cell.resample, plan.load(cell))
 
 
 def _alone(recipe: str, dataset: str) -> str:

@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from tsbench.bench.unit import ENSEMBLE
+from tsbench.bench.payloads import ENSEMBLE
 from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.errors import DataError, ModelError
 from tsbench.evaluation.metrics import score_all
-from tsbench.models.reopening import RecordedUnit, model_run, open_model, open_unit
+from tsbench.models.reopening import RecordedCell, model_run, open_cell, open_model
 from tsbench.models.rescoring import check_reproducible, score_again
 from tsbench.recipe.dotted import hyperparameters_of
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import leaves
 from tsbench.search.objective import CrossValidation
-from tsbench.search.study import derive_seed, study_seed
+from tsbench.search.specification import derive_seed, study_seed
 from tsbench.tracking import names, provenance
 from tsbench.tracking.monitoring import device_name
 from tsbench.tracking.store import RunRecord, Store
-from tsbench.training.trainer import DivergedError
+from tsbench.training.inference import DivergedError
 
 __all__ = ["Figure", "Reproduction", "reproduce"]
 
@@ -90,24 +90,24 @@ def reproduce(store: Store, run_id: str, report: Callable[[str], None] = lambda 
         check_reproducible(run)
     elif run.tags[names.ROLE] != "trial":
         run = model_run(store, run_id)
-    unit = open_unit(store, run)
-    if changed := unit.changed_files():
+    cell = open_cell(store, run)
+    if changed := cell.changed_files():
         raise DataError(
-            f"the data set {run.tags[names.DATASET]} at {unit.dataset.source} is not the one that run {run.run_id} was "
+            f"the data set {run.tags[names.DATASET]} at {cell.dataset.source} is not the one that run {run.run_id} was "
             f"given: {', '.join(changed)} differ; figures cannot agree"
         )
     torch.set_num_threads(1)  # as a worker has
-    device = unit.plan.devices[0]
+    device = cell.plan.devices[0]
     began = time.perf_counter()
     match run.tags[names.ROLE]:
         case "baseline":
-            figures = _baseline(store, run, unit, report)
+            figures = _baseline(store, run, cell, report)
         case "trial":
-            figures = _trial(store, run, unit, _settings(run), device, report)
+            figures = _trial(store, run, cell, _settings(run), device, report)
         case _:
-            figures = _network(store, run, unit, _settings(run), device, report)
+            figures = _network(store, run, cell, _settings(run), device, report)
     seconds = time.perf_counter() - began
-    return Reproduction(run, figures, _differences(store, run, unit, device), seconds)
+    return Reproduction(run, figures, _differences(store, run, cell, device), seconds)
 
 
 def _settings(run: RunRecord) -> HyperparameterConfig:
@@ -133,16 +133,16 @@ def _value(text: str) -> Any:
 def _trial(
     store: Store,
     run: RunRecord,
-    unit: RecordedUnit,
+    cell: RecordedCell,
     settings: HyperparameterConfig,
     device: str,
     report: Callable[[str], None],
 ) -> list[Figure]:
-    search = unit.plan.loaded.recipe.search
+    search = cell.plan.loaded.recipe.search
     recorded = _recorded(store, run)
     last = max(recorded["train_loss"], default=0) if "train_loss" in recorded else 0
     validation = CrossValidation(
-        unit.dataset.training_set(), settings, search, study_seed(search, unit.unit.resample), device
+        cell.dataset.training_set(), settings, search, study_seed(search, cell.resample), device
     )
 
     def on_epoch(epoch: int) -> None:
@@ -165,7 +165,7 @@ class _EnoughError(Exception):
 def _network(
     store: Store,
     run: RunRecord,
-    unit: RecordedUnit,
+    cell: RecordedCell,
     settings: HyperparameterConfig,
     device: str,
     report: Callable[[str], None],
@@ -175,13 +175,13 @@ def _network(
         for name, curve in _recorded(store, run).items()
         if name.startswith(("test_", "train_loss_"))
     }
-    seed = study_seed(unit.plan.loaded.recipe.search, unit.unit.resample)
+    seed = study_seed(cell.plan.loaded.recipe.search, cell.resample)
     now: dict[str, Curve] = {}
     ensemble: NetworkEnsemble | None = None
     for number in range(int(run.tags[ENSEMBLE])):
         report(f"network {number + 1} of {run.tags[ENSEMBLE]}")
         fitted, jobs = NetworkEnsemble.fit_with_history(
-            unit.dataset.train, settings, [derive_seed(seed, 2, number)], device
+            cell.dataset.train, settings, [derive_seed(seed, 2, number)], device
         )
         losses = {epoch: record.train_loss for epoch, record in enumerate(jobs[0].history, 1)}
         now[f"train_loss_seed_{number}"] = losses
@@ -191,7 +191,7 @@ def _network(
             ensemble.members += fitted.members
     assert ensemble is not None
     ensemble.members = [member.cpu() for member in ensemble.members]  # as the recorded one was scored
-    test = unit.dataset.test
+    test = cell.dataset.test
     scores = score_all(test.labels, ensemble.predict_proba(test), ensemble.classes)
     now |= {names.test(metric): {0: value} for metric, value in scores.items()}
     logged = open_model(store, run.run_id).network("compared by its weights")
@@ -199,9 +199,9 @@ def _network(
     return [*_compared(recorded, now), weights]
 
 
-def _baseline(store: Store, run: RunRecord, unit: RecordedUnit, report: Callable[[str], None]) -> list[Figure]:
+def _baseline(store: Store, run: RunRecord, cell: RecordedCell, report: Callable[[str], None]) -> list[Figure]:
     recorded = _recorded(store, run)
-    scores = score_again(run, unit, any(name.startswith(names.cv("")) for name in recorded), report)
+    scores = score_again(run, cell, any(name.startswith(names.cv("")) for name in recorded), report)
     now = {name: {0: value} for name, value in scores.metrics.items()}
     if names.is_one_hot(run.tags, run.params):
         recorded = {name: curve for name, curve in recorded.items() if not name.endswith(names.PROBABILISTIC)}
@@ -236,8 +236,8 @@ def _compared(recorded: Mapping[str, Curve], now: Mapping[str, Curve]) -> list[F
     return figures
 
 
-def _differences(store: Store, run: RunRecord, unit: RecordedUnit, device: str) -> list[str]:
-    then: dict[str, str] = json.loads(store.text(unit.parent.run_id, "versions.json"))
+def _differences(store: Store, run: RunRecord, cell: RecordedCell, device: str) -> list[str]:
+    then: dict[str, str] = json.loads(store.artifacts.read_text(cell.parent.run_id, "versions.json"))
     here = provenance.versions()
     found = [
         f"{name}: {then.get(name, 'not recorded')} then, {here.get(name, 'not recorded')} now"

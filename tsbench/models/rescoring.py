@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from tsbench.bench.baseline import BaselineScores
 from tsbench.bench.payloads import BASELINE_ENTRY, PREPROCESSING_PARAMS
 from tsbench.errors import ModelError
-from tsbench.models.reopening import RecordedUnit
+from tsbench.models.reopening import RecordedCell
 from tsbench.recipe.schema import BaselineConfig, BaselinePreprocessingConfig
-from tsbench.search.study import folds_of, study_seed
+from tsbench.search.specification import folds_of, study_seed
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
 from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess
@@ -36,25 +36,25 @@ def check_reproducible(run: RunRecord) -> None:
 
 
 def score_again(
-    run: RunRecord, unit: RecordedUnit, cross_validates: bool, report: Callable[[str], None]
+    run: RunRecord, cell: RecordedCell, cross_validates: bool, report: Callable[[str], None]
 ) -> BaselineScores:
     """Fits and scores a baseline as its run says, in a process of its own, as a worker does.
 
     Args:
         run: the baseline's, complete.
-        unit: what the run belongs to.
+        cell: what the run belongs to.
         cross_validates: whether it has scores on the search's folds.
         report: given what is done, now and then.
 
     Raises:
         ModelError: its settings were not recorded or are not known to this version, or it cannot be run any more.
     """
-    baseline, search = _entry(run, unit), unit.plan.loaded.recipe.search
-    folds = folds_of(unit.dataset.training_set(), search, study_seed(search, unit.unit.resample))
+    baseline, search = _entry(run, cell), cell.plan.loaded.recipe.search
+    folds = folds_of(cell.dataset.training_set(), search, study_seed(search, cell.resample))
     arguments = (
         baseline.classifier,
         baseline.parameters,
-        unit.dataset,
+        cell.dataset,
         folds if cross_validates else [],
         _seed(run),
         _preprocessing(run),
@@ -73,11 +73,11 @@ def score_again(
     return scores
 
 
-def _entry(run: RunRecord, unit: RecordedUnit) -> BaselineConfig:
+def _entry(run: RunRecord, cell: RecordedCell) -> BaselineConfig:
     """The baseline's entry in the recipe; runs of older versions have it in their parent run's recipe alone."""
     if (text := run.params.get(BASELINE_ENTRY)) is not None:
         return BaselineConfig.model_validate(json.loads(text))
-    for baseline in unit.plan.loaded.recipe.baselines:
+    for baseline in cell.plan.loaded.recipe.baselines:
         if baseline.name == run.tags[names.CLASSIFIER]:
             return baseline
     raise ModelError(

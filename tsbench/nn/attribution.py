@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tsbench.nn.attention import SelfAttention
 from tsbench.nn.network import Network
-from tsbench.nn.pooling import POOLINGS
+from tsbench.recipe.registries import POOLINGS
 
 __all__ = ["NetworkExplanation", "explain", "max_steps"]
 

@@ -46,8 +46,9 @@ class BatchNorm(nn.BatchNorm1d):
             assert self.running_mean is not None
             assert self.running_var is not None
             assert self.num_batches_tracked is not None
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
-            self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
+            # Not by lerp_, which torch.func.vmap runs network by network when many are stacked into one.
+            self.running_mean.add_(mean.to(self.running_mean.dtype) - self.running_mean, alpha=momentum)
+            self.running_var.add_(unbiased.to(self.running_var.dtype) - self.running_var, alpha=momentum)
             self.num_batches_tracked.add_(1)
         normalised = centred / torch.sqrt(variance + self.eps)[:, None]
         return ((normalised * self.weight[:, None] + self.bias[:, None]) * mask).to(given)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +12,13 @@ from tsbench.nn.convolution import ConvolutionStack, average_steps
 from tsbench.nn.features.branch import FeatureBranch
 from tsbench.nn.generators import Dropout, initialising_from
 from tsbench.nn.head import Head
-from tsbench.nn.pooling import POOLINGS, pool
+from tsbench.nn.pooling import pool
 from tsbench.nn.recurrent import RecurrentEncoder
 from tsbench.nn.stem import AverageStem, ConvolutionStem
+from tsbench.recipe.registries import ENCODERS, POOLINGS, registered
 from tsbench.recipe.schema import ModelConfig
 
-__all__ = ["ENCODERS", "Network", "build_network"]
+__all__ = ["Network", "build_network"]
 
 MAX_STEM_STEPS = 512
 """Steps that `stem.stride: auto` leaves at most."""
@@ -38,25 +38,23 @@ class NoEncoder(nn.Module):
         return x
 
 
-def _recurrent(inputs: int, config: ModelConfig) -> RecurrentEncoder:
+def recurrent_encoder(inputs: int, config: ModelConfig) -> RecurrentEncoder:
+    """The encoder `lstm` or `gru`."""
     encoder = config.encoder
     return RecurrentEncoder(
         encoder.type, inputs, encoder.layers, encoder.hidden_size, encoder.bidirectional, config.dropout
     )
 
 
-def _transformer(inputs: int, config: ModelConfig) -> TransformerEncoder:
+def transformer_encoder(inputs: int, config: ModelConfig) -> TransformerEncoder:
+    """The encoder `transformer`."""
     encoder = config.encoder
     return TransformerEncoder(inputs, encoder.layers, encoder.hidden_size, encoder.heads, config.dropout)
 
 
-ENCODERS: dict[str, Callable[[int, ModelConfig], RecurrentEncoder | TransformerEncoder | NoEncoder]] = {
-    "lstm": _recurrent,
-    "gru": _recurrent,
-    "transformer": _transformer,
-    "none": lambda inputs, config: NoEncoder(inputs),
-}
-"""Encoders by their name in `model.encoder.type`."""
+def no_encoder(inputs: int, config: ModelConfig) -> NoEncoder:
+    """The encoder `none`."""
+    return NoEncoder(inputs)
 
 
 class Network(nn.Module):
@@ -85,12 +83,12 @@ class Network(nn.Module):
         self.stride = math.ceil(length / MAX_ENCODER_STEPS) if stride == "auto" else stride
         self.encoder_first = config.convolution.position == "after_encoder"
         if self.encoder_first:
-            self.encoder = ENCODERS[config.encoder.type](channels, config)
+            self.encoder = registered(ENCODERS, config.encoder.type)(channels, config)
             self.convolution = ConvolutionStack(self.encoder.width, config.convolution, -(-length // self.stride))
             width = self.convolution.width
         else:
             self.convolution = ConvolutionStack(channels, config.convolution, length)
-            self.encoder = ENCODERS[config.encoder.type](self.convolution.width, config)
+            self.encoder = registered(ENCODERS, config.encoder.type)(self.convolution.width, config)
             width = self.encoder.width
         attention = config.attention
         heads = attention.heads if attention.type == "multi" else 1

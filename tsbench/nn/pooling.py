@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["POOLINGS", "pool"]
+from tsbench.recipe.registries import POOLINGS
 
-POOLINGS = {"max": ("max",), "average": ("average",), "both": ("max", "average")}
+__all__ = ["pool"]
 
 
 def pool(x: Tensor, valid: Tensor | None, kind: str) -> Tensor:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 
 from tsbench.errors import RecipeError, TsbenchError
-from tsbench.recipe.messages import escaped, sentence, shortened, shown, suggestion
+from tsbench.recipe.messages import sentence, shortened, shown, suggestion
 from tsbench.recipe.reading import MAX_BYTES, NotReadableError, read_yaml
+from tsbench.recipe.report import MAX_PROBLEMS, KeyPath, Report
 from tsbench.recipe.schema import (
     DataEntry,
     HyperparameterConfig,
@@ -40,15 +41,12 @@ from tsbench.recipe.space import (
     leaves,
     never_active,
     offers,
-    parse_space,
 )
+from tsbench.recipe.space_parsing import parse_space
 
 __all__ = ["LoadedRecipe", "load_recipe"]
 
-MAX_PROBLEMS = 100  # that are put into words
 MAX_GRID = 100_000  # combinations; the sampler keeps a list of them
-
-Path_ = tuple[str | int, ...]
 
 _KEY = re.compile(rf"(?:{'|'.join(Recipe.model_fields)})\.[a-z_.]*[a-z]")
 """The dotted name of a setting, with which a sentence begins."""
@@ -111,7 +109,7 @@ def load_recipe(
     overrides: Sequence[str] = (),
     baselines: Collection[str] | None = None,
     check_baseline: Callable[[str, Mapping[str, Any]], str | None] | None = None,
-    check_datasets: Callable[[Mapping[int, Any], str | None], Iterable[tuple[Path_, str]]] | None = None,
+    check_datasets: Callable[[Mapping[int, Any], str | None], Iterable[tuple[KeyPath, str]]] | None = None,
     check_stores: Mapping[str, Callable[[str], str | None]] | None = None,
 ) -> LoadedRecipe:
     """Reads and checks a recipe.
@@ -134,7 +132,7 @@ def load_recipe(
     """
     path = Path(path)
     document, tree = _read(path)
-    report = _Report(path, document)
+    report = Report(path, document)
     for text in overrides:
         _override(tree, text, report)
     freed = _free_overridden(tree, report)
@@ -160,7 +158,7 @@ def load_recipe(
     return LoadedRecipe(recipe, space, path, freed, report.places())
 
 
-def _check_stores(recipe: Recipe, checks: Mapping[str, Callable[[str], str | None]], report: _Report) -> None:
+def _check_stores(recipe: Recipe, checks: Mapping[str, Callable[[str], str | None]], report: Report) -> None:
     for name, check in checks.items():
         keys = name.split(".")
         address = reduce(getattr, keys, recipe)
@@ -168,7 +166,7 @@ def _check_stores(recipe: Recipe, checks: Mapping[str, Callable[[str], str | Non
             report.add(tuple(keys), problem)
 
 
-def _without_idle(space: Space, recipe: Recipe, report: _Report) -> Space:
+def _without_idle(space: Space, recipe: Recipe, report: Report) -> Space:
     """The space without the entries that the recipe's own values rule out; one that is the recipe's own is a problem.
 
     The default space's entries are for every recipe, and an override is meant, so what they leave idle is no mistake.
@@ -183,7 +181,7 @@ def _without_idle(space: Space, recipe: Recipe, report: _Report) -> Space:
     return {name: entry for name, entry in space.items() if name not in never}
 
 
-def _check_search(search: SearchConfig, space: Space, report: _Report) -> None:
+def _check_search(search: SearchConfig, space: Space, report: Report) -> None:
     """What the search's settings ask of its space."""
     for number, configuration in enumerate(search.enqueue):
         for name, value in configuration.items():
@@ -209,81 +207,6 @@ def _check_search(search: SearchConfig, space: Space, report: _Report) -> None:
             f"the grid of the space has {combinations}, and may have at most {MAX_GRID}; search fewer settings, "
             "or use sampler: tpe or random",
         )
-
-
-class _Report:
-    """Collects problems by their path in the tree, and finds where in the file they stand."""
-
-    def __init__(self, path: Path, document: CommentedMap) -> None:
-        self.path = path
-        self.document = document
-        self.overridden: dict[Path_, str] = {}
-        self.problems: dict[tuple[int, int, str, str], None] = {}
-        self.paths: set[Path_] = set()
-
-    def add(self, path: Path_, message: str, at: str | None = None) -> None:
-        self.paths.add(path)
-        if path:
-            message = f"{'.'.join(escaped(str(part)) for part in path)}: {message}"
-        if at is None and (override := self.override(path, whole=False)) is not None:
-            at = f"--set {shortened(override)}"
-        if at is not None:
-            self.problems[(0, 0, at, message)] = None
-            return
-        line, column = self.position(path)
-        self.problems[(line, column, f"{self.path}:{line}:{column}", message)] = None
-
-    def places(self) -> dict[str, str]:
-        """The places of the keys of all settings, other than in lists, that the file or an override gives."""
-        return {".".join(map(str, path)): self.place(path) for path in [*_paths(self.document), *self.overridden]}
-
-    def place(self, path: Path_) -> str:
-        """`--set ...` if an override sets what stands at a path, else `recipe.yaml:12:5`."""
-        if (override := self.override(path)) is not None:
-            return f"--set {shortened(override)}"
-        line, column = self.position(path)
-        return f"{self.path}:{line}:{column}"
-
-    def has(self, path: Path_) -> bool:
-        """Whether a problem of this path was added."""
-        return path in self.paths
-
-    def override(self, path: Path_, whole: bool = True) -> str | None:
-        """The last override that sets what stands at a path, or (unless `whole`) some part of it."""
-        for key, text in reversed(self.overridden.items()):
-            if path[: len(key)] == key or (path and not whole and key[: len(path)] == path):
-                return text
-        return None
-
-    def position(self, path: Path_) -> tuple[int, int]:
-        """One-based line and column of the deepest part of the path that stands in the file."""
-        node: Any = self.document
-        line, column = 0, 0
-        for part in path:
-            try:
-                if isinstance(node, CommentedMap):
-                    part = next(key for key in node if str(key) == part)  # a key may be a number there
-                    line, column = node.lc.key(part)
-                elif isinstance(node, CommentedSeq):
-                    line, column = node.lc.item(part)
-                node = node[part]
-            except (KeyError, IndexError, TypeError, StopIteration):
-                break
-        return line + 1, column + 1
-
-    def sentences(self) -> list[str]:
-        """The problems in the order of their places, the first of very many."""
-        found = [f"{place} {message}" for _, _, place, message in sorted(self.problems)]
-        if len(found) < MAX_PROBLEMS:
-            return found
-        return [*found[:MAX_PROBLEMS], f"{self.path}: these are the first {MAX_PROBLEMS} problems; there may be more"]
-
-
-def _paths(node: Any, above: Path_ = ()) -> Iterator[Path_]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield (*above, str(key))
-            yield from _paths(value, (*above, str(key)))
 
 
 def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
@@ -331,7 +254,7 @@ def _plain(node: Any) -> Any:
     return str(node)  # a date or time: no setting takes one, the text says what was read
 
 
-def _override(tree: dict[str, Any], text: str, report: _Report) -> None:
+def _override(tree: dict[str, Any], text: str, report: Report) -> None:
     key, separator, value = text.partition("=")
     path = _override_path(key.strip())
     if not separator or not all(path):
@@ -361,7 +284,7 @@ def _override_path(key: str) -> tuple[str, ...]:
     return (head, rest) if head == "space" and rest else tuple(key.split("."))
 
 
-def _free_overridden(tree: dict[str, Any], report: _Report) -> tuple[str, ...]:
+def _free_overridden(tree: dict[str, Any], report: Report) -> tuple[str, ...]:
     """A value set on the command line is meant: it leaves the space that the file searches."""
     space = tree.get("space")
     if not isinstance(space, dict):
@@ -372,7 +295,7 @@ def _free_overridden(tree: dict[str, Any], report: _Report) -> tuple[str, ...]:
     return tuple(freed)
 
 
-def _validate(tree: dict[str, Any], report: _Report, context: Mapping[str, Any]) -> Recipe | None:
+def _validate(tree: dict[str, Any], report: Report, context: Mapping[str, Any]) -> Recipe | None:
     try:
         return Recipe.model_validate(tree, context=dict(context))
     except ValidationError as error:
@@ -396,13 +319,13 @@ def _data_entries(tree: Mapping[str, Any]) -> dict[int, Any]:
     return entries
 
 
-def _in_tree(path: Path_, tree: Mapping[str, Any]) -> Path_:
+def _in_tree(path: KeyPath, tree: Mapping[str, Any]) -> KeyPath:
     """The path without the place of an entry that stands alone, as in `datasets: ucr-112`."""
     alone = path[:1] == ("datasets",) and not isinstance(tree.get("datasets"), list)
     return (path[0], *path[2:]) if alone and len(path) > 1 else path
 
 
-def _existing(loc: tuple[str | int, ...], tree: Any, kind: str) -> Path_:
+def _existing(loc: tuple[str | int, ...], tree: Any, kind: str) -> KeyPath:
     """The error's path without the parts by which pydantic names a member of a union."""
     path: list[str | int] = []
     for part in loc:
@@ -415,7 +338,7 @@ def _existing(loc: tuple[str | int, ...], tree: Any, kind: str) -> Path_:
     return tuple(path)
 
 
-def _siblings(path: Path_, loc: tuple[str | int, ...]) -> list[str]:
+def _siblings(path: KeyPath, loc: tuple[str | int, ...]) -> list[str]:
     """The keys that the schema allows where a path's last part stands; pydantic's `loc` names a union's member."""
     if path[:1] == ("datasets",) and len(loc) > 2:
         known: dict[str, type[BaseModel]] = {"own": OwnDataConfig, "selection": SelectionConfig}

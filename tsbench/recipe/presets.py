@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 __all__ = ["PRESETS", "Preset"]
-
-Preset = Literal["classic", "inception", "lite", "transformer"]
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # The documents' own: short kernels, two bidirectional LSTM layers, self-attention, both pools of its output.
@@ -62,3 +60,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """What each preset says of the tree `model`; all else is the schema's default."""
+
+if TYPE_CHECKING:
+    Preset = str
+else:
+    Preset = Literal[tuple(PRESETS)]

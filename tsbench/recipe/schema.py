@@ -10,10 +10,10 @@ import math
 import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -35,11 +35,27 @@ from pydantic_core import PydanticCustomError
 from tsbench.recipe.messages import shortened, shown, suggestion
 from tsbench.recipe.plain import plain
 from tsbench.recipe.presets import PRESETS, Preset
-from tsbench.recipe.registries import COLLECTIONS, FEATURES
+from tsbench.recipe.registries import (
+    COLLECTIONS,
+    FEATURES,
+    FORMATS,
+    AutoPreset,
+    Encoder,
+    FormatName,
+    Launcher,
+    Metric,
+    Objective,
+    Pooling,
+    Pruner,
+    Sampler,
+    Scheduler,
+    import_path_problem,
+)
 
 __all__ = [
     "AttentionConfig",
     "AugmentationConfig",
+    "AutoConfig",
     "BaselineConfig",
     "BaselinePreprocessingConfig",
     "ConvolutionConfig",
@@ -72,12 +88,7 @@ MAX_PATH = 4095  # bytes; no system that tsbench runs on takes longer paths
 RESERVED_NAMES = ("lock", "listener.json", "invitation.json", "slurm")
 """What else lies in the folder of a recipe's studies; version 0.1.0 wrote the last two."""
 
-METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
-Sampler = Literal["tpe", "gp", "cmaes", "nsga2", "random", "grid"]
-Pruner = Literal["median", "hyperband", "successive_halving", "wilcoxon", "none"]
-Metric = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc"]
-Objective = Literal["accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc", "predict_seconds", "parameters"]
-
+_SUFFIXES = "; ".join(f"{name}: {', '.join(known.suffixes)}" for name, known in FORMATS.items())
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-z]+)\s*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
@@ -168,13 +179,14 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
-def _length(value: Any) -> Any:
-    whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= _LARGEST
-    if whole or value in ("keep", "shortest", "median", "longest"):
-        return value
-    raise _wrong(
-        f"expected keep, shortest, median, longest or a whole number of at least 2 time steps, got {shown(value)}"
-    )
+def _steps_or(*words: str) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= _LARGEST
+        if whole or value in words:
+            return value
+        raise _wrong(f"expected {', '.join(words)} or a whole number of at least 2 time steps, got {shown(value)}")
+
+    return check
 
 
 def _kernel(value: Any) -> Any:
@@ -185,7 +197,10 @@ def _kernel(value: Any) -> Any:
 
 
 def _known_feature(value: str) -> str:
-    if value not in FEATURES:
+    if "." in value:
+        if problem := import_path_problem(value):
+            raise _wrong(problem)
+    elif value not in FEATURES:
         raise PydanticCustomError("unknown_name", "unknown feature", {"what": "feature block", "known": list(FEATURES)})
     return value
 
@@ -229,6 +244,15 @@ OptionalPositive = Annotated[float | None, BeforeValidator(_optional_positive, j
 PositiveInt = Annotated[int, Field(ge=1, le=_LARGEST)]
 Kernel = Annotated[int | float, BeforeValidator(_kernel, json_schema_input_type=int | float)]
 Feature = Annotated[str, AfterValidator(_known_feature)]
+Filling = Literal["linear", "forward", "mean", "none"]
+_Reference = Literal["shortest", "median", "longest"]
+TrainingLength = Annotated[
+    int | _Reference, BeforeValidator(_steps_or(*get_args(_Reference)), json_schema_input_type=int | _Reference)
+]
+KeptOrTrainingLength = Annotated[
+    int | Literal["keep", _Reference],
+    BeforeValidator(_steps_or("keep", *get_args(_Reference)), json_schema_input_type=int | Literal["keep", _Reference]),
+]
 
 
 def _is_group(annotation: Any) -> bool:
@@ -284,7 +308,7 @@ class ConvolutionConfig(Settings):
 class EncoderConfig(Settings):
     """What reads the convolutions' output along time."""
 
-    type: Literal["lstm", "gru", "transformer", "none"] = Field("none", description="kind of encoder layer")
+    type: Encoder = Field("none", description="kind of encoder layer")
     layers: PositiveInt = Field(2, description="layers, each with a residual connection round it")
     hidden_size: PositiveInt = Field(64, description="hidden units of each layer and direction")
     bidirectional: bool = Field(True, description="lstm and gru: read the series in both directions")
@@ -307,7 +331,7 @@ class FeaturesConfig(Settings):
     """Features that are computed rather than learned, with a linear classifier of their own."""
 
     blocks: Annotated[tuple[Feature, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
-        ("minirocket",), description=f"feature blocks by name: {', '.join(FEATURES)}"
+        ("minirocket",), description=f"feature blocks: {', '.join(FEATURES)}, or import paths of classes"
     )
     size: PositiveInt = Field(9996, description="minirocket: number of features, rounded to a multiple of 84")
 
@@ -330,7 +354,7 @@ class ModelConfig(Settings):
     convolution: ConvolutionConfig = Field(default_factory=ConvolutionConfig, description="multi-scale convolutions")
     encoder: EncoderConfig = Field(default_factory=EncoderConfig, description="recurrent or Transformer layers")
     attention: AttentionConfig = Field(default_factory=AttentionConfig, description="self-attention")
-    pooling: Literal["max", "average", "both"] = Field("both", description="global pooling over time")
+    pooling: Pooling = Field("both", description="global pooling over time")
     skip: bool = Field(True, description="pool the convolutions' output too, beside the encoder's")
     features: FeaturesConfig = Field(default_factory=FeaturesConfig, description="computed features beside the network")
     head: HeadConfig = Field(default_factory=HeadConfig, description="dense classifier")
@@ -379,9 +403,7 @@ class TrainingConfig(Settings):
     batch_size: PositiveInt = Field(16, description="cases in a mini-batch")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, description="decoupled weight decay of AdamW")
-    scheduler: Literal["cosine", "cosine_restarts", "one_cycle", "plateau", "constant"] = Field(
-        "cosine", description="how the learning rate changes"
-    )
+    scheduler: Scheduler = Field("cosine", description="how the learning rate changes")
     warmup_epochs: int = Field(0, ge=0, le=_LARGEST, description="epochs of linear warm-up (one_cycle has its own)")
     restart_epochs: PositiveInt = Field(25, description="cosine_restarts: epochs of a cycle")
     min_learning_rate: float = Field(0.0, ge=0, description="where cosine, cosine_restarts and plateau end")
@@ -420,7 +442,7 @@ class PreprocessingConfig(Settings):
         "channel",
         description="z-normalise by each channel's training statistics, or each case by its own, or not",
     )
-    missing: Literal["linear", "forward", "mean", "none"] = Field(
+    missing: Filling = Field(
         "linear",
         description="missing values become the line between their neighbours, the value before, or the training mean; "
         "none leaves them out of all statistics, as 0 with a channel that marks them",
@@ -428,10 +450,7 @@ class PreprocessingConfig(Settings):
     mark_missing: bool = Field(
         False, description="add a channel that is 1 where a value was missing, for each channel that has such"
     )
-    length: Annotated[
-        int | Literal["keep", "shortest", "median", "longest"],
-        BeforeValidator(_length, json_schema_input_type=int | Literal["keep", "shortest", "median", "longest"]),
-    ] = Field(
+    length: KeptOrTrainingLength = Field(
         "keep",
         description="keep each case's own, padded and masked; or resample all cases, along straight lines, to the "
         "shortest, median or longest training case's, or to a number of time steps",
@@ -451,7 +470,9 @@ class HyperparameterConfig(Settings):
 class SearchConfig(Settings):
     """The study over the search space, one for each data set and resample."""
 
-    trials: PositiveInt = Field(20, description="trials of a study in total, however often the command runs")
+    trials: int = Field(
+        20, ge=0, description="trials of a study in total, however often the command runs; 0: no search and no network"
+    )
     timeout: Duration | None = Field(None, description="time budget of a study, in all calls, refit too; null: none")
     sampler: Sampler = Field("tpe", description="Optuna's sampler; grid: every combination of a finite space")
     pruner: Pruner = Field(
@@ -546,9 +567,7 @@ class OwnDataConfig(Settings):
     train: FilePath | None = Field(None, description="file of the training cases; relative to the current folder")
     test: FilePath | None = Field(None, description="file of the test cases")
     file: FilePath | None = Field(None, description="file of all cases, in place of train and test; see split")
-    format: Literal["auto", "ts", "arff", "ucr", "npz", "long"] = Field(
-        "auto", description="auto goes by the suffix: .ts, .arff, .tsv and .txt (ucr), .npz, .csv and .parquet (long)"
-    )
+    format: FormatName = Field("auto", description=f"auto goes by the suffix: {_SUFFIXES}")
     case: str = Field("case", description="long: column that tells the cases apart")
     time: str | None = Field(None, description="long: column that orders a case's rows; null: they are in order")
     label: str = Field("label", description="long: column of the class")
@@ -645,13 +664,6 @@ def _named_once(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     return entries
 
 
-def _adapted_length(value: Any) -> Any:
-    whole = isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= _LARGEST
-    if whole or value in ("shortest", "median", "longest"):
-        return value
-    raise _wrong(f"expected shortest, median, longest or a whole number of at least 2 time steps, got {shown(value)}")
-
-
 class BaselinePreprocessingConfig(Settings):
     """What is done to cases that a baseline cannot take as they are; fitted on the training cases of each fit alone."""
 
@@ -660,17 +672,14 @@ class BaselinePreprocessingConfig(Settings):
         description="baselines that need one length: pad shorter cases at the end and cut longer ones there, or "
         "resample all cases along straight lines; none skips these baselines",
     )
-    length: Annotated[
-        int | Literal["shortest", "median", "longest"],
-        BeforeValidator(_adapted_length, json_schema_input_type=int | Literal["shortest", "median", "longest"]),
-    ] = Field(
+    length: TrainingLength = Field(
         "longest",
         description="time steps to pad or resample to: the shortest, median or longest training case's, or a number",
     )
     padding: Literal["zero", "last", "mean"] = Field(
         "zero", description="pad: with 0, or with the last value or the mean of the case, channel by channel"
     )
-    missing_values: Literal["linear", "forward", "mean", "none"] = Field(
+    missing_values: Filling = Field(
         "linear",
         description="baselines that take no missing values: fill in the line between their neighbours, the value "
         "before, or the training mean; none skips these baselines",
@@ -716,7 +725,7 @@ class ExecutionConfig(Settings):
     workers: AutoOrCount = Field("auto", description="processes; auto: one for each GPU, else one for each core")
     device: Annotated[str, Field(pattern=DEVICE)] = Field("auto", description="auto, cpu, cuda (all GPUs) or cuda:N")
     trials_per_device: PositiveInt = Field(1, description="workers that share a GPU, where workers is auto")
-    launcher: Literal["local", "ray"] = Field("local", description="what starts the workers")
+    launcher: Launcher = Field("local", description="what starts the workers")
     address: str = Field("auto", min_length=1, description="of the Ray cluster; local: begin one on this machine")
     cpus_per_worker: PositiveInt = Field(1, description="cores that Ray sets aside for a worker")
     gpus_per_worker: float = Field(0.0, ge=0, description="GPUs that Ray sets aside for a worker")
@@ -754,6 +763,13 @@ class BaselineConfig(BaseModel):
     classifier: str
     parameters: dict[str, Any] = {}
 
+    BESIDES: ClassVar[tuple[str, ...]] = ()
+    """Names that are no baselines."""
+
+    @classmethod
+    def _checked(cls, classifier: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        return {"classifier": classifier, "parameters": parameters}
+
     @model_validator(mode="before")
     @classmethod
     def _from_recipe(cls, value: Any, info: ValidationInfo) -> Any:
@@ -764,8 +780,11 @@ class BaselineConfig(BaseModel):
             classifier, parameters = value, {}
         if not isinstance(classifier, str) or not isinstance(parameters or {}, dict):
             raise _wrong(f"expected a name, an import path, or one of them with parameters, got {shown(value)}")
+        if classifier in cls.BESIDES:
+            return cls._checked(classifier, parameters or {})
         context = info.context or {}
         known, check = context.get("baselines"), context.get("check_baseline")
+        known = None if known is None else {*known, *cls.BESIDES}
         if known is not None and classifier not in known and "." not in classifier:
             if value == classifier:
                 raise PydanticCustomError(
@@ -803,6 +822,43 @@ def _distinct_baselines(values: tuple[BaselineConfig, ...]) -> tuple[BaselineCon
     return values
 
 
+class MemberConfig(BaselineConfig):
+    """A candidate of `auto`: as a baseline, or `network`, whose parameters are settings by their dotted names."""
+
+    BESIDES: ClassVar[tuple[str, ...]] = ("network",)
+
+    @classmethod
+    def _checked(cls, classifier: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        from tsbench.recipe.dotted import hyperparameters_of
+
+        try:
+            hyperparameters_of(parameters)
+        except ValueError as error:
+            raise _wrong(f"network: {error}") from None
+        return {"classifier": classifier, "parameters": parameters}
+
+
+class AutoConfig(Settings):
+    """The ensemble over families of classifiers; in a recipe without `search` it takes the place of the network."""
+
+    preset: AutoPreset = Field(
+        "good", description="members: quick takes seconds and has no network, good minutes, best as long as given"
+    )
+    time_limit: Duration | None = Field(
+        600.0, description="of the whole fit on one data set; the members fitted when it has passed vote; null: none"
+    )
+    members: (
+        Annotated[
+            tuple[Annotated[MemberConfig, WithJsonSchema(_BASELINE_SCHEMA)], ...],
+            Field(strict=False, min_length=1),
+            AfterValidator(_distinct_baselines),
+        ]
+        | None
+    ) = Field(
+        None, description="in place of the preset's: network, names of members and baselines, or import paths, in order"
+    )
+
+
 class Recipe(HyperparameterConfig):
     """One piece of work: data sets, the network and its search, baselines, and where the records go."""
 
@@ -824,6 +880,9 @@ class Recipe(HyperparameterConfig):
         default_factory=dict, description="what is searched: dotted names and ranges, or 'default'"
     )
     search: SearchConfig = Field(default_factory=SearchConfig, description="the Optuna study")
+    auto: AutoConfig | None = Field(
+        None, description="fit the ensemble over families too; without `search` in its place. {} for the defaults"
+    )
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="resamples and ensemble")
     baselines: Annotated[
         tuple[Annotated[BaselineConfig, WithJsonSchema(_BASELINE_SCHEMA)], ...],
@@ -835,6 +894,20 @@ class Recipe(HyperparameterConfig):
     )
     tracking: TrackingConfig = Field(default_factory=TrackingConfig, description="MLflow")
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="workers and devices")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_alone(cls, data: Any) -> Any:
+        """With `auto` and neither `search` nor `space`, no network is searched."""
+        if isinstance(data, dict) and data.get("auto") is not None and not ({"search", "space"} & data.keys()):
+            return {**data, "search": {"trials": 0}}
+        return data
+
+    @model_validator(mode="after")
+    def _something_is_fitted(self) -> Self:
+        if not self.search.trials and self.auto is None and not self.baselines:
+            raise _wrong("nothing is fitted: search.trials is 0, and there are no auto and no baselines", "search")
+        return self
 
     @property
     def hyperparameters(self) -> HyperparameterConfig:

@@ -13,8 +13,13 @@ from optuna.trial import TrialState
 
 from tsbench.adapters.optuna import JournalOperation
 from tsbench.errors import SearchError
+from tsbench.search.trials import Trials, as_best, fixed_parameters
+from tsbench.tracking import names
 
-__all__ = ["check_journal", "damaged_journal"]
+__all__ = ["MALFORMED", "check_journal", "check_results", "damaged_journal"]
+
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
+"""What Optuna and NumPy raise for files that do not hold what they should."""
 
 _STUDY, _TRIAL = "study_id", "trial_id"
 _KEYS: dict[int, tuple[str, ...]] = {
@@ -63,6 +68,28 @@ def check_journal(file: Path) -> None:
             replay.take(_parsed(line))
         except _DamageError as damage:
             raise damaged_journal(file, str(damage), number) from None
+
+
+def check_results(file: Path, trials: Trials) -> None:
+    """Checks that the results of each complete trial belong together; they do not if lines of the journal are missing.
+
+    Raises:
+        SearchError: names the trial.
+    """
+    for trial in trials:
+        if trial.state is not TrialState.COMPLETE:
+            continue
+        fixed = fixed_parameters(trial)
+        if any(trial.params[name] != fixed[name] for name in trial.params.keys() & fixed.keys()):
+            raise damaged_journal(file, f"trial {trial.number} did not run with the parameters it was to have")
+        try:
+            best = as_best(trial)
+            whole = [best.scores[names.cv(metric)] for metric in trials.spec.metrics] == list(trial.values)
+            whole = whole and "cv_log_loss" in best.scores
+        except MALFORMED:
+            whole = False
+        if not whole:
+            raise damaged_journal(file, f"trial {trial.number} is complete, and its results are not whole")
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

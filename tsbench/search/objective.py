@@ -20,8 +20,10 @@ from tsbench.evaluation.resampling import Fold
 from tsbench.nn.network import Network
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.search.pruning import RUNGS
-from tsbench.search.study import derive_seed, folds_of
-from tsbench.training.trainer import Job, Series, fixed_features, predict_probabilities, train
+from tsbench.search.specification import derive_seed, folds_of
+from tsbench.training.inference import fixed_features, predict_probabilities
+from tsbench.training.jobs import Job, Series
+from tsbench.training.trainer import train
 
 __all__ = ["CrossValidation", "Rung", "rungs"]
 
@@ -75,13 +77,14 @@ class _FoldJob:
     prepared: bool = False
 
     @classmethod
-    def make(cls, training: TrainingSet, fold: Fold, preprocessing: HyperparameterConfig, seed: int) -> _FoldJob:
+    def make(cls, training: TrainingSet, fold: Fold, settings: HyperparameterConfig, seed: int) -> _FoldJob:
         cases, (train_part, validation_part) = training.cases, fold
-        prepared = Preprocessing.fit(cases, preprocessing.preprocessing, train_part)
+        prepared = Preprocessing.fit(cases, settings.preprocessing, train_part)
         labels, lengths = cases.labels[train_part], prepared.lengths(cases)
         classes = np.unique(labels)
         series = Series(prepared.series(cases, train_part), lengths[train_part])
-        job = Job(series, encode(labels, classes), len(classes), seed, cases.group_numbers(train_part))
+        targets, groups = encode(labels, classes), cases.group_numbers(train_part)
+        job = Job(series, targets, len(classes), seed, settings.model, settings.training, groups)
         validation = Series(prepared.series(cases, validation_part), lengths[validation_part])
         return cls(job, classes, validation, cases.labels[validation_part], validation_part)
 
@@ -177,28 +180,17 @@ class CrossValidation:
                 if on_rung is not None:
                     on_rung(Rung(scored[epoch], mean, mean, f"after epoch {epoch}"))
 
-        self._train(jobs, after_epoch)
+        train([job.job for job in jobs], self.device, after_epoch, self.accumulation_steps)
 
     def _run_in_turn(
         self, jobs: list[_FoldJob], on_rung: Callable[[Rung], None] | None, on_epoch: Callable[[int], None] | None
     ) -> None:
         scores: list[float] = []
         for number, job in enumerate(jobs, 1):
-            self._train([job], on_epoch)
+            train([job.job], self.device, on_epoch, self.accumulation_steps)
             scores.append(self._score(job))
             if on_rung is not None:
                 on_rung(Rung(number, scores[-1], float(np.nanmean(scores)), f"in fold {number}"))
-
-    def _train(self, jobs: list[_FoldJob], on_epoch: Callable[[int], None] | None) -> None:
-        settings = self.hyperparameters
-        train(
-            [fold.job for fold in jobs],
-            settings.model,
-            settings.training,
-            self.device,
-            on_epoch,
-            self.accumulation_steps,
-        )
 
     def _score(self, job: _FoldJob) -> float:
         return score(self.search.metric, job.labels, job.probabilities(), job.classes)

@@ -13,10 +13,12 @@ PRUNED, FAILED, STOPPED, COMPLETE = "pruned", "failed", "stopped", "complete"
 class TrialProgress:
     """How far a running trial is; `score` is the searched metric at the last rung, None before the first."""
 
-    trial: int
     epoch: int
     epochs: int
     score: float | None = None
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}/{self.epochs}" + ("" if self.score is None else f", cv {self.score:.4f}")
 
 
 @dataclass(frozen=True)

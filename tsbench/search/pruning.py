@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import optuna
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    SuccessiveHalvingPruner,
+    WilcoxonPruner,
+)
 from optuna.trial import FrozenTrial, TrialState
 
 from tsbench.adapters.optuna import create_study, frozen
+from tsbench.recipe.registries import PRUNERS, registered
 from tsbench.recipe.schema import SearchConfig
 
 __all__ = ["RUNGS", "Direction", "TrialPruner", "make_pruner", "pruning_note"]
@@ -26,23 +36,54 @@ FIRST_RUNG = 2  # of both: the first score is that of a network that has learned
 WILCOXON_P = 0.1
 
 
-def make_pruner(search: SearchConfig) -> optuna.pruners.BasePruner:
-    """Optuna's pruner of the configured name."""
-    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-        match search.pruner:
-            case "median":
-                return optuna.pruners.MedianPruner(_startup(search), n_warmup_steps=RUNGS // 4)
-            case "successive_halving":
-                return optuna.pruners.SuccessiveHalvingPruner(FIRST_RUNG, REDUCTION)
-            case "hyperband":
-                return optuna.pruners.HyperbandPruner(FIRST_RUNG, RUNGS, REDUCTION)
-            case "wilcoxon":
-                return optuna.pruners.WilcoxonPruner(p_threshold=WILCOXON_P)
-        return optuna.pruners.NopPruner()
+@dataclass(frozen=True)
+class Pruner:
+    """A pruner of Optuna's.
+
+    Attributes:
+        make: makes it for a search.
+        fewest: earlier trials that it compares a trial with, at least.
+        against: what a trial that it ends is told.
+    """
+
+    make: Callable[[SearchConfig], BasePruner]
+    fewest: Callable[[SearchConfig], float]
+    against: str = ""
+
+
+MEDIAN = Pruner(
+    lambda search: MedianPruner(_startup(search), n_warmup_steps=RUNGS // 4),
+    lambda search: _startup(search),
+    "is behind the median of earlier trials",
+)
+SUCCESSIVE_HALVING = Pruner(
+    lambda search: SuccessiveHalvingPruner(FIRST_RUNG, REDUCTION),
+    lambda search: 1,
+    "is not among the best third that reached this rung",
+)
+HYPERBAND = Pruner(
+    lambda search: HyperbandPruner(FIRST_RUNG, RUNGS, REDUCTION),
+    # Each bracket is a halving of its own, over its share of the trials.
+    lambda search: math.floor(math.log(RUNGS / FIRST_RUNG, REDUCTION)) + 1,
+    "is not among the best third of its bracket that reached this rung",
+)
+WILCOXON = Pruner(
+    lambda search: WilcoxonPruner(p_threshold=WILCOXON_P),
+    lambda search: 1,
+    "is worse than the best trial's by Wilcoxon's test over the folds",
+)
+NONE = Pruner(lambda search: NopPruner(), lambda search: -math.inf)
 
 
 def _startup(search: SearchConfig) -> int:
     return min(5, max(2, search.trials // 4))
+
+
+def make_pruner(search: SearchConfig) -> BasePruner:
+    """Optuna's pruner of the configured name."""
+    pruner: Pruner = registered(PRUNERS, search.pruner)
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        return pruner.make(search)
 
 
 def pruning_note(search: SearchConfig, trials: int, concurrency: int) -> str | None:
@@ -50,14 +91,7 @@ def pruning_note(search: SearchConfig, trials: int, concurrency: int) -> str | N
 
     A trial is compared with those at least `concurrency` before it.
     """
-    brackets = math.floor(math.log(RUNGS / FIRST_RUNG, REDUCTION)) + 1
-    fewest = {
-        "median": _startup(search),
-        "successive_halving": 1,
-        "hyperband": brackets,  # each is a halving of its own, over its share of the trials
-        "wilcoxon": 1,
-        "none": -math.inf,
-    }[search.pruner]
+    fewest = registered(PRUNERS, search.pruner).fewest(search)
     if trials > concurrency + fewest - 1:
         return None
     return (
@@ -92,13 +126,8 @@ class TrialPruner:
         self._stand_in.report(score, rung)
         if not self._pruner.prune(self._view, self._frozen()):
             return None
-        against = {
-            "median": "is behind the median of earlier trials",
-            "successive_halving": "is not among the best third that reached this rung",
-            "hyperband": "is not among the best third of its bracket that reached this rung",
-            "wilcoxon": "is worse than the best trial's by Wilcoxon's test over the folds",
-        }
-        return against[self._name]
+        against: str = registered(PRUNERS, self._name).against
+        return against
 
     def notes(self) -> dict[str, float]:
         """What the pruner noted with the trial, which later trials are compared by."""

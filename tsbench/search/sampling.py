@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from tsbench.adapters.optuna import create_study
+from tsbench.recipe.registries import SAMPLERS, registered
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Choice, IntRange, Range, Space, assign, grid, label, leaves, offers
 from tsbench.search.pruning import Direction
@@ -51,27 +53,46 @@ def first_parameters(space: Space, base: HyperparameterConfig, search: SearchCon
     return [*queued, own]
 
 
-def make_sampler(config: SearchConfig, space: Space, seed: int) -> optuna.samplers.BaseSampler:
+def make_sampler(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
     """Optuna's sampler of the configured name."""
-    startup = min(10, max(5, config.trials // 4))
     with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-        match config.sampler:
-            case "random" | "grid":
-                return optuna.samplers.RandomSampler(seed=seed)
-            case "gp":
-                return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup, deterministic_objective=False)
-            case "cmaes":
-                # Choices and conditional ranges are not its own; they are drawn at random.
-                return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
-            case "nsga2":
-                return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, min(50, config.trials // 4)))
-        return optuna.samplers.TPESampler(
-            seed=seed,
-            n_startup_trials=startup,
-            multivariate=True,
-            constant_liar=True,
-            group=any(entry.when for entry in space.values()),
-        )
+        sampler: BaseSampler = registered(SAMPLERS, config.sampler)(config, space, seed)
+    return sampler
+
+
+def tpe(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+    """Tree-structured Parzen estimators of all ranges at once, conditional ones by groups."""
+    return optuna.samplers.TPESampler(
+        seed=seed,
+        n_startup_trials=_startup(config),
+        multivariate=True,
+        constant_liar=True,
+        group=any(entry.when for entry in space.values()),
+    )
+
+
+def gaussian_process(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+    """A Gaussian process of scores that hold noise."""
+    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=_startup(config), deterministic_objective=False)
+
+
+def cma_es(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+    """CMA-ES; choices and conditional ranges are not its own and are drawn at random."""
+    return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
+
+
+def nsga_2(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+    """NSGA-II, with at least four generations."""
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, min(50, config.trials // 4)))
+
+
+def uniform(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+    """Uniform draws."""
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _startup(config: SearchConfig) -> int:
+    return min(10, max(5, config.trials // 4))
 
 
 STATEFUL = ("cmaes", "nsga2")

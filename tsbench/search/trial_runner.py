@@ -22,12 +22,13 @@ from tsbench.search.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutco
 from tsbench.search.pruning import TrialPruner
 from tsbench.search.sampling import hyperparameters, suggest
 from tsbench.search.storage import DatabaseAwayError, together
-from tsbench.search.study import FOLDS, LOST, RESULT, RUN, Study
+from tsbench.search.study import Study
+from tsbench.search.trials import FOLDS, LOST, RESULT, RUN
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.store import Store
+from tsbench.training.inference import DivergedError
 from tsbench.training.memory import train_within_memory
-from tsbench.training.trainer import DivergedError
 from tsbench.workers.protocol import StoppedError
 
 __all__ = ["load_study", "mlflow_params", "run_trial"]
@@ -65,7 +66,7 @@ def run_trial(
         How it ended, or None where it was not this worker's to run, or to end.
     """
     study, store = load_study(folder)
-    trial = study.claim(number)
+    trial = study.queue.claim(number)
     if trial is None:
         return None
     return _TrialRun(study, store, trial, device, report, stop_reason).run()
@@ -91,7 +92,8 @@ class _TrialRun:
 
     def run(self) -> TrialOutcome | None:
         spec = self.study.spec
-        settings = hyperparameters(FixedTrial(self.study.parameters_of(self.trial.number)), spec.space, spec.base)
+        parameters = self.study.trials().parameters_of(self.trial.number)
+        settings = hyperparameters(FixedTrial(parameters), spec.space, spec.base)
         self.epochs = settings.training.epochs
         run = self._begin_run()
         self.store.log(run, params=mlflow_params(settings))
@@ -104,7 +106,7 @@ class _TrialRun:
             if self.study.trials()[self.trial.number].state is not TrialState.FAIL:
                 return outcome  # this worker told it before, and the connection broke before the answer
             # A supervisor took this worker for dead and had the trial begun again; the record follows what it told.
-            self.store.fail(run, self.study.reason_of(self.trial.number))
+            self.store.fail(run, self.study.trials().reason_of(self.trial.number))
             return None
         return outcome
 
@@ -156,12 +158,12 @@ class _TrialRun:
         spec = self.study.spec
         if spec.search.pruner == "none":
             return None
-        place, earlier = self.study.visible_to(self.trial.number)
+        place, earlier = self.study.trials().visible_to(self.trial.number)
         return TrialPruner(spec.search, spec.directions[0], earlier, place)
 
     def _after_epoch(self, epoch: int) -> None:
         self.monitor.sample()
-        self.report(TrialProgress(self.trial.number, epoch, self.epochs, self.latest))
+        self.report(TrialProgress(epoch, self.epochs, self.latest))
         if reason := self.stop_reason():
             raise StoppedError(f"{reason} (at epoch {epoch} of {self.epochs})")
 
@@ -179,11 +181,11 @@ class _TrialRun:
         metrics["fit_seconds"] = validation.seconds
         tags = {names.STATE: outcome.state, **({names.REASON: outcome.reason} if outcome.reason else {})}
         self.monitor.sample(now=True)
-        if validation.out_of_fold is not None and self.study.is_among_best(outcome.score, KEPT_OUT_OF_FOLD):
+        if validation.out_of_fold is not None and self.study.trials().is_among_best(outcome.score, KEPT_OUT_OF_FOLD):
             with tempfile.TemporaryDirectory() as scratch:
                 path = Path(scratch) / names.OUT_OF_FOLD
                 validation.out_of_fold.save(path)
-                self.store.log_file(run, path)
+                self.store.artifacts.add(run, path)
         self.store.log(run, metrics, curves={**validation.curves, **self.monitor.curves}, tags=tags)
         status = {FAILED: "FAILED", STOPPED: "KILLED"}.get(outcome.state, "FINISHED")
         self.store.end(run, status)

@@ -2,11 +2,9 @@
 
 Each is a plain function that raises AssertionError and says what was broken. A new feature block is checked by
 
-    from tsbench.recipe.registries import FEATURES
     from tsbench.testing import check_feature_block, check_onnx
 
-    FEATURES["mine"] = "my_package.my_module:MyBlock"
-    check_feature_block("mine")
+    check_feature_block("my_package.my_module.MyBlock")
 
 and exported by `check_onnx`, which alone needs the extra `onnx`. A classifier of sktime or aeon is checked by
 

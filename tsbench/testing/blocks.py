@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from tsbench.nn.attention import SelfAttention
 from tsbench.nn.convolution import ConvolutionStack
 from tsbench.nn.features.branch import build_feature_block
-from tsbench.nn.network import ENCODERS, Network
+from tsbench.nn.network import Network
 from tsbench.nn.stem import AverageStem, ConvolutionStem
+from tsbench.recipe.registries import ENCODERS, registered
 from tsbench.recipe.schema import ConvolutionConfig, FeaturesConfig, ModelConfig
 from tsbench.testing.contracts import CHANNELS, LENGTHS, Subject, check, padded_series
 
@@ -29,7 +30,7 @@ WIDTH = 4
 
 
 def check_encoder(name: str) -> None:
-    """Holds the encoder of this name in `tsbench.nn.network.ENCODERS` against the contracts.
+    """Holds the encoder of this name in `tsbench.recipe.registries.ENCODERS` against the contracts.
 
     Raises:
         AssertionError: it breaks one.
@@ -37,7 +38,7 @@ def check_encoder(name: str) -> None:
     config = ModelConfig.model_validate(
         {"encoder": {"type": name, "hidden_size": WIDTH, "heads": 2, "layers": 2}, "dropout": 0.0}
     )
-    _check_steps(f"encoder {name}", lambda: ENCODERS[name](CHANNELS, config))
+    _check_steps(f"encoder {name}", lambda: registered(ENCODERS, name)(CHANNELS, config))
 
 
 def check_attention(heads: int = 1) -> None:

@@ -13,7 +13,8 @@ from tsbench.errors import ModelError
 from tsbench.quiet import quiet
 from tsbench.redaction import redacted
 from tsbench.retries import retry
-from tsbench.tracking.store import Store, _current_uri, _passes
+from tsbench.tracking.connection import current_uri, passes
+from tsbench.tracking.store import Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +72,7 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
     take_inputs_as_they_are(signature)
 
     def log() -> str:
-        with quiet("mlflow"), _current_uri(store.uri), mlflow.start_run(run_id=run):
+        with quiet("mlflow"), current_uri(store.uri), mlflow.start_run(run_id=run):
             info = mlflow.pyfunc.log_model(
                 name="model",
                 loader_module=model.loader_module,
@@ -84,7 +85,7 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
         return str(info.model_uri)
 
     with store.explained():
-        return retry(log, _passes)
+        return retry(log, passes)
 
 
 def _inputs(example: NDArray[np.float64] | Mapping[str, Sequence[Any]]) -> Schema:
@@ -120,7 +121,7 @@ def register_model(
     """
     from mlflow.exceptions import MlflowException
 
-    with store.explained(), quiet("mlflow"), _current_uri(store.uri):
+    with store.explained(), quiet("mlflow"), current_uri(store.uri):
         try:
             store.client.create_registered_model(name, description=f"Networks that tsbench tuned for {name}")
         except MlflowException as error:
@@ -144,6 +145,12 @@ def register_model(
         return str(version.version)
 
 
+def delete_registered_model(store: Store, name: str) -> None:
+    """Deletes a registered model with all of its versions, for good."""
+    with store.explained():
+        store.client.delete_registered_model(name)
+
+
 def fetch_model(store: Store, uri: str, target: Path) -> Path:
     """Copies a logged model's own files into a folder, through the server where there is one.
 
@@ -163,7 +170,7 @@ def fetch_model(store: Store, uri: str, target: Path) -> Path:
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model
 
-    with store.explained(), quiet("mlflow"), _current_uri(store.uri):
+    with store.explained(), quiet("mlflow"), current_uri(store.uri):
         try:
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(target)))
             flavor = Model.load(folder).flavors.get("python_function", {})

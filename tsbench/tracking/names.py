@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tsbench.recipe.registries import COSTS
+
 __all__ = [
+    "AUTO",
     "CLASSIFIER",
     "COSTS",
     "DATASET",
@@ -33,7 +36,7 @@ __all__ = [
     "where",
 ]
 
-ROLE = "tsbench.role"  # search (the parent of the others), trial, model, baseline or comparison
+ROLE = "tsbench.role"  # search (the parent of the others), trial, model, baseline, member (of auto) or comparison
 DATASET = "tsbench.dataset"
 RESAMPLE = "tsbench.resample"
 CLASSIFIER = "tsbench.classifier"
@@ -53,8 +56,8 @@ DESCRIPTION = "mlflow.note.content"  # Markdown that MLflow's page shows on top 
 OUT_OF_FOLD = "out_of_fold.npz"
 """Artifact of a run: the probabilities of the training cases by fits without them."""
 
-NETWORK = "network"
-"""The tuned network's name among the classifiers."""
+NETWORK, AUTO = "network", "auto"
+"""The tuned network's name among the classifiers, and that of the ensemble over families."""
 
 
 def title(tags: Mapping[str, Any]) -> str:
@@ -93,10 +96,6 @@ def where(tags: Mapping[str, Any], unlike: Mapping[str, Any] | None = None, stat
     clauses = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
     clauses += [f"tags.`{name}` != '{value}'" for name, value in (unlike or {}).items()]
     return " and ".join(clauses + ([f"attributes.status = '{status}'"] if status else []))
-
-
-COSTS = ("predict_seconds", "parameters")
-"""What a trial is weighed by besides its scores; they keep their names."""
 
 
 def cv(metric: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch.optim import Optimizer, lr_scheduler
 
+from tsbench.recipe.registries import SCHEDULERS, registered
 from tsbench.recipe.schema import TrainingConfig
 
-__all__ = ["SCHEDULERS", "Schedule"]
+__all__ = ["Schedule"]
 
 
 class Schedule:
@@ -27,7 +26,9 @@ class Schedule:
         self._peak = config.learning_rate
         self._step = 0
         self._total = config.epochs * steps_per_epoch
-        self._main = SCHEDULERS[config.scheduler](optimizer, config, steps_per_epoch, self._total - self._warmup_steps)
+        self._main = registered(SCHEDULERS, config.scheduler)(
+            optimizer, config, steps_per_epoch, self._total - self._warmup_steps
+        )
         self._warm()
 
     @property
@@ -62,41 +63,35 @@ class Schedule:
 Scheduler = lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau
 
 
-def _cosine(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
+def cosine(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
     """`eta_min + (eta_max - eta_min) / 2 (1 + cos(pi T_cur / T))` over all steps."""
     return lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps, eta_min=_floor(config))
 
 
-def _cosine_restarts(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
+def cosine_restarts(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
+    """Cosine annealing from the peak, every `restart_epochs` anew."""
     return lr_scheduler.CosineAnnealingWarmRestarts(
         optimizer, T_0=config.restart_epochs * steps_per_epoch, eta_min=_floor(config)
     )
 
 
-def _one_cycle(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
+def one_cycle(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
+    """Up to the peak and down again, with a warm-up of its own."""
     return lr_scheduler.OneCycleLR(
         optimizer, max_lr=config.learning_rate, total_steps=max(steps, 2), cycle_momentum=False
     )
 
 
-def _plateau(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
+def plateau(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
+    """Half the rate whenever the training loss stops falling."""
     patience = max(2, config.epochs // 20)
     return lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=patience, min_lr=_floor(config))
 
 
-def _constant(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
+def constant(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
+    """The peak rate throughout."""
     return lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
 
 
 def _floor(config: TrainingConfig) -> float:
     return min(config.min_learning_rate, config.learning_rate)
-
-
-SCHEDULERS: dict[str, Callable[[Optimizer, TrainingConfig, int, int], Scheduler]] = {
-    "cosine": _cosine,
-    "cosine_restarts": _cosine_restarts,
-    "one_cycle": _one_cycle,
-    "plateau": _plateau,
-    "constant": _constant,
-}
-"""Schedulers by their name in `training.scheduler`."""

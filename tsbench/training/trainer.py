@@ -8,8 +8,6 @@ beside nor on other threads, and torch's global generator is not touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,118 +15,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tsbench.nn.generators import drawing_from
-from tsbench.nn.network import Network, build_network
-from tsbench.recipe.schema import ModelConfig, TrainingConfig
+from tsbench.nn.network import build_network
 from tsbench.training.augmentation import augment, mixing
+from tsbench.training.inference import DivergedError, fixed_features
+from tsbench.training.jobs import EpochRecord, Job
 from tsbench.training.losses import cross_entropy
 from tsbench.training.schedules import Schedule
 
-__all__ = ["DivergedError", "EpochRecord", "Job", "Series", "fixed_features", "predict_probabilities", "train"]
-
-
-MAX_KEPT_FEATURES = 2**28
-"""Feature values (1 GiB) that a job keeps; with more cases they are computed anew for each mini-batch."""
-
-
-class DivergedError(ArithmeticError):
-    """The training loss, the weights or the outputs became NaN or infinite."""
-
+__all__ = ["train"]
 
 MAX_PREPARED_WITH = 2048
 """Cases that feature blocks are prepared with where not all are in memory."""
 
 
-class LazySeries(Protocol):
-    """Series that are not in memory: those that are asked for are made, shape (cases, channels, steps) in float32."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Cases, channels and steps."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, which: NDArray[np.int64] | slice, /) -> NDArray[np.float32]: ...
-
-
-@dataclass(frozen=True)
-class _LazyTensor:
-    """Stands where a tensor of all values would, and draws those of some cases onto the device."""
-
-    source: LazySeries
-    device: torch.device
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.source.shape
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, which: Tensor | slice) -> Tensor:
-        cases = which if isinstance(which, slice) else which.cpu().numpy()
-        return torch.from_numpy(self.source[cases]).to(self.device)
-
-
-@dataclass(frozen=True)
-class Series:
-    """Cases as a network takes them.
-
-    Attributes:
-        values: shape (cases, channels, steps), float32, 0 on padded steps; or what gives them when they are drawn.
-        lengths: shape (cases,), true lengths in time steps.
-    """
-
-    values: NDArray[np.float32] | LazySeries
-    lengths: NDArray[np.int64]
-
-    def tensors(self, device: torch.device) -> tuple[Tensor | _LazyTensor, Tensor | None]:
-        """Both on the device; lengths are None where no case is padded, which spares all masking."""
-        values: Tensor | _LazyTensor
-        if isinstance(self.values, np.ndarray):
-            values = torch.from_numpy(np.ascontiguousarray(self.values)).to(device)
-        else:
-            values = _LazyTensor(self.values, device)
-        if (self.lengths == self.values.shape[2]).all():
-            return values, None
-        return values, torch.from_numpy(self.lengths).to(device)
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch of one job: mean training loss over cases, and the learning rate of its last step."""
-
-    train_loss: float
-    learning_rate: float
-
-
-@dataclass
-class Job:
-    """One network to be trained.
-
-    Attributes:
-        series: the training cases.
-        targets: shape (cases,), class numbers from 0.
-        classes: number of classes.
-        seed: of initial weights, order of cases, augmentation and dropout.
-        groups: shape (cases,), numbers of the groups that cases come from, none of which is held out in part; None
-            where each case stands for itself.
-        network: set by `train`.
-        history: a record for each epoch, set by `train`.
-    """
-
-    series: Series
-    targets: NDArray[np.int64]
-    classes: int
-    seed: int
-    groups: NDArray[np.int64] | None = None
-    network: Network | None = None
-    history: list[EpochRecord] = field(default_factory=list)
-
-
 def train(
     jobs: Sequence[Job],
-    model: ModelConfig,
-    training: TrainingConfig,
     device: str = "cpu",
     on_epoch: Callable[[int], None] | None = None,
     accumulation_steps: int = 1,
@@ -136,9 +37,7 @@ def train(
     """Trains every job's network; afterwards `job.network` holds it in evaluation mode, `job.history` its epochs.
 
     Args:
-        jobs: advanced together, one epoch each in turn.
-        model: the network's configuration.
-        training: the training's configuration.
+        jobs: advanced together, one epoch each in turn, for as many epochs as each asks for.
         device: a torch device, `cpu` or `cuda:0`.
         on_epoch: called after each epoch of all jobs with the number of epochs done; may raise to end the training.
         accumulation_steps: parts of a mini-batch whose gradients are added up; more parts need less memory, and
@@ -148,86 +47,34 @@ def train(
         DivergedError: a training loss, or a weight at the end, is NaN or infinite.
         torch.OutOfMemoryError: the device has too little memory.
     """
-    fits = [_Fit(job, model, training, torch.device(device), accumulation_steps) for job in jobs]
-    for epoch in range(1, training.epochs + 1):
+    fits = [_Fit(job, torch.device(device), accumulation_steps) for job in jobs]
+    for epoch in range(1, max((job.training.epochs for job in jobs), default=0) + 1):
         for fit in fits:
-            fit.run_epoch()
+            if epoch <= fit.training.epochs:
+                fit.run_epoch()
         if on_epoch is not None:
             on_epoch(epoch)
     for fit in fits:
         fit.finish()
 
 
-def fixed_features(network: Network, series: Series) -> Tensor | None:
-    """What `predict_probabilities` takes to spare computing them again; None where there are none, or too many."""
-    branch = network.feature_branch
-    if branch is None or len(series.values) * branch.width > MAX_KEPT_FEATURES:
-        return None
-    values, lengths = series.tensors(next(network.parameters()).device)
-    if isinstance(values, Tensor):
-        return network.fixed_features(values, lengths)
-    parts = []
-    for start in range(0, len(values), 512):
-        part = slice(start, start + 512)
-        features = network.fixed_features(values[part], None if lengths is None else lengths[part])
-        if features is None:
-            return None
-        parts.append(features)
-    return torch.cat(parts)
-
-
-@torch.inference_mode()
-def predict_probabilities(
-    network: Network, series: Series, batch_size: int = 512, features: Tensor | None = None
-) -> NDArray[np.float32]:
-    """Softmax probabilities (row N17), shape (cases, classes); the network is left in the mode it was in.
-
-    Args:
-        network: a trained network.
-        series: the cases.
-        batch_size: cases at once.
-        features: what `fixed_features` gave for them.
-
-    Raises:
-        DivergedError: they are not finite.
-    """
-    device = next(network.parameters()).device
-    values, lengths = series.tensors(device)
-    before = network.training
-    network.eval()
-    parts = []
-    for start in range(0, len(values), batch_size):
-        part = slice(start, start + batch_size)
-        logits = network(
-            values[part], None if lengths is None else lengths[part], None if features is None else features[part]
-        )
-        parts.append(logits.softmax(dim=1))
-    network.train(before)
-    probabilities = torch.cat([torch.empty(0, network.classes, device=device), *parts]).float().cpu().numpy()
-    if not np.isfinite(probabilities).all():
-        raise DivergedError("the network's outputs are not finite")
-    return probabilities
-
-
 class _Fit:
     """One job under training: network, optimiser, schedule and random streams."""
 
-    def __init__(
-        self, job: Job, model: ModelConfig, training: TrainingConfig, device: torch.device, accumulation_steps: int = 1
-    ) -> None:
+    def __init__(self, job: Job, device: torch.device, accumulation_steps: int = 1) -> None:
         self.job = job
         self.accumulation_steps = accumulation_steps
-        self.training = training
+        self.training = training = job.training
         self.device = device
         self.values, self.lengths = job.series.tensors(device)
         self.targets = torch.from_numpy(job.targets).to(device)
         channels, length = self.values.shape[1:]
-        job.network = self.network = build_network(model, channels, job.classes, length, job.seed).to(device)
-        self.order = torch.Generator().manual_seed(job.seed)
+        job.network = self.network = build_network(job.model, channels, job.classes, length, job.seed).to(device)
+        self.generators = job.generators(device)
         self.held_out: Tensor | None = None
         self.cases = torch.arange(len(job.targets))
         if training.checkpoint == "validation_loss":
-            self.cases, held_out = _held_out(job.targets, training.validation_share, self.order, job.groups)
+            self.cases, held_out = _held_out(job.targets, training.validation_share, self.generators.order, job.groups)
             self.held_out = held_out.to(device) if len(held_out) else None
         train_index = self.cases.to(device)
         prepared = train_index if isinstance(self.values, Tensor) else _some_of(train_index, job.seed)
@@ -242,7 +89,6 @@ class _Fit:
         self.passes = -(-training.min_steps // (training.epochs * len(self.batches))) or 1
         self.schedule = Schedule(self.optimizer, training, self.passes * len(self.batches))
         self.loss = cross_entropy(self.targets[train_index], job.classes, training)
-        self.random = torch.Generator(device).manual_seed(job.seed)  # of augmentation, mixup and dropout
         self.autocast = training.precision == "bfloat16" or (
             training.precision == "auto" and device.type == "cuda" and _has_bfloat16(device)
         )
@@ -252,9 +98,9 @@ class _Fit:
 
     def run_epoch(self) -> None:
         total = torch.zeros((), device=self.device)
-        with drawing_from(self.random, self.network):
+        with drawing_from(self.generators.noise, self.network):
             for _ in range(self.passes):
-                order = self.cases[torch.randperm(len(self.cases), generator=self.order)].to(self.device)
+                order = self.cases[torch.randperm(len(self.cases), generator=self.generators.order)].to(self.device)
                 for cases in torch.split(order, self.batches):
                     total += self.run_step(cases) * self.weight_of(cases)
         self.end_epoch(float(total / (self.weight_of(order) * self.passes)))
@@ -292,10 +138,10 @@ class _Fit:
         config = self.training.augmentation
         lengths = None if self.lengths is None else self.lengths[cases]
         features = self.features_of(cases, lengths)
-        x, targets = augment(self.values[cases], lengths, config, self.random), self.targets[cases]
+        x, targets = augment(self.values[cases], lengths, config, self.generators.noise), self.targets[cases]
         if not config.mixup:
             return self.branch_loss(x, lengths, features, targets)
-        share, partner = mixing(len(cases), config.mixup, self.random)
+        share, partner = mixing(len(cases), config.mixup, self.generators.noise)
         x = share * x + (1 - share) * x[partner]
         features = None if features is None else share * features + (1 - share) * features[partner]
         lengths = None if lengths is None else torch.maximum(lengths, lengths[partner])
@@ -389,7 +235,7 @@ def _held_out(
     Of cases with groups, whole groups up to `share` of the cases, and none without which a class is not trained on.
     """
     if groups is not None:
-        apart = torch.from_numpy(_held_out_groups(targets, share, generator, groups))
+        apart = torch.from_numpy(_groups_held_out(targets, share, generator, groups))
         return (~apart).nonzero().squeeze(1), apart.nonzero().squeeze(1)
     shuffled = torch.randperm(len(targets), generator=generator)
     held_out = []
@@ -402,7 +248,7 @@ def _held_out(
     return kept.nonzero().squeeze(1), apart
 
 
-def _held_out_groups(
+def _groups_held_out(
     targets: NDArray[np.int64], share: float, generator: torch.Generator, groups: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Which cases are held out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from tsbench.recipe.registries import LAUNCHERS, registered
 from tsbench.recipe.schema import ExecutionConfig
 from tsbench.workers.inbox import Inbox
 from tsbench.workers.pool import Joined, News
@@ -14,6 +15,12 @@ __all__ = ["Launcher", "check_launcher", "make_launcher"]
 
 class Launcher(Protocol):
     """Starts workers on other machines; each that is ready is reported to the inbox that it was made with."""
+
+    def __init__(self, config: ExecutionConfig, preload: Sequence[str], inbox: Inbox[Joined | News]) -> None: ...
+
+    @staticmethod
+    def check(config: ExecutionConfig) -> None:
+        """Refuses a cluster that does not exist, without starting anything on it."""
 
     def start(self) -> None:
         """Asks for all workers."""
@@ -31,10 +38,8 @@ def check_launcher(config: ExecutionConfig) -> None:
     Raises:
         TsbenchError: nobody listens at the address of the Ray cluster.
     """
-    if config.launcher == "ray":
-        from tsbench.workers.ray import check_address
-
-        check_address(config.address)
+    if (launcher := registered(LAUNCHERS, config.launcher)) is not None:
+        launcher.check(config)
 
 
 def make_launcher(config: ExecutionConfig, preload: Sequence[str], inbox: Inbox[Joined | News]) -> Launcher | None:
@@ -43,8 +48,5 @@ def make_launcher(config: ExecutionConfig, preload: Sequence[str], inbox: Inbox[
     Raises:
         TsbenchError: it is not installed, or cannot be reached.
     """
-    if config.launcher == "ray":
-        from tsbench.workers.ray import RayLauncher
-
-        return RayLauncher(config, preload, inbox)
-    return None
+    launcher = registered(LAUNCHERS, config.launcher)
+    return None if launcher is None else launcher(config, preload, inbox)

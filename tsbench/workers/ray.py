@@ -187,6 +187,11 @@ class RayLauncher:
         self._early_deaths = 0
         self._stored: dict[Any, tuple[Any, Any]] = {}
 
+    @staticmethod
+    def check(config: ExecutionConfig) -> None:
+        """Refuses an address where nobody listens; see `check_address`."""
+        check_address(config.address)
+
     def start(self) -> None:
         """Asks Ray for all actors; each joins when there is room for it."""
         for _ in range(int(self._config.workers)):

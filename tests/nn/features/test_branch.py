@@ -67,6 +67,30 @@ def test_n21_a_block_that_is_not_in_the_registry_is_refused():
         FeaturesConfig(blocks=("means",))
 
 
+def test_n21_a_block_may_be_named_by_its_import_path():
+    block = f"{__name__}.Means"
+    config = ModelConfig.model_validate({"features": {"blocks": [block, "statistics"]}})
+    network = build_network(config, channels=2, classes=3, length=20, seed=0)
+    assert isinstance(network.feature_branch.blocks[0], Means)
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("no_such_package.Block", "'no_such_package.Block' cannot be imported: there is no package 'no_such_package'"),
+        ("tests..Means", r"'tests..Means' is not an import path, such as "),
+    ],
+)
+def test_n21_an_import_path_that_leads_nowhere_is_refused(path, problem):
+    with pytest.raises(ValidationError, match=problem):
+        FeaturesConfig(blocks=(path,))
+
+
+def test_n21_an_import_path_without_its_class_is_refused_in_one_sentence():
+    with pytest.raises(ValueError, match=r"^the feature block tests.Nothing of model.features.blocks cannot be imp"):
+        build_feature_block("tests.Nothing", 2, 20, FeaturesConfig())
+
+
 def test_blocks_stand_side_by_side_in_the_order_of_the_recipe():
     x = series(5, 2, 20)
     both = branch_of("spectrum", "statistics")

@@ -1,4 +1,4 @@
-"""Reads files of labelled cases; each format is a module, and `READERS` says which suffix it is known by."""
+"""Reads files of labelled cases; each format is a module, registered in `tsbench.recipe.registries.FORMATS`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tsbench.data.formats.text import suffix_of
 from tsbench.data.formats.ts import is_labelled, read_ts
 from tsbench.data.formats.ucr import read_ucr
 from tsbench.errors import DataError
+from tsbench.recipe.registries import FORMATS, registered
 
 __all__ = [
-    "READERS",
     "SUFFIXES",
     "CaseFile",
     "column_names",
@@ -28,26 +28,17 @@ __all__ = [
     "read_npz",
     "read_ts",
     "read_ucr",
+    "reader_of",
 ]
 
-READERS: dict[str, Callable[..., CaseFile]] = {
-    "ts": read_ts,
-    "arff": read_arff,
-    "ucr": read_ucr,
-    "npz": read_npz,
-}
-"""Formats that say of themselves what their parts are; the long format needs the names of its columns."""
+SUFFIXES = {suffix: name for name, known in FORMATS.items() for suffix in known.suffixes}
+"""Formats by the suffixes of their files."""
 
-SUFFIXES = {
-    ".ts": "ts",
-    ".arff": "arff",
-    ".tsv": "ucr",
-    ".txt": "ucr",
-    ".npz": "npz",
-    ".csv": "long",
-    ".parquet": "long",
-    ".pq": "long",
-}
+
+def reader_of(name: str) -> Callable[..., CaseFile]:
+    """What reads a format; one with columns takes their roles, too."""
+    reader: Callable[..., CaseFile] = registered({}, FORMATS[name].read)
+    return reader
 
 
 def format_of(path: Path) -> str:
@@ -58,7 +49,7 @@ def format_of(path: Path) -> str:
     """
     suffix = suffix_of(path)
     known = SUFFIXES.get(suffix)
-    if known is None or (path.suffix.lower() == ".gz" and suffix in (".npz", ".parquet", ".pq")):
+    if known is None or (path.suffix.lower() == ".gz" and suffix in FORMATS[known].binary):
         raise DataError(
             f"{path}: no format is known by the suffix {path.suffix!r}; known: {', '.join(SUFFIXES)}, and text files "
             "with .gz behind, or say which it is with `format:`"

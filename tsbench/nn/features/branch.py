@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tsbench.recipe.registries import FEATURES
+from tsbench.recipe.registries import FEATURES, registered
 from tsbench.recipe.schema import FeaturesConfig
 
 __all__ = ["FeatureBranch", "build_feature_block"]
@@ -22,9 +21,16 @@ features that are not scaled, which cross-validation on training cases preferred
 
 
 def build_feature_block(name: str, channels: int, length: int, config: FeaturesConfig) -> Any:
-    """The block of this name, see `tsbench.nn.features`."""
-    module, _, attribute = FEATURES[name].partition(":")
-    return getattr(import_module(module), attribute)(channels, length, config)
+    """The block of this name or import path, see `tsbench.nn.features`.
+
+    Raises:
+        ValueError: it cannot be imported.
+    """
+    try:
+        block = registered(FEATURES, name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"the feature block {name} of model.features.blocks cannot be imported: {error}") from None
+    return block(channels, length, config)
 
 
 class FeatureBranch(nn.Module):

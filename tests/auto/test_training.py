@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from tsbench.auto.portfolio import CANDIDATES, Candidate, Size, candidates_of
+from tsbench.auto.training import AutoTraining, TimeLimitError
+from tsbench.classifiers.saved import load_classifier
+from tsbench.classifiers.vote import FittedVote
+from tsbench.data.archive import Archive
+from tsbench.data.collection import Collection
+from tsbench.errors import TsbenchError
+from tsbench.recipe.registries import AUTO_PRESETS
+
+QUANT = CANDIDATES["quant"]
+NEAREST = Candidate("1nn-ed", "1nn-ed")
+DUMMY = Candidate("dummy", "dummy")
+
+
+@pytest.fixture(scope="module")
+def power() -> Any:
+    return Archive().load("ItalyPowerDemand")
+
+
+@pytest.fixture(scope="module")
+def vote(power: Any) -> FittedVote:
+    return AutoTraining(power.train, [QUANT, NEAREST, DUMMY], seed=3, jobs=2).run()
+
+
+def custom(name: str, **parameters: Any) -> Candidate:
+    return Candidate(name, f"tests.auto.misbehaving.{name}", parameters)
+
+
+def test_a_vote_is_better_than_chance_and_a_member_that_is_not_is_left_out(power: Any, vote: FittedVote) -> None:
+    assert [member.name for member in vote.members] == ["quant", "1nn-ed"]
+    rows = {row.member: row for row in vote.leaderboard}
+    assert list(rows) == ["auto", "quant", "1nn-ed", "dummy"]
+    assert rows["dummy"].weight == 0
+    assert rows["dummy"].note == "it is no better than chance out of fold"
+    assert rows["quant"].weight + rows["1nn-ed"].weight == pytest.approx(1)
+    accuracy = (vote.predict(power.test) == power.test.labels).mean()
+    assert accuracy > 0.93
+    assert rows["auto"].accuracy == pytest.approx(accuracy, abs=3 * (rows["auto"].standard_error or 0))
+    assert vote.out_of_fold is not None
+    assert vote.out_of_fold.accuracy == rows["auto"].accuracy
+
+
+def test_the_same_seed_gives_the_same_bits_in_any_number_of_processes(power: Any, vote: FittedVote) -> None:
+    again = AutoTraining(power.train, [QUANT, NEAREST, DUMMY], seed=3, jobs=1).run()
+    assert np.array_equal(again.predict_proba(power.test), vote.predict_proba(power.test))
+    assert again.combination == vote.combination
+
+
+def test_a_saved_vote_predicts_the_same_in_a_fresh_process(power: Any, vote: FittedVote, tmp_path: Path) -> None:
+    vote.save(tmp_path / "model")
+    assert not [file for file in (tmp_path / "model").rglob("*") if file.suffix in (".pkl", ".pickle")]
+    code = (
+        "import sys, pathlib, numpy as np; from tsbench.classifiers.saved import load_classifier;"
+        "from tsbench.data.archive import Archive; test = Archive().load('ItalyPowerDemand').test;"
+        "np.save(sys.argv[2], load_classifier(pathlib.Path(sys.argv[1])).predict_proba(test))"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "model", tmp_path / "p.npy"], check=True)
+    assert np.array_equal(np.load(tmp_path / "p.npy"), vote.predict_proba(power.test))
+    loaded = load_classifier(tmp_path / "model")
+    assert isinstance(loaded, FittedVote)
+    assert loaded.leaderboard == vote.leaderboard
+    assert loaded.facts == vote.facts
+    assert np.array_equal(loaded.predict_set(power.test), vote.predict_set(power.test))
+
+
+def noisy(cases: int, seed: int) -> Collection:
+    """Levels that differ by class, in noise: nobody can be right about each case."""
+    chance = np.random.default_rng(seed)
+    codes = chance.integers(0, 3, size=cases)
+    values = 0.25 * codes[:, None, None] + chance.normal(size=(cases, 1, 30))
+    return Collection(values, np.full(cases, 30), codes.astype(str))
+
+
+def test_sets_cover_the_true_label_as_often_as_asked() -> None:
+    test = noisy(1000, 1)
+    vote = AutoTraining(noisy(200, 0), [QUANT], jobs=1).run()
+    assert vote.out_of_fold is not None
+    assert 0.5 < vote.out_of_fold.accuracy < 0.85
+    true = test.labels.astype(int)
+    for coverage in (0.5, 0.8, 0.9):  # the threshold has a standard error of 0.02 to 0.035 by its 200 cases
+        sets = vote.predict_set(test, coverage)
+        assert sets.shape == (1000, 3)
+        assert sets[np.arange(1000), true].mean() == pytest.approx(coverage, abs=0.1)
+    assert vote.predict_set(test, 0.999).all()  # too few cases were held out to exclude anything
+    with pytest.raises(ValueError, match="coverage must be between 0 and 1, got 90"):
+        vote.predict_set(test, 90)
+
+
+def test_a_member_that_crashes_hangs_or_predicts_nan_is_left_out_with_its_reason(power: Any) -> None:
+    candidates = [custom("Crashing"), custom("Hanging"), custom("NotANumber"), custom("Raising"), QUANT]
+    training = AutoTraining(power.train, candidates, time_limit=25, jobs=2)
+    began = time.monotonic()
+    vote = training.run()
+    assert time.monotonic() - began < 30
+    assert [member.name for member in vote.members] == ["quant"]
+    notes = {row.member: row.note for row in vote.leaderboard}
+    assert "SIGKILL" in notes["Crashing"]
+    assert notes["Hanging"] == "the time limit had passed before it was fitted"
+    assert "not all finite" in notes["NotANumber"]
+    assert notes["Raising"] == "ValueError: it does not like these cases"
+    assert not [child for child in psutil.Process().children() if "isolated" in " ".join(child.cmdline())]
+
+
+def test_a_member_whose_library_is_missing_is_left_out(power: Any) -> None:
+    vote = AutoTraining(power.train, [NEAREST, Candidate("gone", "no_such_package.Classifier")]).run()
+    notes = {row.member: row.note for row in vote.leaderboard}
+    assert notes["gone"] == "it cannot be made: ModuleNotFoundError: No module named 'no_such_package'"
+
+
+def test_a_time_limit_that_no_member_can_keep_names_one_that_would_do(power: Any) -> None:
+    with pytest.raises(TimeLimitError, match=r"no member was fitted within 0.1 s; the quickest, quant, needs about"):
+        AutoTraining(power.train, [QUANT], time_limit=0.1).run()
+
+
+def test_without_a_member_that_can_be_fitted_every_reason_is_given(power: Any) -> None:
+    with pytest.raises(TsbenchError, match="no member could be fitted: Raising: ValueError: it does not like these"):
+        AutoTraining(power.train, [custom("Raising")]).run()
+
+
+def test_a_member_that_needs_more_memory_than_there_is_is_left_out(power: Any) -> None:
+    greedy = replace(QUANT, name="greedy", features=10**12)
+    vote = AutoTraining(power.train, [greedy, NEAREST]).run()
+    (note,) = [row.note for row in vote.leaderboard if row.member == "greedy"]
+    assert note.startswith("it needs about ")
+    assert "GB are available" in note
+
+
+def test_cases_of_several_lengths_are_padded_or_resampled_whichever_is_better() -> None:
+    vowels = Archive().load("JapaneseVowels").train.subset(np.arange(0, 270, 3))
+    vote = AutoTraining(vowels, [NEAREST, QUANT, replace(QUANT, name="other")], jobs=2).run()
+    names = [member.name for member in vote.members]
+    assert len(names) == 3
+    tried = {row.member: row.note for row in vote.leaderboard}
+    assert {"1nn-ed (padded)", "1nn-ed (resampled)"} < set(tried)
+    (loser,) = [name for name in tried if name.startswith("1nn-ed") and name not in names]
+    assert tried[loser].startswith("its log loss is ")
+    kept = "padded" if "1nn-ed (padded)" in names else "resampled"
+    assert all(kept in tried[name] for name in ("quant", "other"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["a"] * 6, ["a"] * 6),  # one class
+        (list("abcdef"), list("abcdef")),  # as many classes as cases
+        (list("aabbbc"), list("aabbbc")),  # a class of one case
+    ],
+)
+def test_few_cases_of_a_class_still_give_a_vote(labels: list[str], expected: list[str]) -> None:
+    values = (
+        np.random.default_rng(0).normal(size=(6, 1, 20)) + np.array([ord(label) for label in labels])[:, None, None]
+    )
+    cases = Collection(values, np.full(6, 20), np.array(labels))
+    vote = AutoTraining(cases, [NEAREST, QUANT]).run()
+    assert list(vote.predict(cases)) == expected
+    np.testing.assert_allclose(vote.predict_proba(cases).sum(axis=1), 1)
+    assert vote.predict_set(cases, 0.99).all()
+
+
+def test_presets_name_known_members_and_a_member_is_named_once() -> None:
+    for preset in AUTO_PRESETS:
+        assert [candidate.name for candidate in candidates_of(preset)] == list(AUTO_PRESETS[preset])
+    assert [candidate.classifier for candidate in candidates_of("quick", ["hydra", "1nn-dtw"])] == ["hydra", "1nn-dtw"]
+    with pytest.raises(ValueError, match="unknown preset 'fast'; known: quick, good, best"):
+        candidates_of("fast")
+    with pytest.raises(ValueError, match="a member is named twice: quant"):
+        candidates_of("good", ["quant", "quant"])
+
+
+def test_estimates_grow_with_the_data() -> None:
+    small, large = Size(50, 1, 100, 2), Size(5000, 3, 500, 2)
+    for candidate in CANDIDATES.values():
+        assert candidate.seconds(large) > 2 * candidate.seconds(small), candidate.name
+        assert candidate.bytes(large) > 50 * candidate.bytes(small), candidate.name
+
+
+def test_the_processes_end_with_their_caller(tmp_path: Path) -> None:
+    code = (
+        "from tsbench.auto.training import AutoTraining; from tests.auto.test_training import custom;"
+        "from tsbench.data.archive import Archive;"
+        "AutoTraining(Archive().load('ItalyPowerDemand').train, [custom('Hanging')]).run()"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 60
+    while not (children := psutil.Process(caller.pid).children()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert children
+    os.kill(caller.pid, signal.SIGKILL)
+    caller.wait()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []

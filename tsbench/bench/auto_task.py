@@ -1,0 +1,196 @@
+"""Fits `auto` on a cell in a worker, scores it, and records it with its members."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tsbench.auto.portfolio import Candidate, candidates_of
+from tsbench.auto.training import AutoTraining
+from tsbench.bench.baseline import scores_on_test
+from tsbench.bench.final import log_model_files
+from tsbench.bench.model_files import MODEL_FOLDER, few_of_each_class, write_model_files
+from tsbench.bench.payloads import Records, Scored, auto_params
+from tsbench.bench.tasks import begin_run, guard
+from tsbench.classifiers.card import CardFacts
+from tsbench.classifiers.fitted_baseline import FittedBaseline, packages_of
+from tsbench.classifiers.vote import FittedVote, FoldBag
+from tsbench.data.collection import DataSet
+from tsbench.errors import ModelError, TsbenchError
+from tsbench.evaluation.metrics import score_all
+from tsbench.recipe.schema import AutoConfig, HyperparameterConfig
+from tsbench.recipe.space import leaves
+from tsbench.spreadsheet import as_cell
+from tsbench.tracking import names, provenance
+from tsbench.tracking.models import register_model
+from tsbench.tracking.store import Store
+from tsbench.workers.protocol import WorkerContext
+
+__all__ = ["run_auto"]
+
+LEADERBOARD = "leaderboard.csv"
+"""Artifact of a run of `auto`: the ensemble and every member that was tried."""
+
+
+def run_auto(
+    context: WorkerContext,
+    records: Records,
+    config: AutoConfig,
+    dataset: DataSet,
+    seed: int,
+    jobs: int,
+    networks: Sequence[HyperparameterConfig],
+    register: bool,
+) -> Scored:
+    """Fits the members within the time limit, scores their vote once on the test cases, and records all of it.
+
+    Args:
+        context: of the worker.
+        records: where to record.
+        config: preset or members, and the time limit.
+        dataset: training and test cases.
+        seed: of every member.
+        jobs: processes side by side.
+        networks: the search's best configurations, the best first; none if there was no search.
+        register: whether to put the model into MLflow's registry.
+    """
+    guard(context, records.uri, records.parent)
+    store, started = Store(records.uri), time.time()
+    run = begin_run(store, records, names.AUTO, "baseline", {}, started)
+    store.log(run, params=auto_params(config) | {"auto.seed": seed, "auto.jobs": jobs})
+    members = None if config.members is None else [(member.classifier, member.parameters) for member in config.members]
+    training = AutoTraining(
+        dataset.train,
+        _with_networks(candidates_of(config.preset, members), networks),
+        config.time_limit,
+        seed,
+        jobs,
+        context.device,
+        on_change=lambda: context.report(training.summary()),
+        stopping=lambda: context.stopping,
+    )
+    try:
+        vote = training.run()
+    except TsbenchError as error:
+        state = "stopped" if context.stopping else "failed"
+        store.log(run, tags={names.STATE: state, names.REASON: str(error)})
+        store.end(run, "KILLED" if context.stopping else "FAILED")
+        return Scored(state, str(error))
+    if context.stopping:
+        store.log(run, tags={names.STATE: "stopped", names.REASON: "the run was interrupted"})
+        store.end(run, "KILLED")
+        return Scored("stopped", "the run was interrupted")
+    context.report("scoring")
+    metrics = _scores(vote, dataset)
+    store.log(run, metrics, tags={names.STATE: "complete"})
+    context.report("recording the model")
+    _record_members(store, records, run, vote, training, started)
+    _record_model(store, records, run, vote, dataset, metrics, register)
+    store.end(run)
+    return Scored("complete", accuracy=metrics[names.test("accuracy")])
+
+
+def _with_networks(candidates: Sequence[Candidate], networks: Sequence[HyperparameterConfig]) -> list[Candidate]:
+    """The candidates with the search's best configurations in place of the default network."""
+    found: list[Candidate] = []
+    for candidate in candidates:
+        if candidate.classifier == "network" and networks:
+            for number, network in enumerate(networks, 1):
+                name = candidate.name if len(networks) == 1 else f"{candidate.name} {number}"
+                found.append(replace(candidate, name=name, parameters=dict(leaves(network))))
+        else:
+            found.append(candidate)
+    return found
+
+
+def _scores(vote: FittedVote, dataset: DataSet) -> dict[str, float]:
+    """Scores out of fold and on the test cases, coverage of sets of 90 %, and seconds."""
+    began = time.perf_counter()
+    probabilities = vote.predict_proba(dataset.test)
+    metrics = {"predict_seconds": time.perf_counter() - began}
+    metrics |= scores_on_test(dataset.test, probabilities, vote.classes)
+    metrics["fit_seconds"] = vote.leaderboard[0].fit_seconds or 0.0
+    if vote.out_of_fold is not None:
+        held_out = vote.out_of_fold.folds >= 0
+        labels, found = vote.out_of_fold.labels[held_out], vote.out_of_fold.probabilities[held_out]
+        metrics |= {names.cv(metric): value for metric, value in score_all(labels, found, vote.classes).items()}
+    sets = vote.predict_set(dataset.test)
+    truth = dataset.test.labels[:, None] == vote.classes
+    metrics["test_coverage_90"] = float((sets & truth).any(axis=1).mean())
+    metrics["test_set_size_90"] = float(sets.sum(axis=1).mean())
+    return metrics
+
+
+def _record_members(
+    store: Store, records: Records, run: str, vote: FittedVote, training: AutoTraining, started: float
+) -> None:
+    """A child run for each member that was tried, with its scores out of fold, and the leaderboard as a table."""
+    inside = replace(records, parent=run)
+    for row in vote.leaderboard[1:]:
+        child = begin_run(store, inside, row.member, "member", {}, started)
+        known = {
+            names.cv("accuracy"): row.accuracy,
+            names.cv("log_loss"): row.log_loss,
+            "calibration_error": row.calibration_error,
+            "weight": row.weight,
+            "fit_seconds": row.fit_seconds,
+            "predict_seconds": row.predict_seconds,
+        }
+        tags = {names.STATE: "complete" if row.weight else "skipped"} | ({names.REASON: row.note} if row.note else {})
+        store.log(child, {name: value for name, value in known.items() if value is not None}, tags=tags)
+        found = training.out_of_fold.get(row.member)
+        if found is not None:
+            with tempfile.TemporaryDirectory() as scratch:
+                found.save(Path(scratch) / names.OUT_OF_FOLD)
+                store.artifacts.add(child, Path(scratch) / names.OUT_OF_FOLD)
+        store.end(child)
+    table = pd.DataFrame([asdict(row) for row in vote.leaderboard]).map(as_cell)
+    store.artifacts.write_text(run, table.to_csv(index=False), LEADERBOARD)
+
+
+def _record_model(
+    store: Store,
+    records: Records,
+    run: str,
+    vote: FittedVote,
+    dataset: DataSet,
+    metrics: dict[str, float],
+    register: bool,
+) -> None:
+    requirements = provenance.requirements() + _packages(vote)
+    title, recipe = names.title(records.tags), str(records.tags[names.RECIPE])
+    facts = CardFacts(title, recipe, None, len(dataset.train), len(dataset.test), metrics, requirements)
+    examples = dataset.train.subset(few_of_each_class(dataset.train.labels))
+    with tempfile.TemporaryDirectory() as scratch:
+        if vote.out_of_fold is not None:
+            vote.out_of_fold.save(Path(scratch) / names.OUT_OF_FOLD)
+            store.artifacts.add(run, Path(scratch) / names.OUT_OF_FOLD)
+        try:
+            files = write_model_files(Path(scratch) / MODEL_FOLDER, vote, facts, examples)
+        except ModelError as error:
+            store.log(run, tags={names.MODEL: str(error)})
+            return
+        uri = log_model_files(store, records, run, files)
+        store.log(run, tags={names.MODEL: "logged"})
+    metric = names.cv("accuracy")
+    if register and int(records.tags[names.RESAMPLE]) == 0 and metric in metrics:
+        name = f"{recipe}-{records.tags[names.DATASET]}-{names.AUTO}"
+        version = register_model(store, run, uri, name, files.card, metric, metrics[metric], True)
+        store.log(run, tags={names.REGISTERED: f"{name} version {version}"})
+
+
+def _packages(vote: FittedVote) -> list[str]:
+    """Requirements of the libraries whose classifiers vote."""
+    found: dict[str, str] = {}
+    for member in vote.members:
+        bag: list[Any] = member.classifier.members if isinstance(member.classifier, FoldBag) else [member.classifier]
+        for fitted in bag:
+            if isinstance(fitted, FittedBaseline):
+                found |= packages_of(fitted.baseline.path, "skops")
+    return [f"{name}=={text}" for name, text in sorted(found.items())]

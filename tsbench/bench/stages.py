@@ -1,0 +1,270 @@
+"""The stages of a cell: what they have in common, and those whose tasks are known from the start.
+
+Each hands out tasks, and takes their results. `CellRun` asks them in turn for their next task. A stage knows the stages
+that it waits for; a task knows only the name of its stage. The search and the refit are modules of their own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tsbench.bench.opening import OpenCell
+from tsbench.recipe.schema import BaselineConfig
+from tsbench.tracking import names
+from tsbench.workers.protocol import Message, Task
+
+__all__ = ["PICTURES", "REPORT", "AutoStage", "BaselineStage", "ListedStage", "ReportStage", "Stage", "TaskKey"]
+
+PICTURES, REPORT = "pictures of the search", "report"
+NETWORKS = 2  # of the search's best configurations, which become members of `auto`
+MAX_RETRIES = 2  # of a task whose worker died
+
+
+@dataclass(frozen=True)
+class TaskKey:
+    """Identifies a task.
+
+    Attributes:
+        cell: title of its cell.
+        stage: name of its stage.
+        title: what it does, in words; unique in its stage but for networks of different trials.
+        number: of a trial, or of a network in the final ensemble.
+        trial: whose configuration a network has.
+    """
+
+    cell: str
+    stage: str
+    title: str
+    number: int | None = None
+    trial: int | None = None
+
+
+class Stage(ABC):
+    """A part of the work on a cell.
+
+    Attributes:
+        name: by which its tasks are known.
+        running: tasks that workers have.
+        stopped: why it was stopped; empty if it was not.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, cell: OpenCell) -> None:
+        self.cell = cell
+        self.running: set[TaskKey] = set()
+        self.stopped = ""
+        self._deaths: Counter[TaskKey] = Counter()
+
+    @abstractmethod
+    def next_task(self) -> Task | None:
+        """The most urgent task that can be begun now; not called when the stage has ended."""
+
+    @property
+    @abstractmethod
+    def progress(self) -> str:
+        """What it is doing, for the display."""
+
+    @property
+    def steps_left(self) -> int:
+        """Fits still to be made, by which the time left is estimated."""
+        return 0
+
+    @property
+    @abstractmethod
+    def ended(self) -> bool:
+        """Whether there is nothing more to begin, as far as is known."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, and none of its tasks runs."""
+        return self.ended and not self.running
+
+    def stop(self, reason: str) -> None:
+        """Begins no more tasks, and has those end that run."""
+        self.stopped = self.stopped or reason
+
+    def stop_reason(self, key: TaskKey) -> str:
+        """Why a worker should end one of its tasks; empty if it should not."""
+        return self.stopped
+
+    def receive(self, message: Message) -> None:
+        """Takes the end of one of its tasks."""
+        assert message.task is not None
+        key: TaskKey = message.task.key
+        self.running.discard(key)
+        match message.kind:
+            case "result":
+                self._take_result(key, message.payload)
+            case "died":
+                self._take_death(key, message.payload)
+            case _:
+                self._fail(key, message.payload, message.details)
+
+    @abstractmethod
+    def _take_result(self, key: TaskKey, result: Any) -> None:
+        """Takes what a task returned."""
+
+    def _take_death(self, key: TaskKey, sentence: str) -> None:
+        """Gives a task up whose worker died three times; before that, `next_task` finds that it is missing."""
+        self._deaths[key] += 1
+        if self._deaths[key] > MAX_RETRIES:
+            self._fail(key, f"{sentence}, three times")
+        elif not self.stop_reason(key):
+            self.cell.note(f"{sentence}; {key.title} is done again")
+
+    def _fail(self, key: TaskKey, reason: str, details: str = "") -> None:
+        """Gives a task up."""
+        self.cell.fail(f"{key.title}: {reason}", details)
+
+    def _key(self, title: str, number: int | None = None, trial: int | None = None) -> TaskKey:
+        return TaskKey(self.cell.title, self.name, title, number, trial)
+
+    def _task(self, key: TaskKey, function: str, *arguments: Any) -> Task:
+        self.running.add(key)
+        module = "auto_task" if function == "run_auto" else "tasks"  # which imports the families only there
+        return Task(f"tsbench.bench.{module}:{function}", arguments, key)
+
+
+class ListedStage(Stage):
+    """A stage whose tasks are known from the start: their titles in the order in which they are begun."""
+
+    def __init__(self, cell: OpenCell, titles: Iterable[str]) -> None:
+        super().__init__(cell)
+        self.left = dict.fromkeys(map(self._key, titles))  # those that run are among them until they have a result
+
+    @property
+    def ended(self) -> bool:
+        """Whether all tasks that are left run."""
+        return bool(self.stopped) or self.left.keys() <= self.running
+
+    def next_task(self) -> Task | None:
+        """The first task that does not run, if its time has come."""
+        return next((self._begin(key) for key in self.left if key not in self.running), None)
+
+    @abstractmethod
+    def _begin(self, key: TaskKey) -> Task | None:
+        """Makes a task; None if its time has not come."""
+
+    def _take_result(self, key: TaskKey, result: Any) -> None:
+        del self.left[key]
+
+    def _fail(self, key: TaskKey, reason: str, details: str = "") -> None:
+        del self.left[key]
+        super()._fail(key, reason, details)
+
+
+class BaselineStage(ListedStage):
+    """Fits and scores the baselines.
+
+    Args:
+        cell: what they are fitted for.
+        baselines: those that are missing.
+        search: goes first if time counts, as a worker that is at a baseline would be missed when the refit begins.
+        auto: goes first, as it has a time limit and takes every core that this cell may use.
+    """
+
+    name = "baselines"
+    progress = "baselines"
+
+    def __init__(self, cell: OpenCell, baselines: Sequence[BaselineConfig], search: Stage, auto: Stage) -> None:
+        self.baselines = {baseline.name: baseline for baseline in baselines}
+        super().__init__(cell, self.baselines)
+        self.search = search
+        self.auto = auto
+
+    @property
+    def steps_left(self) -> int:
+        """Baselines still to be fitted."""
+        return len(self.left)
+
+    def _begin(self, key: TaskKey) -> Task | None:
+        recipe, cell = self.cell.recipe, self.cell
+        if (not self.search.ended and recipe.search.timeout is not None) or not self.auto.done:
+            return None
+        folds = cell.folds if recipe.evaluation.cross_validate_baselines else []
+        seed = recipe.search.seed + cell.resample
+        arguments = (cell.records, self.baselines[key.title], cell.dataset, folds, seed, recipe.evaluation)
+        return self._task(key, "run_baseline", *arguments)
+
+    def _take_result(self, key: TaskKey, result: Any) -> None:
+        if result.state != "stopped":  # by a worker that left
+            super()._take_result(key, result)
+        if result.state == "skipped":
+            self.cell.note(f"{key.title} skipped: {result.reason}")
+        if result.preprocessing:
+            self.cell.note(f"{key.title} was given preprocessed cases: {result.preprocessing}")
+        if result.state == "failed":
+            self.cell.fail(f"{key.title} failed: {result.reason}")
+
+
+class AutoStage(ListedStage):
+    """Fits and scores the ensemble over families, when the search's best configurations are known.
+
+    Args:
+        cell: what it is fitted for.
+        needed: whether the recipe asks for it, and no run of it is what today's recipe leads to.
+        refit: goes first, as the members take every core that this cell may use.
+
+    Attributes:
+        accuracy: on the test cases, when it is known.
+    """
+
+    name = "auto"
+    progress = "auto"
+
+    def __init__(self, cell: OpenCell, needed: bool, refit: Stage) -> None:
+        super().__init__(cell, [names.AUTO] if needed else [])
+        self.refit = refit
+        self.accuracy: float | None = None
+
+    @property
+    def steps_left(self) -> int:
+        """Ensembles still to be fitted."""
+        return len(self.left)
+
+    def _begin(self, key: TaskKey) -> Task | None:
+        recipe, cell = self.cell.recipe, self.cell
+        if not self.refit.done or recipe.auto is None:
+            return None
+        jobs = max(1, cell.plan.workers // len(cell.plan.cells))
+        networks = [trial.hyperparameters for trial in cell.study.trials().best_few(NETWORKS)]
+        arguments = (recipe.auto, cell.dataset, recipe.search.seed + cell.resample, jobs, networks)
+        return self._task(key, "run_auto", cell.records, *arguments, recipe.tracking.register)
+
+    def _take_result(self, key: TaskKey, result: Any) -> None:
+        if result.state != "stopped":  # by a worker that left
+            super()._take_result(key, result)
+        self.accuracy = result.accuracy
+        if result.state == "failed":
+            self.cell.fail(f"{key.title} failed: {result.reason}")
+
+
+class ReportStage(ListedStage):
+    """Draws the search when it has ended, and writes the report when all else is done.
+
+    Args:
+        cell: what is reported on.
+        titles: `PICTURES` and `REPORT`, whichever are missing.
+        search: what is drawn.
+        others: what else is reported on.
+    """
+
+    name = "report"
+    progress = "reporting"
+
+    def __init__(self, cell: OpenCell, titles: Iterable[str], search: Stage, others: Sequence[Stage]) -> None:
+        super().__init__(cell, titles)
+        self.search = search
+        self.others = others
+
+    def _begin(self, key: TaskKey) -> Task | None:
+        of_search = key.title == PICTURES
+        all_done = not self.running and all(stage.done for stage in (self.search, *self.others))
+        if not (self.search.ended if of_search else all_done):
+            return None
+        return self._task(key, "write_report", self.cell.records, self.cell.study.files, of_search)

@@ -1,0 +1,98 @@
+"""The time of a cell's search and refit: how much is spent, how much is left, and who gets how much of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tsbench.recipe.schema import Recipe
+from tsbench.search.study import Study
+
+__all__ = ["TimeBudget"]
+
+NOTE_EVERY = 5.0  # seconds between two notes of the time spent, which only a killed search needs
+SLACK, LEAST_SLACK = 0.05, 5.0  # by how much of a timeout, and how many seconds at least, a refit may be late
+
+
+class TimeBudget:
+    """The time of a cell's search and refit, in all calls together; without `search.timeout` it is only counted.
+
+    Args:
+        study: keeps the time spent, and holds the trials by which a refit's time is estimated.
+        recipe: has the timeout, and the number of networks to refit.
+        workers: that the networks are spread over.
+        opened: when this call began with the cell, in seconds since the epoch.
+        network_share: returns a network's training time divided by a trial's; called when it is first needed.
+    """
+
+    def __init__(
+        self, study: Study, recipe: Recipe, workers: int, opened: float, network_share: Callable[[], float]
+    ) -> None:
+        self.timeout = recipe.search.timeout
+        self._study = study
+        self._networks = recipe.evaluation.ensemble
+        self._workers = workers
+        self._opened = opened
+        self._network_share = network_share
+        # As if earlier calls had just ended: a timeout is for all of them, and so are the seconds of the search.
+        self._began = opened - study.notes.seconds
+        self._search_began = opened - study.notes.search_seconds
+        self._search_ended: float | None = None
+        self._longest = max(study.trials().complete_seconds(), default=0.0)  # of the complete trials
+        self._noted = time.monotonic()
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left for search and refit; None if they are not limited."""
+        return None if self.timeout is None else self._began + self.timeout - time.time()
+
+    @property
+    def search_seconds(self) -> float:
+        """What the search took so far, in all calls."""
+        return (self._search_ended or time.time()) - self._search_began
+
+    def ended_search(self) -> bool:
+        """Whether an earlier call's search ran out of time, and today's recipe gives it no more."""
+        ended_by = self._study.notes.timed_out
+        return ended_by is not None and self.timeout is not None and self.timeout <= ended_by
+
+    def is_search_over(self) -> bool:
+        """Whether trials must end now, so that enough time is left for the refit."""
+        if self.timeout is None:
+            return False
+        share = self._network_share()
+        if self._longest:
+            network = self._longest * share
+            rounds = -(-self._networks // self._workers)
+            return time.time() > self._began + self.timeout - max(network, min(network * rounds, self.timeout / 2))
+        # A first trial that ends now has taken all of this call, and must leave enough for one network of its settings.
+        return time.time() > (self._began + self.timeout + share * self._opened) / (1 + share)
+
+    def networks_in_time(self, trial_seconds: float, begun: int) -> int:
+        """How many networks there is time for, at least one.
+
+        Args:
+            trial_seconds: that the trial took whose settings they have.
+            begun: networks that are already fitted or being fitted.
+        """
+        if self.left is None or self.timeout is None:
+            return self._networks
+        left = self.left + max(LEAST_SLACK, SLACK * self.timeout)
+        rounds = int(left / (trial_seconds * self._network_share()))
+        return min(self._networks, max(1, begun + max(0, rounds) * self._workers))
+
+    def add_trial(self, seconds: float) -> None:
+        """Takes the seconds of a complete trial into account."""
+        self._longest = max(self._longest, seconds)
+
+    def end_search(self, timed_out: bool) -> None:
+        """Stops the search's clock, and keeps in the study whether it ran out of time."""
+        self._search_ended = time.time()
+        self.note(now=True)
+        self._study.notes.note_timed_out(self.timeout if timed_out else None)
+
+    def note(self, now: bool = False) -> None:
+        """Keeps the time spent in the study, unless that was done a moment ago."""
+        if now or time.monotonic() - self._noted > NOTE_EVERY:
+            self._noted = time.monotonic()
+            self._study.notes.note_seconds(self.search_seconds, time.time() - self._began)

@@ -1,0 +1,92 @@
+"""The problems of a recipe, each with its place in the file or the override that it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from tsbench.recipe.messages import escaped, shortened
+
+__all__ = ["MAX_PROBLEMS", "KeyPath", "Report"]
+
+MAX_PROBLEMS = 100  # that are put into words
+
+KeyPath = tuple[str | int, ...]
+"""The keys, and numbers in lists, that lead to a value."""
+
+
+class Report:
+    """Collects problems by their path in the tree, and finds where in the file they stand."""
+
+    def __init__(self, path: Path, document: CommentedMap) -> None:
+        self.path = path
+        self.document = document
+        self.overridden: dict[KeyPath, str] = {}
+        self.problems: dict[tuple[int, int, str, str], None] = {}
+        self.paths: set[KeyPath] = set()
+
+    def add(self, path: KeyPath, message: str, at: str | None = None) -> None:
+        """Adds the problem of what stands at a path; `at` names another place than that in the file."""
+        self.paths.add(path)
+        if path:
+            message = f"{'.'.join(escaped(str(part)) for part in path)}: {message}"
+        line, column, place = self._locate(path, whole=False) if at is None else (0, 0, at)
+        self.problems[(line, column, place, message)] = None
+
+    def places(self) -> dict[str, str]:
+        """The places of the keys of all settings, other than in lists, that the file or an override gives."""
+        return {".".join(map(str, path)): self.place(path) for path in [*_paths(self.document), *self.overridden]}
+
+    def place(self, path: KeyPath) -> str:
+        """`--set ...` if an override sets what stands at a path, else `recipe.yaml:12:5`."""
+        return self._locate(path, whole=True)[2]
+
+    def _locate(self, path: KeyPath, whole: bool) -> tuple[int, int, str]:
+        if (override := self.override(path, whole)) is not None:
+            return 0, 0, f"--set {shortened(override)}"
+        line, column = self.position(path)
+        return line, column, f"{self.path}:{line}:{column}"
+
+    def has(self, path: KeyPath) -> bool:
+        """Whether a problem of this path was added."""
+        return path in self.paths
+
+    def override(self, path: KeyPath, whole: bool = True) -> str | None:
+        """The last override that sets what stands at a path, or (unless `whole`) some part of it."""
+        for key, text in reversed(self.overridden.items()):
+            if path[: len(key)] == key or (path and not whole and key[: len(path)] == path):
+                return text
+        return None
+
+    def position(self, path: KeyPath) -> tuple[int, int]:
+        """One-based line and column of the deepest part of the path that stands in the file."""
+        node: Any = self.document
+        line, column = 0, 0
+        for part in path:
+            try:
+                if isinstance(node, CommentedMap):
+                    part = next(key for key in node if str(key) == part)  # a key may be a number there
+                    line, column = node.lc.key(part)
+                elif isinstance(node, CommentedSeq):
+                    line, column = node.lc.item(part)
+                node = node[part]
+            except (KeyError, IndexError, TypeError, StopIteration):
+                break
+        return line + 1, column + 1
+
+    def sentences(self) -> list[str]:
+        """The problems in the order of their places, the first of very many."""
+        found = [f"{place} {message}" for _, _, place, message in sorted(self.problems)]
+        if len(found) < MAX_PROBLEMS:
+            return found
+        return [*found[:MAX_PROBLEMS], f"{self.path}: these are the first {MAX_PROBLEMS} problems; there may be more"]
+
+
+def _paths(node: Any, above: KeyPath = ()) -> Iterator[KeyPath]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield (*above, str(key))
+            yield from _paths(value, (*above, str(key)))
