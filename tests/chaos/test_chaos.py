@@ -40,6 +40,13 @@ def test_a_campaign_is_read_as_it_was_written() -> None:
     assert "Violations: 11 trials are complete." in table([record])
 
 
+def test_the_end_of_a_search_is_ascribed_to_the_outage_that_it_waited_for() -> None:
+    before = [Injection("a full disk", True), Injection("a full disk", True), Injection("SIGTERM of a worker", True)]
+    campaign = Campaign(list(before))
+    campaign.note_end(1)
+    assert campaign.injections == [before[0], Injection("a full disk", True, 1), before[2]]
+
+
 def test_violations_are_found(tmp_path: Path) -> None:
     """The store of a search that was killed has a trial and two runs that seem to run, and too few trials."""
     folder = unpack("store-0.1.0", tmp_path)
