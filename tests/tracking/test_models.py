@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from tests.tracking.conftest import Fitted
 from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.collection import Collection
-from tsbench.errors import ModelError
+from tsbench.errors import ModelError, TrackingError
 from tsbench.tracking.connection import current_uri
 from tsbench.tracking.models import fetch_model, log_model, register_model
 from tsbench.tracking.store import Store
@@ -144,6 +144,14 @@ def test_a_model_that_is_not_there_and_one_of_another_project_are_told(store_uri
         mlflow.pyfunc.log_model(name="model", loader_module="json", data_path=__file__, pip_requirements=["pandas"])
     with pytest.raises(ModelError, match=f"runs:/{run}/model is a model of another project"):
         fetch_model(store, f"runs:/{run}/model", tmp_path)
+
+
+def test_a_server_that_is_away_is_not_taken_for_one_without_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TSBENCH_RETRY_TIMEOUT", "0")
+    with pytest.raises(TrackingError, match=r"the MLflow store http://127.0.0.1:1 failed: .*Max retries exceeded"):
+        fetch_model(Store("http://127.0.0.1:1"), "models:/guns@best", tmp_path)
 
 
 def test_logging_a_model_leaves_mlflows_own_uri_and_the_environment_as_they_were(

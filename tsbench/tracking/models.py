@@ -172,9 +172,11 @@ def fetch_model(store: Store, uri: str, target: Path) -> Path:
 
     with store.explained(), quiet("mlflow"), current_uri(store.uri):
         try:
-            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(target)))
+            folder = Path(retry(lambda: mlflow.artifacts.download_artifacts(uri, dst_path=str(target)), passes))
             flavor = Model.load(folder).flavors.get("python_function", {})
         except MlflowException as error:
+            if passes(error):
+                raise
             raise ModelError(f"{redacted(store.uri)} has no model {uri}: {_first_line(error)}") from None
         except OSError as error:
             raise ModelError(f"the files of the model {uri} are not there: {_first_line(error)}") from None
