@@ -21,8 +21,14 @@ TSBENCH = str(Path(sys.executable).with_name("tsbench"))
 NO_VARIABLES: Mapping[str, str] = {}
 
 
+def _hear_signals() -> None:
+    """Undoes what a shell does for its background, and nohup."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(command: Sequence[str], folder: Path, environment: Mapping[str, str] = NO_VARIABLES) -> subprocess.Popen[str]:
-    """A command in a process group of its own, which hears Ctrl-C even where the tests run in a shell's background."""
+    """A command in a process group of its own, which hears signals even if the tests do not, as under nohup."""
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -31,7 +37,7 @@ def start(command: Sequence[str], folder: Path, environment: Mapping[str, str] =
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_hear_signals,
     )
 
 
@@ -111,7 +117,7 @@ def served(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                preexec_fn=_hear_signals,
             )
         try:
             deadline = time.monotonic() + 120

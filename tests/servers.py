@@ -6,13 +6,15 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -64,6 +66,62 @@ def postgresql() -> Iterator[PostgresqlServer]:
 def _call(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+class LossyRelay:
+    """A way to a PostgreSQL server that is cut when a trial's end is committed, and before the client hears of it.
+
+    Attributes:
+        uri: the address.
+        awaited: state of the trial at whose end it is cut; None when it was.
+    """
+
+    def __init__(self, server: PostgresqlServer) -> None:
+        self.uri = server.uri
+        self.awaited: str | None = "COMPLETE"
+        self._behind = server.port
+
+    def __enter__(self) -> LossyRelay:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.uri = self.uri.replace(f":{self._behind}", f":{self._listening.getsockname()[1]}")
+        Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # it was closed
+            while True:
+                client, server = self._listening.accept()[0], socket.create_connection(("127.0.0.1", self._behind))
+                said = bytearray()  # by the client in this transaction
+                Thread(target=self._pass_on, args=(client, server, said, self._is_heard), daemon=True).start()
+                Thread(target=self._pass_on, args=(server, client, said, self._is_answered), daemon=True).start()
+
+    @staticmethod
+    def _pass_on(
+        source: socket.socket, target: socket.socket, said: bytearray, passes: Callable[[bytes, bytearray], bool]
+    ) -> None:
+        with suppress(OSError):
+            while (data := source.recv(65536)) and passes(data, said):
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def _is_heard(data: bytes, said: bytearray) -> bool:
+        said.extend(data)
+        return True
+
+    def _is_answered(self, data: bytes, said: bytearray) -> bool:
+        if b"COMMIT\0" not in data:
+            return True
+        passes = self.awaited is None or b"UPDATE trials SET" not in said or self.awaited.encode() not in said
+        if not passes:
+            self.awaited = None
+        said.clear()
+        return passes
 
 
 class MlflowServer:

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.chaos.faults import FAULTS
@@ -75,6 +75,13 @@ class Campaign:
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
     misses: int = 0
+
+    def note_end(self, code: int) -> None:
+        """Ascribes the end of a search to the latest fault that may have led to it, as an outage is waited for."""
+        for place, injection in reversed(list(enumerate(self.injections))):
+            if injection.brought and code in FAULTS[injection.fault].codes:
+                self.injections[place] = replace(injection, code=code)
+                return
 
 
 def schedule(seed: int, count: int, kinds: Sequence[str]) -> list[tuple[str, list[str]]]:
@@ -156,6 +163,8 @@ def _run(
             raise subprocess.TimeoutExpired("a trial's beginning or end", STALLED)
         if search.ended:
             code, said = search.finish(ENDING)
+            if code in allowed:
+                campaign.note_end(code)
             _check_end(search, code, said, allowed, campaign)
             if code == 0 or campaign.problems:
                 return
@@ -185,6 +194,8 @@ def _bring(
         if fault.codes and fault.codes != (1,):  # an outage may be waited for
             assert search.process is not None
             code = search.process.wait(ENDING)
+            if code == 0:
+                campaign.problems.append(f"the search did not heed {name}")
         else:
             time.sleep(chance.uniform(0.0, 2.0))
             code = search.process.poll() if search.process is not None else None

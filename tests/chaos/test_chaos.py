@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.invariants import violations
 from tests.chaos.stores import Search, Stores, opened_stores
 from tests.old_stores import unpack
+from tests.processes import start
 from tsbench.search.study import Study
 from tsbench.tracking.store import Store
 
@@ -38,6 +40,13 @@ def test_a_campaign_is_read_as_it_was_written() -> None:
     assert "Violations: 11 trials are complete." in table([record])
 
 
+def test_the_end_of_a_search_is_ascribed_to_the_outage_that_it_waited_for() -> None:
+    before = [Injection("a full disk", True), Injection("a full disk", True), Injection("SIGTERM of a worker", True)]
+    campaign = Campaign(list(before))
+    campaign.note_end(1)
+    assert campaign.injections == [before[0], Injection("a full disk", True, 1), before[2]]
+
+
 def test_violations_are_found(tmp_path: Path) -> None:
     """The store of a search that was killed has a trial and two runs that seem to run, and too few trials."""
     folder = unpack("store-0.1.0", tmp_path)
@@ -54,6 +63,17 @@ def test_violations_are_found(tmp_path: Path) -> None:
     ]
     whole = Study.open(folder / ".tsbench" / "shapes" / "ItalyPowerDemand")
     assert violations(whole, store, 3) == []
+
+
+def test_a_search_hears_signals_that_the_benchmark_ignores(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        process = start([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGHUP
 
 
 @pytest.mark.slow

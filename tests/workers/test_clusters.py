@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from tests.processes import TSBENCH, finish, start, wait_for
-from tests.servers import mlflow_server, postgresql
+from tests.servers import LossyRelay, mlflow_server, postgresql
 from tsbench.adapters.optuna import get_heartbeat_thread
 from tsbench.bench.deletion import plan_removal, remove
 from tsbench.bench.plan import Plan, make_plan
@@ -333,6 +333,19 @@ def test_a_database_that_is_away_for_good_ends_the_search_with_a_sentence_and_it
         server.start()
         assert run_plan(plan_of(recipe_file(("epochs: 4", "epochs: 60")), f"search.storage={server.uri}"))[0] == []
         check_that_all_ended_once(plan)
+
+
+@pytest.mark.slow
+def test_a_trial_whose_end_was_committed_before_the_connection_broke_is_told_once(recipe_file: Write) -> None:
+    with postgresql() as server, LossyRelay(server) as relay:
+        plan = plan_of(recipe_file(), f"search.storage={relay.uri}")
+        assert run_plan(plan)[0] == []
+        assert relay.awaited is None
+        check_that_all_ended_once(plan)
+        relay.awaited = "FAIL"
+        study = Study.open(plan.cells[0].folder)
+        assert study.queue.fail_lost(study.optuna.ask().number, "its worker is gone")
+        assert relay.awaited is None
 
 
 @pytest.mark.slow

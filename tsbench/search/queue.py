@@ -69,7 +69,8 @@ class TrialQueue:
             self.study.storage.set_trial_user_attr(id_of(trial), LOST, reason)
             self.study.storage.set_trial_state_values(id_of(trial), TrialState.FAIL)
         except optuna.exceptions.UpdateFinishedTrialError:
-            return False  # its worker lived, and has just ended it
+            # Its worker lived and has just ended it, or this call did, and the connection broke before the answer.
+            return number in self.study.trials().lost()
         return True
 
     def claim(self, number: int) -> Trial | None:

@@ -103,6 +103,8 @@ class _TrialRun:
         try:
             self._tell(run, settings, validation, outcome)
         except optuna.exceptions.UpdateFinishedTrialError:
+            if self.study.trials()[self.trial.number].state is not TrialState.FAIL:
+                return outcome  # this worker told it before, and the connection broke before the answer
             # A supervisor took this worker for dead and had the trial begun again; the record follows what it told.
             self.store.fail(run, self.study.trials().reason_of(self.trial.number))
             return None
