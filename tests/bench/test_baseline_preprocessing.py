@@ -102,7 +102,7 @@ def test_what_was_skipped_is_run_when_the_recipe_allows_it_and_the_other_way_rou
     assert newest(plan, "minirocket").run_id != scored.run_id
 
     run_plan(vowels(recipe_file, NONE))
-    (gap,) = read_results(plan.store, "tiny").missing()
+    (gap,) = Comparison(read_results(plan.store, "tiny")).missing()
     assert gap["reason"].startswith("skipped: it takes cases of one length only")
     (parent,) = runs_by_role(plan, "search")
     assert "minirocket" not in parent.tags[names.DESCRIPTION]

@@ -24,6 +24,7 @@ from tsbench.bench.run import BenchmarkRun
 from tsbench.bench.search_report import FILES
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.classifiers.contract import OutOfFold
+from tsbench.compare.comparison import Comparison
 from tsbench.compare.results import Results, read_results
 from tsbench.data.archive import Archive
 from tsbench.errors import RecipeError, SearchError
@@ -330,7 +331,7 @@ def test_what_a_baseline_cannot_take_is_a_gap_with_its_reason(recipe_file: Write
     failures, output = run_plan(plan)
     assert failures == []
     assert "minirocket skipped: it takes cases of one length only" in output
-    (gap,) = read_results(plan.store, "tiny").missing()
+    (gap,) = Comparison(read_results(plan.store, "tiny")).missing()
     assert gap["classifier"] == "minirocket"
     assert gap["reason"].startswith("skipped: it takes cases of one length only")
 
@@ -523,7 +524,7 @@ def test_a_baseline_that_fails_crashes_or_overruns_is_a_row_with_its_reason(
     plan = plan_of(path)
     failures, _ = run_plan(plan)
     assert len(failures) == 3
-    gaps = {cell["classifier"]: cell["reason"] for cell in read_results(plan.store, "tiny").missing()}
+    gaps = {cell["classifier"]: cell["reason"] for cell in Comparison(read_results(plan.store, "tiny")).missing()}
     assert gaps["brittle.Slow"] == "failed: it took longer than 10 s (evaluation.baseline_timeout), and was ended"
     assert gaps["brittle.Crashing"] == "failed: its process ended with exit code 9"
     assert gaps["aeon.DummyClassifier(strategy='wrong')"].startswith("failed: ")

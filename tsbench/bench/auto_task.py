@@ -34,9 +34,6 @@ from tsbench.workers.protocol import WorkerContext
 
 __all__ = ["run_auto"]
 
-LEADERBOARD = "leaderboard.csv"
-"""Artifact of a run of `auto`: the ensemble and every member that was tried."""
-
 
 def run_auto(
     context: WorkerContext,
@@ -151,7 +148,7 @@ def _record_members(
                 store.artifacts.add(child, Path(scratch) / names.OUT_OF_FOLD)
         store.end(child)
     table = pd.DataFrame([asdict(row) for row in vote.leaderboard]).map(as_cell)
-    store.artifacts.write_text(run, table.to_csv(index=False), LEADERBOARD)
+    store.artifacts.write_text(run, table.to_csv(index=False), names.LEADERBOARD)
 
 
 def _record_model(

@@ -165,6 +165,7 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
 
 
 VERBS = (
+    "fit",
     "search",
     "compare",
     "validate",

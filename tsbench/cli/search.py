@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from tsbench.search.trials import BestTrial
 
 
+MAX_LEADERBOARDS = 3
+"""Data sets of which the members of `auto` are printed; MLflow has those of all."""
+
+
 @verb
 def search(
     recipe: RecipePath,
@@ -41,19 +45,20 @@ def search(
     The same command again continues a search that was interrupted, and runs nothing where it is complete.
     """
     with lasting_output(), raised_signals():
-        _search(recipe, set_, dry_run, fresh)
+        if dry_run:
+            with working("reading the recipe and its data sets"):
+                text = _described(recipe, set_)
+            typer.echo(text, nl=False)
+        else:
+            run_search(recipe, set_, fresh)
 
 
-def _search(recipe: Path, overrides: list[str] | None, dry_run: bool, fresh: bool) -> None:
+def run_search(recipe: Path, overrides: list[str] | None, fresh: bool) -> None:
+    """Does what a recipe asks for, shows its progress and prints its results."""
     from rich.console import Console
 
     from tsbench.bench.progress import make_display, spell
 
-    if dry_run:
-        with working("reading the recipe and its data sets"):
-            text = _described(recipe, overrides)
-        typer.echo(text, nl=False)
-        return
     began, console, run = time.monotonic(), Console(), None
     display = make_display(console)
     try:
@@ -72,6 +77,8 @@ def _search(recipe: Path, overrides: list[str] | None, dry_run: bool, fresh: boo
         raise typer.Exit(exit_code_of(interrupt)) from None
     if run.begun:
         _print_results(console, plan)
+        if plan.loaded.recipe.auto is not None:
+            _print_leaderboards(console, plan)
         for title, front in run.fronts.items():
             _print_front(console, title, front, plan)
         console.print(f"Took {spell(run.state.elapsed)}.", highlight=False)
@@ -126,6 +133,22 @@ def _print_results(console: Console, plan: Plan) -> None:
     leaderboard(results, recipe.search.metric, console.width).print(console)
     for note in run_notes(Comparison(results)):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_leaderboards(console: Console, plan: Plan) -> None:
+    """The members of each `auto` of the archive's own split, and how to predict with it."""
+    import csv
+
+    from tsbench.compare.terminal import members_table
+    from tsbench.tracking import names
+
+    tags = {names.ROLE: "baseline", names.CLASSIFIER: names.AUTO, names.RESAMPLE: 0, names.STATE: "complete"}
+    runs = {run.tags[names.DATASET]: run for run in plan.store.runs(plan.loaded.recipe.name, names.where(tags))}
+    for cell in plan.cells[:MAX_LEADERBOARDS]:
+        if cell.resample == 0 and (run := runs.get(cell.dataset)) is not None:
+            text = plan.store.artifacts.read_text(run.run_id, names.LEADERBOARD)
+            console.print(members_table(cell.title, list(csv.DictReader(text.splitlines()))))
+            console.print(f"Predict with it: tsbench predict {run.run_id} FILE", highlight=False, soft_wrap=True)
 
 
 def _print_front(console: Console, title: str, front: list[BestTrial], plan: Plan) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,7 @@ from tsbench.compare.results import Results
 from tsbench.compare.wording import legend, marked
 from tsbench.tracking import names
 
-__all__ = ["WIDEST", "Printed", "front_table", "leaderboard", "score_tables", "standings_table"]
+__all__ = ["WIDEST", "Printed", "front_table", "leaderboard", "members_table", "score_tables", "standings_table"]
 
 WIDEST = 12
 """Classifiers whose scores by data set are printed on a terminal."""
@@ -295,6 +295,32 @@ def _cell(value: float | None, column: str) -> str:
     if value is None:
         return ""
     return fixed(value, 2) if column == "fit_seconds" else fixed(value)
+
+
+def members_table(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    """The members of an `auto`, the ensemble first; those that were left out have their reason below their scores.
+
+    Args:
+        title: of the data set.
+        rows: as in the artifact `leaderboard.csv`.
+    """
+    table = Table(title=escape(f"auto on {title}: out of fold"))
+    for name in ("member", "weight", "accuracy", "log loss", "fit seconds"):
+        table.add_column(name, justify="left" if name == "member" else "right")
+
+    def number(text: str, decimals: int) -> str:
+        return f"{float(text):.{decimals}f}" if text else ""
+
+    for row in rows:
+        left_out = float(row["weight"]) == 0
+        accuracy = number(row["accuracy"], 4)
+        if accuracy and not left_out:
+            accuracy += f" ± {number(row['standard_error'], 4)}"
+        name = escape(row["member"]) + (f"\n[dim]{escape(row['note'])}[/dim]" if row["note"] else "")
+        weight = "" if left_out else f"{float(row['weight']):.0%}"
+        cells = (weight, accuracy, number(row["log_loss"], 4), number(row["fit_seconds"], 1))
+        table.add_row(name, *cells, style="dim" if left_out else None)
+    return table
 
 
 def front_table(title: str, metrics: Sequence[str], front: Sequence[tuple[int, Sequence[float]]]) -> Table:

@@ -166,7 +166,7 @@ def _files_in(folder: Path) -> Path:
 
 
 def model_run(store: Store, run_id: str) -> RunRecord:
-    """The run with a model that a run's id stands for: its own, or of a search, its final network's.
+    """The run with a model that a run's id stands for: its own, or of a search, its final network's, else `auto`'s.
 
     Raises:
         ModelError: it is the run of a trial, of a baseline that was not kept, or of a search without a network yet.
@@ -181,8 +181,10 @@ def model_run(store: Store, run_id: str) -> RunRecord:
             return run
         reason = kept or "older versions of tsbench kept no fitted baselines; run it again by tsbench search --fresh"
         raise ModelError(f"the run {run_id} ({run.name}) is a baseline without a model: {reason}")
-    tags = {names.STUDY: run.tags[names.STUDY], names.ROLE: "model"}
-    found = list(store.runs_in(run.experiment, names.where(tags, status="FINISHED")))
+    study = {names.STUDY: run.tags[names.STUDY]}
+    found: list[RunRecord] = []
+    for tags in ({names.ROLE: "model"}, {names.CLASSIFIER: names.AUTO, names.MODEL: "logged"}):
+        found = found or list(store.runs_in(run.experiment, names.where(study | tags, status="FINISHED")))
     if role == "search" and found:
         return found[-1]
     hint = f"; its search's final network is run {found[-1].run_id}" if found else ""

@@ -14,6 +14,7 @@ __all__ = [
     "DATASET",
     "DESCRIPTION",
     "DEVICE",
+    "LEADERBOARD",
     "MODEL",
     "NETWORK",
     "OUT_OF_FOLD",
@@ -52,6 +53,9 @@ DEVICE = "tsbench.device"  # what it ran on, in words: the processor, or the GPU
 MODEL = "tsbench.model"  # of a baseline: logged, or why it was not
 REGISTERED = "tsbench.registered_model"  # name and version in MLflow's registry
 DESCRIPTION = "mlflow.note.content"  # Markdown that MLflow's page shows on top of a run
+
+LEADERBOARD = "leaderboard.csv"
+"""Artifact: of a search, its classifiers; of `auto`, the ensemble and every member that was tried."""
 
 OUT_OF_FOLD = "out_of_fold.npz"
 """Artifact of a run: the probabilities of the training cases by fits without them."""

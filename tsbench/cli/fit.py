@@ -1,0 +1,113 @@
+"""`tsbench fit`: the best classifier for a data set or a file, without a recipe of one's own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tsbench.cli import completion
+from tsbench.cli.app import verb
+from tsbench.cli.output import lasting_output
+from tsbench.errors import RecipeError
+from tsbench.signals import raised_signals
+
+
+@verb
+def fit(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A data set's name, or a file of labelled cases: .ts, .arff, .tsv, .npz, .csv or .parquet.",
+            show_default=False,
+            autocompletion=completion.data_sets,
+        ),
+    ],
+    test: Annotated[
+        str | None,
+        typer.Option("--test", metavar="FILE", help="Test cases; by default part of DATA's cases are held out."),
+    ] = None,
+    label: Annotated[str | None, typer.Option("--label", help="A table's column of labels; default: label.")] = None,
+    case: Annotated[str | None, typer.Option("--case", help="A table's column of cases; default: case.")] = None,
+    time: Annotated[
+        str | None, typer.Option("--time", help="A table's column of times; default: rows in order.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="A table's column of groups that are never split.")
+    ] = None,
+    time_limit: Annotated[str, typer.Option("--time-limit", help="For the fit, such as 90s, 5m or 1h.")] = "5m",
+    preset: Annotated[str, typer.Option("--preset", help="quick, good or best.")] = "good",
+    name: Annotated[
+        str | None, typer.Option("--name", help="The recipe's name; NAME.yaml is written here. Default: DATA's.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Fit again if the same command was run before.")] = False,
+) -> None:
+    """Fit the best classifier for a data set or a file within a time limit.
+
+    Several families of classifiers are fitted and vote. The model is recorded in MLflow, and a recipe that does the
+    same is written to NAME.yaml.
+    """
+    from tsbench.cli.search import run_search
+
+    columns = {"label": label, "case": case, "time": time}
+    entry, title = _entry(data, test, {key: column for key, column in columns.items() if column is not None}, group)
+    chosen = name or f"fit-{title}"
+    tree = {
+        "name": chosen,
+        "datasets": [entry],
+        "auto": {"preset": preset, "time_limit": time_limit},
+        "baselines": [],
+    }
+    with lasting_output(), raised_signals():
+        path = _write_recipe(Path(f"{chosen}.yaml"), tree)
+        run_search(path, None, fresh)
+
+
+def _entry(data: str, test: str | None, columns: dict[str, str], group: str | None) -> tuple[Any, str]:
+    """The entry under `datasets`, and what the data set is called."""
+    if not (Path(data).suffix or Path(data).exists()):
+        if given := [f"--{key}" for key in columns] + ["--group"] * bool(group) + ["--test"] * bool(test):
+            raise RecipeError([f"{', '.join(given)}: only for files, and {data} is a data set's name"])
+        return data, data
+    if not Path(data).is_file():
+        raise RecipeError([f"{data}: there is no such file"])
+    title = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(data).name.split(".")[0]).strip("-.") or "data"
+    entry: dict[str, Any] = {"name": title, **columns}
+    if test is not None:
+        entry |= {"train": data, "test": test} | ({"group": group} if group else {})
+    else:
+        entry |= {"file": data} | ({"split": {"group": group}} if group else {})
+    return entry, title
+
+
+def _write_recipe(path: Path, tree: dict[str, Any]) -> Path:
+    """Writes a recipe that is valid; one with the same content is left as it is.
+
+    Raises:
+        RecipeError: the recipe is not valid, or the file exists with other content.
+    """
+    import tempfile
+
+    from tsbench.cli.validate import load_with_data
+    from tsbench.recipe.writing import to_yaml
+
+    text = f"# Written by `tsbench fit`; `tsbench search {path}` does the same.\n{to_yaml(tree)}"
+    if path.exists():
+        if path.read_text(encoding="utf-8") == text:
+            return path
+        raise RecipeError([f"{path} already exists with other content; choose another name by --name, or remove it"])
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = Path(scratch) / path.name
+        draft.write_text(text, encoding="utf-8")
+        try:
+            load_with_data(draft, None)
+        except RecipeError as error:
+            raise RecipeError(
+                [problem.replace(f"{draft}:", f"{path} (not written):") for problem in error.problems]
+            ) from None
+    path.write_text(text, encoding="utf-8")
+    typer.echo(f"Wrote {path}.")
+    return path
