@@ -16,7 +16,7 @@ from tsbench.classifiers.baselines import BASELINES
 from tsbench.cli import app
 from tsbench.compare.results import read_results
 from tsbench.data.collection import Collection
-from tsbench.data.stored import SEALS
+from tsbench.data.stored import CHECKSUMS, VERIFIED
 from tsbench.recipe.loading import load_recipe
 from tsbench.tracking import names
 
@@ -116,7 +116,7 @@ def test_a_study_that_an_older_version_read_with_an_index_for_a_channel_is_not_c
     (study,) = tmp_path.glob(".tsbench/*/pumps")
     values = np.load(study / "values.npy")
     np.save(study / "values.npy", np.concatenate([values, values[:, :1]], axis=1))
-    for name in SEALS:  # version 0.1.0 wrote none
+    for name in (CHECKSUMS, VERIFIED):  # version 0.1.0 wrote none
         (study / name).unlink()
     again = CliRunner().invoke(app, ["search", str(path)])
     assert again.exit_code == 2

@@ -12,7 +12,8 @@ from tsbench.recipe.space import DEFAULT_SPACE, Choice, FloatRange
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 BASE = "name: small\ndatasets: [GunPoint]\n"  # what a test appends begins in line 3
 TOP = (
-    "model, training, preprocessing, name, datasets, archive, space, search, evaluation, baselines, tracking, execution"
+    "model, training, preprocessing, name, datasets, archive, space, search, auto, evaluation, baselines, tracking, "
+    "execution"
 )
 NAMES = "may hold letters, digits, '-', '_' and '.', and must begin with a letter or digit"
 DURATION = "expected a duration such as '90 s', '3 min' or '2 h'"
@@ -127,7 +128,7 @@ def test_a_value_of_the_wrong_type_is_refused_and_never_converted(problems, text
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("search: {trials: 0}\n", "3:10 search.trials: must be at least 1, got 0"),
+        ("search: {trials: -1}\n", "3:10 search.trials: must be at least 0, got -1"),
         ("search: {folds: 1}\n", "3:10 search.folds: must be at least 2, got 1"),
         ("search: {seed: 4294967296}\n", "3:10 search.seed: must be less than 4294967296, got 4294967296"),
         ("search: {seed: -1}\n", "3:10 search.seed: must be at least 0, got -1"),

@@ -45,7 +45,7 @@ def fit(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Fit again if the same command was run before.")] = False,
 ) -> None:
-    """Fit the best classifier for a data set or a file within a time limit.
+    """Fit the best classifier for some data in a time limit.
 
     Several families of classifiers are fitted and vote. The model is recorded in MLflow, and a recipe that does the
     same is written to NAME.yaml.

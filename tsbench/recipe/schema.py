@@ -471,7 +471,10 @@ class SearchConfig(Settings):
     """The study over the search space, one for each data set and resample."""
 
     trials: int = Field(
-        20, ge=0, description="trials of a study in total, however often the command runs; 0: no search and no network"
+        20,
+        ge=0,
+        le=_LARGEST,
+        description="trials of a study in total, however often the command runs; 0: no search and no network",
     )
     timeout: Duration | None = Field(None, description="time budget of a study, in all calls, refit too; null: none")
     sampler: Sampler = Field("tpe", description="Optuna's sampler; grid: every combination of a finite space")
