@@ -26,7 +26,7 @@ class TsbenchError(Exception):
 
 
 class RecipeError(TsbenchError):
-    """A recipe that cannot be carried out; holds every problem found, not the first one alone.
+    """A recipe that cannot be run; holds every problem found, not the first one alone.
 
     Args:
         problems: one sentence each, beginning with the place (`recipe.yaml:12:5 search.trails: ...`).

@@ -146,7 +146,7 @@ def test_the_lead_is_over_the_data_sets_that_both_have():
     with pytest.raises(RecipeError, match="'network' is the control itself"):
         comparison.lead_over("network")
     apart = of([("A", "network", 0.9), ("B", "dummy", 0.5)])
-    with pytest.raises(RecipeError, match="have figures on no common data set"):
+    with pytest.raises(RecipeError, match="have scores on no common data set"):
         apart.lead_over("dummy")
 
 

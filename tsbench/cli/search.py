@@ -38,7 +38,7 @@ def search(
 
     The network and the baselines are scored on the test cases, and all of it is recorded in MLflow.
 
-    The same command again continues a search that was interrupted, and runs nothing where it is complete.
+    The same command again continues a search that was interrupted, and runs nothing if it is complete.
     """
     with lasting_output(), raised_signals():
         _search(recipe, set_, dry_run, fresh)
@@ -47,7 +47,7 @@ def search(
 def _search(recipe: Path, overrides: list[str] | None, dry_run: bool, fresh: bool) -> None:
     from rich.console import Console
 
-    from tsbench.bench.progress import make_display, spell
+    from tsbench.bench.progress import format_elapsed, make_display
 
     if dry_run:
         with working("reading the recipe and its data sets"):
@@ -74,7 +74,7 @@ def _search(recipe: Path, overrides: list[str] | None, dry_run: bool, fresh: boo
         _print_results(console, plan)
         for title, front in run.fronts.items():
             _print_front(console, title, front, plan)
-        console.print(f"Took {spell(run.state.elapsed)}.", highlight=False)
+        console.print(f"Took {format_elapsed(run.state.elapsed)}.", highlight=False)
         console.print(f"Browse it in MLflow: tsbench ui {shlex.quote(str(recipe))}", highlight=False, soft_wrap=True)
     if failures:
         typer.echo("\n".join(["What failed:", *(f"  {failure}" for failure in failures)]), err=True)

@@ -39,7 +39,7 @@ class Facts:
         ucr_2015: whether it is among the 85 of the UCR archive's 2015 version.
         train, test: cases of each split.
         channels: of a case.
-        shortest: length in time steps; None where lengths vary and the least is not published.
+        shortest: length in time steps; None if lengths vary and the least is not published.
         longest: length in time steps.
         equal_length: whether all cases have the same length.
         classes: number of classes.

@@ -23,7 +23,7 @@ class TrialProgress:
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """How a trial ended: complete, pruned, failed or stopped, with the reason where it is not complete."""
+    """How a trial ended: complete, pruned, failed or stopped, with the reason if it is not complete."""
 
     trial: int
     state: str

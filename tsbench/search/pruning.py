@@ -87,7 +87,7 @@ def make_pruner(search: SearchConfig) -> BasePruner:
 
 
 def pruning_note(search: SearchConfig, trials: int, concurrency: int) -> str | None:
-    """Says where a pruner can do nothing with so few trials; None where it can.
+    """Says where a pruner can do nothing with so few trials; None if it can.
 
     A trial is compared with those at least `concurrency` before it.
     """
@@ -122,7 +122,7 @@ class TrialPruner:
         self._stand_in = self._view.ask()
 
     def verdict(self, rung: int, score: float) -> str | None:
-        """Why the trial should end after this rung's score; None where it should go on."""
+        """Why the trial should end after this rung's score; None if it should go on."""
         self._stand_in.report(score, rung)
         if not self._pruner.prune(self._view, self._frozen()):
             return None

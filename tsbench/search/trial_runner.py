@@ -63,7 +63,7 @@ def run_trial(
         stop_reason: asked after each epoch; a text ends the trial, which is then marked as failed for this reason.
 
     Returns:
-        How it ended, or None where it was not this worker's to run, or to end.
+        How it ended, or None if it was not this worker's to run, or to end.
     """
     study, store = load_study(folder)
     trial = study.queue.claim(number)
