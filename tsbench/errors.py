@@ -1,4 +1,4 @@
-"""The errors that are a user's to mend: each says what is wrong, where, and what to do, without a traceback."""
+"""Errors that a user can fix: each says what is wrong, where, and what to do, without a traceback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TsbenchError(Exception):
         message: the sentence; passwords and tokens in it are hidden.
 
     Attributes:
-        exit_code: what the process ends with: 2 where the recipe or the arguments are wrong, 1 where a run failed.
+        exit_code: what the process ends with: 2 if the recipe or the arguments are wrong, 1 if a run failed.
     """
 
     exit_code = 1

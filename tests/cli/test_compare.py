@@ -186,7 +186,7 @@ def test_the_report_and_the_pictures_are_written(log: Log, store_uri: str, tmp_p
     assert "network is better than minirocket on 7 of 7 data sets" in page.read_text(encoding="utf-8")
     drawn = set(PICTURES) - {"resample_boxes"}
     assert {file.name for file in folder.iterdir()} == {f"{name}.{form}" for name in drawn for form in ("png", "svg")}
-    assert f"Wrote {len(drawn) * 2} pictures into {folder}." in result.output
+    assert f"Wrote {len(drawn) * 2} plots into {folder}." in result.output
 
 
 def test_a_report_that_cannot_be_written_says_so(log: Log, store_uri: str, tmp_path: Path) -> None:

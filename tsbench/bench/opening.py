@@ -283,11 +283,11 @@ def end_runs(store: Store, spec: StudySpec, with_parent: bool = False) -> None:
 
 
 def mark_lost(study: Study, store: Store, numbers: Iterable[int], reason: str) -> None:
-    """Tells trials failed that nobody runs any more, first in Optuna, then in MLflow."""
+    """Marks trials that nobody runs any more as failed, first in Optuna, then in MLflow."""
     for number in [trial for trial in numbers if study.queue.fail_lost(trial, reason)]:
         tags = {names.STUDY: study.spec.identity, names.ROLE: "trial", names.TRIAL: number}
         for run in list(store.runs_in(study.spec.experiment, names.where(tags))):
-            store.fail(run.run_id, reason)  # also where the worker had ended it, and died before it told Optuna
+            store.fail(run.run_id, reason)  # also if the worker ended it and died before it told Optuna
 
 
 def _fail_runs_of_lost(study: Study, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""What the supervisor tells workers of where to record, and what it hears of their tasks; light to import."""
+"""Where workers record their results, and what they report about their tasks; light to import."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a person finds who opens a search in MLflow: the parent run's description, tables and pictures.
 
-What tells of the search alone is written when it has ended, while the final network is trained; the rest at last.
+What concerns only the search is written when it has ended, while the final network is trained; the rest at the end.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def compare(
 
 
 def _load_references(given: Sequence[str], resamples: int, metric: Metric) -> tuple[Reference, ...]:
-    """Each reference once; files of the same name are told apart by their folders.
+    """Each reference once; files of the same name are distinguished by their folders.
 
     Raises:
         RecipeError: published scores of another metric than accuracy are asked for.

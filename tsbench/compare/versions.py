@@ -1,4 +1,4 @@
-"""What the compared scores were made with, as the searches' MLflow runs tell."""
+"""What the compared scores were made with, read from the searches' MLflow runs."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Archive:
     Args:
         folder: the recipe's own archive, looked into first and downloaded into; None for the default.
         own: data sets of one's own, which stand before those of the same name in a folder.
-        progress: told of the bytes of a download as they arrive.
+        progress: called with the bytes of a download as they arrive.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Archive:
 
         Args:
             names: of data sets.
-            say: told of each before it is downloaded.
+            say: called with each before it is downloaded.
 
         Raises:
             DataError: names all that are still missing.

@@ -1,7 +1,7 @@
 """The catalogue: what is known of the archives' data sets before any of them is available.
 
 The facts stand in `datasets/catalogue.csv` and `datasets/archives.csv` of the repository, which an installed package
-carries as `tsbench/datasets/`; where they come from is told in `datasets/README.md`.
+carries as `tsbench/datasets/`; `datasets/README.md` names their sources.
 """
 
 from __future__ import annotations

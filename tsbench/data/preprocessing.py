@@ -27,7 +27,7 @@ class Preprocessing:
         mean: shape (channels,), of the values that are there.
         scale: shape (channels,), standard deviations; see `_scale` for a constant channel; used by `channel`.
         missing: `linear`, `forward`, `mean` or `none`.
-        marked: the channels of which a further channel tells where values are missing.
+        marked: the channels that have a further channel marking where values are missing.
         length: time steps that every case is resampled to; 0 if each keeps its own, and padded steps stay 0.
     """
 

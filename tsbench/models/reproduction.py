@@ -78,7 +78,7 @@ def reproduce(store: Store, run_id: str, report: Callable[[str], None] = lambda 
     Args:
         store: the store.
         run_id: of a trial, final network or baseline, or of a parent run, which stands for its final network.
-        report: told what is done, now and then.
+        report: called with a line of progress now and then.
 
     Raises:
         DataError: the data set's files are not those of then, or not available.

@@ -1,4 +1,4 @@
-"""What workers tell their supervisor of a trial; light to import, as the supervisor needs no torch."""
+"""What workers report to their supervisor about a trial; light to import, as the supervisor needs no torch."""
 
 from __future__ import annotations
 

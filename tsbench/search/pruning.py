@@ -43,7 +43,7 @@ class Pruner:
     Attributes:
         make: makes it for a search.
         fewest: earlier trials that it compares a trial with, at least.
-        against: what a trial that it ends is told.
+        against: the reason given to a trial that it ends.
     """
 
     make: Callable[[SearchConfig], BasePruner]
@@ -102,7 +102,7 @@ def pruning_note(search: SearchConfig, trials: int, concurrency: int) -> str | N
 
 
 class TrialPruner:
-    """Tells after each rung whether a trial should end.
+    """Decides after each rung whether a trial should end.
 
     Args:
         search: the study's settings.

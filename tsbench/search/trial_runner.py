@@ -103,7 +103,7 @@ class _TrialRun:
         try:
             self._tell(run, settings, validation, outcome)
         except optuna.exceptions.UpdateFinishedTrialError:
-            # A supervisor took this worker for dead and had the trial begun again; the record follows what it told.
+            # A supervisor took this worker for dead and restarted the trial; the record follows what it reported.
             self.store.fail(run, self.study.trials().reason_of(self.trial.number))
             return None
         return outcome
@@ -191,7 +191,7 @@ class _TrialRun:
     def _tell(
         self, run: str, settings: HyperparameterConfig, validation: CrossValidation, outcome: TrialOutcome
     ) -> None:
-        """All that Optuna is told of the trial, in one write, as nobody needs to know any of it before its end."""
+        """All that is reported to Optuna about the trial, in one write, as nobody needs to know any of it before its end."""
         scores = {names.cv(metric): value for metric, value in validation.scores.items()}
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
         storage, trial_id = self.study.storage, id_of(self.trial)

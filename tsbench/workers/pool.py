@@ -50,7 +50,7 @@ class _Worker:
     process: BaseProcess | None = None
     channel: Channel | None = None
     task: Task | None = None
-    stopped: bool = False  # whether it was told to end this task
+    stopped: bool = False  # whether it was asked to end this task
     early_deaths: int = 0  # of processes that ended before they sent anything
 
 

@@ -42,7 +42,7 @@ STOP, END = "stop", "end"
 
 
 class StoppedError(Exception):
-    """A task was told to end: it is not needed any more, its time is spent, or the search was interrupted."""
+    """A task was asked to end: it is not needed any more, its time is spent, or the search was interrupted."""
 
 
 class Channel(Protocol):

@@ -51,7 +51,7 @@ def read_arff(path: Path, labelled: bool = True) -> CaseFile:
     r"""Reads an .arff file whose attributes are time steps and, last, the class: nominal or a string.
 
     A multivariate case is `'1,2,3\n4,5,6',label`, a row for each channel. Values in float64; missing values (`?`) are
-    NaN, and those at a case's end mean that it ends there, as .arff has no other way to tell lengths.
+    NaN, and those at a case's end mean that it ends there, as .arff has no other way to declare lengths.
 
     Args:
         path: the file.
