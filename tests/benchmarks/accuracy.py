@@ -166,7 +166,7 @@ def read() -> dict[str, dict[str, Any]]:
 def published() -> dict[tuple[str, str], float]:
     """Accuracy by data set and classifier."""
     reference = load_reference("published")
-    figures = {key: reference.figure(*key, ARCHIVE_SPLIT) for key in reference.cells}
+    figures = {key: reference.score(*key, ARCHIVE_SPLIT) for key in reference.cells}
     return {key: figure for key, figure in figures.items() if figure is not None}
 
 

@@ -60,7 +60,7 @@ def test_published_figures_are_of_the_tables_protocol(published):
     assert np.isnan(few.scores[:, 1]).all()
     assert few.missing()[0]["reason"] == "published under another protocol"
     thirty = Comparison(made_up(resamples=30), (published,), only=("network", "HC2"))
-    assert thirty.scores[0, 1] == published.figure("ArrowHead", "HC2", tuple(range(30)))
+    assert thirty.scores[0, 1] == published.score("ArrowHead", "HC2", tuple(range(30)))
     assert protocol(thirty) == "mean accuracy over 30 resamples of each data set"
 
 

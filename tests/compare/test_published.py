@@ -25,18 +25,18 @@ def problems(tmp_path, text):
 
 
 def test_the_published_figures_are_of_both_protocols(published):
-    assert published.figure("ArrowHead", "HC2", (0,)) == 0.868571
-    assert published.figure("ACSF1", "1NN-DTW", THIRTY_SPLITS) == 0.553667
-    assert published.figure("ACSF1", "1NN-DTW", (0, 1)) is None
-    assert published.figure("ArrowHead", "LSTM-FCN", THIRTY_SPLITS) is None
-    assert published.figure("Nowhere", "HC2", (0,)) is None
+    assert published.score("ArrowHead", "HC2", (0,)) == 0.868571
+    assert published.score("ACSF1", "1NN-DTW", THIRTY_SPLITS) == 0.553667
+    assert published.score("ACSF1", "1NN-DTW", (0, 1)) is None
+    assert published.score("ArrowHead", "LSTM-FCN", THIRTY_SPLITS) is None
+    assert published.score("Nowhere", "HC2", (0,)) is None
 
 
 def test_the_published_figures_cover_both_bake_offs(published):
     for name in ("HC2", "ROCKET", "TDE", "ResNet"):
         for dataset in [*collection("ucr-112"), *collection("uea-26")]:
-            assert published.figure(dataset, name, (0,)) is not None
-            assert published.figure(dataset, name, THIRTY_SPLITS) is not None
+            assert published.score(dataset, name, (0,)) is not None
+            assert published.score(dataset, name, THIRTY_SPLITS) is not None
 
 
 def test_every_published_classifier_has_a_source(published):
@@ -70,8 +70,8 @@ def test_the_wide_layout_of_the_bake_off_is_read(tmp_path):
     assert reference.score("ArrowHead", "HC2", (0,)) == 0.86
     assert reference.score("Beef", "HC2", (0,)) is None
     means = read(tmp_path, text, resamples=30)
-    assert means.figure("Beef", "1NN-DTW", THIRTY_SPLITS) == 0.6
-    assert means.figure("Beef", "1NN-DTW", (0,)) is None
+    assert means.score("Beef", "1NN-DTW", THIRTY_SPLITS) == 0.6
+    assert means.score("Beef", "1NN-DTW", (0,)) is None
 
 
 def test_one_classifiers_resamples_are_read(tmp_path):
@@ -228,8 +228,8 @@ def test_text_in_another_encoding_is_decoded_or_refused_with_line_and_byte(tmp_p
 def test_similar_names_in_one_file_stay_apart_and_are_named(tmp_path):
     reference = read(tmp_path, "dataset,X\nGun_Point,0.9\nGunPoint,0.8\nallgesturewiimotexeq,0.7\n")
     assert reference.remarks == (
-        "others.csv: 'Gun_Point' (line 2) and 'GunPoint' (line 3) are taken as two data sets; if they are one, spell "
-        "them the same.",
+        "others.csv: 'Gun_Point' (line 2) and 'GunPoint' (line 3) are taken as two data sets; if they are the "
+        "same, use one spelling.",
     )
     again = reference.match_names(["GunPoint", "AllGestureWiimoteX_eq"])
     assert again.datasets == ("AllGestureWiimoteX_eq", "Gun_Point", "GunPoint")

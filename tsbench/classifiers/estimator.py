@@ -31,7 +31,7 @@ class NetworkClassifier(SeriesClassifier):
 
     Args:
         config: settings by the dotted names of a recipe, such as `{"model.encoder.type": "lstm",
-            "training.epochs": 50}`, or nested groups of them; `tsbench schema` prints all, and docs/network.md describes
+            "training.epochs": 50}`, or nested groups of them; `tsbench schema` prints all, and docs/network.md says
             what they do. None for the defaults. NumPy's numbers count as Python's, here and below.
         ensemble: number of networks.
         device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.

@@ -234,8 +234,8 @@ class ReferenceReader:
         known, where = self._spellings.setdefault((what, name.lower()), (name, line))
         if known != name:
             self._problems.append(
-                f"{self.place}:{line}: the {what}s {name!r} and {known!r} (line {where}) differ in case alone; spell "
-                "them the same"
+                f"{self.place}:{line}: the {what}s {name!r} and {known!r} (line {where}) differ only in case; use "
+                "the same spelling"
             )
 
     def _remark_on_similar_names(self) -> None:

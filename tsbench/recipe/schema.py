@@ -543,8 +543,8 @@ class SearchConfig(Settings):
         if info.data.get("pruner") == "wilcoxon" and value < 5:
             raise PydanticCustomError(
                 "folds",
-                "the wilcoxon pruner needs at least 5: with fewer, no fold is left to be spared once the test can "
-                "tell two trials apart",
+                "the wilcoxon pruner needs at least 5: with fewer, the test cannot become "
+                "significant before the last fold, so nothing would be saved",
             )
         return value
 

@@ -191,7 +191,7 @@ class _TrialRun:
     def _tell(
         self, run: str, settings: HyperparameterConfig, validation: CrossValidation, outcome: TrialOutcome
     ) -> None:
-        """All that is reported to Optuna about the trial, in one write, as nobody needs to know any of it before its end."""
+        """The report on the trial to Optuna, in one write, as nobody needs to know any of it before its end."""
         scores = {names.cv(metric): value for metric, value in validation.scores.items()}
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
         storage, trial_id = self.study.storage, id_of(self.trial)

@@ -68,6 +68,8 @@ class Monitor:
         if self._tells_utilisation:
             try:
                 values["system/gpu_percent"] = float(torch.cuda.utilization(self.device))
-            except Exception:  # NVIDIA's bindings are not installed, or the device (a MIG slice, say) does not report it
+            except (
+                Exception
+            ):  # NVIDIA's bindings are not installed, or the device (a MIG slice, say) does not report it
                 self._tells_utilisation = False
         return values
