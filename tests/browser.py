@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CHROMIUM", "chromium_page", "compare_address", "picture", "served_ui"]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-"""The system's own Chromium (Debian's package `chromium`); None where there is none."""
+"""The system's own Chromium (Debian's package `chromium`); None if there is none."""
 
 
 @contextmanager

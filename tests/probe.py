@@ -1,7 +1,7 @@
 """Feeds tsbench thousands of bad inputs through its commands, ends real searches by signals, and counts what happens.
 
-`python -m tests.probe` writes docs/robustness.md. `python -m tests.probe recipes` runs one of the parts anew, and keeps
-the figures of the others. Exit code 1 if a count that must be 0 is not.
+`python -m tests.probe` writes docs/robustness.md. `python -m tests.probe recipes` runs one of the parts again, and
+keeps the figures of the others. Exit code 1 if a count that must be 0 is not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Commands in processes of their own: started, watched, served and ended as a person would."""
+"""Commands in separate processes: started, watched, served and ended as a person would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes README's pictures of MLflow's page, of the quickstart, which it searches first where that is not done."""
+"""Takes README's pictures of MLflow's page, of the quickstart, which it searches first if that is not done."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ for (const one of document.querySelectorAll("*"))
 
 
 def main(folder: Path, name: str, dataset: str) -> int:
-    """Writes the pictures into docs/images; 1 where there is no Chromium.
+    """Writes the pictures into docs/images; 1 if there is no Chromium.
 
     Args:
-        folder: with the store, where the search was or is to be carried out.
+        folder: with the store, where the search was or is to be run.
         name: of the recipe, `recipes/<name>.yaml` where it is to be searched first.
         dataset: whose search is shown.
     """

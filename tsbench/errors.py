@@ -1,4 +1,4 @@
-"""The errors that are a user's to mend: each says what is wrong, where, and what to do, without a traceback."""
+"""Errors that a user can fix: each says what is wrong, where, and what to do, without a traceback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TsbenchError(Exception):
         message: the sentence; passwords and tokens in it are hidden.
 
     Attributes:
-        exit_code: what the process ends with: 2 where the recipe or the arguments are wrong, 1 where a run failed.
+        exit_code: what the process ends with: 2 if the recipe or the arguments are wrong, 1 if a run failed.
     """
 
     exit_code = 1
@@ -26,7 +26,7 @@ class TsbenchError(Exception):
 
 
 class RecipeError(TsbenchError):
-    """A recipe that cannot be carried out; holds every problem found, not the first one alone.
+    """A recipe that cannot be run; holds every problem found, not the first one alone.
 
     Args:
         problems: one sentence each, beginning with the place (`recipe.yaml:12:5 search.trails: ...`).

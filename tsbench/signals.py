@@ -86,7 +86,7 @@ def ignored_signals() -> Iterator[None]:
 @contextmanager
 def kept_handlers() -> Iterator[None]:
     """Restores the handlers of `ENDING` when the context ends, for a library that sets its own without being asked."""
-    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+    if threading.current_thread() is not threading.main_thread():  # if Python allows no handlers
         yield
         return
     before = {number: signal.getsignal(number) for number in ENDING}

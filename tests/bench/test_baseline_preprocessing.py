@@ -71,9 +71,9 @@ def test_a_figure_of_preprocessed_cases_says_so_everywhere_and_is_reproduced(rec
 
     done = reproduce(plan.store, run.run_id)
     assert done.agrees
-    assert {figure.name for figure in done.figures} == {
-        name for name in run.metrics if not name.endswith("_seconds")
-    } | {"preprocessing"}
+    assert {value.name for value in done.values} == {name for name in run.metrics if not name.endswith("_seconds")} | {
+        "preprocessing"
+    }
 
 
 @pytest.mark.nightly
@@ -83,7 +83,7 @@ def test_what_was_skipped_is_run_when_the_recipe_allows_it_and_the_other_way_rou
     _, output = run_plan(plan)
     assert "minirocket skipped: it takes cases of one length only" in output
     skipped = newest(plan, "minirocket")
-    with pytest.raises(ModelError, match=r"has no figures to reproduce: skipped \(it takes cases of one length only"):
+    with pytest.raises(ModelError, match=r"has no values to reproduce: skipped \(it takes cases of one length only"):
         reproduce(plan.store, skipped.run_id)
     _, output = run_plan(plan)  # nothing to do
     assert newest(plan, "minirocket").run_id == skipped.run_id

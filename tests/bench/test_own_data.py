@@ -120,4 +120,4 @@ def test_a_study_that_an_older_version_read_with_an_index_for_a_channel_is_not_c
         (study / name).unlink()
     again = CliRunner().invoke(app, ["search", str(path)])
     assert again.exit_code == 2
-    assert "or how tsbench reads them changed since the search of pumps was begun" in again.stderr
+    assert "or how tsbench reads them changed since the search of pumps was started" in again.stderr

@@ -38,7 +38,7 @@ def test_fresh_archives_no_study_whose_data_do_not_let_a_new_one_be_begun(recipe
     plan = make_plan(load_recipe(path, (), BASELINES))
     archive_studies(plan)
     small, italy = (cell.folder for cell in plan.cells)
-    assert stored_fingerprint(small) is not None  # there is nothing to validate on: its cell will fail
+    assert stored_fingerprint(small) is not None  # validation is not possible: its cell will fail
     assert not italy.exists()
     assert len(list(italy.parent.glob("ItalyPowerDemand.*/study.json"))) == 1
 
@@ -53,7 +53,7 @@ def test_a_resample_whose_parent_run_was_deleted_is_named(recipe_file: Write, tm
         check_ready(plan.loaded.recipe, fresh=False)
     assert str(caught.value) == (
         f"the MLflow run {spec.parent_run}, in which the search of ItalyPowerDemand resample 1 is recorded, was "
-        "deleted; restore it in the MLflow UI, or run with --fresh, which archives the study and begins a new one"
+        "deleted; restore it in the MLflow UI, or run with --fresh, which archives the study and starts a new one"
     )
     with pytest.raises(TrackingError, match="is gone; restore it"):
         open_study(plan, plan.cells[1], plan.load(plan.cells[1]))
@@ -68,7 +68,7 @@ def test_a_study_of_another_meaning_is_never_archived_by_itself(recipe_file: Wri
     begun(path)
     changed = make_plan(load_recipe(path, ["training.epochs=5"], BASELINES))
     before = snapshot(tmp_path)
-    with pytest.raises(RecipeError, match="changed since the search of ItalyPowerDemand was begun"):
+    with pytest.raises(RecipeError, match="changed since the search of ItalyPowerDemand was started"):
         open_study(changed, changed.cells[0], changed.load(changed.cells[0]))
     assert snapshot(tmp_path) == before
 

@@ -65,7 +65,7 @@ def figures(plan: Plan) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Plan:
-    """The tiny recipe, carried out once for the tests that only look."""
+    """The tiny recipe, run once for the tests that only look."""
     import shutil
 
     from tests.conftest import RECIPE
@@ -279,7 +279,7 @@ def test_another_meaning_is_refused_and_fresh_starts_anew(recipe_file: Write) ->
     path = recipe_file()
     run_plan(plan_of(path, "search.trials=1"))
     changed = plan_of(path, "search.trials=1", "training.epochs=5")
-    with pytest.raises(RecipeError, match=r"changed since the search of ItalyPowerDemand was begun.*--fresh"):
+    with pytest.raises(RecipeError, match=r"changed since the search of ItalyPowerDemand was started.*--fresh"):
         check_compatible(changed)
     run_plan(changed, fresh=True)
     assert len(runs_by_role(changed, "search")) == 2
@@ -466,7 +466,7 @@ def test_a_cell_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_fil
     )
     plan = plan_of(path)
     failures, _ = run_plan(plan)
-    assert failures == ["Lonely: every class has a single training case: there is nothing to validate on"]
+    assert failures == ["Lonely: every class has a single training case: validation is not possible"]
     assert read_results(plan.store, "tiny").datasets == ("ItalyPowerDemand",)
     assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
 

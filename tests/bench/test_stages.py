@@ -1,4 +1,4 @@
-"""What a cell gives its workers to do, and when; the tasks are carried out in this process."""
+"""What a cell gives its workers to do, and when; the tasks are run in this process."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def early_task(run: CellRun) -> Task:
 
 
 def titles(run: CellRun) -> list[str]:
-    """All tasks that can be begun now."""
+    """All tasks that can be started now."""
     return [task.key.title for task in iter(run.next_task, None)]
 
 
@@ -398,7 +398,7 @@ def test_a_timeout_is_for_all_calls_together(recipe_file: Write, clock: Clock) -
     assert (run.cell.study.notes.search_seconds, run.cell.study.notes.seconds) == (71, 101)
     assert next_task(run).arguments[1].metrics["search_seconds"] == 71
     run.interrupt()
-    _, run = make(recipe_file(), *overrides, "evaluation.ensemble=3")  # the search is over, the refit begins anew
+    _, run = make(recipe_file(), *overrides, "evaluation.ensemble=3")  # the search is over, the refit begins again
     assert next_task(run).key.title == "final network 1"
     assert run.cell.study.notes.search_seconds == 71
 
@@ -471,7 +471,7 @@ def test_a_study_that_lost_its_trials_is_a_sentence_and_can_be_begun_anew(recipe
     plan, run = make(recipe_file())
     run.interrupt()
     (run.cell.study.folder / "journal.log").unlink()
-    with pytest.raises(SearchError, match=r"has lost its trials: .* journal.log any more; --fresh begins a new one"):
+    with pytest.raises(SearchError, match=r"has lost its trials: .* journal.log any more; --fresh starts a new one"):
         make(recipe_file())
     assert {run.status for run in plan.store.runs("tiny")} == {"KILLED"}
     archive_studies(plan)
@@ -533,7 +533,7 @@ def test_a_new_search_ends_what_a_crash_left_open_of_the_old_one(recipe_file: Wr
     (aside,) = folder.parent.glob("*/study.json")
     assert Study.open(aside.parent).trials().counts()["lost"] == 1
     (listed,) = list_studies(folder.parent.parent)
-    assert listed.state == "set aside"
+    assert listed.state == "archived"
 
 
 def test_a_metric_that_a_fold_cannot_be_scored_by_is_refused_before_any_trial() -> None:

@@ -166,7 +166,7 @@ def read() -> dict[str, dict[str, Any]]:
 def published() -> dict[tuple[str, str], float]:
     """Accuracy by data set and classifier."""
     reference = load_reference("published")
-    figures = {key: reference.figure(*key, ARCHIVE_SPLIT) for key in reference.cells}
+    figures = {key: reference.score(*key, ARCHIVE_SPLIT) for key in reference.cells}
     return {key: figure for key, figure in figures.items() if figure is not None}
 
 
@@ -238,7 +238,7 @@ def _verdict(group: Group, records: dict[str, dict[str, Any]], known: dict[tuple
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)}; univariate where none is given")
+    parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)}; univariate if none is given")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     parsed = parser.parse_args(arguments)
     groups = parsed.groups or ["univariate"]

@@ -96,7 +96,7 @@ class Search:
         return self.curve[-1][1]
 
     def seconds_to(self, score: float) -> float | None:
-        """When the score was reached, but for rounding in its mean over the folds; None where it never was."""
+        """When the score was reached, but for rounding in its mean over the folds; None if it never was."""
         return next((seconds for seconds, best in self.curve if best >= score - 1e-9), None)
 
 
@@ -192,7 +192,7 @@ def _best(dataset: str) -> list[Row]:
             f"the same configurations on other splits, {dataset}",
             by_tsbench[:SEEDS],
             by_tsbench[SEEDS:],
-            f"CV accuracy, trained anew on {SPLITS} splits by tsbench",
+            f"CV accuracy, trained again on {SPLITS} splits by tsbench",
         ),
         _difference(
             f"tsbench's training against the loop's, {dataset}",

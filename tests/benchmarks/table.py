@@ -9,7 +9,7 @@ __all__ = ["Row", "markdown"]
 
 @dataclass(frozen=True)
 class Row:
-    """One measured figure, with its bound where there is one: at most so much, or at least."""
+    """One measured figure, with its bound if there is one: at most so much, or at least."""
 
     what: str
     figure: float

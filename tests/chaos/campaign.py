@@ -20,7 +20,7 @@ __all__ = ["Campaign", "Injection", "run_campaign", "schedule"]
 FAULTS_A_CAMPAIGN = 6
 TRIALS, EPOCHS = 12, 60
 STALLED = 300.0
-"""Seconds within which a search must have begun or ended a trial, or have ended itself."""
+"""Seconds within which a search must have started or ended a trial, or have ended itself."""
 
 LONGEST = 3600.0
 """Seconds that one search may take with all its calls, whatever else runs on the machine."""

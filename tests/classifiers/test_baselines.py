@@ -192,7 +192,7 @@ COMPILED = {
     "rdst": "JapaneseVowels",
     "weasel2": "ItalyPowerDemand",
 }
-"""Numba compiles these anew for each kind of data set, so each is tested on one."""
+"""Numba compiles these again for each kind of data set, so each is tested on one."""
 
 ELSEWHERE = {"hydra", "quant", *COMPILED}
 """Loaded in a fresh process, too, which takes some seconds; the others are of the same few kinds of objects."""

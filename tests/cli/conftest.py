@@ -15,7 +15,7 @@ def run(*arguments: str | Path) -> Result:
 
 
 def tsbench(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The installed command, in a process of its own."""
+    """The installed command, in its own process."""
     assert "MLFLOW_TRACKING_URI" not in os.environ
     command = [TSBENCH, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)

@@ -160,7 +160,7 @@ def test_a_wrong_file_is_told_with_its_lines_and_exit_code_2(log: Log, store_uri
     file.write_text("dataset,classifier,accuracy\nA,X,0.5\nA,X,0.5\n")
     result = compare("small", "--tracking-uri", store_uri, "--reference", file)
     assert result.exit_code == 2
-    assert result.output == f"{file}:3: X on A has a figure in line 2 already\n"
+    assert result.output == f"{file}:3: X on A has a score in line 2 already\n"
 
 
 def test_several_experiments_are_compared_with_their_networks_apart(log: Log, store: Store, store_uri: str) -> None:
@@ -181,12 +181,12 @@ def test_several_experiments_are_compared_with_their_networks_apart(log: Log, st
 
 def test_the_report_and_the_pictures_are_written(log: Log, store_uri: str, tmp_path: Path) -> None:
     page, folder = tmp_path / "new" / "report.html", tmp_path / "figures"
-    result = compare("small", "--tracking-uri", store_uri, "--report", page, "--figures", folder, "--nemenyi")
+    result = compare("small", "--tracking-uri", store_uri, "--report", page, "--plots", folder, "--nemenyi")
     assert result.exit_code == 0, result.output
     assert "network is better than minirocket on 7 of 7 data sets" in page.read_text(encoding="utf-8")
     drawn = set(PICTURES) - {"resample_boxes"}
     assert {file.name for file in folder.iterdir()} == {f"{name}.{form}" for name in drawn for form in ("png", "svg")}
-    assert f"Wrote {len(drawn) * 2} pictures into {folder}." in result.output
+    assert f"Wrote {len(drawn) * 2} plots into {folder}." in result.output
 
 
 def test_a_report_that_cannot_be_written_says_so(log: Log, store_uri: str, tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_without_anything_to_compare_it_says_what_is_missing(store: Store, store
         (("--reference", "published", "--reference-only", "--log"), "--log needs an MLflow experiment"),
         (
             ("--reference", "publisched"),
-            "publisched: there is no such file; --reference takes a CSV file, or `published`",
+            "publisched: file not found; --reference takes a CSV file, or `published`",
         ),
         (
             ("--reference", "published", "--classifiers", "HC9"),

@@ -185,6 +185,6 @@ def test_check_refuses_what_it_cannot_read(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     result = run("check", tmp_path / "x.csv")
     assert result.exit_code == 2
-    assert result.output == f"{tmp_path}/x.csv: there is no column 'case' (case), 'label' (label); there are: a, b\n"
+    assert result.output == f"{tmp_path}/x.csv: there is no column 'case' (case), 'label' (label); available: a, b\n"
     assert run("check", tmp_path / "none.csv").exit_code == 2
     assert run("check", "x.csv", "--format", "excel").output.startswith("--format: expected one of auto, ts, arff, ucr")

@@ -87,7 +87,7 @@ def test_what_cannot_be_predicted_ends_in_a_sentence(
             vowels,
             "JapaneseVowels_TEST.ts: case 0 (counted from 0) has 12 channels; the model was trained on 1",
         ),
-        (network, tmp_path / "none.ts", "none.ts: there is no such file"),
+        (network, tmp_path / "none.ts", "none.ts: file not found"),
         (network, tmp_path / "cases.xml", "no format is known by the suffix '.xml'"),
         (trial, cases_file, f"is a trial, which has no model; its search's final network is run {network}"),
         ("0" * 32, cases_file, f"has no run '{'0' * 32}'"),
@@ -155,7 +155,7 @@ def test_reproduce_agrees_to_the_bit_for_a_trial_and_for_the_network(uri: str, r
     for name in ("trial 1", "network"):
         result = run("reproduce", runs[name].run_id, "--tracking-uri", uri)
         assert result.exit_code == 0, result.output
-        found = re.search(r"All (\d+) figures agree to the bit\.", result.output)
+        found = re.search(r"All (\d+) values agree to the bit\.", result.output)
         assert found is not None
         assert int(found[1]) > 12
         assert "Different" not in result.output
@@ -171,19 +171,19 @@ def test_reproduce_says_what_differs(uri: str, searched: Searched, tmp_path: Pat
     store.log(trial.run_id, {"cv_roc_auc": 0.123}, tags={names.DEVICE: "Abacus 3000"})
     result = run("reproduce", trial.run_id, "--tracking-uri", store.uri)
     assert result.exit_code == 1
-    assert re.search(r"\n1 of \d+ figures differ:\n  cv_roc_auc: 0\.123 recorded, ", result.output)
+    assert re.search(r"\n1 of \d+ values differ:\n  cv_roc_auc: 0\.123 recorded, ", result.output)
     assert "\n  torch: 1.0.0 then, " in result.output
     assert "hardware: Abacus 3000 then, " in result.output
     store.log(parent, tags={"tsbench.sha256.ItalyPowerDemand_TRAIN.ts": "0" * 64})
     result = run("reproduce", trial.run_id, "--tracking-uri", store.uri)
     assert result.exit_code == 2
-    assert "ItalyPowerDemand_TRAIN.ts differ; figures cannot agree" in result.output
+    assert "ItalyPowerDemand_TRAIN.ts differ; values cannot agree" in result.output
 
 
 def test_reproduce_agrees_to_the_bit_for_a_baseline(uri: str, runs: dict[str, RunRecord]) -> None:
     result = run("reproduce", runs["dummy"].run_id, "--tracking-uri", uri)
     assert result.exit_code == 0, result.output
-    assert "All 10 figures agree to the bit." in result.output
+    assert "All 10 values agree to the bit." in result.output
 
 
 def test_explain_draws_the_named_cases_or_one_of_each_class(

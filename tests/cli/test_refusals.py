@@ -141,7 +141,7 @@ REFUSED: dict[str, Refused] = {
         Place.as_it_is,
         ["search", "tiny.yaml", "--set", "training.epochs=5"],
         2,
-        "the recipe, its data, or how tsbench reads them changed since the search of ItalyPowerDemand was begun",
+        "the recipe, its data, or how tsbench reads them changed since the search of ItalyPowerDemand was started",
     ),
     "search --fresh, unknown data": (
         Place.as_it_is,
@@ -203,9 +203,9 @@ REFUSED: dict[str, Refused] = {
     ),
     "compare --log, figures in a file": (
         Place.as_it_is,
-        ["compare", "tiny", "--log", "--report", "r.html", "--figures", "tiny.yaml"],
+        ["compare", "tiny", "--log", "--report", "r.html", "--plots", "tiny.yaml"],
         2,
-        "--figures tiny.yaml: cannot be written",
+        "--plots tiny.yaml: cannot be written",
     ),
     "predict, unknown run": (Place.as_it_is, ["predict", "0" * 32, "tiny.yaml"], 1, "has no run"),
     "predict, no such file": (Place.as_it_is, ["predict", "{model}", "none.csv", "--out", "o.csv"], 2, "no such file"),

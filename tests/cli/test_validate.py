@@ -50,7 +50,7 @@ def test_every_problem_with_the_data_is_reported_at_once_beside_others(recipe: W
     expected = [
         "r.yaml:4:5 datasets.1: neither the catalogue nor any of the folders has a data set 'GunPiont'; did you mean "
         "'GunPoint'? If it is right, put GunPiont_TRAIN.ts and GunPiont_TEST.ts into ",
-        f"r.yaml:5:17 datasets.2.file: {here}/none.csv: there is no such file",
+        f"r.yaml:5:17 datasets.2.file: {here}/none.csv: file not found",
         f"r.yaml:6:31 datasets.3.test: {here}/b.xyz: no format is known by the suffix '.xyz'",
         f"r.yaml:6:68 datasets.3.channels.1: {here}/a.csv has no column 'z'; its columns are: id, x, y, label",
         f"r.yaml:7:5 datasets.4.case: {here}/a.csv has no column 'case'",
@@ -195,7 +195,7 @@ def test_validate_reads_headers_alone(recipe: Write) -> None:
         ("mysql+nosuchdriver://host/x", "is not a database's address"),
         ("mysql+cymysql://host/x", "needs the Python package cymysql"),
         ("postgresql+pg8000://host:port/x", "is not a database's address"),
-        ("sqlite:///~nosuchuser/x.db", "the name of a user who has no home on this machine"),
+        ("sqlite:///~nosuchuser/x.db", "the name of a user who has no home directory on this machine"),
         ("sqlite:///" + "x" * 5000, "File name too long"),
         ("foo://" + "x" * 5000, "is of no kind that MLflow knows"),
     ],

@@ -60,7 +60,7 @@ def test_published_figures_are_of_the_tables_protocol(published):
     assert np.isnan(few.scores[:, 1]).all()
     assert few.missing()[0]["reason"] == "published under another protocol"
     thirty = Comparison(made_up(resamples=30), (published,), only=("network", "HC2"))
-    assert thirty.scores[0, 1] == published.figure("ArrowHead", "HC2", tuple(range(30)))
+    assert thirty.scores[0, 1] == published.score("ArrowHead", "HC2", tuple(range(30)))
     assert protocol(thirty) == "mean accuracy over 30 resamples of each data set"
 
 
@@ -146,7 +146,7 @@ def test_the_lead_is_over_the_data_sets_that_both_have():
     with pytest.raises(RecipeError, match="'network' is the control itself"):
         comparison.lead_over("network")
     apart = of([("A", "network", 0.9), ("B", "dummy", 0.5)])
-    with pytest.raises(RecipeError, match="have figures on no common data set"):
+    with pytest.raises(RecipeError, match="have scores on no common data set"):
         apart.lead_over("dummy")
 
 

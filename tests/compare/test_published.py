@@ -25,18 +25,18 @@ def problems(tmp_path, text):
 
 
 def test_the_published_figures_are_of_both_protocols(published):
-    assert published.figure("ArrowHead", "HC2", (0,)) == 0.868571
-    assert published.figure("ACSF1", "1NN-DTW", THIRTY_SPLITS) == 0.553667
-    assert published.figure("ACSF1", "1NN-DTW", (0, 1)) is None
-    assert published.figure("ArrowHead", "LSTM-FCN", THIRTY_SPLITS) is None
-    assert published.figure("Nowhere", "HC2", (0,)) is None
+    assert published.score("ArrowHead", "HC2", (0,)) == 0.868571
+    assert published.score("ACSF1", "1NN-DTW", THIRTY_SPLITS) == 0.553667
+    assert published.score("ACSF1", "1NN-DTW", (0, 1)) is None
+    assert published.score("ArrowHead", "LSTM-FCN", THIRTY_SPLITS) is None
+    assert published.score("Nowhere", "HC2", (0,)) is None
 
 
 def test_the_published_figures_cover_both_bake_offs(published):
     for name in ("HC2", "ROCKET", "TDE", "ResNet"):
         for dataset in [*collection("ucr-112"), *collection("uea-26")]:
-            assert published.figure(dataset, name, (0,)) is not None
-            assert published.figure(dataset, name, THIRTY_SPLITS) is not None
+            assert published.score(dataset, name, (0,)) is not None
+            assert published.score(dataset, name, THIRTY_SPLITS) is not None
 
 
 def test_every_published_classifier_has_a_source(published):
@@ -51,33 +51,33 @@ def test_a_long_file_is_read(tmp_path):
     assert reference.classifiers == ("X", "Y")
     assert reference.reason("A", "Y") == "empty in line 4 of others.csv"
     assert reference.datasets == ("A", "B")
-    assert reference.figure("B", "X", (0,)) == 0.25
-    assert reference.figure("B", "X", (0, 1)) is None
+    assert reference.score("B", "X", (0,)) == 0.25
+    assert reference.score("B", "X", (0, 1)) is None
     assert reference.source("X") == "others.csv"
 
 
 def test_a_long_file_with_resamples_gives_each_and_their_means(tmp_path):
     reference = read(tmp_path, "dataset,classifier,resample,accuracy\nA,X,0,0.5\nA,X,1,0.7\nA,X,2,0.9\n")
-    assert reference.figure("A", "X", (1,)) == 0.7
-    assert reference.figure("A", "X", (0, 1)) == 0.6
-    assert reference.figure("A", "X", THIRTY_SPLITS) is None
+    assert reference.score("A", "X", (1,)) == 0.7
+    assert reference.score("A", "X", (0, 1)) == 0.6
+    assert reference.score("A", "X", THIRTY_SPLITS) is None
 
 
 def test_the_wide_layout_of_the_bake_off_is_read(tmp_path):
     text = "\ufeffTESTACC,HC2,1NN-DTW\nArrowHead,0.86,0.7\nBeef,,0.6\n\n"
     reference = read(tmp_path, text)
     assert reference.classifiers == ("HC2", "1NN-DTW")
-    assert reference.figure("ArrowHead", "HC2", (0,)) == 0.86
-    assert reference.figure("Beef", "HC2", (0,)) is None
+    assert reference.score("ArrowHead", "HC2", (0,)) == 0.86
+    assert reference.score("Beef", "HC2", (0,)) is None
     means = read(tmp_path, text, resamples=30)
-    assert means.figure("Beef", "1NN-DTW", THIRTY_SPLITS) == 0.6
-    assert means.figure("Beef", "1NN-DTW", (0,)) is None
+    assert means.score("Beef", "1NN-DTW", THIRTY_SPLITS) == 0.6
+    assert means.score("Beef", "1NN-DTW", (0,)) is None
 
 
 def test_one_classifiers_resamples_are_read(tmp_path):
     reference = read(tmp_path, "folds:,0,1,2\nArrowHead,0.8,0.9,0.7\n", name="HC2_TESTFOLDS.csv")
     assert reference.classifiers == ("HC2",)
-    assert reference.figure("ArrowHead", "HC2", (0, 1, 2)) == pytest.approx(0.8)
+    assert reference.score("ArrowHead", "HC2", (0, 1, 2)) == pytest.approx(0.8)
 
 
 def test_names_that_look_like_formulas_are_text_in_csv_and_read_again_as_they_are(tmp_path):
@@ -90,7 +90,7 @@ def test_names_that_look_like_formulas_are_text_in_csv_and_read_again_as_they_ar
     assert all(cell[0] not in "=+-@" for line in text.splitlines() for cell in line.split(","))
     again = read(tmp_path, text)
     assert set(again.classifiers) == set(classifiers)
-    assert all(again.figure(dataset, name, (0,)) is not None for dataset in datasets for name in classifiers)
+    assert all(again.score(dataset, name, (0,)) is not None for dataset in datasets for name in classifiers)
 
 
 def test_what_csv_prints_can_be_read_as_a_reference(tmp_path):
@@ -100,7 +100,7 @@ def test_what_csv_prints_can_be_read_as_a_reference(tmp_path):
 
     comparison = Comparison(Results("x", ()), (load_reference("published"),), ("Beef", "Car"), ("HC2", "QUANT"))
     again = read(tmp_path, as_csv(comparison))
-    assert again.figure("Car", "QUANT (published)", (0,)) == load_reference("published").figure("Car", "QUANT", (0,))
+    assert again.score("Car", "QUANT (published)", (0,)) == load_reference("published").score("Car", "QUANT", (0,))
 
 
 def test_unknown_columns_are_named(tmp_path):
@@ -118,25 +118,25 @@ def test_unknown_columns_are_named(tmp_path):
 def test_every_wrong_line_is_told_at_once(tmp_path):
     text = "dataset,classifier,accuracy\nA,X,0.5\nA,X,0.6\nB,X,93.1\nB,Y,good\n,Y,0.5\nC,x,0.5\nD,X\n"
     assert problems(tmp_path, text) == [
-        "others.csv:3: X on A has a figure in line 2 already",
+        "others.csv:3: X on A has a score in line 2 already",
         "others.csv:4: X on B: expected an accuracy between 0 and 1, got '93.1'",
         "others.csv:5: Y on B: expected an accuracy between 0 and 1, got 'good'",
         "others.csv:6: names no data set",
-        "others.csv:7: the classifiers 'x' and 'X' (line 2) differ in case alone; spell them the same",
+        "others.csv:7: the classifiers 'x' and 'X' (line 2) differ only in case; use the same spelling",
         "others.csv:8: has 2 values, the header 3",
         "others.csv: if its values are percentages, divide them by 100",
     ]
 
 
 def test_duplicate_rows_of_a_wide_file_are_refused(tmp_path):
-    assert problems(tmp_path, "d,X\nA,0.5\nA,0.5\n") == ["others.csv:3: X on A has a figure in line 2 already"]
+    assert problems(tmp_path, "d,X\nA,0.5\nA,0.5\n") == ["others.csv:3: X on A has a score in line 2 already"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "others.csv: has no header with a column for data sets and one for figures"),
-        ("dataset,classifier,accuracy\n", "others.csv: holds no figure below its header"),
+        ("", "others.csv: has no header with a column for data sets and one for scores"),
+        ("dataset,classifier,accuracy\n", "others.csv: holds no score below its header"),
         (
             "dataset,classifier,resample,accuracy\nA,X,one,0.5\n",
             "others.csv:2: resample: expected 0, 1, 2, ..., got 'one'",
@@ -148,9 +148,7 @@ def test_a_file_without_figures_says_so(tmp_path, text, message):
 
 
 def test_a_file_that_is_not_there_or_not_text_says_so(tmp_path):
-    with pytest.raises(
-        DataError, match=r"nowhere\.csv: there is no such file; --reference takes a CSV file, or `published`"
-    ):
+    with pytest.raises(DataError, match=r"nowhere\.csv: file not found; --reference takes a CSV file, or `published`"):
         load_reference(str(tmp_path / "nowhere.csv"))
     (tmp_path / "binary.csv").write_bytes(b"dataset,X\nA,\x00")
     with pytest.raises(DataError, match=r"binary\.csv:2: holds a zero byte, so it is not UTF-8 text"):
@@ -192,8 +190,8 @@ def test_a_classifier_without_any_score_under_the_protocol_is_named(tmp_path):
 )
 def test_other_separators_and_decimal_commas_are_read(tmp_path, text):
     reference = read(tmp_path, text)
-    assert reference.figure("GunPoint", "ResNet", (0,)) == 0.991
-    assert reference.figure("GunPoint", "Mine", (0,)) == 0.987
+    assert reference.score("GunPoint", "ResNet", (0,)) == 0.991
+    assert reference.score("GunPoint", "Mine", (0,)) == 0.987
 
 
 def test_unquoted_decimal_commas_between_commas_are_refused(tmp_path):
@@ -230,27 +228,27 @@ def test_text_in_another_encoding_is_decoded_or_refused_with_line_and_byte(tmp_p
 def test_similar_names_in_one_file_stay_apart_and_are_named(tmp_path):
     reference = read(tmp_path, "dataset,X\nGun_Point,0.9\nGunPoint,0.8\nallgesturewiimotexeq,0.7\n")
     assert reference.remarks == (
-        "others.csv: 'Gun_Point' (line 2) and 'GunPoint' (line 3) are taken as two data sets; if they are one, spell "
-        "them the same.",
+        "others.csv: 'Gun_Point' (line 2) and 'GunPoint' (line 3) are taken as two data sets; if they are the "
+        "same, use one spelling.",
     )
     again = reference.match_names(["GunPoint", "AllGestureWiimoteX_eq"])
     assert again.datasets == ("AllGestureWiimoteX_eq", "Gun_Point", "GunPoint")
-    assert again.figure("GunPoint", "X", (0,)) == 0.8
+    assert again.score("GunPoint", "X", (0,)) == 0.8
     assert again.remarks[-1] == "others.csv: 'allgesturewiimotexeq' is taken as 'AllGestureWiimoteX_eq'."
 
 
 def test_a_file_of_another_metric_is_read(tmp_path):
     path = tmp_path / "others.csv"
     path.write_text("dataset,classifier,accuracy,log_loss\nA,X,0.5,1.25\n")
-    assert load_reference(str(path), metric="log_loss").figure("A", "X", (0,)) == 1.25
-    assert load_reference(str(path)).figure("A", "X", (0,)) == 0.5
+    assert load_reference(str(path), metric="log_loss").score("A", "X", (0,)) == 1.25
+    assert load_reference(str(path)).score("A", "X", (0,)) == 0.5
     with pytest.raises(DataError, match="needs the columns dataset, classifier and roc_auc"):
         load_reference(str(path), metric="roc_auc")
 
 
 def test_data_sets_are_matched_whatever_their_case(tmp_path):
     reference = read(tmp_path, "dataset,classifier,accuracy\ngunpoint,X,0.5\n").match_names(["GunPoint", "Beef"])
-    assert reference.figure("GunPoint", "X", (0,)) == 0.5
+    assert reference.score("GunPoint", "X", (0,)) == 0.5
 
 
 def test_decimals_are_those_that_figures_were_given_with():

@@ -108,7 +108,8 @@ def test_half_a_data_set_is_refused(tmp_path, there, absent):
     folder = tmp_path / "own" / "Half"
     folder.mkdir(parents=True)
     (folder / f"Half_{there}.ts").write_text(TRAIN)
-    expected = f"{folder}/Half_{absent}.ts: this file is missing beside its other half; fetch the data set again"
+    expected = f"{folder}/Half_{absent}.ts: this file is missing, but the other of the pair exists; "
+    expected += "download the data set again"
     for call in (Archive(tmp_path / "own").locate, Archive(tmp_path / "own").obtain, Archive(tmp_path / "own").load):
         with pytest.raises(DataError) as caught:
             call("Half")
@@ -145,8 +146,8 @@ def test_a_shipped_data_set_is_loaded(name):
     assert set(loaded.files) == {f"{name}_TRAIN.ts", f"{name}_TEST.ts"}
 
 
-UNFIT = "fill such values in, or leave the case out"
-MEANT = ", or if they are meant, say so in the header: @missing true"
+UNFIT = "impute these values, or remove the case"
+MEANT = ", or, if they are intended, declare them in the header: @missing true"
 
 
 @pytest.mark.parametrize(("text", "what"), [("?", "missing (NaN)"), ("inf", "infinite"), ("-1e999", "infinite")])
@@ -441,7 +442,7 @@ def test_no_names_are_offered_where_none_is_close(tmp_path):
     with pytest.raises(DataError) as caught:
         Archive(tmp_path / "own").load("Qqqqqqqq")
     assert str(caught.value).endswith(
-        f"or name another folder by `archive:` in the recipe or TSBENCH_ARCHIVE. At hand: 9 in {SKTIME} "
+        f"or name another folder by `archive:` in the recipe or TSBENCH_ARCHIVE. Available: 9 in {SKTIME} "
         "(`tsbench datasets` lists them)."
     )
 

@@ -186,7 +186,7 @@ def test_a_flipped_bit_is_never_used(archive, name):
         flip(folder / name)
     with pytest.raises(DataError, match="were kept here are gone or damaged"):
         pickle.loads(sent)
-    assert Archive(archive).load("Pumps").train.digest() == digest  # read anew
+    assert Archive(archive).load("Pumps").train.digest() == digest  # read again
     assert pickle.loads(sent).digest() == digest
 
 
@@ -253,7 +253,7 @@ def test_a_file_that_changed_since_it_was_first_read_is_refused(archive):
     with pytest.raises(DataError) as caught:
         Archive(archive).load("Pumps")
     assert str(caught.value).startswith(f"{path}: the file has changed since it was first read: its SHA-256 was ")
-    assert str(caught.value).endswith("or if the change is meant, run `tsbench datasets verify --accept Pumps`")
+    assert str(caught.value).endswith("or, if the change is intended, run `tsbench datasets verify --accept Pumps`")
     with pytest.raises(DataError, match="the file has changed"):  # still
         Archive(archive).load("Pumps")
 

@@ -76,7 +76,7 @@ def test_1nn_with_the_euclidean_distance_errs_as_the_archive_says(name):
     assert round(_nearest_neighbour_error(name, Archive()), 4) == catalogue()[name].ed_error
 
 
-# --- the real archive, where there is one
+# --- the real archive, if there is one
 
 
 needs_archive = pytest.mark.skipif(REAL_ARCHIVE is None, reason="TSBENCH_ARCHIVE names no archive beyond sktime's sets")

@@ -139,12 +139,12 @@ def test_float32_stays_float32_in_parquet(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("x.tsv", "1\t2\t3\n1\t2\n", "x.tsv:2: case 2 has 1 time steps, the first case has 2; is the file cut short?"),
+        ("x.tsv", "1\t2\t3\n1\t2\n", "x.tsv:2: case 2 has 1 time steps, the first case has 2; is the file truncated?"),
         ("x.tsv", "1\t2\t3\n1\t2\tx\n", "x.tsv:2: case 2, time step 2: 'x' is not a number"),
         ("x.tsv", "1\t2\n2\tNaN\n", "x.tsv:2: case 2 has no value at all; leave the case out"),
-        ("x.tsv", "1\n", "x.tsv:1: case 1 has no label followed by values; is the file cut short?"),
+        ("x.tsv", "1\n", "x.tsv:1: case 1 has no label followed by values; is the file truncated?"),
         ("x.tsv", "", "x.tsv: the file is empty; remove it, or fetch it again"),
-        ("x.arff", "@relation x\n", "x.arff: there is no @data line; is it an .arff file, and whole?"),
+        ("x.arff", "@relation x\n", "x.arff: there is no @data line; is it a complete .arff file?"),
         ("x.arff", "hello\n", "x.arff:1: expected @relation, @attribute, @data or a comment (%...)"),
         ("x.arff", "@attribute a numeric\n@data\n1,a\n", "x.arff:2: there is no nominal attribute"),
         (
@@ -160,10 +160,10 @@ def test_float32_stays_float32_in_parquet(tmp_path):
         (
             "x.arff",
             "@attribute a numeric\n@attribute c {a,b}\n@data\n1,2,a\n",
-            "x.arff:4: case 1, channel 1 has 2 time steps, the header has 1 numeric attributes; is the file cut short?",
+            "x.arff:4: case 1, channel 1 has 2 time steps, the header has 1 numeric attributes; is the file truncated?",
         ),
-        ("x.csv", "id,t,x,y\n", "x.csv: there are no rows below the column names; is the file cut short?"),
-        ("x.csv", "id,t,x\n1,0,2\n", "x.csv: there is no column 'y' (label); there are: id, t, x"),
+        ("x.csv", "id,t,x,y\n", "x.csv: there are no rows below the column names; is the file truncated?"),
+        ("x.csv", "id,t,x\n1,0,2\n", "x.csv: there is no column 'y' (label); available: id, t, x"),
         ("x.csv", "id,t,y\n1,0,2\n", "x.csv: there is no column of values beside id, y, t"),
         (
             "x.csv",
@@ -196,7 +196,7 @@ def test_a_broken_file_is_told_with_its_place(tmp_path, name, text, sentence):
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({"y": [1]}, "there is no array values or X; there are: y"),
+        ({"y": [1]}, "there is no array values or X; available: y"),
         ({"X": np.ones((2, 3)), "y": [1]}, "labels must be numbers or texts of shape (2,), as there are 2 cases"),
         ({"X": np.ones(3), "y": [1, 2, 3]}, "values must be numbers of shape (cases, channels, steps)"),
         ({"X": np.ones((2, 3)), "y": [0.5, 1.5]}, "labels must be whole numbers or texts; is it a regression target?"),
@@ -219,9 +219,7 @@ def test_pickled_objects_are_refused(tmp_path):
 
 def test_a_file_that_is_not_there_is_told_with_its_whole_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        DataError, match="there is no such file; paths of own data are relative to the current folder"
-    ) as e:
+    with pytest.raises(DataError, match="file not found; paths of own data are relative to the current folder") as e:
         load_own(own(file="data/x.csv"))
     assert str(e.value).startswith(f"{tmp_path}/data/x.csv: ")
 

@@ -24,7 +24,7 @@ SHIPPED = [
     "UnitTest",
 ]
 GUNPOINT = Archive().locate("GunPoint") / "GunPoint_TRAIN.ts"
-CUT = "is the file cut short?"
+CUT = "is the file truncated?"
 
 
 @pytest.fixture
@@ -144,9 +144,9 @@ def test_the_encoding_does_not_matter(read, mark, encoding):
 def test_a_compressed_file_reads_the_same_and_a_cut_one_is_refused(read, problem):
     whole, packed = read_ts(GUNPOINT), gzip.compress(GUNPOINT.read_bytes())
     assert read(packed).collection.digest() == whole.collection.digest()
-    assert problem(packed[:-100]) == "Small_TRAIN.ts: the compressed file is cut short; fetch it again"
-    assert problem(packed[:50] + b"xx" + packed[52:]).startswith("Small_TRAIN.ts: is not a whole gzip file: ")
-    assert problem(packed + b"more") == "Small_TRAIN.ts: is not a whole gzip file: there are other bytes behind its end"
+    assert problem(packed[:-100]) == "Small_TRAIN.ts: the compressed file is truncated; download it again"
+    assert problem(packed[:50] + b"xx" + packed[52:]).startswith("Small_TRAIN.ts: is not a complete gzip file: ")
+    assert problem(packed + b"more") == "Small_TRAIN.ts: is not a complete gzip file: it has trailing bytes"
 
 
 @pytest.mark.parametrize("character", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
@@ -172,12 +172,12 @@ BROKEN = {
     "whitespace": (lambda content: b" \n\n\t\r\n", " the file is empty; remove it, or fetch it again"),
     "no @data, no cases": (
         lambda content: content[: HEADER - len(b"@data\n")],
-        " there is no @data line; is it a .ts file, and whole?",
+        " there is no @data line; is it a complete .ts file?",
     ),
     "no @data": (replaced("@data\n", ""), "19: expected a header line (@...) or a comment (#...) before @data"),
     "cut inside @data": (
         lambda content: content[: HEADER - 3],
-        " there is no @data line; is it a .ts file, and whole?",
+        " there is no @data line; is it a complete .ts file?",
     ),
     "cut after @data": (lambda content: content[:HEADER], f"19: there are no cases after @data; {CUT}"),
     "cut inside the first line": (

@@ -136,9 +136,9 @@ def test_a_further_table_is_read_by_name_whatever_the_order(tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"x1": "vibration"}, "there is no column x1, which the training data had as a channel; there are: id, t, x0"),
-        ({"id": "number"}, "there is no column 'id' (case); there are: number, t, x0, x1, y"),
-        ({"t": "when"}, "there is no column 't' (time); there are: id, when, x0, x1, y"),
+        ({"x1": "vibration"}, "there is no column x1, which the training data had as a channel; available: id, t, x0"),
+        ({"id": "number"}, "there is no column 'id' (case); available: number, t, x0, x1, y"),
+        ({"t": "when"}, "there is no column 't' (time); available: id, when, x0, x1, y"),
         ({"y": "state"}, "unknown column state; the training data had the channels x0, x1. Remove what is not"),
         ({"x1": "x0"}, "columns named more than once: x0; give each its own name"),
     ],
@@ -303,8 +303,7 @@ def test_a_missing_label_is_not_a_class(tmp_path, name, missing):
 def test_a_missing_label_of_an_array_is_not_a_class(tmp_path, labels):
     np.savez(tmp_path / "x.npz", X=np.ones((2, 3)), y=labels)
     assert (
-        refused(read_npz, tmp_path / "x.npz")
-        == f"{tmp_path}/x.npz: case 2 has no label; give it one, or leave the case out"
+        refused(read_npz, tmp_path / "x.npz") == f"{tmp_path}/x.npz: case 2 has no label; add one, or remove the case"
     )
 
 
@@ -386,7 +385,7 @@ def test_quotes_escapes_comments_and_sparse_cases_are_read_as_weka_does(tmp_path
         ("1,2,'a", '6: case 1: expected fields separated by commas, quotes closed, got "\'a"'),
         ("{9 1, 2 a}", "6: case 1: there is no attribute 9; they are counted from 0 to 2"),
         ("{0 1", "6: case 1: expected a sparse case as {index value, ...}"),
-        ("1,2,?", "6: case 1 has no class label; give it one, or leave the case out"),
+        ("1,2,?", "6: case 1 has no class label; add one, or remove the case"),
     ],
 )
 def test_a_case_that_weka_would_not_read_is_refused(tmp_path, line, sentence):

@@ -226,7 +226,7 @@ def test_a_class_of_a_single_group_is_not_validated_on_where_nothing_teaches_it(
 
 @pytest.mark.parametrize(("labels", "groups"), [("abab", "xxxx"), ("aabb", "xxyy")])
 def test_groups_that_leave_nothing_to_validate_on_are_refused(labels, groups):
-    with pytest.raises(DataError, match="there is nothing to validate on"), warnings.catch_warnings(action="ignore"):
+    with pytest.raises(DataError, match="validation is not possible"), warnings.catch_warnings(action="ignore"):
         stratified_folds(np.array(list(labels)), 2, 0, np.array(list(groups)))
 
 

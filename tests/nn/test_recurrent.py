@@ -48,7 +48,7 @@ CELLS = {"lstm": lstm, "gru": gru}
 
 
 def shortcut(layer, x):
-    """Row N7's `x`: itself, or its linear projection where the widths differ."""
+    """Row N7's `x`: itself, or its linear projection if the widths differ."""
     if isinstance(layer.shortcut, nn.Identity):
         return x
     return x @ layer.shortcut.weight.detach().numpy().T + layer.shortcut.bias.detach().numpy()

@@ -385,7 +385,7 @@ def test_a_syntax_error_is_reported_with_its_line(problems, text, sentence):
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n", "null\n"])
 def test_an_empty_file_is_refused(problems, text):
-    assert problems(text) == ["recipe.yaml: the file is empty; `tsbench init` writes a recipe to begin from"]
+    assert problems(text) == ["recipe.yaml: the file is empty; `tsbench init` writes a recipe to start from"]
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "[]\n", "just a text\n", "3\n"])
@@ -398,7 +398,7 @@ def test_a_missing_file_is_named(tmp_path):
     path = tmp_path / "absent.yaml"
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
-    assert str(caught.value) == f"{path}: there is no such file; `tsbench init` writes a recipe to begin from"
+    assert str(caught.value) == f"{path}: file not found; `tsbench init` writes a recipe to start from"
     assert caught.value.exit_code == 2
 
 

@@ -234,7 +234,7 @@ def test_a_total_that_is_lowered_holds_for_what_waits_too(tmp_path: Path) -> Non
 
 
 def test_a_raised_total_leaves_the_samplers_settings(tmp_path: Path) -> None:
-    """NSGA-II's population and the random beginning of TPE follow from the total that a study was begun with."""
+    """NSGA-II's population and the random beginning of TPE follow from the total that a study was started with."""
     twenty = make(tmp_path / "a", trials=20, sampler="nsga2")
     search_all(twenty)
     again = Study.open(tmp_path / "a")

@@ -1,4 +1,4 @@
-"""Fits one candidate, in a process of its own that may be ended at any moment; what is done is sent at once."""
+"""Fits one candidate, in its own process that may be ended at any moment; what is done is sent at once."""
 
 from __future__ import annotations
 

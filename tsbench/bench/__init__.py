@@ -1,1 +1,1 @@
-"""Carries a recipe out, end to end, over data sets and resamples."""
+"""Runs a recipe, end to end, over data sets and resamples."""

@@ -1,4 +1,4 @@
-"""Fits, scores and saves one baseline; runs in a process of its own, so it imports neither MLflow nor Optuna."""
+"""Fits, scores and saves one baseline; runs in its own process, so it imports neither MLflow nor Optuna."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class BaselineScores:
     """What a baseline achieved.
 
     Attributes:
-        metrics: CV and test scores, and seconds; empty where it was skipped.
-        skipped: why it cannot take these cases; empty where it can.
-        remark: what is to be known of the seconds; empty where nothing is.
+        metrics: CV and test scores, and seconds; empty if it was skipped.
+        skipped: why it cannot take these cases; empty if it can.
+        remark: what is to be known of the seconds; empty if nothing is.
         preprocessing: what was done to the cases first, in words; empty if the classifier took them as they are.
         time_steps: that every case was given by the preprocessing; 0 if each kept its own.
         model: its files; None if it was not to be kept, or cannot be.
@@ -79,7 +79,7 @@ def score_baseline(
     preprocessing: BaselinePreprocessingConfig | None = None,
     keeping: Keeping | None = None,
 ) -> BaselineScores:
-    """Fits a baseline on the training cases and scores it once on the test cases, and on the folds where there are any.
+    """Fits a baseline on the training cases and scores it once on the test cases, and on the folds if there are any.
 
     Args:
         context: of the process, to which every step is reported.

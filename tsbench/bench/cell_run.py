@@ -64,7 +64,7 @@ class CellRun:
         return {r.tags[names.CLASSIFIER]: r for r in runs if r.tags.get(names.ROLE) in ("model", "baseline")}
 
     def next_task(self) -> Task | None:
-        """The most urgent task that can be begun now."""
+        """The most urgent task that can be started now."""
         return next(filter(None, (stage.next_task() for stage in self.stages.values() if not stage.ended)), None)
 
     def stop_reason(self, key: TaskKey) -> str:
@@ -79,7 +79,7 @@ class CellRun:
 
     @property
     def leaves_workers(self) -> bool:
-        """Whether a study that is begun now takes no worker, and so no time, from this one's search and refit."""
+        """Whether a study that is started now takes no worker, and so no time, from this one's search and refit."""
         return self.search.done and self.refit.all_begun
 
     @property

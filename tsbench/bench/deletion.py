@@ -30,7 +30,7 @@ class Removal:
         name: of the recipe.
         runs: parents, trials, networks and baselines.
         models: names of its registered models.
-        folder: of its studies on disk, where there is one.
+        folder: of its studies on disk, if there is one.
         unreadable: a sentence for each study whose file cannot be read; it goes with the folder.
     """
 

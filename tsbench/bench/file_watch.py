@@ -32,7 +32,7 @@ class FileWatch:
             raise TrackingError(
                 f"the MLflow store {self.path} was deleted, moved or replaced during the search, so nothing can be "
                 "recorded in it; put the file back and run the same command again, or run it with --fresh, which "
-                "begins a new search"
+                "starts a new search"
             )
 
 

@@ -38,7 +38,7 @@ def record_model(
     ensemble: NetworkEnsemble,
     metrics: Mapping[str, float],
 ) -> None:
-    """Logs the model on its run, with card, examples and requirements, and registers it where that is asked for."""
+    """Logs the model on its run, with card, examples and requirements, and registers it if that is asked for."""
     facts = CardFacts(
         names.title(records.tags),
         str(records.tags[names.RECIPE]),
@@ -102,7 +102,7 @@ def record_pictures(
 
 
 def _draw_errors(ensemble: NetworkEnsemble, test: Collection, probabilities: NDArray[np.float64], path: Path) -> None:
-    """The misclassified cases that the network was surest of; where there are none, the least certain of the right."""
+    """The misclassified cases that the network was surest of; if there are none, the least certain of the right."""
     wrong = ensemble.classes[probabilities.argmax(axis=1)] != test.labels
     shown, sign = (wrong, -1) if wrong.any() else (~wrong, 1)
     numbers = np.flatnonzero(shown)

@@ -27,7 +27,7 @@ MAX_EXAMPLES = 8
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model in a folder, and what MLflow is told of it.
+    """A model in a folder, and what is passed to MLflow about it.
 
     Attributes:
         folder: with the files.

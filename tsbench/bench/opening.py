@@ -43,7 +43,7 @@ __all__ = [
 
 
 def check_compatible(plan: Plan) -> None:
-    """Refuses to continue studies that were begun with another fingerprint of the recipe.
+    """Refuses to continue studies that were started with another fingerprint of the recipe.
 
     Raises:
         RecipeError: names the studies and says how to start again.
@@ -58,7 +58,7 @@ def _changed(plan: Plan, titles: Sequence[str]) -> RecipeError:
     return RecipeError(
         [
             f"{plan.loaded.path}: the recipe, its data, or how tsbench reads them changed since the search of "
-            f"{', '.join(titles)} was begun, so its trials cannot be continued; run it with --fresh to start a new "
+            f"{', '.join(titles)} was started, so its trials cannot be continued; run it with --fresh to start a new "
             "search (the old runs stay in MLflow), or give the recipe another name"
         ]
     )
@@ -101,7 +101,7 @@ class OpenCell:
         recipe: the plan's.
         title: what people call the cell.
         resample: number of the resample.
-        dataset: read anew.
+        dataset: read again.
         study: continued, or begun.
         was_finished: whether an earlier call did all that it was to do, to the last record.
         records: where its runs are recorded.
@@ -199,7 +199,7 @@ def open_study(plan: Plan, cell: Cell, dataset: DataSet) -> tuple[Study, bool]:
     if (status := plan.store.resume(study.spec.parent_run)) is None:
         raise TrackingError(
             f"the MLflow run {study.spec.parent_run}, in which the search of {cell.title} is recorded, is gone; "
-            "restore it in the MLflow UI, or run with --fresh, which archives the study and begins a new one"
+            "restore it in the MLflow UI, or run with --fresh, which archives the study and starts a new one"
         )
     with ended_on_error(plan.store, study.spec.parent_run):
         mark_lost(study, plan.store, study.trials().running(), "the search was killed")
@@ -215,7 +215,7 @@ def _begin_study(plan: Plan, cell: Cell, dataset: DataSet, fingerprint: str) -> 
 
 
 def archive_studies(plan: Plan) -> None:
-    """Makes room for new studies of all cells that can be begun; the others keep theirs."""
+    """Makes room for new studies of all cells that can be started; the others keep theirs."""
     cells = [cell for cell in plan.cells if cell.folder.exists() and _can_begin(plan, cell)]
     for cell in cells:  # all of what the store could refuse comes before the first study is moved
         _end_old(plan, cell)
@@ -226,7 +226,7 @@ def archive_studies(plan: Plan) -> None:
 def _can_begin(plan: Plan, cell: Cell) -> bool:
     try:
         dataset = plan.load(cell)
-        with warnings.catch_warnings(action="ignore"):  # the cell itself says them when it is begun
+        with warnings.catch_warnings(action="ignore"):  # the cell itself says them when it is started
             _checked_folds(plan.loaded.recipe, dataset, cell.resample)
     except DataError:
         return False
@@ -260,12 +260,12 @@ def _end_old(plan: Plan, cell: Cell) -> None:
     with suppress(SearchError, KeyError, TypeError, ValueError, AssertionError):
         study = Study.open(cell.folder)
         end_runs(plan.store, study.spec, with_parent=True)
-        mark_lost(study, plan.store, study.trials().running(), "a new search was begun")
+        mark_lost(study, plan.store, study.trials().running(), "a new search was started")
 
 
 @contextmanager
 def ended_on_error(store: Store, run: str) -> Iterator[None]:
-    """A run whose search cannot be begun, or is interrupted herein, is ended."""
+    """A run whose search cannot be started, or is interrupted herein, is ended."""
     try:
         yield
     except BaseException:
@@ -283,11 +283,11 @@ def end_runs(store: Store, spec: StudySpec, with_parent: bool = False) -> None:
 
 
 def mark_lost(study: Study, store: Store, numbers: Iterable[int], reason: str) -> None:
-    """Tells trials failed that nobody runs any more, first in Optuna, then in MLflow."""
+    """Marks trials that nobody runs any more as failed, first in Optuna, then in MLflow."""
     for number in [trial for trial in numbers if study.queue.fail_lost(trial, reason)]:
         tags = {names.STUDY: study.spec.identity, names.ROLE: "trial", names.TRIAL: number}
         for run in list(store.runs_in(study.spec.experiment, names.where(tags))):
-            store.fail(run.run_id, reason)  # also where the worker had ended it, and died before it told Optuna
+            store.fail(run.run_id, reason)  # also if the worker ended it and died before it told Optuna
 
 
 def _fail_runs_of_lost(study: Study, store: Store) -> None:

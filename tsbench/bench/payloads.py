@@ -1,4 +1,4 @@
-"""What the supervisor tells workers of where to record, and what it hears of their tasks; light to import."""
+"""Where workers record their results, and what they report about their tasks; light to import."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class FinalNetwork:
         metric: what the search improved.
         metrics: CV scores and seconds.
         tags: of its run besides the cell's.
-        started: when its first member was begun, in seconds since the epoch.
+        started: when its first member was started, in seconds since the epoch.
         register: whether to put it into MLflow's registry of models.
         trial_run: id of the run of the trial whose settings it has; empty if it is not known.
     """

@@ -25,7 +25,7 @@ from tsbench.workers.local import find_devices
 
 __all__ = ["Cell", "Plan", "describe_plan", "folder_of", "home_of", "make_plan", "studies_folder", "study_folders"]
 
-BUDGETS_AND_PLACES = ("trials", "timeout", "storage")  # search settings that a study's figures do not depend on
+BUDGETS_AND_PLACES = ("trials", "timeout", "storage")  # search settings that a study's results do not depend on
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Plan:
 
     Attributes:
         loaded: the recipe and its space.
-        cells: in the order they are begun.
+        cells: in the order they are started.
         devices: a torch device for each worker process of this machine; none where a launcher starts them elsewhere.
         workers: how many there are to be.
         concurrency: trials of a study in flight at most.
-        trials: of each study; 1 where there is nothing to search.
+        trials: of each study; 1 if there is nothing to search.
         store: the MLflow store.
     """
 
@@ -100,7 +100,7 @@ class Plan:
         return tree
 
     def fixed_settings(self, cell: Cell, files: dict[str, str]) -> dict[str, Any]:
-        """All that a study's figures depend on; its budgets, baselines, places and workers are not among it."""
+        """All that a study's results depend on; its budgets, baselines, places and workers are not among it."""
         tree = self.loaded.resolved()
         search = {key: value for key, value in tree["search"].items() if key not in BUDGETS_AND_PLACES}
         kept = {key: tree[key] for key in ("model", "training", "preprocessing", "space")}

@@ -25,11 +25,11 @@ __all__ = ["LOCK", "check_ready", "held", "is_held", "refusal_of_second"]
 LOCK = "lock"
 """The file in a recipe's folder that the process of its search holds."""
 
-OR_FRESH = "or run with --fresh, which archives the study and begins a new one"
+OR_FRESH = "or run with --fresh, which archives the study and starts a new one"
 
 
 def check_ready(recipe: Recipe, fresh: bool) -> None:
-    """Refuses a search that could not be carried out, and changes nothing.
+    """Refuses a search that could not be run, and changes nothing.
 
     What depends on the data sets is checked later, as they may have to be downloaded.
 

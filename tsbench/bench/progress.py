@@ -20,9 +20,9 @@ __all__ = [
     "PlainDisplay",
     "RunState",
     "WorkerState",
+    "format_elapsed",
     "format_trials",
     "make_display",
-    "spell",
 ]
 
 
@@ -30,7 +30,7 @@ ENDED = ("done", "failed")
 FEW = 5  # seconds
 
 
-def spell(seconds: float) -> str:
+def format_elapsed(seconds: float) -> str:
     """A duration for people: `48 s`, `3 min 5 s`, `2 h 10 min`."""
     whole = round(seconds)
     if whole < 60:
@@ -60,7 +60,7 @@ class CellState:
         test: the network's test accuracy, when known.
         trial_seconds: of the trials that ended in this run.
         steps_left: members and baselines yet to be fitted.
-        time_left: seconds of its time budget; None where it has none.
+        time_left: seconds of its time budget; None if it has none.
     """
 
     title: str
@@ -100,7 +100,7 @@ class RunState:
         return time.monotonic() - self.began
 
     def seconds_left(self) -> float | None:
-        """An estimate from the trials so far, scaled by size to data sets not begun; None before the first ended."""
+        """An estimate from the trials so far, scaled by size to data sets not started; None before the first ended."""
         known = [cell for cell in self.cells if cell.trial_seconds]
         if not known:
             return None
@@ -143,7 +143,7 @@ class LiveDisplay:
             self._live.update(_Preparation(text, self._began), refresh=True)
 
     def update(self, state: RunState) -> None:
-        """Draws the table anew."""
+        """Draws the table again."""
         self._preparing = False
         if self._live is not None:
             self._live.update(render(state), refresh=True)
@@ -162,7 +162,7 @@ class _Preparation:
         self._began = began
 
     def __rich__(self) -> RenderableType:
-        self._spinner.update(text=escape(f"{self._text} ({spell(time.monotonic() - self._began)})"))
+        self._spinner.update(text=escape(f"{self._text} ({format_elapsed(time.monotonic() - self._began)})"))
         return self._spinner
 
 
@@ -221,7 +221,7 @@ def _trials(cell: CellState) -> str:
 
 def _left(seconds: float) -> str:
     """The estimate knows nothing of scoring, pictures and records, so it does not go down to 0."""
-    return f"about {spell(seconds)} left" if seconds >= FEW else "a few seconds left"
+    return f"about {format_elapsed(seconds)} left" if seconds >= FEW else "a few seconds left"
 
 
 def render(state: RunState, most: int = 12) -> RenderableType:
@@ -244,7 +244,7 @@ def render(state: RunState, most: int = 12) -> RenderableType:
             style=style,
         )
     done = sum(cell.stage in ENDED for cell in state.cells)
-    foot = f"{done} of {len(state.cells)} done, {spell(state.elapsed)} so far"
+    foot = f"{done} of {len(state.cells)} done, {format_elapsed(state.elapsed)} so far"
     if done == len(state.cells):
         return Group(f"[bold]{escape(state.name)}[/bold]", table, foot)
     left = state.seconds_left()

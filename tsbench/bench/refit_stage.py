@@ -36,7 +36,7 @@ class RefitStage(Stage):
 
     Attributes:
         networks: of the ensemble; fewer than the recipe asks for if a timeout leaves no time for all.
-        fitted: by task; those of another trial than the best were begun before the search had ended.
+        fitted: by task; those of another trial than the best were started before the search had ended.
         accuracy: on the test cases, when it is known.
 
     Args:

@@ -53,7 +53,7 @@ class BenchmarkRun:
     Args:
         plan: what to do.
         display: shows how it goes.
-        fresh: set earlier studies of these cells aside and start anew.
+        fresh: archive earlier studies of these cells and start again.
     """
 
     def __init__(self, plan: Plan, display: Display, fresh: bool = False) -> None:
@@ -77,7 +77,7 @@ class BenchmarkRun:
         self.begun = False  # whether there is anything in MLflow
         self.launcher: Launcher | None = None
         self._database = FileWatch.of(None)
-        self.fronts: dict[str, list[BestTrial]] = {}  # by cell, where several metrics are searched
+        self.fronts: dict[str, list[BestTrial]] = {}  # by cell, if several metrics are searched
 
     def run(self) -> list[str]:
         """Runs everything and returns what failed, one sentence each.
@@ -202,7 +202,7 @@ class BenchmarkRun:
         for run in self.open.values():
             if task := run.next_task():
                 return task
-        # If time counts, a study is begun when the one before takes no more of the workers' time for its own.
+        # If time counts, a study is started when the one before takes no more of the workers' time for its own.
         in_turn = self.plan.loaded.recipe.search.timeout is not None
         while self.unopened and (not in_turn or all(run.leaves_workers for run in self.open.values())):
             opened = self._open(*self.unopened.popleft())
@@ -211,7 +211,7 @@ class BenchmarkRun:
         return next(filter(None, (run.refit.early_task() for run in self.open.values())), None)
 
     def _open(self, cell: Cell, state: CellState) -> CellRun | None:
-        """Begins a cell; None if its data do not let it be begun, which must not end the others."""
+        """Begins a cell; None if its data do not let it be started, which must not end the others."""
         self.display.prepare(f"opening the study of {cell.title}")
         try:
             opened = CellRun(self.plan, cell, state)
@@ -278,7 +278,7 @@ class BenchmarkRun:
 
 
 def _remove_unused(home: Path, created: Sequence[Path]) -> None:
-    """Removes the folders of a search that could not be begun, unless there is anything in them."""
+    """Removes the folders of a search that could not be started, unless there is anything in them."""
     with suppress(OSError):
         (home / LOCK).unlink(missing_ok=True)
         for folder in created:

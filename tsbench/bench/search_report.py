@@ -1,6 +1,6 @@
 """What a person finds who opens a search in MLflow: the parent run's description, tables and pictures.
 
-What tells of the search alone is written when it has ended, while the final network is trained; the rest at last.
+What concerns only the search is written when it has ended, while the final network is trained; the rest at the end.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COLUMNS = {
 """The leaderboard's columns, and the metrics in them."""
 
 FILES = {
-    "leaderboard.csv": "every classifier with its figures",
+    "leaderboard.csv": "every classifier with its scores",
     "best_configuration.yaml": "the settings of the best trial, as a recipe has them",
     "recipe.yaml": "the recipe, with every value that was used",
     "pareto_front.csv": "the trials that no other one surpasses in all metrics, with their settings",
@@ -129,8 +129,8 @@ def _leaderboard(classifiers: Sequence[RunRecord], metric: str) -> list[list[str
     rows = [["classifier", *(title.format(metric=metric.replace("_", " ")) for title in COLUMNS)]]
     for run in classifiers:
         values = [run.metrics.get(name.format(metric=metric)) for name in COLUMNS.values()]
-        figures = ["" if value is None else f"{value:.4f}" for value in values]
-        rows.append([run.tags[names.CLASSIFIER], *figures])
+        scores = ["" if value is None else f"{value:.4f}" for value in values]
+        rows.append([run.tags[names.CLASSIFIER], *scores])
     return rows
 
 

@@ -62,7 +62,7 @@ class Stage(ABC):
 
     @abstractmethod
     def next_task(self) -> Task | None:
-        """The most urgent task that can be begun now; not called when the stage has ended."""
+        """The most urgent task that can be started now; not called when the stage has ended."""
 
     @property
     @abstractmethod
@@ -131,7 +131,7 @@ class Stage(ABC):
 
 
 class ListedStage(Stage):
-    """A stage whose tasks are known from the start: their titles in the order in which they are begun."""
+    """A stage whose tasks are known from the start: their titles in the order in which they are started."""
 
     def __init__(self, cell: OpenCell, titles: Iterable[str]) -> None:
         super().__init__(cell)

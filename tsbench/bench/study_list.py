@@ -29,7 +29,7 @@ class StudySummary:
         recipe: name of the recipe.
         dataset: name of the data set.
         resample: number of the resample.
-        state: running, complete, out of time, interrupted, or set aside by `--fresh` or a changed recipe.
+        state: running, complete, out of time, interrupted, or archived by `--fresh` or a changed recipe.
         trials: ended so far, without those that were lost and run again.
         budget: trials in all.
         pruned: of those ended.
@@ -97,7 +97,7 @@ def _summary(folder: Path) -> StudySummary:
     counts, best = trials.counts(), trials.best()
     spec, ended = study.spec, counts["complete"] + counts["pruned"] + counts["fail"]
     if folder.name != folder_of(folder.parent, spec.dataset, spec.resample).name:
-        state = "set aside"
+        state = "archived"
     elif ended >= budget:
         state = "complete"
     elif is_held(folder.parent):

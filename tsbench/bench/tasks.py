@@ -58,7 +58,7 @@ def guard(context: WorkerContext, uri: str, parent: str) -> None:
 def fit_member(
     context: WorkerContext, cases: Collection, hyperparameters: HyperparameterConfig, seed: int
 ) -> FittedMember | None:
-    """Trains one member of the final ensemble on all training cases; None where it is not needed any more."""
+    """Trains one member of the final ensemble on all training cases; None if it is not needed any more."""
     epochs = hyperparameters.training.epochs
 
     def on_epoch(epoch: int) -> None:
@@ -147,9 +147,9 @@ def run_baseline(
 ) -> Scored:
     """Fits a baseline on the training cases, scores it on the folds and once on the test cases, and logs it.
 
-    It runs in a process apart, for at most `evaluation.baseline_timeout` seconds. What it cannot take is recorded as
+    It runs in a separate process, for at most `evaluation.baseline_timeout` seconds. What it cannot take is recorded as
     skipped; its failure, crash or overrun as failed; each with the reason. What was done to the cases first is recorded
-    with the figures.
+    with the scores.
     """
     guard(context, records.uri, records.parent)
     store, started = Store(records.uri), time.time()

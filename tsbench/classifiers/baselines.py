@@ -194,7 +194,7 @@ def find_baseline(classifier: str, parameters: Mapping[str, Any] | None = None) 
 
 
 def problem_with(classifier: str, parameters: Mapping[str, Any]) -> str | None:
-    """What is wrong with a recipe's baseline, in words; None where it can be made.
+    """What is wrong with a recipe's baseline, in words; None if it can be made.
 
     An import path is only imported if its package is one of CHECKED_PACKAGES, as importing a module runs it; of any
     other path, this reports that it is not a path, or that its package is not installed. A registered name without

@@ -15,7 +15,7 @@ MAX_CLASSES = 50
 """Classes that a card names one by one."""
 
 
-OPTIMISTIC = " The cross-validation figures are the best of the search and so are optimistic: judge by the test."
+OPTIMISTIC = " The cross-validation scores are the best of the search and so are optimistic: judge by the test."
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class CardFacts:
         trial: number of the chosen trial; None for a baseline.
         cases: number of training cases.
         test_cases: number of test cases.
-        metrics: `cv_*` and `test_*` figures.
+        metrics: `cv_*` and `test_*` scores.
         requirements: pip requirements.
     """
 
@@ -42,7 +42,7 @@ class CardFacts:
 
 
 def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
-    """Data set, recipe, CV and test figures, and what the model may be fed."""
+    """Data set, recipe, CV and test scores, and what the model may be fed."""
     classes = [str(label) for label in classifier.classes]
     named = ", ".join(f"`{name}`" for name in classes[:MAX_CLASSES])
     more = f" and {len(classes) - MAX_CLASSES} more" if len(classes) > MAX_CLASSES else ""

@@ -125,7 +125,7 @@ class OutOfFold:
         """Reads what `save` wrote.
 
         Raises:
-            OSError: the file is not there.
+            OSError: the file does not exist.
             ValueError: it is not such an archive.
             KeyError: an array is missing.
         """
@@ -280,7 +280,7 @@ class Classifier(ABC):
             cases: the training cases.
             seed: of every random number; the same seed gives the same bits.
             budget: the time it may take; None for no limit. A library's classifier cannot be ended from within; whoever
-                must be sure of the end fits it in a process of its own.
+                must be sure of the end fits it in its own process.
 
         Raises:
             BudgetSpentError: the budget was spent.

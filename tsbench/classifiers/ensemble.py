@@ -47,7 +47,7 @@ class NetworkEnsemble(FittedClassifier):
         classes: shape (classes,), sorted labels.
         preprocessing: fitted on the training cases.
         channels: channels of a case.
-        length: longest training case in time steps, after resampling where there is such.
+        length: longest training case in time steps, after resampling if there is such.
         members: the networks, in evaluation mode.
         shortest: shortest training case in time steps, as it was given.
         longest: longest training case in time steps, as it was given.

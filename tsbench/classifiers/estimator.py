@@ -31,10 +31,10 @@ class NetworkClassifier(SeriesClassifier):
 
     Args:
         config: settings by the dotted names of a recipe, such as `{"model.encoder.type": "lstm",
-            "training.epochs": 50}`, or nested groups of them; `tsbench schema` prints all, and docs/network.md tells
+            "training.epochs": 50}`, or nested groups of them; `tsbench schema` prints all, and docs/network.md says
             what they do. None for the defaults. NumPy's numbers count as Python's, here and below.
         ensemble: number of networks.
-        device: `auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
         n_jobs: processes of one torch thread each, in which networks are trained side by side on the CPU; None trains
             them one after the other in this process.
         random_state: of the networks' seeds; the same number gives the same bits on the same CPU, also beside other

@@ -39,15 +39,15 @@ class Explanation:
 
     Attributes:
         attention: shape (cases, steps): the attention that each time step receives, averaged over the steps that ask,
-            heads and members. It sums to 1 over a case; where strides make several time steps one, each gets an equal
-            part. None where no member attends.
+            heads and members. It sums to 1 over a case; if strides make several time steps one, each gets an equal
+            part. None if no member attends.
         attention_weights: for each member those weights themselves, shape (cases, heads, its steps, its steps), the
-            second last axis asking; None where it does not attend.
+            second last axis asking; None if it does not attend.
         max_positions: shape (cases, channels of all members): the time step of each max-pooled channel's maximum, the
-            middle one where strides make several time steps one; -1 for a channel that is the same at all steps. None
-            where no member has max pooling.
+            middle one if strides make several time steps one; -1 for a channel that is the same at all steps. None
+            if no member has max pooling.
         saliency: shape (cases, steps): the share of those channels, without those at -1, whose maximum lies at each
-            time step, spread as `attention` is. It sums to 1 over a case, or is 0 where all channels are at -1.
+            time step, spread as `attention` is. It sums to 1 over a case, or is 0 if all channels are at -1.
         predictions: shape (cases,), the ensemble's labels.
         probabilities: shape (cases,), the ensemble's probabilities of these labels.
     """
@@ -185,7 +185,7 @@ def draw(
         cases: the cases that were explained.
         case: number of the case among them.
         to: the PNG file to write, or the axes to draw on, with room below and on the right.
-        title: what the case is called; `case 3` where it is None.
+        title: what the case is called; `case 3` if it is None.
     """
     if isinstance(to, str | Path):
         shown = min(cases.channels, MAX_LANES)

@@ -214,7 +214,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
         """Loads what `save(path)` wrote, onto the CPU, whatever it was trained on.
 
         Raises:
-            ModelError: there is no such file, or it is not what `save` wrote, or damaged.
+            ModelError: the file does not exist, or is not what `save` wrote, or damaged.
         """
         path = Path(serial)
         path = path if path.exists() else path.with_name(f"{path.name}.zip")
@@ -230,7 +230,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
         except (DataError, ModelError) as error:
             raise ModelError(str(error)) from None
         except FileNotFoundError:
-            raise ModelError(f"{name}: there is no such file") from None
+            raise ModelError(f"{name}: file not found") from None
         except DAMAGE as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ModelError(f"{name}: is not a classifier that tsbench saved, or is damaged ({reason})") from None
@@ -348,7 +348,7 @@ def collection_of(
         place, channel, step = (int(index) for index in np.argwhere(np.isinf(values))[0])
         raise ValueError(
             f"case {place}, channel {channel}, time step {step} (all counted from 0): the value is infinite; "
-            "replace it, or make it NaN, which is taken for missing"
+            "replace it, or make it NaN, which marks a missing value"
         )
     return Collection(values, lengths, np.full(len(values), "") if labels is None else labels, columns=columns)
 

@@ -136,7 +136,7 @@ def _check_values(classifier: FittedClassifier, cases: NamedCases) -> None:
     values = cases.collection.values
     if classifier.missing_values:
         wrong, what = np.isinf(values), "infinite"
-        advice = "replace it, or make it NaN, which is taken for missing"
+        advice = "replace it, or make it NaN, which marks a missing value"
     else:
         wrong, what = ~np.isfinite(values), "infinite"
         advice = "the model was trained on cases without such values; fill them in first"

@@ -91,7 +91,7 @@ def compare(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write all of it as one self-contained page.")
     ] = None,
-    figures: Annotated[
+    plots: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the pictures as PNG and SVG into a folder.")
     ] = None,
     log: Annotated[bool, typer.Option("--log", help="Record it as a run in MLflow.")] = False,
@@ -125,15 +125,15 @@ def compare(
     if fail_if_worse_than:
         comparison.lead_over(fail_if_worse_than)  # an unknown name is refused before anything is recorded
     _print(comparison, format_)
-    if figures:
+    if plots:
         from tsbench.compare.plots import save_pictures
         from tsbench.recipe.messages import count_of
 
         try:
-            count = len(save_pictures(comparison, figures))
+            count = len(save_pictures(comparison, plots))
         except OSError as error:
-            raise RecipeError([f"--figures {figures}: cannot be written: {error.strerror}"]) from None
-        typer.echo(f"Wrote {count_of(count, 'picture')} into {figures}.", err=True)
+            raise RecipeError([f"--plots {plots}: cannot be written: {error.strerror}"]) from None
+        typer.echo(f"Wrote {count_of(count, 'plot')} into {plots}.", err=True)
     if report or log:
         _record(comparison, store, experiments, report, log)
     if fail_if_worse_than:
@@ -141,7 +141,7 @@ def compare(
 
 
 def _load_references(given: Sequence[str], resamples: int, metric: Metric) -> tuple[Reference, ...]:
-    """Each reference once; files of the same name are told apart by their folders.
+    """Each reference once; files of the same name are distinguished by their folders.
 
     Raises:
         RecipeError: published scores of another metric than accuracy are asked for.

@@ -113,7 +113,7 @@ def print_catalogue_facts(facts: Facts) -> None:
     say(f"  {facts.train} training and {facts.test} test cases, {facts.classes} classes, domain {facts.domain}")
     say(f"  {facts.channels} channel{'s' if facts.channels > 1 else ''}, {facts.lengths} time steps{missing}")
     if facts.ed_error is not None:
-        say(f"  1NN with the Euclidean distance: accuracy {1 - facts.ed_error:.4f}, says the archive")
+        say(f"  1NN with the Euclidean distance: accuracy {1 - facts.ed_error:.4f}, according to the archive")
     if facts.donor:
         say(f"  data donor or editor: {facts.donor}")
     say(f"  cite: {source.citation}")

@@ -255,7 +255,7 @@ def check(
     ],
     test: Annotated[Path | None, typer.Argument(metavar="[TEST FILE]", help="The test cases.")] = None,
     format_: Annotated[str, typer.Option("--format", help=f"auto, {', '.join(FORMATS)}.")] = "auto",
-    case: Annotated[str, typer.Option(help="long: column that tells the cases apart.")] = "case",
+    case: Annotated[str, typer.Option(help="long: column that identifies the cases.")] = "case",
     time: Annotated[str | None, typer.Option(help="long: column that orders a case's rows.")] = None,
     label: Annotated[str, typer.Option(help="long: column of the class.")] = "label",
     group: Annotated[str | None, typer.Option(help="Column of groups that must not be parted.")] = None,

@@ -1,4 +1,4 @@
-"""`tsbench init`: writes a recipe to begin from."""
+"""`tsbench init`: writes a recipe to start from."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def load(path: Path, overrides: list[str] | None) -> LoadedRecipe:
 
 
 def store_for(uri: str | None) -> Store | None:
-    """The store that an address, the environment or the current folder names; None where there is none."""
+    """The store that an address, the environment or the current folder names; None if there is none."""
     from tsbench.tracking.store import Store
 
     store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)

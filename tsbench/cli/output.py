@@ -39,7 +39,7 @@ class _LastingStream:
         try:
             yield
         except OSError as error:
-            # After a full disk the next line may succeed. Where nobody reads any more, Python's own flush at exit
+            # After a full disk the next line may succeed. If nobody reads any more, Python's own flush at exit
             # would fail too, and change the exit code.
             if error.errno in GONE:
                 self._discard()

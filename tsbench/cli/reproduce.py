@@ -1,4 +1,4 @@
-"""`tsbench reproduce`: runs a recorded run again and compares its figures."""
+"""`tsbench reproduce`: runs a recorded run again and compares its values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def reproduce(
         os.environ[variable] = "1"  # as a worker has; before NumPy and torch are imported
     from rich.console import Console
 
-    from tsbench.bench.progress import spell
+    from tsbench.bench.progress import format_elapsed
     from tsbench.errors import ModelError
 
     store = store_for(tracking_uri)
@@ -46,7 +46,7 @@ def reproduce(
         from tsbench.models.reproduction import reproduce as run_again
 
         done = run_again(store, run, lambda text: status.update(f"running again: {text}"))
-    typer.echo(f"{done.run.name}, run {done.run.run_id}: ran again in {spell(done.seconds)}.")
+    typer.echo(f"{done.run.name}, run {done.run.run_id}: ran again in {format_elapsed(done.seconds)}.")
     _print(done)
     if not done.agrees:
         raise typer.Exit(1)
@@ -54,18 +54,18 @@ def reproduce(
 
 def _print(done: Reproduction) -> None:
     if done.agrees:
-        typer.echo(f"All {len(done.figures)} figures agree to the bit.")
-    elif not done.figures:
-        typer.echo("The run recorded no figures to compare.")
+        typer.echo(f"All {len(done.values)} values agree to the bit.")
+    elif not done.values:
+        typer.echo("The run recorded no values to compare.")
     else:
-        wrong = [figure for figure in done.figures if not figure.agrees]
-        typer.echo(f"{len(wrong)} of {len(done.figures)} figures differ:")
-        for figure in wrong[:MAX_SHOWN]:
-            typer.echo(f"  {figure.name}: {figure.recorded!r} recorded, {figure.now!r} now")
+        wrong = [value for value in done.values if not value.agrees]
+        typer.echo(f"{len(wrong)} of {len(done.values)} values differ:")
+        for value in wrong[:MAX_SHOWN]:
+            typer.echo(f"  {value.name}: {value.recorded!r} recorded, {value.now!r} now")
         if len(wrong) > MAX_SHOWN:
             typer.echo(f"  and {len(wrong) - MAX_SHOWN} more")
     if done.differences:
-        typer.echo("Different from then:")
+        typer.echo("Differences from the recorded run:")
         for sentence in done.differences:
             typer.echo(f"  {sentence}")
     elif not done.agrees:

@@ -42,7 +42,7 @@ def search(
 
     The network and the baselines are scored on the test cases, and all of it is recorded in MLflow.
 
-    The same command again continues a search that was interrupted, and runs nothing where it is complete.
+    The same command again continues a search that was interrupted, and runs nothing if it is complete.
     """
     with lasting_output(), raised_signals():
         if dry_run:
@@ -57,7 +57,7 @@ def run_search(recipe: Path, overrides: list[str] | None, fresh: bool) -> None:
     """Does what a recipe asks for, shows its progress and prints its results."""
     from rich.console import Console
 
-    from tsbench.bench.progress import make_display, spell
+    from tsbench.bench.progress import format_elapsed, make_display
 
     began, console, run = time.monotonic(), Console(), None
     display = make_display(console)
@@ -81,7 +81,7 @@ def run_search(recipe: Path, overrides: list[str] | None, fresh: bool) -> None:
             _print_leaderboards(console, plan)
         for title, front in run.fronts.items():
             _print_front(console, title, front, plan)
-        console.print(f"Took {spell(run.state.elapsed)}.", highlight=False)
+        console.print(f"Took {format_elapsed(run.state.elapsed)}.", highlight=False)
         console.print(f"Browse it in MLflow: tsbench ui {shlex.quote(str(recipe))}", highlight=False, soft_wrap=True)
     if failures:
         typer.echo("\n".join(["What failed:", *(f"  {failure}" for failure in failures)]), err=True)

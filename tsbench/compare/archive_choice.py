@@ -27,7 +27,7 @@ def choose_collection(reference: Reference, protocol: tuple[int, ...]) -> tuple[
     for name in COLLECTIONS:
         datasets = collection(name)
         whole = sum(
-            all(reference.figure(dataset, classifier, protocol) is not None for dataset in datasets)
+            all(reference.score(dataset, classifier, protocol) is not None for dataset in datasets)
             for classifier in reference.classifiers
         )
         size = (len(datasets), whole)

@@ -36,7 +36,7 @@ class OwnColumn:
 
     def by_resample(self, dataset: str) -> dict[int, float]:
         """As far as they were scored."""
-        found = self.results.figures(names.test(self.metric), dataset, self.label)
+        found = self.results.scores_of(names.test(self.metric), dataset, self.label)
         return {number: found[number] for number in self.results.protocol if number in found}
 
     def reason(self, dataset: str) -> str:
@@ -57,13 +57,13 @@ class ReferenceColumn:
         """None also if our results are of the user's own data, of which no published score can be."""
         if self._is_of_other_data(dataset):
             return None
-        return self.reference.figure(dataset, self.name, self.results.protocol)
+        return self.reference.score(dataset, self.name, self.results.protocol)
 
     def by_resample(self, dataset: str) -> dict[int, float]:
         """As far as they were published."""
         if self._is_of_other_data(dataset):
             return {}
-        each = {number: self.reference.figure(dataset, self.name, (number,)) for number in self.results.protocol}
+        each = {number: self.reference.score(dataset, self.name, (number,)) for number in self.results.protocol}
         return {number: value for number, value in each.items() if value is not None}
 
     def reason(self, dataset: str) -> str:

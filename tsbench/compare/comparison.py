@@ -305,7 +305,7 @@ class Comparison:
         pairs = [tuple(column.score(dataset) for column in columns) for dataset in self.datasets]
         both = [(first, second) for first, second in pairs if first is not None and second is not None]
         if not both:
-            raise RecipeError([f"{self.control!r} and {other!r} have figures on no common data set"])
+            raise RecipeError([f"{self.control!r} and {other!r} have scores on no common data set"])
         difference = float(np.mean([first - second for first, second in both]))
         return Lead(self.control, other, difference, self.sign * difference, len(both))
 

@@ -37,7 +37,7 @@ def write_report(comparison: Comparison, provenance: Provenance, path: Path) -> 
 
 
 def log_comparison(comparison: Comparison, provenance: Provenance, store: Store, experiment: str) -> str:
-    """Records the comparison as a run of the experiment: figures as metrics; tables, pictures and page as artifacts.
+    """Records the comparison as a run of the experiment: scores as metrics; tables, pictures and page as artifacts.
 
     Returns:
         The run's id.

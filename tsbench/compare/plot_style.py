@@ -1,4 +1,4 @@
-"""The look of a comparison's pictures; colours of Okabe and Ito, told apart by all readers."""
+"""The look of a comparison's pictures; colours of Okabe and Ito, distinguishable with colour blindness."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ class Picture:
     Attributes:
         title: its heading.
         draw: makes it.
-        lacks: why it cannot be drawn; empty where it can.
+        lacks: why it cannot be drawn; empty if it can.
     """
 
     title: str

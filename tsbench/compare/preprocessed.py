@@ -1,4 +1,4 @@
-"""Which figures of a table are of preprocessed cases: footnotes and JSON."""
+"""Which scores of a table are of preprocessed cases: footnotes and JSON."""
 
 from __future__ import annotations
 

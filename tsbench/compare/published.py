@@ -60,7 +60,7 @@ class Reference:
         """Where a classifier's scores are from."""
         return self.sources.get(classifier, BAKE_OFF if self.carried else self.name)
 
-    def figure(self, dataset: str, classifier: str, resamples: tuple[int, ...]) -> float | None:
+    def score(self, dataset: str, classifier: str, resamples: tuple[int, ...]) -> float | None:
         """The mean score over just these resamples; None if the reference has none."""
         cell = self.cells.get((dataset, classifier), {})
         if resamples in cell:
@@ -136,5 +136,5 @@ def load_reference(name: str, resamples: int = 1, metric: str = "accuracy") -> R
 
 
 def decimals(values: Sequence[float]) -> int:
-    """How many decimals the figures were given with."""
+    """How many decimals the scores were given with."""
     return max((len(f"{value:.12f}".rstrip("0").partition(".")[2]) for value in values), default=0)

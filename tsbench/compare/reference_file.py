@@ -46,7 +46,7 @@ def read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file; --reference takes a CSV file, or `published`") from None
+        raise DataError(f"{path}: file not found; --reference takes a CSV file, or `published`") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
@@ -113,7 +113,7 @@ class ReferenceReader:
             raise DataError(f"{self.place}: is not CSV: {error}") from None
         if not self.cells and not self._problems:
             where = f"; its {len(self.empty)} cells are empty" if self.empty else " below its header"
-            self._problems.append(f"{self.place}: holds no figure{where}")
+            self._problems.append(f"{self.place}: holds no score{where}")
         if self._problems:
             shown = self._problems[:MAX_PROBLEMS]
             if len(self._problems) > MAX_PROBLEMS:
@@ -128,7 +128,7 @@ class ReferenceReader:
         first, header = next(rows, (1, []))
         names = [name.strip() for name in header]
         if len(names) < 2:
-            raise DataError(f"{self.place}: has no header with a column for data sets and one for figures")
+            raise DataError(f"{self.place}: has no header with a column for data sets and one for scores")
         layout = self._layout(first, names)
         for line, row in rows:
             if len(row) != len(names):
@@ -208,7 +208,7 @@ class ReferenceReader:
         key = (dataset, classifier, over)
         if key in self._lines:
             self._problems.append(
-                f"{self.place}:{line}: {classifier} on {dataset} has a figure in line {self._lines[key]} already"
+                f"{self.place}:{line}: {classifier} on {dataset} has a score in line {self._lines[key]} already"
             )
             return
         self._lines[key] = line
@@ -234,8 +234,8 @@ class ReferenceReader:
         known, where = self._spellings.setdefault((what, name.lower()), (name, line))
         if known != name:
             self._problems.append(
-                f"{self.place}:{line}: the {what}s {name!r} and {known!r} (line {where}) differ in case alone; spell "
-                "them the same"
+                f"{self.place}:{line}: the {what}s {name!r} and {known!r} (line {where}) differ only in case; use "
+                "the same spelling"
             )
 
     def _remark_on_similar_names(self) -> None:
@@ -248,7 +248,7 @@ class ReferenceReader:
             if other != name:
                 self.remarks.append(
                     f"{self.place}: {other!r} (line {where}) and {name!r} (line {line}) are taken as two data sets; "
-                    "if they are one, spell them the same."
+                    "if they are the same, use one spelling."
                 )
 
 

@@ -50,7 +50,7 @@ class Results:
         name: the MLflow experiment, or several.
         rows: one for each.
         datasets: the data sets shown, by default all, sorted by name.
-        protocol: the resamples that every figure is the mean of, so that no two figures are of different ones; by
+        protocol: the resamples that every score is the mean of, so that no two scores are of different ones; by
             default all that any classifier was scored on.
         empty: the experiments that hold no result.
     """
@@ -104,28 +104,28 @@ class Results:
                 seen[row.dataset].add(frozenset(row.data.digests.values()))
         return [dataset for dataset in self.datasets if len(seen[dataset]) > 1]
 
-    def figures(self, metric: str, dataset: str, classifier: str) -> dict[int, float]:
-        """What there is, by the resample; a figure that is no number is left out."""
+    def scores_of(self, metric: str, dataset: str, classifier: str) -> dict[int, float]:
+        """What there is, by the resample; a score that is no number is left out."""
         cell = self._cells.get((dataset, classifier), {})
         found = {number: row.metrics.get(metric, math.nan) for number, row in cell.items() if row.state == "complete"}
         return {number: value for number, value in sorted(found.items()) if not math.isnan(value)}
 
     def mean(self, metric: str, dataset: str, classifier: str) -> float | None:
-        """Mean over the protocol's resamples; None unless the classifier has a figure for each of them."""
-        found = self.figures(metric, dataset, classifier)
+        """Mean over the protocol's resamples; None unless the classifier has a score for each of them."""
+        found = self.scores_of(metric, dataset, classifier)
         if any(number not in found for number in self.protocol):
             return None
         return sum(found[number] for number in self.protocol) / len(self.protocol)
 
     def preprocessing(self, dataset: str, classifier: str) -> str:
-        """What was done to the cases behind a cell's figure; empty if the classifier took them as they are."""
+        """What was done to the cases behind a cell's score; empty if the classifier took them as they are."""
         cell = self._cells.get((dataset, classifier), {})
         rows = [cell[number] for number in self.protocol if number in cell]
         done = list(dict.fromkeys(row.preprocessing for row in rows if row.state == "complete" and row.preprocessing))
         return "" if not done else done[0] if len(done) == 1 else f"{done[0]} (other lengths in other resamples)"
 
     def reason(self, dataset: str, classifier: str, metric: str = "accuracy") -> str:
-        """Why a cell has no figure of a metric."""
+        """Why a cell has no score of a metric."""
         cell = self._cells.get((dataset, classifier), {})
         if not cell:
             return "never run"
@@ -149,7 +149,7 @@ class Results:
         )
 
     def under(self, protocol: tuple[int, ...]) -> Results:
-        """The same, with figures that are the mean of these resamples."""
+        """The same, with scores that are the mean of these resamples."""
         return replace(self, protocol=protocol)
 
 
@@ -211,7 +211,7 @@ def _newest(results: Iterable[Result]) -> Iterable[Result]:
     for result in results:
         key = (result.dataset, result.classifier, result.resample)
         replaces_failure = key not in newest or newest[key].state != "complete"
-        # Preprocessing was switched off since: its figure must not stand for a classifier that skips these cases.
+        # Preprocessing was switched off since: its score must not stand for a classifier that skips these cases.
         refused = result.state == "skipped" and not replaces_failure and newest[key].preprocessing != ""
         if result.state == "complete" or replaces_failure or refused:
             newest[key] = result

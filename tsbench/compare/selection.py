@@ -94,7 +94,7 @@ def _find(name: str, columns: dict[str, Column]) -> str:
             if same(spelling) == same(name):
                 return label
     known = [spelling for spelling, _ in spellings]
-    hint = suggestion(name, known) or f"; there are: {', '.join(columns) or 'none'}"
+    hint = suggestion(name, known) or f"; available: {', '.join(columns) or 'none'}"
     raise RecipeError([f"classifier {name!r} has no result here{hint}"])
 
 

@@ -1,9 +1,9 @@
-"""Pure functions on tables of scores: rows are data sets, columns classifiers, NaN where there is no figure.
+"""Pure functions on tables of scores: rows are data sets, columns classifiers, NaN for a missing score.
 
 Rules that hold everywhere: more is better; equal scores share the mean of their ranks; a zero difference counts for
 neither side and is left out of the signed ranks (Wilcoxon's own rule, scipy's `zero_method="wilcox"`); a pair whose
 differences are all zero has p = 1; what needs complete rows says so. Demsar 2006, "Statistical comparisons of
-classifiers over multiple data sets", is the source where no other is named.
+classifiers over multiple data sets", is the source if no other is named.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BAYES_CHUNK = 5_000
 
 
 def complete_rows(scores: Floats) -> NDArray[np.bool_]:
-    """Shape (data sets,): which have a figure for every classifier."""
+    """Shape (data sets,): which have a score for every classifier."""
     complete: NDArray[np.bool_] = np.asarray(~np.isnan(scores).any(axis=1))
     return complete
 
@@ -52,7 +52,7 @@ def average_ranks(scores: Floats) -> Floats:
         scores: shape (data sets, classifiers), more is better.
 
     Returns:
-        Shape (classifiers,); NaN where no row is complete.
+        Shape (classifiers,); NaN if no row is complete.
     """
     rows = scores[complete_rows(scores)]
     if len(rows) == 0:
@@ -70,7 +70,7 @@ def _ranks(rows: Floats) -> Floats:
 
 
 def win_tie_loss(first: Floats, second: Floats) -> tuple[int, int, int]:
-    """On how many data sets the first is better, equal and worse, over those where both have a figure."""
+    """On how many data sets the first is better, equal and worse, over those where both have a score."""
     both = ~np.isnan(first) & ~np.isnan(second)
     difference = first[both] - second[both]
     return int((difference > 0).sum()), int((difference == 0).sum()), int((difference < 0).sum())
@@ -83,7 +83,7 @@ class Friedman:
     Attributes:
         statistic: Friedman's chi-square, corrected for ties.
         p: of it.
-        f: Iman and Davenport's F (1980), which is less conservative; infinite where all data sets agree on the ranks.
+        f: Iman and Davenport's F (1980), which is less conservative; infinite if all data sets agree on the ranks.
         p_f: of it.
         degrees: degrees of freedom of F.
     """
@@ -99,7 +99,7 @@ def friedman(scores: Floats) -> Friedman | None:
     """Friedman's test over the complete rows, with Iman and Davenport's F.
 
     Returns:
-        None for fewer than three classifiers or two data sets, where it is not defined. Where all scores of every data
+        None for fewer than three classifiers or two data sets, as it is not defined. If all scores of every data
         set are equal nothing differs: statistics of 0, p = 1.
     """
     from scipy.stats import chi2
@@ -111,7 +111,7 @@ def friedman(scores: Floats) -> Friedman | None:
         return None
     ranks = _ranks(rows)
     degrees = (k - 1, (k - 1) * (n - 1))
-    spread = ((ranks - (k + 1) / 2) ** 2).sum()  # n k (k^2 - 1) / 12 where there are no ties
+    spread = ((ranks - (k + 1) / 2) ** 2).sum()  # n k (k^2 - 1) / 12 if there are no ties
     if spread == 0:
         return Friedman(0.0, 1.0, 0.0, 1.0, degrees)
     between = ((ranks.sum(axis=0) - n * (k + 1) / 2) ** 2).sum()
@@ -124,9 +124,9 @@ def friedman(scores: Floats) -> Friedman | None:
 
 
 def wilcoxon(first: Floats, second: Floats) -> float:
-    """The p-value of Wilcoxon's two-sided signed-rank test, scipy's; 1 where no difference is other than zero.
+    """The p-value of Wilcoxon's two-sided signed-rank test, scipy's; 1 if no difference is other than zero.
 
-    The differences are taken as they are, without rounding. scipy computes p exactly where there are at most 50
+    The differences are taken as they are, without rounding. scipy computes p exactly if there are at most 50
     differences without zeros or ties, else by the normal approximation without continuity correction (by all
     permutations of up to 13).
 
@@ -143,7 +143,7 @@ def wilcoxon(first: Floats, second: Floats) -> float:
 
 
 def holm(p_values: Floats) -> Floats:
-    """Holm's step-down adjustment (1979): each at most alpha where the procedure rejects at level alpha.
+    """Holm's step-down adjustment (1979): each at most alpha if the procedure rejects at level alpha.
 
     Args:
         p_values: shape (hypotheses,).
@@ -267,11 +267,11 @@ def bootstrap_mean_difference(
     Args:
         differences: shape (data sets, pairs), without NaN.
         confidence: share of the draws between the two ends.
-        draws: how often the data sets are drawn anew; every pair sees the same draws.
+        draws: how often the data sets are drawn again; every pair sees the same draws.
         seed: of the draws.
 
     Returns:
-        Shape (2, pairs): the lower and the upper end; NaN where there are no data sets.
+        Shape (2, pairs): the lower and the upper end; NaN if there are no data sets.
     """
     n, pairs = differences.shape
     if n == 0:

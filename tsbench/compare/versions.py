@@ -1,4 +1,4 @@
-"""What the compared figures were made with, as the searches' MLflow runs tell."""
+"""What the compared scores were made with, read from the searches' MLflow runs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ COMMIT = "mlflow.source.git.commit"
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the figures were made with.
+    """What the scores were made with.
 
     Attributes:
-        store: where they were read from, without credentials or the folder; empty where nothing was.
+        store: where they were read from, without credentials or the folder; empty if nothing was.
         searches: number of searches found.
         versions: each set of package versions found, with the number of searches that have it.
-        digests: for each data set and file, its SHA-256; several where the file changed between searches.
+        digests: for each data set and file, its SHA-256; several if the file changed between searches.
         commits: git commits of the recipes.
     """
 
@@ -74,7 +74,7 @@ def read_provenance(store: Store, experiments: Sequence[str], datasets: Collecti
 
 
 def _versions(store: Store, run: RunRecord) -> tuple[tuple[str, str], ...]:
-    """Empty where the run has none, as when it was killed before it wrote them."""
+    """Empty if the run has none, as when it was killed before it wrote them."""
     try:
         found = json.loads(store.artifacts.read_text(run.run_id, "versions.json"))
     except (TrackingError, json.JSONDecodeError):

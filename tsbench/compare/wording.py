@@ -215,7 +215,7 @@ def _first_split_hint(comparison: Comparison) -> Iterator[str]:
     results, metric = comparison.results, names.test(comparison.metric)
     if results.protocol == ARCHIVE_SPLIT:
         return
-    held = (results.figures(metric, cell["dataset"], cell["classifier"]) for cell in comparison.missing())
+    held = (results.scores_of(metric, cell["dataset"], cell["classifier"]) for cell in comparison.missing())
     if any(0 in scores for scores in held):
         words = split_words(comparison)
         yield f"Scores on {'the first splits' if words.startswith('different') else words}: --resamples 1."

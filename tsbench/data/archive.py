@@ -1,4 +1,4 @@
-"""Finds a data set's two files, downloads them where they are absent, and checks what they hold."""
+"""Finds a data set's two files, downloads them if they are absent, and checks what they hold."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["DEFAULT_ARCHIVE", "Archive", "Description"]
 
 @dataclass(frozen=True)
 class Description:
-    """Numbers of cases, channels, time steps (a range where they vary) and classes."""
+    """Numbers of cases, channels, time steps (a range if they vary) and classes."""
 
     train: int
     test: int
@@ -42,7 +42,7 @@ class Archive:
     Args:
         folder: the recipe's own archive, looked into first and downloaded into; None for the default.
         own: data sets of one's own, which stand before those of the same name in a folder.
-        progress: told of the bytes of a download as they arrive.
+        progress: called with the bytes of a download as they arrive.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Archive:
         return self._places.locate(name)
 
     def obtain(self, name: str) -> Path:
-        """The folder of a data set, downloaded by sktime where it is not available.
+        """The folder of a data set, downloaded by sktime if it is not available.
 
         Raises:
             DataError: it is not available and cannot be downloaded; names the folder to fill and close names.
@@ -100,11 +100,11 @@ class Archive:
     def obtain_all(self, names: Iterable[str], say: Callable[[str], None] = lambda text: None) -> None:
         """Downloads those of the data sets that are not available.
 
-        Where a download fails the rest are not tried, which offline would each take a time-out.
+        If a download fails the rest are not tried, which offline would each take a time-out.
 
         Args:
             names: of data sets.
-            say: told of each before it is downloaded.
+            say: called with each before it is downloaded.
 
         Raises:
             DataError: names all that are still missing.
@@ -130,10 +130,10 @@ class Archive:
         for path in at_hand.values():
             counts[path.parent] = counts.get(path.parent, 0) + 1
         where = ", ".join(f"{count} in {folder}" for folder, count in counts.items())
-        return f"{hint} At hand: {where} (`tsbench datasets` lists them)."
+        return f"{hint} Available: {where} (`tsbench datasets` lists them)."
 
     def describe(self, name: str) -> Description | None:
-        """Sizes of an available data set; None where it is not one for classification.
+        """Sizes of an available data set; None if it is not one for classification.
 
         Raises:
             DataError: a file of it is broken.
@@ -157,8 +157,8 @@ class Archive:
         """Reads and checks a data set, in the archive's own split; a second time from arrays that are kept.
 
         Raises:
-            DataError: with file, line and case, where a file is broken or holds what no classifier can be trained on,
-                or where a file is another than it was when it was first read.
+            DataError: with file, line and case, if a file is broken or holds what no classifier can be trained on,
+                or if a file is another than it was when it was first read.
         """
         if name in self._own:
             return load_own(self._own[name])
@@ -189,6 +189,6 @@ def _refuse_change(before: Seen, sha256: str) -> None:
     path = Path(before.path)
     raise DataError(
         f"{path}: the file has changed since it was first read: its SHA-256 was {before.sha256[:16]}..., and is now "
-        f"{sha256[:16]}...; fetch the data set again, or if the change is meant, run "
+        f"{sha256[:16]}...; download the data set again, or, if the change is intended, run "
         f"`tsbench datasets verify --accept {path.parent.name}`"
     )

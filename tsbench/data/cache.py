@@ -60,7 +60,7 @@ def user_cache() -> Path:
 
 
 def place_for(archive: Path) -> Path:
-    """Where to keep what is read from an archive: `.tsbench` in it, or the user's cache where it cannot be written."""
+    """Where to keep what is read from an archive: `.tsbench` in it, or the user's cache if it cannot be written."""
     if os.environ.get("TSBENCH_CACHE") or not is_writable(archive):
         return user_cache()
     return archive / ".tsbench"
@@ -128,7 +128,7 @@ class Cache:
             path: of the file.
             digest: its SHA-256.
             how: what the result depends on besides.
-            make: makes them where they are not kept yet.
+            make: makes them if they are not kept yet.
         """
         folder = self._folder(how, digest)
         return _load(folder, path) or self._kept(folder, make())
@@ -169,7 +169,7 @@ class Cache:
         return sha256_of(path)
 
     def seen(self, path: Path) -> Seen | None:
-        """The record of a file; None where there is none that can be read."""
+        """The record of a file; None if there is none that can be read."""
         with suppress(OSError, ValueError, TypeError):
             return Seen(**{**json.loads(self._seen(path).read_text(encoding="utf-8")), "path": str(path)})
         return None
@@ -240,7 +240,7 @@ def _key(*parts: str) -> str:
 
 
 def _load(folder: Path, path: Path) -> CaseFile | None:
-    """What is kept in a folder; None where it is not there, or not whole."""
+    """What is kept in a folder; None if it is not there, or not whole."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         lines = np.load(folder / "lines.npy", allow_pickle=False)

@@ -1,7 +1,7 @@
 """The catalogue: what is known of the archives' data sets before any of them is available.
 
 The facts stand in `datasets/catalogue.csv` and `datasets/archives.csv` of the repository, which an installed package
-carries as `tsbench/datasets/`; where they come from is told in `datasets/README.md`.
+carries as `tsbench/datasets/`; `datasets/README.md` names their sources.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Facts:
         ucr_2015: whether it is among the 85 of the UCR archive's 2015 version.
         train, test: cases of each split.
         channels: of a case.
-        shortest: length in time steps; None where lengths vary and the least is not published.
+        shortest: length in time steps; None if lengths vary and the least is not published.
         longest: length in time steps.
         equal_length: whether all cases have the same length.
         classes: number of classes.

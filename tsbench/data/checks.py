@@ -29,7 +29,7 @@ def check_set(train: CaseFile, test: CaseFile) -> None:
 
 
 def check_finite(file: CaseFile) -> None:
-    """Infinite values are never right; missing ones are where the header announces them.
+    """Infinite values are never right; missing ones are if the header announces them.
 
     Raises:
         DataError: names the first such value.
@@ -51,8 +51,8 @@ def check_finite(file: CaseFile) -> None:
         f"{file.place(case)}, {cases.channel_name(channel)}, time step {step + 1}: "
         f"the value is {'missing (NaN)' if missing else 'infinite'}"
         + (f", and {others} other {cases_have} such values" if others else "")
-        + "; fill such values in, or leave the case out"
-        + (", or if they are meant, say so in the header: @missing true" if missing else "")
+        + "; impute these values, or remove the case"
+        + (", or, if they are intended, declare them in the header: @missing true" if missing else "")
     )
 
 

@@ -45,7 +45,7 @@ class Collection:
         labels: shape (cases,), texts.
         groups: shape (cases,), texts: what each case was taken from, where cases of one group must not be parted.
         columns: the columns of the table that the cases were read from; None if it was not a table.
-        stored: the folder that `save` wrote the arrays to, where they are memory maps of it.
+        stored: the folder that `save` wrote the arrays to, if they are memory maps of it.
     """
 
     values: NDArray[np.floating]
@@ -95,7 +95,7 @@ class Collection:
         return f"channel {channel + 1}"
 
     def group_numbers(self, indices: NDArray[np.integer] | None = None) -> NDArray[np.int64] | None:
-        """The groups of all cases, or of some, as numbers from 0; None where there are none."""
+        """The groups of all cases, or of some, as numbers from 0; None if there are none."""
         if self.groups is None:
             return None
         groups = self.groups if indices is None else self.groups[indices]
@@ -143,7 +143,7 @@ class Collection:
         A write to them changes no file and is seen by nobody else; compiled code takes them as it takes any array.
 
         Raises:
-            OSError: a file is not there.
+            OSError: a file does not exist.
             ValueError, KeyError, TypeError: a file is not whole, or not as it was written.
         """
         verify(folder, note)
@@ -169,9 +169,7 @@ def _load(folder: Path) -> Collection:
     try:
         return Collection.load(folder)
     except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(
-            f"{folder}: the cases that were kept here are gone or damaged; run the same command again"
-        ) from None
+        raise DataError(f"{folder}: the cached cases are missing or damaged; run the same command again") from None
 
 
 @dataclass(frozen=True)

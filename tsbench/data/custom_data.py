@@ -28,7 +28,7 @@ def load_own(config: OwnDataConfig) -> DataSet:
     The test file of a table is read by the training file's columns, whatever their order.
 
     Raises:
-        DataError: with file, line and case, where a file is absent or broken, or no classifier can be trained on it.
+        DataError: with file, line and case, if a file is absent or broken, or no classifier can be trained on it.
     """
     if config.file is not None:
         return _load_one_file(config, Path(config.file))
@@ -94,7 +94,7 @@ def read_own(path: Path, config: OwnDataConfig, known: Columns | None = None) ->
     """
     path = expanded(path)
     if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "there is no such file"
+        what = "is a folder, not a file" if path.is_dir() else "file not found"
         raise DataError(f"{path}: {what}; paths of own data are relative to the current folder")
     name, how = _format(path, config), _how(path, config)
     reader = reader_of(name)

@@ -32,7 +32,7 @@ def mean_of_class(cases: Collection, label: str, channel: int = 0) -> NDArray[np
 
 
 def sparkline(series: NDArray[np.float64], width: int = 40) -> str:
-    """A series as bars of text between its least and its largest value; a blank where there is none."""
+    """A series as bars of text between its least and its largest value; a blank if there is none."""
     series = series[: np.flatnonzero(~np.isnan(series))[-1] + 1] if (~np.isnan(series)).any() else series[:0]
     bins = np.array_split(series, min(width, len(series))) if len(series) else []
     means = np.array([np.nan if np.isnan(values).all() else np.nanmean(values) for values in bins])

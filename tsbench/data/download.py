@@ -39,7 +39,7 @@ def download(name: str, home: Path, progress: Progress | None = None) -> Path:
     Args:
         name: a data set's name, checked by the caller.
         home: the archive's folder.
-        progress: told of the bytes as they arrive.
+        progress: called with the bytes as they arrive.
 
     Raises:
         DataError: no mirror has it; gives each mirror's reason.
@@ -122,7 +122,7 @@ def _sktime_within(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _reported(name: str, folder: Path, progress: Progress | None) -> Iterator[None]:
-    """Tells what has arrived in a folder while sktime, which does not tell, downloads into it."""
+    """Reports progress while sktime, which reports none, downloads into a folder."""
     if progress is None:
         yield
         return

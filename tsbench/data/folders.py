@@ -79,7 +79,9 @@ class Places:
             if not missing:
                 return path
             if len(missing) == 1:
-                raise DataError(f"{missing[0]}: this file is missing beside its other half; fetch the data set again")
+                raise DataError(
+                    f"{missing[0]}: this file is missing, but the other of the pair exists; download the data set again"
+                )
         return None
 
 
@@ -98,7 +100,8 @@ def expanded(path: str | Path, start: str = "") -> Path:
         found.exists()  # raises an error if the name is too long, or a folder above may not be looked into
     except RuntimeError:  # Python's own message does not name the user
         raise DataError(
-            f"{start}the path {shown(str(path))} begins with ~ and the name of a user who has no home on this machine"
+            f"{start}the path {shown(str(path))} begins with ~ and the name of a user who has no home "
+            "directory on this machine"
         ) from None
     except OSError as error:
         raise DataError(f"{start}the path {shown(str(path))} cannot be read: {error.strerror}") from None

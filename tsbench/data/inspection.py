@@ -34,7 +34,7 @@ class PartFacts:
         constant_cases: cases whose every channel has one value.
         duplicates: cases whose series another case before them has.
         contradictions: those of them whose label is another.
-        groups: number of groups; None where cases have none.
+        groups: number of groups; None if cases have none.
     """
 
     cases: int

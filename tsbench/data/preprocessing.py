@@ -27,8 +27,8 @@ class Preprocessing:
         mean: shape (channels,), of the values that are there.
         scale: shape (channels,), standard deviations; see `_scale` for a constant channel; used by `channel`.
         missing: `linear`, `forward`, `mean` or `none`.
-        marked: the channels of which a further channel tells where values are missing.
-        length: time steps that every case is resampled to; 0 where each keeps its own, and padded steps stay 0.
+        marked: the channels that have a further channel marking where values are missing.
+        length: time steps that every case is resampled to; 0 if each keeps its own, and padded steps stay 0.
     """
 
     normalise: str
@@ -175,7 +175,7 @@ def resampled(
 
 
 def common_length(lengths: NDArray[np.int64], wanted: int | str) -> int:
-    """The number of time steps to resample to, at least 2; 0 where each case keeps its own."""
+    """The number of time steps to resample to, at least 2; 0 if each case keeps its own."""
     if wanted == "keep":
         return 0
     if isinstance(wanted, int):

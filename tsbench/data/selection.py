@@ -149,7 +149,7 @@ def _problems_of_own(entry: OwnDataConfig) -> Iterator[Problem]:
 def _problem_of_file(path: Path) -> str | None:
     try:
         if not path.exists():
-            return f"{path}: there is no such file; paths of own data are relative to the current folder"
+            return f"{path}: file not found; paths of own data are relative to the current folder"
         if not path.is_file():
             return f"{path}: is a folder, not a file; paths of own data are relative to the current folder"
         if path.stat().st_size == 0:

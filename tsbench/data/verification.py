@@ -1,4 +1,4 @@
-"""Reads every file of an available data set anew, and compares it with what was recorded and with the catalogue."""
+"""Reads every file of an available data set again, and compares it with what was recorded and with the catalogue."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Verdict:
     Attributes:
         name: of the data set.
         folder: where it stands.
-        problems: sentences; none where all is well.
-        news: files that were recorded for the first time, or anew.
+        problems: sentences; none if all is well.
+        news: files that were recorded for the first time, or again.
     """
 
     name: str

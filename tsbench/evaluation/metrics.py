@@ -28,7 +28,7 @@ def score(metric: str, labels: Labels, probabilities: Probabilities, classes: La
             with probability 0.
 
     Returns:
-        The score; roc_auc is NaN where the labels are all of one class.
+        The score; roc_auc is NaN if the labels are all of one class.
 
     Raises:
         ValueError: an unknown metric, or probabilities that are not finite.

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FoldCurves", "accuracies", "confusion_matrix", "learning_curves", "reliability_diagram"]
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # of Okabe and Ito's palette: told apart by all readers
+BLUE, ORANGE, GREY = (
+    "#0072B2",
+    "#D55E00",
+    "#777777",
+)  # of Okabe and Ito's palette: distinguishable with colour blindness
 MAX_NUMBERED = 30
 """Classes up to which a confusion matrix has its counts written in."""
 

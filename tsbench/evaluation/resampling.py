@@ -24,14 +24,14 @@ def stratified_folds(
 ) -> list[Fold]:
     """Shuffled cross-validation folds that keep each class's share.
 
-    Where a class has fewer cases (or comes from fewer groups) than folds are asked for, there are as many folds as its
+    If a class has fewer cases (or comes from fewer groups) than folds are asked for, there are as many folds as its
     cases, and at least two. A class of one case, or of one group, is always trained on and never validated on.
 
     Args:
         labels: shape (cases,).
         folds: at least 2.
         seed: of the shuffle.
-        groups: shape (cases,): cases of one group are never on both sides; None where each stands for itself.
+        groups: shape (cases,): cases of one group are never on both sides; None if each stands for itself.
 
     Returns:
         For each fold the training and validation indices, sorted. Each case of a class of two or more is validated
@@ -52,7 +52,7 @@ def stratified_folds(
     repeated = np.flatnonzero(counts[inverse] > 1)
     single = np.flatnonzero(counts[inverse] == 1)
     if len(repeated) == 0:
-        raise DataError("every class has a single training case: there is nothing to validate on")
+        raise DataError("every class has a single training case: validation is not possible")
     if len(single):
         names = ", ".join(repr(str(label)) for label in labels[single])
         warnings.warn(f"classes of a single training case ({names}) are trained on, never validated on", stacklevel=2)
@@ -77,7 +77,7 @@ def _grouped_folds(labels: NDArray[np.str_], folds: int, seed: int, groups: NDAr
 
     names = np.unique(groups)
     if len(names) < 2:
-        raise DataError(f"all training cases are of one group, {str(names[0])!r}: there is nothing to validate on")
+        raise DataError(f"all training cases are of one group, {str(names[0])!r}: validation is not possible")
     if len(names) < folds:
         warnings.warn(f"{len(names)} folds in place of {folds}: there are {len(names)} groups", stacklevel=3)
         folds = len(names)
@@ -91,7 +91,7 @@ def _grouped_folds(labels: NDArray[np.str_], folds: int, seed: int, groups: NDAr
         if known.any():
             found.append((train, validation[known]))
     if not found:
-        raise DataError("each class comes from a single group: there is nothing to validate on")
+        raise DataError("each class comes from a single group: validation is not possible")
     if unknown_labels:
         listed = ", ".join(map(repr, sorted(unknown_labels)))
         warnings.warn(
@@ -155,10 +155,10 @@ def _singles_joined(labels: NDArray[np.str_]) -> NDArray[np.str_]:
 
 
 def resample(dataset: DataSet, number: int) -> DataSet:
-    """The archive's split for 0; else the stratified re-draw that the field's newer published figures use.
+    """The archive's split for 0; else the stratified re-draw that the field's newer published scores use.
 
-    Train and test cases are pooled and drawn anew with each class's training count kept, by aeon's
-    `stratified_resample_data` with the resample's number as its seed. Where cases have groups, whole groups are drawn.
+    Train and test cases are pooled and drawn again with each class's training count kept, by aeon's
+    `stratified_resample_data` with the resample's number as its seed. If cases have groups, whole groups are drawn.
 
     Raises:
         DataError: a class has no test case, or there are too few groups.

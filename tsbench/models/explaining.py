@@ -18,7 +18,7 @@ from tsbench.tracking.store import Store
 __all__ = ["draw_cases"]
 
 MAX_DRAWN = 10
-"""Cases that are drawn where none are named."""
+"""Cases that are drawn if none are named."""
 
 
 def draw_cases(
@@ -31,7 +31,7 @@ def draw_cases(
         reference: see `open_model`.
         cases: their numbers from 0; None for the first case of each class, of ten classes at most.
         file: where they stand; None for the data set's test cases.
-        folder: where the pictures go; made where it is absent.
+        folder: where the pictures go; made if it is absent.
 
     Raises:
         DataError: the data set or file is not available, or the folder cannot be written.

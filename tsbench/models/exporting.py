@@ -44,7 +44,7 @@ class Exported:
 
 
 def export_model(store: Store | None, reference: str, path: Path | None) -> Exported:
-    """Writes a model as ONNX; a graph that does not give PyTorch's figures is not kept.
+    """Writes a model as ONNX; a graph that does not give PyTorch's outputs is not kept.
 
     Args:
         store: see `open_model`.
@@ -52,7 +52,7 @@ def export_model(store: Store | None, reference: str, path: Path | None) -> Expo
         path: the file; by default the data set's name in the current folder.
 
     Raises:
-        ModelError: there is no such model, it cannot be exported, or the graph's figures are others.
+        ModelError: there is no such model, it cannot be exported, or the graph's outputs are others.
         DataError: the file cannot be written.
     """
     saved = open_model(store, reference)
@@ -82,7 +82,7 @@ def export_model(store: Store | None, reference: str, path: Path | None) -> Expo
 
 
 def _real_cases(store: Store | None, saved: SavedModel, network: NetworkEnsemble) -> tuple[Collection, str]:
-    """Cases to compare on: the test cases where the data set is available, else the examples kept with the model."""
+    """Cases to compare on: the test cases if the data set is available, else the examples kept with the model."""
     cases, compared = saved.examples, "the training cases kept with the model"
     if store is not None and saved.run is not None:
         try:

@@ -96,11 +96,11 @@ def read_cases(path: Path, classifier: FittedClassifier, columns: Mapping[str, s
         columns: the table's columns by their role (`case`, `time`, `label`), if they are called otherwise.
 
     Raises:
-        DataError: the file is not there, or not what its suffix says.
+        DataError: the file does not exist, or not what its suffix says.
         ModelError: its cases are not of one kind.
     """
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
+        raise DataError(f"{path}: file not found")
     if path.suffix.lower() in (".json", ".npy"):
         try:
             return read_input(_read_input(path), classifier.channels, classifier.columns)
@@ -141,7 +141,7 @@ def as_csv(table: pd.DataFrame) -> str:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Writes predictions as CSV, or as Parquet where the file's suffix says so.
+    """Writes predictions as CSV, or as Parquet if the file's suffix says so.
 
     Raises:
         DataError: it cannot be written, or has another suffix.

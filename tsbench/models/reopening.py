@@ -39,7 +39,7 @@ class RecordedCell:
         parent: the parent run.
         plan: of the recorded recipe, on this machine.
         resample: number of the resample.
-        dataset: the data, read anew.
+        dataset: the data, read again.
     """
 
     parent: RunRecord
@@ -125,7 +125,7 @@ def open_model(store: Store | None, reference: str) -> SavedModel:
     """Loads a model.
 
     Args:
-        store: where runs and registered models are; None where there is no store.
+        store: where runs and registered models are; None if there is no store.
         reference: id of a final network's or baseline's run, or of a search's parent run for its final network,
             `runs:/<id>/model`, `models:/<name>@<alias>` or another of MLflow's model addresses, or a folder with a
             model's files.
@@ -152,7 +152,7 @@ def open_model(store: Store | None, reference: str) -> SavedModel:
 
 
 def _examples(path: Path) -> Collection:
-    """The training cases kept with a model; none where it was saved without."""
+    """The training cases kept with a model; none if it was saved without."""
     if not path.is_file():
         return Collection(np.zeros((0, 1, 1)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype="<U1"))
     with np.load(path, allow_pickle=False) as kept:
@@ -160,7 +160,7 @@ def _examples(path: Path) -> Collection:
 
 
 def _files_in(folder: Path) -> Path:
-    """The folder itself, or where it is a whole MLflow model, the part with tsbench's own files."""
+    """The folder itself, or if it is a whole MLflow model, the part with tsbench's own files."""
     inner = folder / "data" / MODEL_FOLDER
     return inner if inner.is_dir() else folder
 

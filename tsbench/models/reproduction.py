@@ -1,4 +1,4 @@
-"""Runs a recorded trial, final network or baseline again, and compares every figure to the bit."""
+"""Runs a recorded trial, final network or baseline again, and compares every value to the bit."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tsbench.tracking.monitoring import device_name
 from tsbench.tracking.store import RunRecord, Store
 from tsbench.training.inference import DivergedError
 
-__all__ = ["Figure", "Reproduction", "reproduce"]
+__all__ = ["RecordedValue", "Reproduction", "reproduce"]
 
 Curve = dict[int, float]
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure as it was recorded and as it came out now; None where it did not come out."""
+class RecordedValue:
+    """A value as it was recorded and as it came out now; None if it did not come out."""
 
     name: str
     recorded: float | str
@@ -56,20 +56,20 @@ class Reproduction:
 
     Attributes:
         run: the run that was run again.
-        figures: all that the run recorded, but for seconds and the use of the machine.
-        differences: of settings, versions, hardware and device, a sentence each; they may be why figures do not agree.
+        values: all that the run recorded, but for seconds and the use of the machine.
+        differences: of settings, versions, hardware and device, a sentence each; they may be why values do not agree.
         seconds: that it took.
     """
 
     run: RunRecord
-    figures: list[Figure]
+    values: list[RecordedValue]
     differences: list[str]
     seconds: float = field(compare=False)
 
     @property
     def agrees(self) -> bool:
-        """Whether every figure is the same to the bit."""
-        return bool(self.figures) and all(figure.agrees for figure in self.figures)
+        """Whether every value is the same to the bit."""
+        return bool(self.values) and all(value.agrees for value in self.values)
 
 
 def reproduce(store: Store, run_id: str, report: Callable[[str], None] = lambda text: None) -> Reproduction:
@@ -78,11 +78,11 @@ def reproduce(store: Store, run_id: str, report: Callable[[str], None] = lambda 
     Args:
         store: the store.
         run_id: of a trial, final network or baseline, or of a parent run, which stands for its final network.
-        report: told what is done, now and then.
+        report: called with a line of progress now and then.
 
     Raises:
         DataError: the data set's files are not those of then, or not available.
-        ModelError: a setting of then is not known to this version, or a baseline has no figures or cannot be run.
+        ModelError: a setting of then is not known to this version, or a baseline has no values or cannot be run.
         TrackingError: there is no such run, or the store failed.
     """
     run = store.run(run_id)
@@ -94,20 +94,20 @@ def reproduce(store: Store, run_id: str, report: Callable[[str], None] = lambda 
     if changed := cell.changed_files():
         raise DataError(
             f"the data set {run.tags[names.DATASET]} at {cell.dataset.source} is not the one that run {run.run_id} was "
-            f"given: {', '.join(changed)} differ; figures cannot agree"
+            f"given: {', '.join(changed)} differ; values cannot agree"
         )
     torch.set_num_threads(1)  # as a worker has
     device = cell.plan.devices[0]
     began = time.perf_counter()
     match run.tags[names.ROLE]:
         case "baseline":
-            figures = _baseline(store, run, cell, report)
+            values = _baseline(store, run, cell, report)
         case "trial":
-            figures = _trial(store, run, cell, _settings(run), device, report)
+            values = _trial(store, run, cell, _settings(run), device, report)
         case _:
-            figures = _network(store, run, cell, _settings(run), device, report)
+            values = _network(store, run, cell, _settings(run), device, report)
     seconds = time.perf_counter() - began
-    return Reproduction(run, figures, _differences(store, run, cell, device), seconds)
+    return Reproduction(run, values, _differences(store, run, cell, device), seconds)
 
 
 def _settings(run: RunRecord) -> HyperparameterConfig:
@@ -137,7 +137,7 @@ def _trial(
     settings: HyperparameterConfig,
     device: str,
     report: Callable[[str], None],
-) -> list[Figure]:
+) -> list[RecordedValue]:
     search = cell.plan.loaded.recipe.search
     recorded = _recorded(store, run)
     last = max(recorded["train_loss"], default=0) if "train_loss" in recorded else 0
@@ -169,7 +169,7 @@ def _network(
     settings: HyperparameterConfig,
     device: str,
     report: Callable[[str], None],
-) -> list[Figure]:
+) -> list[RecordedValue]:
     recorded = {
         name: curve  # the others are its trial's
         for name, curve in _recorded(store, run).items()
@@ -195,20 +195,20 @@ def _network(
     scores = score_all(test.labels, ensemble.predict_proba(test), ensemble.classes)
     now |= {names.test(metric): {0: value} for metric, value in scores.items()}
     logged = open_model(store, run.run_id).network("compared by its weights")
-    weights = Figure("sha256 of the weights", weights_digest(logged), weights_digest(ensemble))
+    weights = RecordedValue("sha256 of the weights", weights_digest(logged), weights_digest(ensemble))
     return [*_compared(recorded, now), weights]
 
 
-def _baseline(store: Store, run: RunRecord, cell: RecordedCell, report: Callable[[str], None]) -> list[Figure]:
+def _baseline(store: Store, run: RunRecord, cell: RecordedCell, report: Callable[[str], None]) -> list[RecordedValue]:
     recorded = _recorded(store, run)
     scores = score_again(run, cell, any(name.startswith(names.cv("")) for name in recorded), report)
     now = {name: {0: value} for name, value in scores.metrics.items()}
     if names.is_one_hot(run.tags, run.params):
         recorded = {name: curve for name, curve in recorded.items() if not name.endswith(names.PROBABILISTIC)}
-    figures = _compared(recorded, now)
+    values = _compared(recorded, now)
     if (done := run.tags.get(names.PREPROCESSING, "")) or scores.preprocessing:
-        figures.append(Figure("preprocessing", done, scores.preprocessing))
-    return figures
+        values.append(RecordedValue("preprocessing", done, scores.preprocessing))
+    return values
 
 
 def weights_digest(ensemble: NetworkEnsemble) -> str:
@@ -227,13 +227,13 @@ def _recorded(store: Store, run: RunRecord) -> dict[str, Curve]:
     return {name: dict(store.history(run.run_id, name)) for name in fair}
 
 
-def _compared(recorded: Mapping[str, Curve], now: Mapping[str, Curve]) -> list[Figure]:
-    figures = []
+def _compared(recorded: Mapping[str, Curve], now: Mapping[str, Curve]) -> list[RecordedValue]:
+    values = []
     for name, curve in sorted(recorded.items()):
         for step, value in curve.items():
             title = name if len(curve) == 1 else f"{name}, epoch {step}"
-            figures.append(Figure(title, value, now.get(name, {}).get(step)))
-    return figures
+            values.append(RecordedValue(title, value, now.get(name, {}).get(step)))
+    return values
 
 
 def _differences(store: Store, run: RunRecord, cell: RecordedCell, device: str) -> list[str]:

@@ -22,7 +22,7 @@ __all__ = ["check_reproducible", "score_again"]
 
 
 def check_reproducible(run: RunRecord) -> None:
-    """Refuses a baseline's run that has no figures.
+    """Refuses a baseline's run that has no values.
 
     Raises:
         ModelError: says why there are none.
@@ -31,14 +31,14 @@ def check_reproducible(run: RunRecord) -> None:
     if state != "complete":
         reason = run.tags.get(names.REASON, "it did not end")
         raise ModelError(
-            f"the run {run.run_id} ({run.name}) has no figures to reproduce: {state or 'not finished'} ({reason})"
+            f"the run {run.run_id} ({run.name}) has no values to reproduce: {state or 'not finished'} ({reason})"
         )
 
 
 def score_again(
     run: RunRecord, cell: RecordedCell, cross_validates: bool, report: Callable[[str], None]
 ) -> BaselineScores:
-    """Fits and scores a baseline as its run says, in a process of its own, as a worker does.
+    """Fits and scores a baseline as its run says, in its own process, as a worker does.
 
     Args:
         run: the baseline's, complete.
@@ -82,7 +82,7 @@ def _entry(run: RunRecord, cell: RecordedCell) -> BaselineConfig:
             return baseline
     raise ModelError(
         f"the run {run.run_id} ({run.name}) is of an older version of tsbench, which did not record its parameters in "
-        "full, and the recipe of its search does not name it; run the baseline anew with tsbench search"
+        "full, and the recipe of its search does not name it; run the baseline again with tsbench search"
     )
 
 
@@ -92,7 +92,7 @@ def _seed(run: RunRecord) -> int:
     except KeyError:
         raise ModelError(
             f"the run {run.run_id} ({run.name}) is of an older version of tsbench, which did not record the seed of a "
-            "baseline; run the baseline anew with tsbench search"
+            "baseline; run the baseline again with tsbench search"
         ) from None
 
 

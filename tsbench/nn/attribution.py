@@ -23,10 +23,10 @@ class NetworkExplanation:
 
     Attributes:
         attention: attention weights of shape (cases, heads, querying steps, attended steps): the heads of a
-            Transformer's layers first, then those of the self-attention; None where the network has neither.
+            Transformer's layers first, then those of the self-attention; None if the network has neither.
         maxima: shape (cases, channels), see `max_steps`: the steps of the encoder's (or attention's) output that max
             pooling took; None without max pooling.
-        skip_maxima: shape (cases, channels), as `maxima`, of the convolutions' output; None where it is not pooled.
+        skip_maxima: shape (cases, channels), as `maxima`, of the convolutions' output; None if it is not pooled.
         stride: time steps that one step of `attention` and `maxima` stands for.
         skip_stride: time steps that one step of `skip_maxima` stands for.
     """
@@ -47,7 +47,7 @@ def explain(network: Network, x: Tensor, lengths: Tensor | None = None) -> Netwo
     Args:
         network: the network.
         x: shape (cases, channels, steps), 0 on padded steps.
-        lengths: true lengths in time steps, shape (cases,), or None where no case is padded.
+        lengths: true lengths in time steps, shape (cases,), or None if no case is padded.
     """
     valid = None if lengths is None else torch.arange(x.shape[2], device=x.device) < lengths.unsqueeze(1)
     before = network.training

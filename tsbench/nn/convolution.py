@@ -143,7 +143,7 @@ def _peak(length: int) -> Tensor:
 
 
 class ResidualConvolution(nn.Module):
-    """A further multi-scale block, `relu(norm(F(x)) + x)`, with a linear projection where the widths differ.
+    """A further multi-scale block, `relu(norm(F(x)) + x)`, with a linear projection if the widths differ.
 
     `F` first narrows the input to `width` channels (a bottleneck, as InceptionTime's), then convolves them with each
     kernel in parallel. Separable, each channel is convolved by itself and a 1x1 convolution mixes them (as LITE's).

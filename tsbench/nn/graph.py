@@ -22,7 +22,7 @@ def export_graph(module: nn.Module, x: Tensor, lengths: Tensor | None, output: s
     behind `encoder.stride`; this works round both.
 
     Args:
-        module: in evaluation mode; takes `x` and, where they are given, `lengths`.
+        module: in evaluation mode; takes `x` and, if they are given, `lengths`.
         x: series to trace it with, shape (cases, channels, steps); its name in the graph is `x`.
         lengths: shape (cases,), or None for a graph without; its name is `lengths`.
         output: name of what the module returns.

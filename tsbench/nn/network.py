@@ -66,7 +66,7 @@ class Network(nn.Module):
         classes: number of classes.
         length: longest training series in time steps; settles strides that are `auto`, and kernels that are shares.
 
-    Shape: (cases, channels, steps) and lengths of shape (cases,), or None where no case is padded, to logits of shape
+    Shape: (cases, channels, steps) and lengths of shape (cases,), or None if no case is padded, to logits of shape
         (cases, classes).
     """
 
@@ -165,7 +165,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def fixed_features(self, x: Tensor, lengths: Tensor | None) -> Tensor | None:
-        """The features of cases, shape (cases, features), where no learned weight enters them, else None."""
+        """The features of cases, shape (cases, features), if no learned weight enters them, else None."""
         if self.feature_branch is None or not self.feature_branch.fixed:
             return None
         return self.feature_branch.features_in_parts(x, _valid(x, lengths))

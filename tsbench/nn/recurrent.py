@@ -46,7 +46,7 @@ class RecurrentLayer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Adds a linear projection of `x` where the widths differ, else `x` itself."""
+        """Adds a linear projection of `x` if the widths differ, else `x` itself."""
         y: Tensor = self.ahead(x)[0]
         if self.back is not None:
             backward = self.back(reverse_steps(x, valid))[0]

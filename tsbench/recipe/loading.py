@@ -117,8 +117,8 @@ def load_recipe(
     Args:
         path: the YAML file.
         overrides: `dotted.key=value` texts, the value in YAML, that replace what the file says.
-        baselines: the known names of baselines; not checked where it is None.
-        check_baseline: tells what is wrong with a name or import path and parameters, or None where nothing is.
+        baselines: the known names of baselines; not checked if it is None.
+        check_baseline: says what is wrong with a name or import path and parameters, or None if nothing is.
         check_datasets: given the valid entries of `datasets` by their places, and `archive`, returns what is wrong
             with the data sets that they mean; not checked if it is None.
         check_stores: by dotted names of keys that hold addresses (`tracking.uri`, `search.storage`), what reports what
@@ -217,7 +217,7 @@ def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
         content = path.read_bytes()
         text = content.decode()
     except FileNotFoundError:
-        raise RecipeError([f"{path}: there is no such file; `tsbench init` writes a recipe to begin from"]) from None
+        raise RecipeError([f"{path}: file not found; `tsbench init` writes a recipe to start from"]) from None
     except IsADirectoryError:
         raise RecipeError([f"{path}: is a folder, not a recipe"]) from None
     except UnicodeDecodeError as error:
@@ -231,7 +231,7 @@ def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
     except NotReadableError as error:
         raise RecipeError([f"{path}:{error.line}:{error.column} {error}"]) from None
     if document is None:
-        raise RecipeError([f"{path}: the file is empty; `tsbench init` writes a recipe to begin from"])
+        raise RecipeError([f"{path}: the file is empty; `tsbench init` writes a recipe to start from"])
     if not isinstance(document, CommentedMap):
         kind = "a list" if isinstance(document, list) else "a single value"
         raise RecipeError([f"{path}:1:1 expected `key: value` lines, got {kind}"])

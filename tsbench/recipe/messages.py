@@ -14,7 +14,7 @@ LONGEST = 60  # characters of a value in a sentence
 
 
 def shown(value: object) -> str:
-    """The value as Python spells it, cut where it is long."""
+    """The value as Python spells it, cut if it is long."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # Python does not spell whole numbers of more than 4300 digits
@@ -23,7 +23,7 @@ def shown(value: object) -> str:
 
 
 def shortened(text: str) -> str:
-    """The text without credentials and in one line, cut where it is long; a cut address would hide no password."""
+    """The text without credentials and in one line, cut if it is long; a cut address would hide no password."""
     text = escaped(redacted(text))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 

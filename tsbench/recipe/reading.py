@@ -91,7 +91,7 @@ def _check_digits(event: Any) -> None:
 
 
 class _PlacedConstructor(RoundTripConstructor):
-    """Says where the value stands that cannot be built, such as `!!int many`."""
+    """Reports the place of a value that cannot be built, such as `!!int many`."""
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:

@@ -102,7 +102,7 @@ def _wrong(message: str, key: str | None = None) -> PydanticCustomError:
 
 
 def _real(value: float) -> float:
-    """The number as a float, infinite where it is a whole number beyond a float's range."""
+    """The number as a float, infinite if it is a whole number beyond a float's range."""
     try:
         return float(value)
     except OverflowError:
@@ -223,8 +223,8 @@ def _path(value: str) -> str:
             Path(value).expanduser()
         except RuntimeError:  # Python's own message does not name the user
             raise _wrong(
-                f"{shown(value)} begins with ~ and the name of a user who has no home on this machine; write the "
-                "folder's whole path"
+                f"{shown(value)} begins with ~ and the name of a user who has no home directory on this machine; write "
+                "the folder's whole path"
             ) from None
     return value
 
@@ -348,7 +348,7 @@ class ModelConfig(Settings):
     """The network."""
 
     preset: Preset | None = Field(
-        None, description="a published form, whose values stand where the recipe gives none; null: the defaults"
+        None, description="a published form, whose values apply unless the recipe sets them; null: the defaults"
     )
     stem: StemConfig = Field(default_factory=StemConfig, description="shortens long series first")
     convolution: ConvolutionConfig = Field(default_factory=ConvolutionConfig, description="multi-scale convolutions")
@@ -381,7 +381,7 @@ def _deep_merge(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 
 
 class AugmentationConfig(Settings):
-    """Random changes of the training cases, drawn anew for every mini-batch; 0 is off."""
+    """Random changes of the training cases, drawn again for every mini-batch; 0 is off."""
 
     scaling: float = Field(0.1, ge=0, description="each channel times a factor around 1 with this standard deviation")
     window_warping: float = Field(0.5, ge=0, le=1, description="share of cases of which a window is slowed or sped up")
@@ -448,7 +448,7 @@ class PreprocessingConfig(Settings):
         "none leaves them out of all statistics, as 0 with a channel that marks them",
     )
     mark_missing: bool = Field(
-        False, description="add a channel that is 1 where a value was missing, for each channel that has such"
+        False, description="add a channel that is 1 where a value was missing, for each channel with missing values"
     )
     length: KeptOrTrainingLength = Field(
         "keep",
@@ -481,7 +481,7 @@ class SearchConfig(Settings):
     pruner: Pruner = Field(
         "median",
         description="Optuna's pruner; it sees the mean over the folds at ten rungs, wilcoxon the folds one by one; "
-        "none where trade_off is given",
+        "none if trade_off is given",
     )
     folds: int = Field(3, ge=2, le=_LARGEST, description="stratified cross-validation folds of the train cases")
     holdout_above: PositiveInt = Field(
@@ -505,7 +505,7 @@ class SearchConfig(Settings):
     concurrency: AutoOrCount = Field(
         "auto",
         description="trials in flight at most; a trial is chosen by the results of those at least this many before it, "
-        "so that figures do not depend on which worker is faster; auto: twice the workers, at least 4",
+        "so that results do not depend on which worker is faster; auto: twice the workers, at least 4",
     )
 
     @model_validator(mode="before")
@@ -546,8 +546,8 @@ class SearchConfig(Settings):
         if info.data.get("pruner") == "wilcoxon" and value < 5:
             raise PydanticCustomError(
                 "folds",
-                "the wilcoxon pruner needs at least 5: with fewer, no fold is left to be spared once the test can "
-                "tell two trials apart",
+                "the wilcoxon pruner needs at least 5: with fewer, the test cannot become "
+                "significant before the last fold, so nothing would be saved",
             )
         return value
 
@@ -558,7 +558,7 @@ class SplitConfig(Settings):
     test_size: float = Field(0.3, gt=0, lt=1, description="share of the cases, or of the groups' cases, to test on")
     stratify: bool = Field(True, description="keep each class's share in both parts")
     group: str | None = Field(
-        None, description="column (long) or array (npz: groups) of groups, such as machines, that are never parted"
+        None, description="column (long) or array (npz: groups) of groups, such as machines, that are never split"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="of the draw")
 
@@ -571,7 +571,7 @@ class OwnDataConfig(Settings):
     test: FilePath | None = Field(None, description="file of the test cases")
     file: FilePath | None = Field(None, description="file of all cases, in place of train and test; see split")
     format: FormatName = Field("auto", description=f"auto goes by the suffix: {_SUFFIXES}")
-    case: str = Field("case", description="long: column that tells the cases apart")
+    case: str = Field("case", description="long: column that identifies the cases")
     time: str | None = Field(None, description="long: column that orders a case's rows; null: they are in order")
     label: str = Field("label", description="long: column of the class")
     channels: Annotated[tuple[str, ...] | None, Field(strict=False)] = Field(
@@ -727,7 +727,7 @@ class ExecutionConfig(Settings):
 
     workers: AutoOrCount = Field("auto", description="processes; auto: one for each GPU, else one for each core")
     device: Annotated[str, Field(pattern=DEVICE)] = Field("auto", description="auto, cpu, cuda (all GPUs) or cuda:N")
-    trials_per_device: PositiveInt = Field(1, description="workers that share a GPU, where workers is auto")
+    trials_per_device: PositiveInt = Field(1, description="workers that share a GPU, if workers is auto")
     launcher: Launcher = Field("local", description="what starts the workers")
     address: str = Field("auto", min_length=1, description="of the Ray cluster; local: begin one on this machine")
     cpus_per_worker: PositiveInt = Field(1, description="cores that Ray sets aside for a worker")

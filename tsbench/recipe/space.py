@@ -203,7 +203,7 @@ def leaves(settings: BaseModel | type[BaseModel], prefix: str = "") -> Iterator[
 
 
 def assign(settings: HyperparameterConfig, values: Mapping[str, Any]) -> HyperparameterConfig:
-    """The settings with the values of some dotted names replaced, validated anew."""
+    """The settings with the values of some dotted names replaced, validated again."""
     tree = settings.model_dump()
     for name, value in values.items():
         *groups, leaf = name.split(".")

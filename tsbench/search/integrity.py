@@ -46,7 +46,7 @@ def damaged_journal(file: Path, what: str, line: int | None = None) -> SearchErr
     place = file if line is None else f"{file}:{line}"
     return SearchError(
         f"{place}: the trials of this study are damaged: {what}; put the file back as it was, or run the search with "
-        "--fresh, which archives the study and begins a new one"
+        "--fresh, which archives the study and starts a new one"
     )
 
 
@@ -137,7 +137,7 @@ class _Replay:
     def _change_state(self, trial: int, state: TrialState) -> None:
         before = self._states[trial]
         if before is TrialState.WAITING and state.is_finished():
-            raise _DamageError(f"trial {trial} ends without having begun, so that a line is missing")
+            raise _DamageError(f"trial {trial} ends without having started, so that a line is missing")
         if not before.is_finished():  # Optuna ignores what comes later
             self._states[trial] = state
 

@@ -29,7 +29,7 @@ __all__ = ["CrossValidation", "Rung", "rungs"]
 
 
 UNPRUNED = 4
-"""Epochs between two scores where nobody prunes by them, and there are enough: each score is a forward pass of all
+"""Epochs between two scores if nobody prunes by them, and there are enough: each score is a forward pass of all
 validation parts."""
 
 
@@ -38,7 +38,7 @@ def rungs(epochs: int, apart: int = 1) -> dict[int, int]:
 
     Args:
         epochs: of a trial.
-        apart: epochs between two scores; fewer where else there would be one score alone.
+        apart: epochs between two scores; fewer if else there would be one score alone.
     """
     count = min(RUNGS, epochs, max(2, epochs // apart))
     return {round(epochs * (rung + 1) / count): round(RUNGS * (rung + 1) / count) for rung in range(count)}
@@ -49,7 +49,7 @@ class Rung:
     """A score on the way, of which a pruner hears.
 
     Attributes:
-        step: 1 to 10, or the number of a fold where they are trained one after another.
+        step: 1 to 10, or the number of a fold if they are trained one after another.
         score: of the searched metric: the mean over the folds, or the fold's.
         mean: over what was scored so far.
         when: in words.

@@ -1,4 +1,4 @@
-"""What workers tell their supervisor of a trial; light to import, as the supervisor needs no torch."""
+"""What workers report to their supervisor about a trial; light to import, as the supervisor needs no torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TrialProgress:
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """How a trial ended: complete, pruned, failed or stopped, with the reason where it is not complete."""
+    """How a trial ended: complete, pruned, failed or stopped, with the reason if it is not complete."""
 
     trial: int
     state: str

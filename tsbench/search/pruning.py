@@ -43,7 +43,7 @@ class Pruner:
     Attributes:
         make: makes it for a search.
         fewest: earlier trials that it compares a trial with, at least.
-        against: what a trial that it ends is told.
+        against: the reason given to a trial that it ends.
     """
 
     make: Callable[[SearchConfig], BasePruner]
@@ -87,7 +87,7 @@ def make_pruner(search: SearchConfig) -> BasePruner:
 
 
 def pruning_note(search: SearchConfig, trials: int, concurrency: int) -> str | None:
-    """Says where a pruner can do nothing with so few trials; None where it can.
+    """Says where a pruner can do nothing with so few trials; None if it can.
 
     A trial is compared with those at least `concurrency` before it.
     """
@@ -102,7 +102,7 @@ def pruning_note(search: SearchConfig, trials: int, concurrency: int) -> str | N
 
 
 class TrialPruner:
-    """Tells after each rung whether a trial should end.
+    """Decides after each rung whether a trial should end.
 
     Args:
         search: the study's settings.
@@ -122,7 +122,7 @@ class TrialPruner:
         self._stand_in = self._view.ask()
 
     def verdict(self, rung: int, score: float) -> str | None:
-        """Why the trial should end after this rung's score; None where it should go on."""
+        """Why the trial should end after this rung's score; None if it should go on."""
         self._stand_in.report(score, rung)
         if not self._pruner.prune(self._view, self._frozen()):
             return None

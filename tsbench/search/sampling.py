@@ -37,7 +37,7 @@ def suggest(trial: BaseTrial, space: Space, base: HyperparameterConfig) -> dict[
 
 
 def default_parameters(space: Space, base: HyperparameterConfig) -> dict[str, Any]:
-    """The recipe's own values as Optuna's parameters, where the space offers them: the first trial."""
+    """The recipe's own values as Optuna's parameters, if the space offers them: the first trial."""
     values = dict(leaves(base))
     return {name: label(values[name]) for name, entry in space.items() if offers(entry, values[name])}
 
@@ -102,7 +102,7 @@ STATEFUL = ("cmaes", "nsga2")
 class Suggester:
     """Chooses each trial's parameters by the results of the trials at least `concurrency` before it.
 
-    Trials nearer than that count as running, whether or not they have ended; and the sampler is seeded anew for each
+    Trials nearer than that count as running, whether or not they have ended; and the sampler is seeded again for each
     trial. So what trial n is given depends on the recipe alone, and not on which worker was faster, nor on
     interruptions.
 

@@ -33,7 +33,7 @@ __all__ = [
 FORMAT = 1  # of study.json; a file without a number is of the first
 SPECIFICATION = "study.json"
 OPTUNA_NAME = "study"
-FRESH = "or run the search with --fresh, which archives the study and begins a new one"
+FRESH = "or run the search with --fresh, which archives the study and starts a new one"
 
 
 def derive_seed(*parts: int) -> int:
@@ -69,7 +69,7 @@ class StudySpec:
     """What a study searches and where its trials are recorded; plain enough to be written as JSON.
 
     Attributes:
-        identity: made anew for each study; tags all of its MLflow runs.
+        identity: made again for each study; tags all of its MLflow runs.
         recipe: name of the recipe.
         dataset: name of the data set.
         resample: number of the resample.
@@ -173,5 +173,5 @@ def stored_fingerprint(folder: Path) -> str | None:
 
 
 def fingerprint_of(**parts: Any) -> str:
-    """SHA-256 of everything that a study's figures depend on; a study is continued only where it agrees."""
+    """SHA-256 of everything that a study's results depend on; a study is continued only if it agrees."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

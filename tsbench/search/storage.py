@@ -83,7 +83,7 @@ class _Journal(JournalFileBackend):
         if not self._path.exists():
             return SearchError(
                 f"{self._path}, which holds the trials of a study, was deleted or moved while it was in use; put it "
-                "back, or run the search with --fresh, which begins a new study"
+                "back, or run the search with --fresh, which starts a new study"
             )
         return SearchError(f"{self._path} cannot be read or written ({error.strerror}); the same command continues")
 
@@ -110,7 +110,7 @@ def when_there_is_space(call: Callable[[], None], place: Path) -> None:
     """Does what writes to a disk, which is waited for while it is full.
 
     Args:
-        call: what is to be done; where it fails, it must have done nothing.
+        call: what is to be done; if it fails, it must have done nothing.
         place: the file or folder that it writes.
 
     Raises:
@@ -189,7 +189,7 @@ class DatabaseAwayError(SearchError):
 
 
 class _Database(RDBStorage):
-    """Optuna's storage in a database, which is waited for where it is away, such as while its server is restarted."""
+    """Optuna's storage in a database, which is waited for if it is away, such as while its server is restarted."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -233,7 +233,7 @@ class _Database(RDBStorage):
             self._away = True
             raise DatabaseAwayError(
                 f"search.storage {redacted(self._uri)} is away ({redacted(_reason(error), self._uri)}); when it is "
-                "back, the same command goes on"
+                "back, run the same command again to resume"
             ) from None
         self._away = False
         return result

@@ -110,7 +110,7 @@ class Study:
         when_there_is_space(save, folder)
         study = cls(folder, spec)
         create_study(storage=study.storage, study_name=spec.optuna_name, directions=spec.directions)
-        spec.write(folder, fingerprint)  # last: a folder without it was not finished and is made anew
+        spec.write(folder, fingerprint)  # last: a folder without it was not finished and is made again
         return study
 
     @classmethod
@@ -235,7 +235,7 @@ class Study:
         return self.folder / "journal.log"
 
     def _check_trials_exist(self) -> None:
-        """Refuses a study whose file of trials is gone, which Optuna would begin anew."""
+        """Refuses a study whose file of trials is gone, which Optuna would start again."""
         if not self.in_database and not (self._journal.is_file() and self._journal.stat().st_size):
             raise self._lost()
 

@@ -63,7 +63,7 @@ def run_trial(
         stop_reason: asked after each epoch; a text ends the trial, which is then marked as failed for this reason.
 
     Returns:
-        How it ended, or None where it was not this worker's to run, or to end.
+        How it ended, or None if it was not this worker's to run, or to end.
     """
     study, store = load_study(folder)
     trial = study.queue.claim(number)
@@ -105,7 +105,7 @@ class _TrialRun:
         except optuna.exceptions.UpdateFinishedTrialError:
             if self.study.trials()[self.trial.number].state is not TrialState.FAIL:
                 return outcome  # this worker told it before, and the connection broke before the answer
-            # A supervisor took this worker for dead and had the trial begun again; the record follows what it told.
+            # A supervisor took this worker for dead and restarted the trial; the record follows what it reported.
             self.store.fail(run, self.study.trials().reason_of(self.trial.number))
             return None
         return outcome
@@ -193,7 +193,7 @@ class _TrialRun:
     def _tell(
         self, run: str, settings: HyperparameterConfig, validation: CrossValidation, outcome: TrialOutcome
     ) -> None:
-        """All that Optuna is told of the trial, in one write, as nobody needs to know any of it before its end."""
+        """The report on the trial to Optuna, in one write, as nobody needs to know any of it before its end."""
         scores = {names.cv(metric): value for metric, value in validation.scores.items()}
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
         storage, trial_id = self.study.storage, id_of(self.trial)

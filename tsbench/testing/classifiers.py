@@ -28,7 +28,7 @@ def check_classifier(classifier: Classifier, train: Collection, test: Collection
         classifier: before it is fitted.
         train: training cases of two classes or more.
         test: other cases.
-        fresh_process: also load the saved classifier in a process of its own, which takes some seconds.
+        fresh_process: also load the saved classifier in its own process, which takes some seconds.
 
     Raises:
         AssertionError: a promise is broken; the message says which.

@@ -36,7 +36,7 @@ class Subject:
 
     Attributes:
         name: how messages call it.
-        build: makes it anew; torch's generator is seeded before.
+        build: makes it again; torch's generator is seeded before.
         run: of the module, series of shape (cases, channels, steps) and their valid steps, each case's output without
             its padded steps: shape (features,), or (features, steps).
         shape: of the output of a case of so many steps.

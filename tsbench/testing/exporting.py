@@ -1,4 +1,4 @@
-"""The contract of export: a network's ONNX graph gives the network's figures at any number and length of cases."""
+"""The contract of export: a network's ONNX graph gives the network's outputs at any number and length of cases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCHES = ((1, LENGTH), (3, 37), (7, 10))
 
 
 def check_onnx(config: ModelConfig, masked: bool = True) -> None:
-    """Exports a network with a dynamic number and length of cases, and compares it with ONNX Runtime's figures.
+    """Exports a network with a dynamic number and length of cases, and compares it with ONNX Runtime's outputs.
 
     Needs the extra `onnx`.
 
@@ -30,7 +30,7 @@ def check_onnx(config: ModelConfig, masked: bool = True) -> None:
         masked: whether the graph takes lengths beside the series.
 
     Raises:
-        AssertionError: the figures differ by more than 1e-5.
+        AssertionError: the outputs differ by more than 1e-5.
     """
     name = f"ONNX of network {config.model_dump(exclude_defaults=True)}"
     network = _settled(config)

@@ -118,7 +118,7 @@ class Connection:
         return None if found is None else str(found.experiment_id)
 
     def prepare(self) -> None:
-        """Creates the store where it is absent, so that processes started later do not race to.
+        """Creates the store if it is absent, so that processes started later do not race to.
 
         Raises:
             TrackingError: it cannot be reached or written.
@@ -190,7 +190,7 @@ def _open_client(uri: str) -> MlflowClient:
 def _write_ahead(database: Path) -> None:
     """Lets SQLite log ahead of its file: a commit then waits for no disk, and readers for no writer.
 
-    Where the file system or the file does not allow it, all is as before.
+    If the file system or the file does not allow it, all is as before.
     """
     with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=20)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -14,7 +14,7 @@ from tsbench.errors import TrackingError
 __all__ = ["check_writable", "created_whole", "refuse_other_databases"]
 
 MLFLOW = {"experiments", "alembic_version"}
-"""Tables that a database of MLflow's has, also if its creation was cut short."""
+"""Tables that a database of MLflow's has, also if its creation was interrupted."""
 
 
 def refuse_other_databases(path: Path) -> None:

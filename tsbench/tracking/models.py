@@ -104,13 +104,13 @@ def register_model(
 ) -> str:
     """Registers a logged model as a new version, and returns the version's number.
 
-    The alias `best` goes to the version with the best CV score; it moves to this one where that is no worse.
+    The alias `best` goes to the version with the best CV score; it moves to this one if that is no worse.
 
     Args:
         store: the store.
         run: id of the run that the model belongs to.
         model_uri: what `log_model` gave.
-        name: of the registered model, made where it is absent.
+        name: of the registered model, made if it is absent.
         description: of the version.
         metric: name of the metric that decides, which the version is tagged with.
         score: its value on the validation folds; test scores decide nothing.
@@ -152,7 +152,7 @@ def delete_registered_model(store: Store, name: str) -> None:
 
 
 def fetch_model(store: Store, uri: str, target: Path) -> Path:
-    """Copies a logged model's own files into a folder, through the server where there is one.
+    """Copies a logged model's own files into a folder, through the server if there is one.
 
     Args:
         store: the store.

@@ -46,17 +46,17 @@ class Monitor:
         self._began = self._last = time.monotonic()
 
     def sample(self, now: bool = False) -> None:
-        """Takes a sample where the last one is long enough ago, or at once; steps are seconds since the beginning."""
+        """Takes a sample if the last one is long enough ago, or at once; steps are seconds since the beginning."""
         moment = time.monotonic()
         if not now and moment - self._last < EVERY:
             return
         self._last = moment
-        figures = {
+        values = {
             "system/process_cpu_percent": self._process.cpu_percent(None),
             "system/process_memory_megabytes": self._process.memory_info().rss / MEGABYTE,
             **self._of_gpu(),
         }
-        for name, value in figures.items():
+        for name, value in values.items():
             self.curves.setdefault(name, []).append((round(moment - self._began), value))
 
     def _of_gpu(self) -> dict[str, float]:
@@ -64,10 +64,12 @@ class Monitor:
             return {}
         import torch
 
-        figures = {"system/gpu_memory_megabytes": torch.cuda.memory_reserved(self.device) / MEGABYTE}
+        values = {"system/gpu_memory_megabytes": torch.cuda.memory_reserved(self.device) / MEGABYTE}
         if self._tells_utilisation:
             try:
-                figures["system/gpu_percent"] = float(torch.cuda.utilization(self.device))
-            except Exception:  # NVIDIA's bindings are not installed, or the device (a MIG slice, say) does not tell it
+                values["system/gpu_percent"] = float(torch.cuda.utilization(self.device))
+            except (
+                Exception
+            ):  # NVIDIA's bindings are not installed, or the device (a MIG slice, say) does not report it
                 self._tells_utilisation = False
-        return figures
+        return values

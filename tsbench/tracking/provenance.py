@@ -16,7 +16,7 @@ PACKAGES = ("torch", "optuna", "mlflow", "sktime", "aeon", "scikit-learn", "nump
 
 
 def versions() -> dict[str, str]:
-    """Versions of tsbench, Python, the packages that figures depend on, and the machine's kind."""
+    """Versions of tsbench, Python, the packages that results depend on, and the machine's kind."""
     found = {"tsbench": __version__, "python": sys.version.split()[0], "machine": platform.platform()}
     for package in PACKAGES:
         try:
@@ -38,7 +38,7 @@ def requirements() -> list[str]:
 
 
 def processor() -> str:
-    """The processor's name, where the system tells, else its kind."""
+    """The processor's name, if the system reports it, else its kind."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

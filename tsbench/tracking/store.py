@@ -115,7 +115,7 @@ class Store:
         return self.connection.client
 
     def experiment(self, name: str) -> str:
-        """The experiment's id, created where it is absent, with its artifacts beside a SQLite file.
+        """The experiment's id, created if it is absent, with its artifacts beside a SQLite file.
 
         Raises:
             TrackingError: the experiment was deleted, or the store cannot be written.
@@ -234,7 +234,7 @@ class Store:
         self.end(run, "FAILED")
 
     def resume(self, run: str) -> str | None:
-        """Marks a run as running again and returns what it was before; None where there is no such run."""
+        """Marks a run as running again and returns what it was before; None if there is no such run."""
         from mlflow.exceptions import MlflowException
 
         try:

@@ -67,7 +67,7 @@ def augment(x: Tensor, lengths: Tensor | None, config: AugmentationConfig, gener
 
     Args:
         x: shape (cases, channels, steps), 0 on padded steps.
-        lengths: shape (cases,), or None where no case is padded.
+        lengths: shape (cases,), or None if no case is padded.
         config: strengths by name.
         generator: what is drawn comes from it; of the device of `x`.
     """

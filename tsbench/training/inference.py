@@ -13,7 +13,7 @@ from tsbench.training.jobs import Series
 __all__ = ["DivergedError", "fixed_features", "predict_probabilities"]
 
 MAX_KEPT_FEATURES = 2**28
-"""Feature values (1 GiB) that a job keeps; with more cases they are computed anew for each mini-batch."""
+"""Feature values (1 GiB) that a job keeps; with more cases they are computed again for each mini-batch."""
 
 
 class DivergedError(ArithmeticError):
@@ -21,7 +21,7 @@ class DivergedError(ArithmeticError):
 
 
 def fixed_features(network: Network, series: Series) -> Tensor | None:
-    """What `predict_probabilities` takes to spare computing them again; None where there are none, or too many."""
+    """What `predict_probabilities` takes to spare computing them again; None if there are none, or too many."""
     branch = network.feature_branch
     if branch is None or len(series.values) * branch.width > MAX_KEPT_FEATURES:
         return None

@@ -60,7 +60,7 @@ class Series:
     lengths: NDArray[np.int64]
 
     def tensors(self, device: torch.device) -> tuple[Tensor | _LazyTensor, Tensor | None]:
-        """Both on the device; lengths are None where no case is padded, which spares all masking."""
+        """Both on the device; lengths are None if no case is padded, which spares all masking."""
         values: Tensor | _LazyTensor
         if isinstance(self.values, np.ndarray):
             values = torch.from_numpy(np.ascontiguousarray(self.values)).to(device)

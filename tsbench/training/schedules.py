@@ -69,7 +69,7 @@ def cosine(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, s
 
 
 def cosine_restarts(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
-    """Cosine annealing from the peak, every `restart_epochs` anew."""
+    """Cosine annealing from the peak, every `restart_epochs` again."""
     return lr_scheduler.CosineAnnealingWarmRestarts(
         optimizer, T_0=config.restart_epochs * steps_per_epoch, eta_min=_floor(config)
     )

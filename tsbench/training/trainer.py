@@ -25,7 +25,7 @@ from tsbench.training.schedules import Schedule
 __all__ = ["train"]
 
 MAX_PREPARED_WITH = 2048
-"""Cases that feature blocks are prepared with where not all are in memory."""
+"""Cases that feature blocks are prepared with if not all are in memory."""
 
 
 def train(
@@ -106,7 +106,7 @@ class _Fit:
         self.end_epoch(float(total / (self.weight_of(order) * self.passes)))
 
     def weight_of(self, cases: Tensor) -> Tensor | int:
-        """What a batch's mean loss is the mean over: its cases, or their class weights where there are any."""
+        """What a batch's mean loss is the mean over: its cases, or their class weights if there are any."""
         return len(cases) if self.loss.weight is None else self.loss.weight[self.targets[cases]].sum()
 
     def run_step(self, cases: Tensor) -> Tensor:
@@ -148,9 +148,9 @@ class _Fit:
         return self.branch_loss(x, lengths, features, targets, targets[partner], share)
 
     def features_of(self, cases: Tensor, lengths: Tensor | None) -> Tensor | None:
-        """Their features, of the series as they are and in full precision, kept or computed anew.
+        """Their features, of the series as they are and in full precision, kept or computed again.
 
-        None where they are learned, and so computed by the network.
+        None if they are learned, and so computed by the network.
         """
         if self.features is not None:
             return self.features[cases]

@@ -87,7 +87,7 @@ def describe_exit(process: BaseProcess) -> str:
 
 
 def _own_modules() -> dict[str, str]:
-    """Variables with which a Python finds modules where this one does: the current folder's do not take their place."""
+    """Variables that make a Python find modules where this one does; those of the current folder do not shadow them."""
     return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
 
 
@@ -129,7 +129,7 @@ def find_devices(device: str, workers: int | str, trials_per_device: int = 1) ->
 
 
 def count_cores() -> int:
-    """The cores that this process may use, where the system tells, else all of them."""
+    """The cores that this process may use, if the system reports them, else all of them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -50,7 +50,7 @@ class _Worker:
     process: BaseProcess | None = None
     channel: Channel | None = None
     task: Task | None = None
-    stopped: bool = False  # whether it was told to end this task
+    stopped: bool = False  # whether it was asked to end this task
     early_deaths: int = 0  # of processes that ended before they sent anything
 
 
@@ -121,7 +121,7 @@ class WorkerPool:
         return [worker.task for worker in self._workers.values() if worker.task is not None]
 
     def submit(self, number: int, task: Task) -> None:
-        """Gives an idle worker a task; where it has just died, `wait` will say so."""
+        """Gives an idle worker a task; if it has just died, `wait` will say so."""
         worker = self._workers[number]
         assert worker.task is None
         if worker.channel is None:

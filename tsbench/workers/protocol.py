@@ -42,7 +42,7 @@ STOP, END = "stop", "end"
 
 
 class StoppedError(Exception):
-    """A task was told to end: it is not needed any more, its time is spent, or the search was interrupted."""
+    """A task was asked to end: it is not needed any more, its time is spent, or the search was interrupted."""
 
 
 class Channel(Protocol):
@@ -119,7 +119,7 @@ class WorkerContext:
         device: a torch device.
         abandoned: whether the supervisor was found to be gone.
         dismissed: whether this worker is needed no more, or leaves.
-        why: the reason to end a task, where there is one.
+        why: the reason to end a task, if there is one.
         busy: whether it is at a task.
     """
 

@@ -132,7 +132,7 @@ class _Actor:
 
 
 def check_address(address: str) -> None:
-    """Refuses at once an address where nobody listens; Ray itself would try for minutes.
+    """Refuses at once an address at which nobody listens; Ray itself would try for minutes.
 
     Raises:
         TsbenchError: nobody listens there.
@@ -189,7 +189,7 @@ class RayLauncher:
 
     @staticmethod
     def check(config: ExecutionConfig) -> None:
-        """Refuses an address where nobody listens; see `check_address`."""
+        """Refuses an address at which nobody listens; see `check_address`."""
         check_address(config.address)
 
     def start(self) -> None:

@@ -51,14 +51,14 @@ def read_arff(path: Path, labelled: bool = True) -> CaseFile:
     r"""Reads an .arff file whose attributes are time steps and, last, the class: nominal or a string.
 
     A multivariate case is `'1,2,3\n4,5,6',label`, a row for each channel. Values in float64; missing values (`?`) are
-    NaN, and those at a case's end mean that it ends there, as .arff has no other way to tell lengths.
+    NaN, and those at a case's end mean that it ends there, as .arff has no other way to declare lengths.
 
     Args:
         path: the file.
         labelled: whether every case must have a label; otherwise a missing one (`?`) is empty.
 
     Raises:
-        DataError: names the file and, where there is one, the line and case at fault.
+        DataError: names the file and, if there is one, the line and case at fault.
     """
     lines = read_lines(path)
     header, first = _read_header(path, lines)
@@ -72,14 +72,14 @@ def read_arff(path: Path, labelled: bool = True) -> CaseFile:
         place = f"{path}:{number}: case {len(cases) + 1}"
         case, label = _read_case(place, line, header)
         if labelled and not label:
-            raise DataError(f"{place} has no class label; give it one, or leave the case out")
+            raise DataError(f"{place} has no class label; add one, or remove the case")
         if cases and len(case) != len(cases[0]):
             raise DataError(f"{place} has {len(case)} channels, the first case has {len(cases[0])}")
         cases.append(case)
         labels.append(label)
         numbers.append(number)
     if not cases:
-        raise DataError(f"{path}:{len(lines)}: there are no cases after @data; is the file cut short?")
+        raise DataError(f"{path}:{len(lines)}: there are no cases after @data; is the file truncated?")
     return CaseFile(path, collect(path, cases, labels), np.array(numbers), True)
 
 
@@ -92,13 +92,13 @@ def _read_header(path: Path, lines: list[str]) -> tuple[_Header, int]:
             if not header.steps or not header.class_line:
                 what = "nominal attribute, the class ({a,b}), after the numeric ones"
                 what = what if header.steps else "numeric attribute"
-                raise DataError(f"{path}:{number}: there is no {what}; is the file cut short?")
+                raise DataError(f"{path}:{number}: there is no {what}; is the file truncated?")
             return header, number
         if word == "@attribute":
             _read_attribute(f"{path}:{number}", line, number, header)
         elif word not in ("", "@relation", "@end"):
             raise DataError(f"{path}:{number}: expected @relation, @attribute, @data or a comment (%...)")
-    raise DataError(f"{path}: there is no @data line; is it an .arff file, and whole?")
+    raise DataError(f"{path}: there is no @data line; is it a complete .arff file?")
 
 
 def _read_attribute(place: str, line: str, number: int, header: _Header) -> None:
@@ -180,7 +180,7 @@ def _read_row(place: str, channel: int, row: str, header: _Header) -> NDArray[np
     if steps != header.steps:
         raise DataError(
             f"{place}, channel {channel} has {steps} time steps, the header has {header.steps} numeric attributes; "
-            "is the file cut short?"
+            "is the file truncated?"
         )
     return read_numbers(place, row, channel, MISSING)
 

@@ -42,7 +42,7 @@ class TableCases:
 def read_long(path: Path, columns: Columns) -> CaseFile:
     """Reads a long table of labelled cases, in the order in which they first appear.
 
-    Values are NaN where a field is empty, NaN, NA or `?`; float32 in a Parquet file stays float32. A .csv file may
+    Values are NaN if a field is empty, NaN, NA or `?`; float32 in a Parquet file stays float32. A .csv file may
     separate its fields by commas, semicolons, tabs or bars, and with any but commas have decimal commas.
 
     Args:
@@ -99,7 +99,7 @@ def known_columns(table: Table, known: Columns, given: Mapping[str, str] | None 
     if missing := [name for name in known.channels if name not in table.columns]:
         raise DataError(
             f"{table.name}: there is no column {listed(missing)}, which the training data had as "
-            f"{'a channel' if len(missing) == 1 else 'channels'}; there are: {listed(table.columns)}"
+            f"{'a channel' if len(missing) == 1 else 'channels'}; available: {listed(table.columns)}"
         )
     expected = {*known.channels, *known.ignored, *known.roles.values(), *taken}
     unknown = [name for name in table.columns if name not in expected and not table.is_unnamed(name)]
@@ -127,13 +127,13 @@ def _column(table: Table, role: str, known: Columns, given: Mapping[str, str]) -
 def _check_roles(table: Table, known: Columns, roles: Mapping[str, str | None], given: Mapping[str, str]) -> None:
     for role, column in given.items():
         if column not in table.columns:
-            raise DataError(f"{table.name}: there is no column {column!r} ({role}); there are: {listed(table.columns)}")
+            raise DataError(f"{table.name}: there is no column {column!r} ({role}); available: {listed(table.columns)}")
         if column in (known.channels or ()):
             raise DataError(f"{table.name}: column {column!r} cannot be the {role}, as it was a channel in training")
     for role in ("case", "time"):
         if roles[role] is None and (role == "case" or known.time is not None):
             wanted = known.roles.get(role, role)
-            raise DataError(f"{table.name}: there is no column {wanted!r} ({role}); there are: {listed(table.columns)}")
+            raise DataError(f"{table.name}: there is no column {wanted!r} ({role}); available: {listed(table.columns)}")
     taken = [column for column in roles.values() if column is not None]
     if twice := sorted({column for column in taken if taken.count(column) > 1}):
         raise DataError(f"{table.name}: column {twice[0]!r} cannot have two roles")
@@ -174,7 +174,7 @@ def _refuse_absent(table: Table, columns: Columns) -> None:
     asked = {**columns.roles, **{f"channel {name}": name for name in columns.channels or ()}}
     if absent := {role: column for role, column in asked.items() if column not in table.columns}:
         wanted = ", ".join(f"{column!r} ({role})" for role, column in absent.items())
-        raise DataError(f"{table.name}: there is no column {wanted}; there are: {listed(table.columns)}")
+        raise DataError(f"{table.name}: there is no column {wanted}; available: {listed(table.columns)}")
 
 
 def _refuse_empty(table: Table, column: str, spelled: NDArray[np.str_]) -> None:

@@ -124,7 +124,7 @@ class _Arrays:
             if self.has(name):
                 return name
         found = ", ".join(self._file.files) or "none"
-        raise DataError(f"{self._path}: there is no array {' or '.join(names)}; there are: {found}")
+        raise DataError(f"{self._path}: there is no array {' or '.join(names)}; available: {found}")
 
     def _objects(self, name: str) -> NDArray[Any]:
         """An array that may hold objects, which NumPy pickles; nothing but plain texts and numbers is unpickled."""

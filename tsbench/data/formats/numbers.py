@@ -70,7 +70,7 @@ def read_numbers(
     Args:
         place: file, line and case, for messages.
         text: the numbers, parted by commas.
-        channel: number of the channel for messages, from 1; None where there is but one.
+        channel: number of the channel for messages, from 1; None if there is but one.
         missing: spellings of a missing value.
 
     Raises:

@@ -117,7 +117,7 @@ def read_table(path: Path) -> Table:
     """
     table = _read_parquet(path) if suffix_of(path) in PARQUET else _read_csv(path)
     if not len(table.frame):
-        raise DataError(f"{path}: there are no rows below the column names; is the file cut short?")
+        raise DataError(f"{path}: there are no rows below the column names; is the file truncated?")
     return table
 
 
@@ -175,7 +175,7 @@ def _refuse_short_lines(path: Path, content: bytes, separator: str, skipped: int
             if number > skipped and 0 < len(fields) < width and any(fields):
                 raise DataError(
                     f"{path}:{number}: has {len(fields)} of the {width} fields that the column names announce; "
-                    "is the file cut short?"
+                    "is the file truncated?"
                 )
     except csv.Error as error:
         raise DataError(f"{path}:{lines.line_num}: is not a table: {error}") from None

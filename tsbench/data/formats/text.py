@@ -41,7 +41,7 @@ def read_utf8(path: Path) -> bytes:
         content = _expanded(path, content)
     content = _as_utf8(path, content)
     if not content or content.isspace():
-        raise DataError(f"{path}: the file is empty; remove it, or fetch it again")
+        raise DataError(f"{path}: the file is empty; remove it, or download it again")
     return content
 
 
@@ -60,7 +60,7 @@ def read_head(path: Path, size: int) -> bytes:
         try:
             head = zlib.decompressobj(wbits=31).decompress(head, size)
         except zlib.error as error:
-            raise DataError(f"{path}: is not a whole gzip file: {error}") from None
+            raise DataError(f"{path}: is not a complete gzip file: {error}") from None
     lines, end, _ = head.rpartition(b"\n")  # the last letter may be cut; in UTF-16 half of the line's end is
     whole = lines + end + (b"\0" if head.startswith(BOM_UTF16_LE) else b"") if end and len(head) >= size else head
     return _as_utf8(path, whole)
@@ -94,12 +94,12 @@ def _expanded(path: Path, content: bytes) -> bytes:
             if reader.unconsumed_tail or room <= 0:
                 check_expansion(str(path), packed, max(FREE, MAX_RATIO * packed) + 1)
             if not reader.eof:
-                raise DataError(f"{path}: the compressed file is cut short; fetch it again")
+                raise DataError(f"{path}: the compressed file is truncated; download it again")
             content = reader.unused_data
     except zlib.error as error:
-        raise DataError(f"{path}: is not a whole gzip file: {error}") from None
+        raise DataError(f"{path}: is not a complete gzip file: {error}") from None
     if content.strip(b"\0"):
-        raise DataError(f"{path}: is not a whole gzip file: there are other bytes behind its end")
+        raise DataError(f"{path}: is not a complete gzip file: it has trailing bytes")
     return b"".join(parts)
 
 

@@ -1,6 +1,6 @@
 """Reads the archives' .ts files, and says of a broken one which line and case is at fault.
 
-sktime's own reader accepts a file cut short and names no line in its errors; this one checks each case against the
+sktime's own reader accepts a truncated file and names no line in its errors; this one checks each case against the
 header. A test holds it equal to sktime's reader on every data set that sktime ships.
 """
 
@@ -24,7 +24,7 @@ __all__ = ["is_labelled", "read_ts"]
 
 @dataclass
 class _Header:
-    """What the lines before `@data` say; None where they say nothing."""
+    """What the lines before `@data` say; None if they say nothing."""
 
     classes: tuple[str, ...] | None = None
     channels: int | None = None
@@ -45,7 +45,7 @@ def read_ts(path: Path, labelled: bool = True) -> CaseFile:
         Its cases, values in float64. A missing value (`?`) is NaN.
 
     Raises:
-        DataError: names the file and, where there is one, the line and case at fault.
+        DataError: names the file and, if there is one, the line and case at fault.
     """
     lines = read_lines(path)
     header, first = _read_header(path, lines)
@@ -59,7 +59,7 @@ def read_ts(path: Path, labelled: bool = True) -> CaseFile:
             labels.append(label)
             numbers.append(number)
     if not cases:
-        raise DataError(f"{path}:{len(lines)}: there are no cases after @data; is the file cut short?")
+        raise DataError(f"{path}:{len(lines)}: there are no cases after @data; is the file truncated?")
     return CaseFile(path, collect(path, cases, labels), np.array(numbers), header.missing)
 
 
@@ -104,7 +104,7 @@ def _read_header(path: Path, lines: list[str]) -> tuple[_Header, int]:
                 header.equal_length = true
             case _ if key and not key.startswith(("#", "@", "%")):
                 raise DataError(f"{path}:{number}: expected a header line (@...) or a comment (#...) before @data")
-    raise DataError(f"{path}: there is no @data line; is it a .ts file, and whole?")
+    raise DataError(f"{path}: there is no @data line; is it a complete .ts file?")
 
 
 def _count(path: Path, number: int, key: str, text: str) -> int:
@@ -118,9 +118,9 @@ def _read_case(place: str, line: str, header: _Header, labelled: bool) -> tuple[
     *texts, label = line.split(":")
     label = label_text(label)
     if not texts:
-        raise DataError(f"{place} has no ':' before a class label; is the file cut short?")
+        raise DataError(f"{place} has no ':' before a class label; is the file truncated?")
     if labelled and not label:
-        raise DataError(f"{place} has no class label; is the file cut short?")
+        raise DataError(f"{place} has no class label; is the file truncated?")
     if label and header.classes is not None and label not in header.classes:
         raise DataError(
             f"{place} has the label {label!r}, which @classLabel does not name "
@@ -137,7 +137,7 @@ def _read_case(place: str, line: str, header: _Header, labelled: bool) -> tuple[
     length = lengths.pop()
     if header.length is not None and length != header.length:
         raise DataError(
-            f"{place} has {length} time steps, {header.length_by} says {header.length}; is the file cut short?"
+            f"{place} has {length} time steps, {header.length_by} says {header.length}; is the file truncated?"
         )
     if header.equal_length and header.length is None:
         header.length, header.length_by = length, "@equalLength (by the first case)"

@@ -41,9 +41,9 @@ def read_ucr(path: Path, labelled: bool = True) -> CaseFile:
     for place, (label, *texts) in zip(places, rows, strict=True):
         labels.append(label_text(label))
         if not texts or (labelled and not labels[-1]):
-            raise DataError(f"{place} has no label followed by values; is the file cut short?")
+            raise DataError(f"{place} has no label followed by values; is the file truncated?")
         if len(texts) != width:
-            raise DataError(f"{place} has {len(texts)} time steps, the first case has {width}; is the file cut short?")
+            raise DataError(f"{place} has {len(texts)} time steps, the first case has {width}; is the file truncated?")
         values = read_numbers(place, ",".join(texts), None, MISSING)
         if len(values) != width:
             raise DataError(f"{place} has {len(values)} numbers in {width} fields; separate all fields alike")
