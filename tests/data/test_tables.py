@@ -309,10 +309,16 @@ def test_a_missing_label_of_an_array_is_not_a_class(tmp_path, labels):
 
 def test_labels_that_look_alike_are_remarked_on(tmp_path):
     assert lookalikes(["Run", "run", "walk", "wa lk", "x"]) == [("Run", "run"), ("wa lk", "walk")]
+    assert lookalikes(["01", "1", "2.5", "2.50", "1e3", "1000", "1_0", "10"]) == [
+        ("01", "1"),
+        ("1000", "1e3"),
+        ("2.5", "2.50"),
+    ]
+    assert lookalikes(["12345678901234567890123456789012", "12345678901234567890123456789013"]) == []
     frame = table(y=np.repeat(["Run", "run", "walk"] * 4, 6))
     path = written(tmp_path / "x.csv", frame)
     remarks = load_own(OwnDataConfig(name="own", file=str(path), case="id", time="t", label="y")).remarks
-    assert remarks[-1].startswith("the labels 'Run', 'run' differ only in case or spaces")
+    assert remarks[-1].startswith("the labels 'Run', 'run' differ only in spelling")
 
 
 @pytest.mark.parametrize(
@@ -385,11 +391,23 @@ def test_quotes_escapes_comments_and_sparse_cases_are_read_as_weka_does(tmp_path
         ("1,2,'a", '6: case 1: expected fields separated by commas, quotes closed, got "\'a"'),
         ("{9 1, 2 a}", "6: case 1: there is no attribute 9; they are counted from 0 to 2"),
         ("{0 1", "6: case 1: expected a sparse case as {index value, ...}"),
+<<<<<<< HEAD
         ("1,2,?", "6: case 1 has no class label; add one, or remove the case"),
+=======
+        ("1,2,?", "6: case 1 has no class label; give it one, or leave the case out"),
+        ("1,2,a, {5}", "6: case 1 has the weight {5}; weights are not taken into account, so remove them"),
+        ("{0 1, 2 b}, {0.5}", "6: case 1 has the weight {0.5}; weights are not taken into account, so remove them"),
+>>>>>>> v18
     ],
 )
-def test_a_case_that_weka_would_not_read_is_refused(tmp_path, line, sentence):
+def test_a_case_that_cannot_be_read_is_refused(tmp_path, line, sentence):
     assert refused(read_arff, arff(tmp_path, "{a,b}", line)).startswith(f"{tmp_path}/x.arff:{sentence}")
+
+
+def test_a_nominal_type_may_follow_the_name_without_a_space(tmp_path):
+    path = arff(tmp_path, "{a,b}", "1,2,b")
+    path.write_text(path.read_text().replace("k {a,b}", "k{a,b}"))
+    assert list(read_arff(path).collection.labels) == ["b"]
 
 
 # --- arrays

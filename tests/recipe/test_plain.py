@@ -1,4 +1,6 @@
 from collections import OrderedDict, deque
+from decimal import Decimal
+from fractions import Fraction
 from types import MappingProxyType
 
 import numpy as np
@@ -20,6 +22,8 @@ from tsbench.recipe.space_parsing import parse_space
         (np.float32(0.1), float(np.float32(0.1))),
         (np.float64(0.1), 0.1),
         (np.longdouble("0.5"), 0.5),
+        (Decimal("0.1"), 0.1),
+        (Fraction(1, 4), 0.25),
         (np.True_, True),
         (np.str_("lstm"), "lstm"),
         (np.array(2), 2),

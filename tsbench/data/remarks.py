@@ -34,7 +34,7 @@ def remarks_on_channels(cases: Collection) -> list[str]:
 def remarks_on_labels(labels: Iterable[str]) -> list[str]:
     """Labels that a person may have meant to be the same."""
     return [
-        f"the labels {', '.join(map(repr, group))} differ only in case or spaces, and count as different classes; give "
+        f"the labels {', '.join(map(repr, group))} differ only in spelling, and count as different classes; give "
         "them one spelling if they are the same"
         for group in lookalikes(labels)
     ]

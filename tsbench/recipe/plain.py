@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Set
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -12,15 +13,15 @@ __all__ = ["plain"]
 def plain(value: Any) -> Any:
     """The value with NumPy's scalars as Python's numbers and texts, and arrays as lists; mappings and lists inside too.
 
-    NumPy's float32 becomes the float of the same value. A tensor of one value becomes a number too. Tuples stay tuples,
+    NumPy's float32, a decimal and a fraction become a float, a tensor of one value a number. Tuples stay tuples,
     all other collections become lists: a set in ascending order, as its own may differ from process to process.
     Everything else is returned as it is.
     """
     # NumPy is not imported for this, as a recipe is read without it.
     if type(value).__module__ in ("numpy", "torch") and hasattr(value, "tolist"):
         value = value.tolist()
-        if isinstance(value, Real) and not isinstance(value, int | float):
-            return float(value)  # longdouble, which Python has no number for
+    if isinstance(value, Real | Decimal) and not isinstance(value, int | float):
+        return float(value)  # also longdouble, for which Python has no number
     if isinstance(value, Mapping):
         return {plain(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, str | bytes) or not isinstance(value, Collection):

@@ -23,10 +23,11 @@ from tsbench.errors import DataError
 __all__ = ["read_arff"]
 
 _TEXT = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
-_ATTRIBUTE = re.compile(rf"@attribute\s+({_TEXT}|[^\s'\"]\S*)\s+(.+)", re.IGNORECASE)
+_ATTRIBUTE = re.compile(rf"@attribute\s+({_TEXT}|[^\s'\"{{][^\s{{]*)(?:\s+|(?={{))(.+)", re.IGNORECASE)
 _KIND = re.compile(r"(numeric|real|integer)(\s*\[[^\]]*\])?", re.IGNORECASE)  # Weka reads and ignores the range
 _FIELD = re.compile(rf"\s*({_TEXT}|[^,'\"]*?)\s*(,|$)")
 _SPARSE = re.compile(rf"\s*(\d+)\s+({_TEXT}|[^,'\"\s]+)\s*(,|$)")
+_WEIGHT = re.compile(r",\s*(\{\s*[\d.eE+-]+\s*\})$")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "u0027": "'"}
 
 
@@ -122,6 +123,8 @@ def _read_attribute(place: str, line: str, number: int, header: _Header) -> None
 
 
 def _read_case(place: str, line: str, header: _Header) -> tuple[NDArray[np.float64], str]:
+    if weight := _WEIGHT.search(line):
+        raise DataError(f"{place} has the weight {weight[1]}; weights are not taken into account, so remove them")
     if line.startswith("{"):
         rows, label = _sparse(place, line, header)
     elif header.relational:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ MISSING_LABELS = ("", "?", "NaN", "nan")
 """Spellings of a label that is not known."""
 
 _WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?(e[+-]?0+)?", re.IGNORECASE | re.ASCII)
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.ASCII)
 
 
 def uniform_label(text: str) -> str:
@@ -51,8 +54,9 @@ def name_text(value: Any) -> str:
 
 
 def lookalikes(labels: Iterable[str]) -> list[tuple[str, ...]]:
-    """Labels that differ only in case, spaces, or how letters are encoded, together."""
-    alike: dict[str, list[str]] = defaultdict(list)
+    """Labels that differ only in case, spaces, how letters are encoded, or how a number is spelled, together."""
+    alike: dict[str | Decimal, list[str]] = defaultdict(list)
     for label in sorted(set(map(str, labels))):
-        alike["".join(unicodedata.normalize("NFKC", label).casefold().split())].append(label)
+        key = "".join(unicodedata.normalize("NFKC", label).casefold().split())
+        alike[Decimal(key) if _NUMBER.fullmatch(key) else key].append(label)
     return [tuple(group) for group in alike.values() if len(group) > 1]

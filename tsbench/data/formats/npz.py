@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,8 +84,11 @@ class _Arrays:
 
     def array(self, names: tuple[str, ...]) -> NDArray[Any]:
         """The first array of one of the names."""
-        array: NDArray[Any] = self._read(self._name(names))
-        return array
+        name = self._name(names)
+        with self._file.zip.open(f"{name}.npy") as content:
+            if _header(content)[1] == np.dtype(object):
+                raise DataError(f"{self._path}: array {name!r} holds Python objects; save numbers, as by astype(float)")
+        return self._read(name)
 
     def texts(self, names: tuple[str, ...], cases: int, required: bool = True) -> NDArray[np.str_]:
         """What the cases are called in an array of one of the names, shape (cases,)."""
@@ -128,20 +130,14 @@ class _Arrays:
 
     def _objects(self, name: str) -> NDArray[Any]:
         """An array that may hold objects, which NumPy pickles; nothing but plain texts and numbers is unpickled."""
-        try:
-            array = self._read(name)
-        except ValueError:
-            content = io.BytesIO(self._file.zip.read(f"{name}.npy"))
-            npy: Any = np.lib.format
-            read = npy.read_array_header_1_0 if npy.read_magic(content) == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = read(content)
+        with self._file.zip.open(f"{name}.npy") as content:
+            shape, dtype = _header(content)
             if dtype != np.dtype(object):
-                raise
+                return self._read(name)
             loaded = _PlainUnpickler(content).load()
-            if not isinstance(loaded, np.ndarray) or loaded.shape != shape:
-                raise ValueError(f"the array {name!r} is not what its header says") from None
-            array = loaded
-        return array
+        if not isinstance(loaded, np.ndarray) or loaded.shape != shape:
+            raise ValueError(f"the array {name!r} is not what its header says")
+        return loaded
 
     def _check(self, what: str, array: NDArray[Any], cases: int) -> None:
         """Refuses what does not name each case."""
@@ -159,6 +155,14 @@ class _Arrays:
             raise DataError(f"{self._path}: {what} must be whole numbers or texts; is it a regression target?")
         if array.dtype.kind == "O" and (odd := [label for label in array.tolist() if not isinstance(label, _PLAIN)]):
             raise DataError(f"{self._path}: {what} must be numbers or texts; got one of type {type(odd[0]).__name__}")
+
+
+def _header(content: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """An array's shape and type; what is left of the content are its values."""
+    npy: Any = np.lib.format
+    read = npy.read_array_header_1_0 if npy.read_magic(content) == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(content)
+    return shape, dtype
 
 
 _PLAIN = (str, bytes, int, float, type(None))
