@@ -391,13 +391,9 @@ def test_quotes_escapes_comments_and_sparse_cases_are_read_as_weka_does(tmp_path
         ("1,2,'a", '6: case 1: expected fields separated by commas, quotes closed, got "\'a"'),
         ("{9 1, 2 a}", "6: case 1: there is no attribute 9; they are counted from 0 to 2"),
         ("{0 1", "6: case 1: expected a sparse case as {index value, ...}"),
-<<<<<<< HEAD
         ("1,2,?", "6: case 1 has no class label; add one, or remove the case"),
-=======
-        ("1,2,?", "6: case 1 has no class label; give it one, or leave the case out"),
         ("1,2,a, {5}", "6: case 1 has the weight {5}; weights are not taken into account, so remove them"),
         ("{0 1, 2 b}, {0.5}", "6: case 1 has the weight {0.5}; weights are not taken into account, so remove them"),
->>>>>>> v18
     ],
 )
 def test_a_case_that_cannot_be_read_is_refused(tmp_path, line, sentence):
