@@ -502,6 +502,14 @@ def test_an_override_adds_a_nested_key(load):
     assert loaded.recipe.search.timeout == 180.0
 
 
+def test_an_override_replaces_an_entry_of_a_list_or_a_part_of_it(load):
+    text = "name: x\ndatasets:\n  - {name: own, file: a.csv, time: t}\n  - B\nbaselines: [dummy]\n"
+    loaded = load(text, "datasets.0.file=b.csv", "datasets.0.split.seed=3", "datasets.1=C", "baselines.0=rocket")
+    own, named = loaded.recipe.datasets
+    assert (own.file, own.time, own.split.seed, named) == ("b.csv", "t", 3, "C")
+    assert [baseline.classifier for baseline in loaded.recipe.baselines] == ["rocket"]
+
+
 def test_the_last_of_two_overrides_holds(load):
     assert load(BASE, "model.dropout=0.4", "model.dropout=0.5").recipe.model.dropout == 0.5
 
@@ -525,6 +533,8 @@ def test_an_override_can_set_a_value_that_holds_an_equals_sign(load):
         ),
         ("space.model.dropout={flaot: [0, 0.2]}", "space.model.dropout.flaot: unknown key; did you mean 'float'?"),
         ("search.trials=[", "search.trials: the value is not valid YAML: '['"),
+        ("datasets.7=A", "datasets: there is no entry 7; they are counted from 0 to 0"),
+        ("datasets.name=A", "datasets: there is no entry name; they are counted from 0 to 0"),
     ],
 )
 def test_a_problem_in_an_override_is_attributed_to_it(problems, override, sentence):
@@ -585,7 +595,7 @@ def test_an_override_whose_value_cannot_be_constructed_is_a_problem_not_a_crash(
     assert problems(BASE, f"archive={value}")[0].startswith("--set archive=")
 
 
-@pytest.mark.parametrize("override", ["datasets.0=A", "search.trials.x=3", "search..trials=3"])
+@pytest.mark.parametrize("override", ["datasets.9=A", "search.trials.x=3", "search..trials=3"])
 def test_an_override_that_goes_through_a_value_is_blamed_itself(problems, override):
     assert problems(f"{BASE}search: {{trials: 3}}\n", override)[0].startswith(f"--set {override} ")
 

@@ -268,14 +268,22 @@ def _override(tree: dict[str, Any], text: str, report: Report) -> None:
         return
     if path[0] == "space" and len(path) > 1 and tree.get("space") == "default":
         tree["space"] = {name: entry for name, entry in DEFAULT_SPACE.items() if name not in _fixed(tree)}
-    node = tree
-    for part in path[:-1]:
-        if not isinstance(node.get(part), dict):
-            node[part] = {}
-        node = node[part]
-    node[path[-1]] = parsed
-    report.overridden.pop(path, None)  # the last one is to stand last
-    report.overridden[path] = text
+    node: Any = tree
+    place: KeyPath = ()
+    for part in path:
+        if isinstance(node, list) and not (part.isdecimal() and int(part) < len(node)):
+            problem = f"there is no entry {part}; they are counted from 0 to {len(node) - 1}"
+            report.add(place, problem, at=f"--set {shortened(text)}")
+            return
+        step = int(part) if isinstance(node, list) else part
+        place = (*place, step)
+        found = node[step] if isinstance(node, list) else node.get(step)
+        last = len(place) == len(path)
+        if last or not isinstance(found, dict | list):
+            node[step] = parsed if last else {}
+        node = node[step]
+    report.overridden.pop(place, None)  # the last one is to stand last
+    report.overridden[place] = text
 
 
 def _override_path(key: str) -> tuple[str, ...]:
