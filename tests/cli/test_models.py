@@ -107,13 +107,14 @@ def test_a_baseline_predicts_as_it_was_scored(
     result = run("predict", baseline.run_id, cases_file, "--out", tmp_path / "out.csv", "--tracking-uri", uri)
     assert result.exit_code == 0, result.output
     assert f"Accuracy against the file's own labels: {baseline.metrics['test_accuracy']:.4f}" in result.output
-    for verb, sentence in (
-        ("explain", "DummyClassifier of aeon 1.6.0 cannot be explained; only tsbench's networks can"),
-        ("export", "DummyClassifier of aeon 1.6.0 cannot be exported as ONNX; only tsbench's networks can"),
-    ):
-        refused = run(verb, baseline.run_id, "--tracking-uri", uri)
-        assert refused.exit_code == 1
-        assert refused.output.splitlines() == [sentence]
+    drawn = run("explain", baseline.run_id, "--case", 7, "--out", tmp_path / "drawn", "--tracking-uri", uri)
+    assert drawn.exit_code == 0, drawn.output
+    assert (tmp_path / "drawn" / "test_case_7.png").read_bytes().startswith(b"\x89PNG")
+    refused = run("export", baseline.run_id, "--tracking-uri", uri)
+    assert refused.exit_code == 1
+    assert refused.output.splitlines() == [
+        "DummyClassifier of aeon 1.6.0 cannot be exported as ONNX; only tsbench's networks can"
+    ]
 
 
 def test_a_baseline_that_was_not_kept_says_why(store_uri: str, cases_file: Path) -> None:

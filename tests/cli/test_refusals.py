@@ -208,7 +208,12 @@ REFUSED: dict[str, Refused] = {
         "--plots tiny.yaml: cannot be written",
     ),
     "predict, unknown run": (Place.as_it_is, ["predict", "0" * 32, "tiny.yaml"], 1, "has no run"),
-    "predict, no such file": (Place.as_it_is, ["predict", "{model}", "none.csv", "--out", "o.csv"], 2, "no such file"),
+    "predict, no such file": (
+        Place.as_it_is,
+        ["predict", "{model}", "none.csv", "--out", "o.csv"],
+        2,
+        "file not found",
+    ),
     "predict --out, another suffix": (
         Place.as_it_is,
         ["predict", "{model}", "{cases}", "--out", "tiny.yaml"],

@@ -156,7 +156,7 @@ def test_what_was_kept_and_is_gone_is_told_in_a_sentence(archive):
     sent = pickle.dumps(Archive(archive).load("Pumps").train)
     for folder in (user_cache() / "parsed").iterdir():
         (folder / "values.npy").unlink()
-    with pytest.raises(DataError, match="were kept here are gone or damaged; run the same command again"):
+    with pytest.raises(DataError, match="the cached cases are missing or damaged; run the same command again"):
         pickle.loads(sent)
 
 
@@ -184,7 +184,7 @@ def test_a_flipped_bit_is_never_used(archive, name):
     sent = pickle.dumps(Archive(archive).load("Pumps").train)
     for folder in (user_cache() / "parsed").iterdir():
         flip(folder / name)
-    with pytest.raises(DataError, match="were kept here are gone or damaged"):
+    with pytest.raises(DataError, match="the cached cases are missing or damaged"):
         pickle.loads(sent)
     assert Archive(archive).load("Pumps").train.digest() == digest  # read again
     assert pickle.loads(sent).digest() == digest

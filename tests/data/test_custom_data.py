@@ -141,9 +141,9 @@ def test_float32_stays_float32_in_parquet(tmp_path):
     [
         ("x.tsv", "1\t2\t3\n1\t2\n", "x.tsv:2: case 2 has 1 time steps, the first case has 2; is the file truncated?"),
         ("x.tsv", "1\t2\t3\n1\t2\tx\n", "x.tsv:2: case 2, time step 2: 'x' is not a number"),
-        ("x.tsv", "1\t2\n2\tNaN\n", "x.tsv:2: case 2 has no value at all; leave the case out"),
+        ("x.tsv", "1\t2\n2\tNaN\n", "x.tsv:2: case 2 has no value at all; remove the case"),
         ("x.tsv", "1\n", "x.tsv:1: case 1 has no label followed by values; is the file truncated?"),
-        ("x.tsv", "", "x.tsv: the file is empty; remove it, or fetch it again"),
+        ("x.tsv", "", "x.tsv: the file is empty; remove it, or download it again"),
         ("x.arff", "@relation x\n", "x.arff: there is no @data line; is it a complete .arff file?"),
         ("x.arff", "hello\n", "x.arff:1: expected @relation, @attribute, @data or a comment (%...)"),
         ("x.arff", "@attribute a numeric\n@data\n1,a\n", "x.arff:2: there is no nominal attribute"),
@@ -201,7 +201,7 @@ def test_a_broken_file_is_told_with_its_place(tmp_path, name, text, sentence):
         ({"X": np.ones(3), "y": [1, 2, 3]}, "values must be numbers of shape (cases, channels, steps)"),
         ({"X": np.ones((2, 3)), "y": [0.5, 1.5]}, "labels must be whole numbers or texts; is it a regression target?"),
         ({"X": np.ones((2, 3)), "y": [1, 2], "lengths": [3, 4]}, "lengths must be 2 whole numbers from 1 to 3"),
-        ({"X": np.full((2, 3), np.nan), "y": [1, 2]}, "case 1 has no value at all; leave the case out"),
+        ({"X": np.full((2, 3), np.nan), "y": [1, 2]}, "case 1 has no value at all; remove the case"),
     ],
 )
 def test_arrays_that_do_not_fit_are_told_by_name(tmp_path, arrays, sentence):

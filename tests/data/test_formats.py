@@ -168,8 +168,8 @@ def replaced(old, new):
 HEADER = GUNPOINT.read_bytes().index(b"@data\n") + len(b"@data\n")
 
 BROKEN = {
-    "nothing": (lambda content: b"", " the file is empty; remove it, or fetch it again"),
-    "whitespace": (lambda content: b" \n\n\t\r\n", " the file is empty; remove it, or fetch it again"),
+    "nothing": (lambda content: b"", " the file is empty; remove it, or download it again"),
+    "whitespace": (lambda content: b" \n\n\t\r\n", " the file is empty; remove it, or download it again"),
     "no @data, no cases": (
         lambda content: content[: HEADER - len(b"@data\n")],
         " there is no @data line; is it a complete .ts file?",

@@ -26,7 +26,7 @@ def explain(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the pictures go.")] = Path("explanations"),
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Draw what a final network looked at in single cases. Shows its attention and where its pooled maxima lie."""
+    """Draw which time steps a model's predictions rest on. Of a network its attention and pooled maxima."""
     with working("loading the model"):
         from tsbench.models.explaining import draw_cases
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.classifiers.explanation import draw
+from tsbench.classifiers.occlusion import draw_importance
 from tsbench.classifiers.serving import NamedCases, check
 from tsbench.data.collection import Collection
 from tsbench.errors import DataError, ModelError
@@ -38,14 +40,13 @@ def draw_cases(
         ModelError: there is no such model or case, or the model cannot take it.
     """
     saved = open_model(store, reference)
-    network = saved.network("explained")
     collection, what = _collection(store, saved, file)
     chosen = _first_of_each_class(collection) if cases is None else list(cases)
     for case in chosen:
         if case >= len(collection):
             raise ModelError(f"there is no {what} {case}: the {len(collection)} cases count from 0")
     for case in chosen:  # before the first picture is drawn
-        check(network, NamedCases(collection.subset(np.array([case])), [case]))
+        check(saved.classifier, NamedCases(collection.subset(np.array([case])), [case]))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -53,7 +54,10 @@ def draw_cases(
     for case in chosen:
         single = collection.subset(np.array([case]))
         path = folder / f"{what.replace(' ', '_')}_{case}.png"
-        draw(network.explain(single), single, 0, path, f"{what} {case}")
+        if isinstance(saved.classifier, NetworkEnsemble):
+            draw(saved.classifier.explain(single), single, 0, path, f"{what} {case}")
+        else:
+            draw_importance(saved.classifier, single, path, f"{what} {case}")
         yield path
 
 

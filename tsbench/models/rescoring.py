@@ -27,6 +27,11 @@ def check_reproducible(run: RunRecord) -> None:
     Raises:
         ModelError: says why there are none.
     """
+    if run.tags.get(names.CLASSIFIER) == names.AUTO:
+        raise ModelError(
+            f"the run {run.run_id} ({run.name}) cannot be reproduced: which members `auto` fits within a time limit "
+            "depends on the machine; its saved model predicts the same (tsbench predict)"
+        )
     state = run.tags.get(names.STATE)
     if state != "complete":
         reason = run.tags.get(names.REASON, "it did not end")

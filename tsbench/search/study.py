@@ -254,6 +254,6 @@ class Study:
     def _lost(self) -> SearchError:
         where = "its database" if self.in_database else "its journal.log"
         return SearchError(
-            f"the study in {self.folder} has lost its trials: they are not in {where} any more; --fresh begins a "
+            f"the study in {self.folder} has lost its trials: they are not in {where} any more; --fresh starts a "
             "new one"
         )

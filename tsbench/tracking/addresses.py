@@ -226,8 +226,8 @@ def _absolute(text: str) -> Path:
         return Path(text).expanduser().absolute()
     except RuntimeError:  # Python's own says nothing of the path
         raise TrackingError(
-            f"tracking.uri: the path {shortened(text)!r} begins with ~ and the name of a user who has no home on this "
-            "machine"
+            f"tracking.uri: the path {shortened(text)!r} begins with ~ and the name of a user who has no home "
+            "directory on this machine"
         ) from None
 
 

@@ -64,5 +64,5 @@ def trimmed(place: str, case: NDArray[np.float64]) -> NDArray[np.float64]:
         return case
     present = np.flatnonzero(~np.isnan(case).all(axis=0))
     if not len(present):
-        raise DataError(f"{place} has no value at all; leave the case out")
+        raise DataError(f"{place} has no value at all; remove the case")
     return case[:, : present[-1] + 1]

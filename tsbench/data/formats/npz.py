@@ -109,8 +109,7 @@ class _Arrays:
             ) from None
         if required and "" in texts:
             raise DataError(
-                f"{self._path}: case {texts.index('') + 1} has no {what.removesuffix('s')}; give it one, or leave "
-                "the case out"
+                f"{self._path}: case {texts.index('') + 1} has no {what.removesuffix('s')}; add one, or remove the case"
             )
         return np.array(texts, dtype=np.str_)
 
@@ -250,6 +249,6 @@ def _own_lengths(path: Path, values: NDArray[np.floating]) -> NDArray[np.int64]:
     for case in np.flatnonzero(np.isnan(values[:, :, -1]).all(axis=1)):
         present = np.flatnonzero(~np.isnan(values[case]).all(axis=0))
         if not len(present):
-            raise DataError(f"{path}: case {case + 1} has no value at all; leave the case out")
+            raise DataError(f"{path}: case {case + 1} has no value at all; remove the case")
         lengths[case] = present[-1] + 1
     return lengths
