@@ -533,8 +533,8 @@ def test_an_override_can_set_a_value_that_holds_an_equals_sign(load):
         ),
         ("space.model.dropout={flaot: [0, 0.2]}", "space.model.dropout.flaot: unknown key; did you mean 'float'?"),
         ("search.trials=[", "search.trials: the value is not valid YAML: '['"),
-        ("datasets.7=A", "datasets: there is no entry 7; they are counted from 0 to 0"),
-        ("datasets.name=A", "datasets: there is no entry name; they are counted from 0 to 0"),
+        ("datasets.7=A", "datasets: there is no entry '7'; they are counted from 0 to 0"),
+        ("datasets.name=A", "datasets: there is no entry 'name'; they are counted from 0 to 0"),
     ],
 )
 def test_a_problem_in_an_override_is_attributed_to_it(problems, override, sentence):

@@ -271,11 +271,11 @@ def _override(tree: dict[str, Any], text: str, report: Report) -> None:
     node: Any = tree
     place: KeyPath = ()
     for part in path:
-        if isinstance(node, list) and not (part.isdecimal() and int(part) < len(node)):
-            problem = f"there is no entry {part}; they are counted from 0 to {len(node) - 1}"
+        if isinstance(node, list) and part not in map(str, range(len(node))):
+            problem = f"there is no entry {shown(part)}; they are counted from 0 to {len(node) - 1}"
             report.add(place, problem, at=f"--set {shortened(text)}")
             return
-        step = int(part) if isinstance(node, list) else part
+        step: Any = int(part) if isinstance(node, list) else part
         place = (*place, step)
         found = node[step] if isinstance(node, list) else node.get(step)
         last = len(place) == len(path)
