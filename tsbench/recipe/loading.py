@@ -275,7 +275,7 @@ def _override(tree: dict[str, Any], text: str, report: Report) -> None:
             problem = f"there is no entry {part}; they are counted from 0 to {len(node) - 1}"
             report.add(place, problem, at=f"--set {shortened(text)}")
             return
-        step = int(part) if isinstance(node, list) else part
+        step: Any = int(part) if isinstance(node, list) else part
         place = (*place, step)
         found = node[step] if isinstance(node, list) else node.get(step)
         last = len(place) == len(path)
