@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tsbench.data.formats.case_file import CaseFile, collect, trimmed
 from tsbench.data.formats.labels import label_text
-from tsbench.data.formats.numbers import MISSING, CommaError, decimal_commas, read_numbers
+from tsbench.data.formats.numbers import MISSING, CommaError, check_commas, decimal_commas, read_numbers
 from tsbench.data.formats.text import read_lines
 from tsbench.errors import DataError
 
@@ -44,6 +44,8 @@ def read_ucr(path: Path, labelled: bool = True) -> CaseFile:
             raise DataError(f"{place} has no label followed by values; is the file cut short?")
         if len(texts) != width:
             raise DataError(f"{place} has {len(texts)} time steps, the first case has {width}; is the file cut short?")
+        if separator == ",":
+            check_commas(place, ",".join(texts))
         values = read_numbers(place, ",".join(texts), None, MISSING)
         if len(values) != width:
             raise DataError(f"{place} has {len(values)} numbers in {width} fields; separate all fields alike")
