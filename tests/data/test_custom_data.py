@@ -172,6 +172,7 @@ def test_float32_stays_float32_in_parquet(tmp_path):
         ),
         ("x.csv", "id,t,x,y\n1,0,2,a\n\n1,1,oops,a\n", "x.csv:4: 'oops' in column 'x' is not a number"),
         ("x.csv", "id,t,x,y\n1,0,2,a\n,1,3,a\n", "x.csv:3: there is nothing in column 'id'"),
+        ("x.csv", "id,t,x,y\n1,0,2,a\n2,0,3,nan\n", "x.csv:3: 'nan' in column 'y' means that it is missing"),
         (
             "x.csv",
             "id,t,x,y\n1,0,2,a\n1,1,3,b\n",
