@@ -144,6 +144,7 @@ def test_float32_stays_float32_in_parquet(tmp_path):
         ("x.tsv", "1\t2\n2\tNaN\n", "x.tsv:2: case 2 has no value at all; leave the case out"),
         ("x.tsv", "1\n", "x.tsv:1: case 1 has no label followed by values; is the file cut short?"),
         ("x.tsv", "", "x.tsv: the file is empty; remove it, or fetch it again"),
+        ("x.tsv", "\x1c\n\u2003", "x.tsv: the file holds nothing but spaces; remove it, or fetch it again"),
         ("x.arff", "@relation x\n", "x.arff: there is no @data line; is it an .arff file, and whole?"),
         ("x.arff", "hello\n", "x.arff:1: expected @relation, @attribute, @data or a comment (%...)"),
         ("x.arff", "@attribute a numeric\n@data\n1,a\n", "x.arff:2: there is no nominal attribute"),
