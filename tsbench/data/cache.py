@@ -33,7 +33,7 @@ from tsbench.errors import DataError
 
 __all__ = ["Cache", "Seen", "nothing_kept", "place_for", "user_cache"]
 
-FORMAT = 2
+FORMAT = 3
 """Version of the parsed arrays; a change of any reader's results raises it."""
 
 RECENT = 2 * 10**9

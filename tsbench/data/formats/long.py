@@ -14,7 +14,7 @@ from tsbench.data.column_roles import NOT_CHOSEN, Columns
 from tsbench.data.formats.case_file import CaseFile
 from tsbench.data.formats.cells import names, numbers, times
 from tsbench.data.formats.channels import RowOrder, channels_of
-from tsbench.data.formats.labels import label_text, name_text
+from tsbench.data.formats.labels import MISSING_LABELS, label_text, name_text
 from tsbench.data.formats.sizes import check_padding
 from tsbench.data.formats.table import Table, listed, read_table
 from tsbench.errors import DataError
@@ -180,7 +180,12 @@ def _refuse_absent(table: Table, columns: Columns) -> None:
 def _refuse_empty(table: Table, column: str, spelled: NDArray[np.str_]) -> None:
     absent = spelled == ""
     if absent.any():
-        raise DataError(f"{table.place(int(np.argmax(absent)))}: there is nothing in column {column!r}")
+        row = int(np.argmax(absent))
+        given = table.frame[column].iloc[row]
+        what = f"there is nothing in column {column!r}"
+        if isinstance(given, str) and given.strip() in MISSING_LABELS[1:]:
+            what = f"{given!r} in column {column!r} means that it is missing; spell the class otherwise if it is one"
+        raise DataError(f"{table.place(row)}: {what}")
 
 
 def _order(table: Table, columns: Columns, case: NDArray[np.int64]) -> tuple[RowOrder, NDArray[np.generic] | None]:

@@ -16,12 +16,16 @@ from pydantic_core import from_json
 
 from tsbench.errors import DataError
 
-__all__ = ["MISSING", "CommaError", "decimal_commas", "read_numbers"]
+__all__ = ["MISSING", "CommaError", "check_commas", "decimal_commas", "read_numbers"]
 
 MISSING = ("?", "NaN", "nan", "NA", "")
 """Spellings of a missing value in formats that do not say which they use."""
 
 _COMMA = re.compile(r"\s*[+-]?(\d*),(\d+)(e[+-]?\d+)?\s*", re.IGNORECASE | re.ASCII)
+
+
+_NO_WHOLE_NUMBER = re.compile(r"(?:^|,)\s*(-0|[+-]?0\d+)\s*(?=,|$)", re.ASCII)
+"""What a fraction after a decimal comma, or the whole part before it, looks like where commas separate fields."""
 
 
 class CommaError(ValueError):
@@ -60,6 +64,22 @@ def decimal_commas(texts: Iterable[str]) -> bool:
     if not certain:
         raise CommaError(first, "the comma may be a decimal comma or separate thousands; write a decimal point")
     return True
+
+
+def check_commas(place: str, text: str) -> None:
+    """Refuses commas that separate numbers and may be decimal commas: `-0,05` would be read as the values 0 and 5.
+
+    Args:
+        place: file, line and case, for the message.
+        text: the numbers of a channel, separated by commas.
+
+    Raises:
+        DataError: names a field that is hardly a number of its own.
+    """
+    if "." not in text and (match := _NO_WHOLE_NUMBER.search(text)):
+        raise DataError(
+            f"{place}: the field {match[1]!r} looks like a part of a number with a decimal comma; write decimal points"
+        )
 
 
 def read_numbers(

@@ -157,25 +157,33 @@ def _read_csv(path: Path) -> Table:
     except pd.errors.EmptyDataError:
         frame = pd.DataFrame({name: [] for name in names}, dtype=str)
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError, OverflowError) as error:
+        _check_widths(path, content, separator, skipped, len(names))
         reason = str(error).strip().splitlines()[-1].removeprefix("Error tokenizing data. ")
         raise DataError(f"{path}: is not a table of comma-separated fields: {reason}") from None
     empty = (frame == "").to_numpy()
     blank = empty.all(axis=1)
     if (empty[:, -1] & ~blank).any():
-        _refuse_short_lines(path, content, separator, skipped, len(names))
+        _check_widths(path, content, separator, skipped, len(names))
     rows = np.arange(skipped + 1, skipped + 1 + len(frame))[~blank]
     return Table(str(path), frame[~blank].reset_index(drop=True), rows, separator, "line")
 
 
-def _refuse_short_lines(path: Path, content: bytes, separator: str, skipped: int, width: int) -> None:
-    """Refuses a line of too few fields, which pandas reads as if the last ones were empty."""
+def _check_widths(path: Path, content: bytes, separator: str, skipped: int, width: int) -> None:
+    """Refuses a line of too few fields, which pandas reads as if the last ones were empty, or of too many."""
     lines = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), delimiter=separator)
     try:
         for number, fields in enumerate(lines, 1):
-            if number > skipped and 0 < len(fields) < width and any(fields):
+            if number <= skipped or not any(fields):
+                continue
+            if len(fields) < width:
                 raise DataError(
                     f"{path}:{number}: has {len(fields)} of the {width} fields that the column names announce; "
                     "is the file truncated?"
+                )
+            if any(fields[width:]):
+                raise DataError(
+                    f"{path}:{number}: has {len(fields)} fields, the column names announce {width}; if numbers have "
+                    "decimal commas, write decimal points"
                 )
     except csv.Error as error:
         raise DataError(f"{path}:{lines.line_num}: is not a table: {error}") from None

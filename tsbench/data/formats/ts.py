@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tsbench.data.formats.case_file import CaseFile, collect
 from tsbench.data.formats.labels import label_text, uniform_label
-from tsbench.data.formats.numbers import read_numbers
+from tsbench.data.formats.numbers import check_commas, read_numbers
 from tsbench.data.formats.text import read_lines
 from tsbench.errors import DataError
 
@@ -130,6 +130,8 @@ def _read_case(place: str, line: str, header: _Header, labelled: bool) -> tuple[
         header.channels = len(texts)
     if len(texts) != header.channels:
         raise DataError(f"{place} has {len(texts)} channels, the header or the first case says {header.channels}")
+    for text in texts:
+        check_commas(place, text)
     channels = [read_numbers(place, text, number) for number, text in enumerate(texts, 1)]
     lengths = {len(channel) for channel in channels}
     if len(lengths) > 1:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tsbench.data.formats.case_file import CaseFile, collect, trimmed
 from tsbench.data.formats.labels import label_text
-from tsbench.data.formats.numbers import MISSING, CommaError, decimal_commas, read_numbers
+from tsbench.data.formats.numbers import MISSING, CommaError, check_commas, decimal_commas, read_numbers
 from tsbench.data.formats.text import read_lines
 from tsbench.errors import DataError
 
@@ -30,6 +30,8 @@ def read_ucr(path: Path, labelled: bool = True) -> CaseFile:
         DataError: names the file, line and case at fault.
     """
     lines = [(number, line.strip("\r\n ")) for number, line in enumerate(read_lines(path), 1) if line.strip()]
+    if not lines:
+        raise DataError(f"{path}: the file holds nothing but spaces; remove it, or fetch it again")
     separator = _separator(lines[0][1])
     rows = [line.split(separator) for _, line in lines]
     places = [f"{path}:{number}: case {case}" for case, (number, _) in enumerate(lines, 1)]
