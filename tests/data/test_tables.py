@@ -62,6 +62,18 @@ NO_CHANNELS = {
     "a counter that runs down": (ROWS - np.arange(ROWS), "counts in steps of -1"),
     "an identifier": (np.random.default_rng(0).permutation(ROWS), "has a different whole number in every row"),
     "a case's number": (np.repeat(np.random.default_rng(0).permutation(500)[:12], 6), "identifies the case"),
+    "a counter with empty cells": (
+        np.where(np.arange(ROWS) % 30 == 7, np.nan, np.arange(ROWS)),
+        "counts in steps of 1",
+    ),
+    "an identifier with empty cells": (
+        np.where(np.arange(ROWS) % 30 == 7, np.nan, np.random.default_rng(0).permutation(ROWS)),
+        "has a different whole number in every row",
+    ),
+    "a case's number, not in every row": (
+        np.where(np.arange(ROWS) % 7, np.repeat(np.random.default_rng(0).permutation(500)[:12], 6), np.nan),
+        "identifies the case",
+    ),
     "seconds since 1970": (1.7e9 + np.cumsum(np.random.default_rng(0).random(ROWS)), "holds times"),
     "dates": (pd.date_range("2026-01-01", periods=ROWS, freq="37min"), "holds dates"),
     "days": ([f"2026-01-{1 + step:02d}" for step in range(6)] * 12, "holds dates"),
@@ -110,6 +122,19 @@ def test_a_channel_that_is_constant_in_each_case_is_remarked_on(tmp_path):
     path = written(tmp_path / "x.csv", table(setpoint=np.repeat([10, 20, 30] * 4, 6)))
     (remark,) = read_long(path, COLUMNS).remarks
     assert remark.startswith("channel 'setpoint' has one value in each case")
+
+
+@pytest.mark.parametrize("order", [np.arange(ROWS), np.random.default_rng(0).permutation(ROWS)])
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_channel_that_runs_on_from_case_to_case_is_remarked_on(tmp_path, order, missing):
+    clock = np.cumsum(np.random.default_rng(1).random(ROWS))
+    clock[5] = np.nan if missing else clock[5]
+    frame = table(meter=clock, charge=np.tile(np.cumsum(np.random.default_rng(2).random(6)), 12))
+    (remark,) = read_long(written(tmp_path / "x.csv", frame.iloc[order]), COLUMNS).remarks
+    assert remark.startswith("channel 'meter' runs on from case to case, as a clock or a meter does")
+    renamed = frame.rename(columns={"meter": "elapsed"})
+    columns = read_long(written(tmp_path / "x.csv", renamed.iloc[order]), COLUMNS).collection.columns
+    assert columns.ignored == {"elapsed": "holds times"}
 
 
 def test_dates_out_of_order_must_be_named(tmp_path):

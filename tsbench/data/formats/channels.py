@@ -26,7 +26,8 @@ EPOCHS = ((5e8, 5e9), (5e11, 5e12), (5e14, 5e15), (5e17, 5e18))
 """Ranges of time stamps since 1970 in s, ms, us and ns, for the years from 1985 to 2128."""
 
 _TIME_NAME = re.compile(
-    r"(.*[ _.\-])?(t|time|times|timestamp|datetime|date|epoch|step|steps|index|idx|frame|tick|ticks|seq|sequence)"
+    r"(.*[ _.\-])?(t|time|times|timestamp|datetime|date|epoch|elapsed|clock|uptime"
+    r"|step|steps|index|idx|frame|tick|ticks|seq|sequence)"
     r"([ _.\-]?(s|ms|us|ns|sec|seconds|id|no|nr|num|number))?",
     re.IGNORECASE,
 )
@@ -51,6 +52,11 @@ class RowOrder:
         case = self.case[self.order]
         same: NDArray[np.bool_] = case[1:] == case[:-1]
         return same
+
+    def only(self, kept: NDArray[np.bool_]) -> RowOrder:
+        """The order of some of the rows, by their numbers among these."""
+        number = np.cumsum(kept) - 1
+        return RowOrder(self.case[kept], number[self.order[kept[self.order]]])
 
 
 def channels_of(
@@ -93,13 +99,15 @@ def channels_of(
 
 def _why_no_channel(table: Table, column: str, values: NDArray[np.floating], rows: RowOrder) -> str:
     """Why a column of numbers is not a channel; empty if it may be one."""
-    if len(values) < MIN_ROWS or not np.isfinite(values).all():
+    # A counter of which a cell is missing counts still: steps beside it are left out here, its row below.
+    for what, steps in (("", np.diff(values[rows.order])[rows.inside]), ("the rows ", np.diff(values))):
+        steps = steps[np.isfinite(steps)]
+        if _is_constant_step(steps):
+            return f"counts {what}in steps of {_short(float(steps[0]))}"
+    values, rows = _present(values, rows)
+    if len(values) < MIN_ROWS:
         return ""
     steps = np.diff(values[rows.order])[rows.inside]
-    if _is_constant_step(steps):
-        return f"counts in steps of {_short(float(steps[0]))}"
-    if _is_constant_step(np.diff(values)):
-        return f"counts the rows in steps of {_short(float(values[1] - values[0]))}"
     whole = bool((values == np.round(values)).all())
     increasing = len(steps) >= MIN_ROWS and bool((steps > 0).all())
     if increasing and (
@@ -136,7 +144,31 @@ def _identifies_cases(values: NDArray[np.floating], rows: RowOrder) -> bool:
     return of_case is not None and len(of_case) > 2 and len(np.unique(of_case)) == len(of_case)
 
 
+def _present(values: NDArray[np.floating], rows: RowOrder) -> tuple[NDArray[np.floating], RowOrder]:
+    """The values that are not missing, and how their rows make up cases."""
+    present = np.isfinite(values)
+    return (values, rows) if present.all() else (values[present], rows.only(present))
+
+
+def _runs_on(values: NDArray[np.floating], rows: RowOrder) -> bool:
+    """Whether values only grow or only fall in every case, and go on from case to case, as a clock or a meter does."""
+    ordered = values[rows.order]
+    steps = np.diff(ordered)[rows.inside]
+    if len(steps) < MIN_ROWS or not steps.any() or not ((steps >= 0).all() or (steps <= 0).all()):
+        return False
+    starts = np.flatnonzero(np.concatenate([[True], ~rows.inside]))
+    lowest, highest = np.minimum.reduceat(ordered, starts), np.maximum.reduceat(ordered, starts)
+    by_size = np.argsort(lowest)
+    return len(starts) > 2 and bool((highest[by_size][:-1] <= lowest[by_size][1:]).all())
+
+
 def _doubt(column: str, values: NDArray[np.floating], rows: RowOrder) -> list[str]:
+    values, rows = _present(values, rows)
+    if _runs_on(values, rows):
+        return [
+            f"channel {column!r} runs on from case to case, as a clock or a meter does, and may give the class away by "
+            "when a case was recorded; if it is one, leave it out by naming the other columns by `channels`"
+        ]
     if _per_case(values, rows) is None:
         return []
     return [
