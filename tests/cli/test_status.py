@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import RECIPE
 from tests.processes import TSBENCH
 
@@ -42,6 +44,17 @@ def on_a_terminal(command: list[str], folder: Path, seconds: float) -> tuple[str
     process.wait()
     os.close(parent)
     return output.decode(errors="replace"), first
+
+
+@pytest.mark.parametrize(("columns", "left_out"), [(80, ["domain", "remarks"]), (100, ["domain"]), (130, [])])
+def test_the_list_of_data_sets_is_cut_by_columns_not_inside_cells(
+    tmp_path: Path, columns: int, left_out: list[str]
+) -> None:
+    shown, _ = on_a_terminal(["env", f"COLUMNS={columns}", TSBENCH, "datasets", "list"], tmp_path, 60)
+    assert "2 to 385" in shown
+    assert "DistalPhalanxOutlineAgeGroup" in shown
+    assert "…" not in shown
+    assert ("Left out at this width: " + ", ".join(left_out) in shown) == bool(left_out)
 
 
 def test_a_status_is_shown_on_a_terminal_and_removed(tmp_path: Path) -> None:

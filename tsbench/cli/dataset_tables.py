@@ -91,17 +91,27 @@ def print_facts(facts: Sequence[Facts], available: set[str], how: str) -> None:
 
 
 def _print_table(facts: Sequence[Facts], available: set[str]) -> None:
-    table = _facts_table("domain", "remarks")
-    for column in table.columns:
-        column.no_wrap = True
-    for dataset in facts:
-        remarks = ["missing values"] * dataset.missing_values + ["available"] * (dataset.name in available)
-        sizes = (dataset.train, dataset.test, dataset.channels, dataset.lengths, dataset.classes)
-        table.add_row(dataset.name, *map(str, sizes), dataset.domain, ", ".join(remarks))
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)  # in a file or pipe there is no width to keep to
+    further = ["remarks", "domain"]
+    while True:
+        table = _facts_table(*reversed(further))
+        table.pad_edge, table.collapse_padding = False, True  # so that 80 columns hold the longest names and sizes
+        for column in table.columns:
+            column.no_wrap = True
+        for dataset in facts:
+            remarks = ["missing values"] * dataset.missing_values + ["available"] * (dataset.name in available)
+            sizes = (dataset.train, dataset.test, dataset.channels, dataset.lengths, dataset.classes)
+            texts = {"domain": dataset.domain, "remarks": ", ".join(remarks)}
+            table.add_row(dataset.name, *map(str, sizes), *(texts[title] for title in reversed(further)))
+        width = console.measure(table, options=console.options.update(max_width=500)).maximum
+        if width <= console.width or not further:
+            break
+        further.pop()
     console.print(table)
+    if left_out := [title for title in ("domain", "remarks") if title not in further]:
+        say(f"Left out at this width: {', '.join(left_out)}. A wider terminal or --format csv has them.")
     say(f"{len(facts)} data sets, {sum(dataset.name in available for dataset in facts)} available.")
 
 
