@@ -334,6 +334,7 @@ def test_a_missing_label_of_an_array_is_not_a_class(tmp_path, labels):
 
 def test_labels_that_look_alike_are_remarked_on(tmp_path):
     assert lookalikes(["Run", "run", "walk", "wa lk", "x"]) == [("Run", "run"), ("wa lk", "walk")]
+    assert lookalikes(["ab", "a\u200bb", "b", "\ufeffb"]) == [("ab", "a\u200bb"), ("b", "\ufeffb")]
     assert lookalikes(["01", "1", "2.5", "2.50", "1e3", "1000", "1_0", "10"]) == [
         ("01", "1"),
         ("1000", "1e3"),

@@ -57,6 +57,7 @@ def lookalikes(labels: Iterable[str]) -> list[tuple[str, ...]]:
     """Labels that differ only in case, spaces, how letters are encoded, or how a number is spelled, together."""
     alike: dict[str | Decimal, list[str]] = defaultdict(list)
     for label in sorted(set(map(str, labels))):
-        key = "".join(unicodedata.normalize("NFKC", label).casefold().split())
+        visible = (letter for letter in label if unicodedata.category(letter) != "Cf")  # no zero-width characters
+        key = "".join(unicodedata.normalize("NFKC", "".join(visible)).casefold().split())
         alike[Decimal(key) if _NUMBER.fullmatch(key) else key].append(label)
     return [tuple(group) for group in alike.values() if len(group) > 1]

@@ -31,7 +31,7 @@ def read_ucr(path: Path, labelled: bool = True) -> CaseFile:
     """
     lines = [(number, line.strip("\r\n ")) for number, line in enumerate(read_lines(path), 1) if line.strip()]
     if not lines:
-        raise DataError(f"{path}: the file holds nothing but spaces; remove it, or fetch it again")
+        raise DataError(f"{path}: the file holds nothing but spaces; remove it, or download it again")
     separator = _separator(lines[0][1])
     rows = [line.split(separator) for _, line in lines]
     places = [f"{path}:{number}: case {case}" for case, (number, _) in enumerate(lines, 1)]
@@ -46,6 +46,8 @@ def read_ucr(path: Path, labelled: bool = True) -> CaseFile:
             raise DataError(f"{place} has no label followed by values; is the file truncated?")
         if len(texts) != width:
             raise DataError(f"{place} has {len(texts)} time steps, the first case has {width}; is the file truncated?")
+        if separator == ",":
+            check_commas(place, ",".join(texts))
         values = read_numbers(place, ",".join(texts), None, MISSING)
         if len(values) != width:
             raise DataError(f"{place} has {len(values)} numbers in {width} fields; separate all fields alike")
