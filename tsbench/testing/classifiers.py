@@ -20,6 +20,9 @@ __all__ = ["check_classifier"]
 SEED = 5
 CLOSE = 1e-6  # how far a sum of probabilities may be from 1, as some libraries compute in single precision
 
+ROUNDING = 1e-12
+"""By which probabilities may differ in a fresh process."""
+
 
 def check_classifier(classifier: Classifier, train: Collection, test: Collection, fresh_process: bool = True) -> None:
     """Checks a classifier against the contract, on cases that it does not refuse.
@@ -149,7 +152,9 @@ def _check_saved(
         assert np.array_equal(fitted.predict_proba(test), probabilities), "saving changes the probabilities"
         if fresh_process:
             found = _predicted_elsewhere(folder, test)
-            assert np.array_equal(found, probabilities), "in a fresh process, the probabilities are others"
+            # BLAS may add in another order if its arrays lie elsewhere in memory, so the last bits are left free.
+            difference = float(np.abs(found - probabilities).max())
+            assert difference <= ROUNDING, f"in a fresh process, a probability differs by {difference:g}"
 
 
 def _predicted_elsewhere(folder: Path, cases: Collection) -> NDArray[np.float64]:
