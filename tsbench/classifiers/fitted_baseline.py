@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -84,7 +85,8 @@ class FittedBaseline(FittedClassifier):
     def predict_proba(self, cases: Collection) -> NDArray[np.float64]:
         """Class probabilities, shape (cases, classes); of a classifier without them, 1 for its prediction."""
         series = _series(self.baseline, self.adaptation.apply(cases) if self.adaptation else cases)
-        with _host_unchanged():
+        # aeon warns of its own intermediate values, of which a user can do nothing.
+        with _host_unchanged(), warnings.catch_warnings(action="ignore", category=UserWarning):
             if hasattr(self.classifier, "predict_proba"):
                 return np.asarray(self.classifier.predict_proba(series), dtype=np.float64)
             predicted = np.asarray(self.classifier.predict(series))
