@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.classifiers.contract import Facts, FittedClassifier, OutOfFold
+from tsbench.classifiers.contract import Facts, FittedClassifier, OutOfFold, in_columns_of
 from tsbench.classifiers.vote import FittedVote, LeaderboardRow, VoteMember
 from tsbench.classifiers.weighting import (
     Combination,
@@ -24,11 +24,9 @@ from tsbench.errors import DataError
 from tsbench.evaluation.metrics import calibration_bins
 from tsbench.evaluation.resampling import stratified_folds
 from tsbench.recipe.messages import count_of
+from tsbench.tracking import names
 
-__all__ = ["ENSEMBLE", "MemberResult", "combine"]
-
-ENSEMBLE = "auto"
-"""The ensemble's own name in the leaderboard."""
+__all__ = ["MemberResult", "combine"]
 
 FOLDS = 5
 """Of the nested evaluation: the weights are fitted on four of them and scored on the fifth."""
@@ -88,7 +86,7 @@ def combine(cases: Collection, results: Sequence[MemberResult], seed: int) -> Fi
     for result, weight in zip(voting, combination.weights, strict=True):
         rows[result.name] = replace(rows[result.name], weight=weight)
     ensemble = LeaderboardRow(
-        ENSEMBLE,
+        names.AUTO,
         weight=1.0,
         fit_seconds=sum(result.fit_seconds for result in results),
         predict_seconds=sum(result.predict_seconds or 0.0 for result in voting),
@@ -114,8 +112,7 @@ def _row(result: MemberResult) -> LeaderboardRow:
 
 def _scored(row: LeaderboardRow, found: OutOfFold, recalibrate: bool) -> LeaderboardRow:
     """The row with the scores of out-of-fold probabilities."""
-    held_out = found.folds >= 0
-    codes, probabilities = np.searchsorted(found.classes, found.labels[held_out]), found.probabilities[held_out]
+    probabilities, codes = found.held_out()
     if recalibrate:
         probabilities = recalibrated(probabilities, fit_member_temperature(probabilities, codes))
     right = probabilities.argmax(axis=1) == codes
@@ -131,9 +128,7 @@ def _scored(row: LeaderboardRow, found: OutOfFold, recalibrate: bool) -> Leaderb
 
 def _probabilities(result: MemberResult, classes: NDArray[np.str_]) -> NDArray[np.float64]:
     assert result.out_of_fold is not None
-    found = np.zeros((len(result.out_of_fold.labels), len(classes)))
-    found[:, np.searchsorted(classes, result.out_of_fold.classes)] = result.out_of_fold.probabilities
-    return found
+    return in_columns_of(classes, result.out_of_fold.probabilities, result.out_of_fold.classes)
 
 
 def _with_common_cases(

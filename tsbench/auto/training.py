@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from tsbench.auto.combining import MemberResult, combine
 from tsbench.auto.fitting import FoldFit, WholeFit
 from tsbench.auto.portfolio import Candidate, Size
@@ -212,6 +210,7 @@ class AutoTraining:
     def _next(self) -> _Call | None:
         """The next call that fits into the time left; None if there is none, or none yet."""
         for call in list(self._pending):
+            self._decide_race()
             member = call.member
             given = member.preprocessing
             if self._racing and member not in self._racing and given is not None and given.unequal_length != "none":
@@ -289,8 +288,9 @@ class AutoTraining:
         return MemberResult(member.title, classifier, found, member.seconds, predicts, self._note(member))
 
     def _out_of_fold(self, member: MemberState) -> OutOfFold | None:
-        if member.whole is not None and member.candidate.closed_form:
-            return member.whole.classifier.out_of_fold if self.folds else None
+        whole = member.whole.classifier.out_of_fold if member.whole is not None else None
+        if whole is not None and member.candidate.closed_form:
+            return whole if self.folds else None
         if not member.folds:
             return None
         folds = self._folds_of(member)
@@ -389,8 +389,9 @@ class AutoTraining:
             self._speed = min(FASTEST_SLOWEST[1], max(FASTEST_SLOWEST[0], 0.5 * (self._speed + seconds / expected)))
 
     def _decide_race(self) -> None:
-        """Keeps the better of two ways to adapt the cases, once both have ended."""
-        if self._adaptation is not None or not self._racing or not all(member.ended for member in self._racing):
+        """Keeps the better of two ways to adapt the cases, once both have ended or were left out."""
+        decided = all(member.ended or member.state == "left out" for member in self._racing)
+        if self._adaptation is not None or not self._racing or not decided:
             return
         losses = {member.title: self._loss(member) for member in self._racing}
         best, *others = sorted(self._racing, key=lambda member: losses[member.title])
@@ -406,9 +407,7 @@ class AutoTraining:
         found = self._out_of_fold(member) if member.usable else None
         if found is None:
             return float("inf")
-        held_out = found.folds >= 0
-        codes = np.searchsorted(found.classes, found.labels[held_out])
-        return log_loss(found.probabilities[held_out], codes)
+        return log_loss(*found.held_out())
 
 
 _IN_WORDS = {"pad": "padded", "resample": "resampled"}

@@ -19,6 +19,7 @@ from tsbench.bench.model_files import MODEL_FOLDER, few_of_each_class, write_mod
 from tsbench.bench.payloads import Records, Scored, auto_params
 from tsbench.bench.tasks import begin_run, guard
 from tsbench.classifiers.card import CardFacts
+from tsbench.classifiers.contract import OutOfFold
 from tsbench.classifiers.fitted_baseline import FittedBaseline, packages_of
 from tsbench.classifiers.vote import FittedVote, FoldBag
 from tsbench.data.collection import DataSet
@@ -114,9 +115,9 @@ def _scores(vote: FittedVote, dataset: DataSet) -> dict[str, float]:
     metrics |= scores_on_test(dataset.test, probabilities, vote.classes)
     metrics["fit_seconds"] = vote.leaderboard[0].fit_seconds or 0.0
     if vote.out_of_fold is not None:
-        held_out = vote.out_of_fold.folds >= 0
-        labels, found = vote.out_of_fold.labels[held_out], vote.out_of_fold.probabilities[held_out]
-        metrics |= {names.cv(metric): value for metric, value in score_all(labels, found, vote.classes).items()}
+        found, codes = vote.out_of_fold.held_out()
+        scores = score_all(vote.classes[codes], found, vote.classes)
+        metrics |= {names.cv(metric): value for metric, value in scores.items()}
     sets = vote.predict_set(dataset.test)
     truth = dataset.test.labels[:, None] == vote.classes
     metrics["test_coverage_90"] = float((sets & truth).any(axis=1).mean())
@@ -128,7 +129,7 @@ def _record_members(
     store: Store, records: Records, run: str, vote: FittedVote, training: AutoTraining, started: float
 ) -> None:
     """A child run for each member that was tried, with its scores out of fold, and the leaderboard as a table."""
-    inside = replace(records, parent=run)
+    inside, out_of_fold = replace(records, parent=run), training.out_of_fold
     for row in vote.leaderboard[1:]:
         child = begin_run(store, inside, row.member, "member", {}, started)
         known = {
@@ -141,14 +142,18 @@ def _record_members(
         }
         tags = {names.STATE: "complete" if row.weight else "skipped"} | ({names.REASON: row.note} if row.note else {})
         store.log(child, {name: value for name, value in known.items() if value is not None}, tags=tags)
-        found = training.out_of_fold.get(row.member)
-        if found is not None:
-            with tempfile.TemporaryDirectory() as scratch:
-                found.save(Path(scratch) / names.OUT_OF_FOLD)
-                store.artifacts.add(child, Path(scratch) / names.OUT_OF_FOLD)
+        _add_out_of_fold(store, child, out_of_fold.get(row.member))
         store.end(child)
     table = pd.DataFrame([asdict(row) for row in vote.leaderboard]).map(as_cell)
     store.artifacts.write_text(run, table.to_csv(index=False), names.LEADERBOARD)
+
+
+def _add_out_of_fold(store: Store, run: str, found: OutOfFold | None) -> None:
+    if found is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / names.OUT_OF_FOLD
+            found.save(path)
+            store.artifacts.add(run, path)
 
 
 def _record_model(
@@ -164,10 +169,8 @@ def _record_model(
     title, recipe = names.title(records.tags), str(records.tags[names.RECIPE])
     facts = CardFacts(title, recipe, None, len(dataset.train), len(dataset.test), metrics, requirements)
     examples = dataset.train.subset(few_of_each_class(dataset.train.labels))
+    _add_out_of_fold(store, run, vote.out_of_fold)
     with tempfile.TemporaryDirectory() as scratch:
-        if vote.out_of_fold is not None:
-            vote.out_of_fold.save(Path(scratch) / names.OUT_OF_FOLD)
-            store.artifacts.add(run, Path(scratch) / names.OUT_OF_FOLD)
         try:
             files = write_model_files(Path(scratch) / MODEL_FOLDER, vote, facts, examples)
         except ModelError as error:

@@ -97,7 +97,7 @@ class RefitStage(Stage):
             return task
         if len(self.members) < self.networks:
             return None
-        return self._task(self._score, "score_network", self.cell.records, self._final(best))
+        return self._task(self._score, "tasks:score_network", self.cell.records, self._final(best))
 
     def early_task(self) -> Task | None:
         """A network by the best trial so far, while the last trials run."""
@@ -138,7 +138,7 @@ class RefitStage(Stage):
             if key not in self.running and key not in self.fitted:
                 self._begun_at.setdefault(best.number, time.time())
                 seed = derive_seed(self.cell.study.spec.seed, 2, number)
-                return self._task(key, "fit_member", self.cell.dataset.train, best.hyperparameters, seed)
+                return self._task(key, "tasks:fit_member", self.cell.dataset.train, best.hyperparameters, seed)
         return None
 
     def _final(self, best: BestTrial) -> FinalNetwork:

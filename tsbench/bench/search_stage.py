@@ -42,7 +42,7 @@ class SearchStage(Stage):
     def next_task(self) -> Task | None:
         """The next trial; if none is left, the search ends."""
         if not self._is_stopped() and (number := self._next_trial()) is not None:
-            return self._task(self._key(f"trial {number}", number), "run_trial", self.study.files, number)
+            return self._task(self._key(f"trial {number}", number), "tasks:run_trial", self.study.files, number)
         if not self.running and (self.stopped or self.study.queue.is_complete()):
             self._end()
         return None

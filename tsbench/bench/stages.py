@@ -126,8 +126,7 @@ class Stage(ABC):
 
     def _task(self, key: TaskKey, function: str, *arguments: Any) -> Task:
         self.running.add(key)
-        module = "auto_task" if function == "run_auto" else "tasks"  # which imports the families only there
-        return Task(f"tsbench.bench.{module}:{function}", arguments, key)
+        return Task(f"tsbench.bench.{function}", arguments, key)
 
 
 class ListedStage(Stage):
@@ -189,7 +188,7 @@ class BaselineStage(ListedStage):
         folds = cell.folds if recipe.evaluation.cross_validate_baselines else []
         seed = recipe.search.seed + cell.resample
         arguments = (cell.records, self.baselines[key.title], cell.dataset, folds, seed, recipe.evaluation)
-        return self._task(key, "run_baseline", *arguments)
+        return self._task(key, "tasks:run_baseline", *arguments)
 
     def _take_result(self, key: TaskKey, result: Any) -> None:
         if result.state != "stopped":  # by a worker that left
@@ -234,7 +233,7 @@ class AutoStage(ListedStage):
         jobs = max(1, cell.plan.workers // len(cell.plan.cells))
         networks = [trial.hyperparameters for trial in cell.study.trials().best_few(NETWORKS)]
         arguments = (recipe.auto, cell.dataset, recipe.search.seed + cell.resample, jobs, networks)
-        return self._task(key, "run_auto", cell.records, *arguments, recipe.tracking.register)
+        return self._task(key, "auto_task:run_auto", cell.records, *arguments, recipe.tracking.register)
 
     def _take_result(self, key: TaskKey, result: Any) -> None:
         if result.state != "stopped":  # by a worker that left
@@ -267,4 +266,4 @@ class ReportStage(ListedStage):
         all_done = not self.running and all(stage.done for stage in (self.search, *self.others))
         if not (self.search.ended if of_search else all_done):
             return None
-        return self._task(key, "write_report", self.cell.records, self.cell.study.files, of_search)
+        return self._task(key, "tasks:write_report", self.cell.records, self.cell.study.files, of_search)

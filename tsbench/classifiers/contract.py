@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tsbench.data.collection import Collection
     from tsbench.data.column_roles import Columns
 
-__all__ = ["Budget", "BudgetSpentError", "Classifier", "Facts", "FittedClassifier", "OutOfFold"]
+__all__ = ["Budget", "BudgetSpentError", "Classifier", "Facts", "FittedClassifier", "OutOfFold", "in_columns_of"]
 
 Method = Literal["folds", "leave-one-out", "leave-one-group-out"]
 
@@ -58,6 +58,23 @@ class Budget:
             raise BudgetSpentError(f"the fit took longer than {self.seconds:g} s")
 
 
+def in_columns_of(
+    classes: NDArray[np.str_], probabilities: NDArray[np.floating], known: NDArray[np.str_]
+) -> NDArray[np.float64]:
+    """Probabilities of some of the classes as columns of all of them; a class that is not known has the probability 0.
+
+    Args:
+        classes: shape (classes,), sorted.
+        probabilities: shape (cases, known classes).
+        known: shape (known classes,), the classes of the given columns.
+    """
+    import numpy as np
+
+    found = np.zeros((len(probabilities), len(classes)))
+    found[:, np.searchsorted(classes, known)] = probabilities
+    return found
+
+
 @dataclass(frozen=True)
 class OutOfFold:
     """Probabilities of training cases by classifiers that were fitted without them.
@@ -76,12 +93,18 @@ class OutOfFold:
     folds: NDArray[np.int64]
     method: Method = "folds"
 
+    def held_out(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The cases that a fold held out: probabilities, shape (cases, classes), and numbers of the true classes."""
+        import numpy as np
+
+        held_out = self.folds >= 0
+        return self.probabilities[held_out], np.searchsorted(self.classes, self.labels[held_out])
+
     @property
     def accuracy(self) -> float:
         """Share of the cases held out whose most probable class is the true one."""
-        held_out = self.folds >= 0
-        predicted = self.classes[self.probabilities[held_out].argmax(axis=1)]
-        return float((predicted == self.labels[held_out]).mean())
+        probabilities, codes = self.held_out()
+        return float((probabilities.argmax(axis=1) == codes).mean())
 
     @classmethod
     def of_folds(
@@ -102,9 +125,7 @@ class OutOfFold:
         probabilities = np.full((len(labels), len(classes)), np.nan)
         folds = np.full(len(labels), -1, dtype=np.int64)
         for number, (held_out, found, known) in enumerate(parts):
-            rows = np.zeros((len(held_out), len(classes)))
-            rows[:, np.searchsorted(classes, known)] = found
-            probabilities[held_out], folds[held_out] = rows, number
+            probabilities[held_out], folds[held_out] = in_columns_of(classes, found, known), number
         return cls(probabilities, classes, labels, folds)
 
     def save(self, path: Path) -> None:

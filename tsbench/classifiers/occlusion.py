@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.classifiers.contract import FittedClassifier
+from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.classifiers.explanation import draw, draw_series
-from tsbench.classifiers.vote import FittedVote
+from tsbench.classifiers.vote import FittedVote, FoldBag
 from tsbench.data.collection import Collection
 from tsbench.drawing import new_figure, plain
 
@@ -80,9 +81,6 @@ def draw_importance(classifier: FittedClassifier, case: Collection, path: str | 
         path: the file.
         title: what the case is called.
     """
-    from tsbench.classifiers.ensemble import NetworkEnsemble
-    from tsbench.classifiers.vote import FoldBag
-
     networks: list[NetworkEnsemble] = []
     rows: list[tuple[str, float]] = []
     if isinstance(classifier, FittedVote):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsbench.classifiers.contract import Facts, FittedClassifier, OutOfFold
+from tsbench.classifiers.contract import Facts, FittedClassifier, OutOfFold, in_columns_of
 from tsbench.classifiers.files import intact, kind_of, read_description, write_description
 from tsbench.classifiers.weighting import Combination
 from tsbench.data.collection import Collection
@@ -70,7 +70,7 @@ class FoldBag(FittedClassifier):
         """Mean of the members' probabilities, shape (cases, classes)."""
         total = np.zeros((len(cases), len(self.classes)))
         for member in self.members:
-            total[:, np.searchsorted(self.classes, member.classes)] += member.predict_proba(cases)
+            total += in_columns_of(self.classes, member.predict_proba(cases), member.classes)
         return total / len(self.members)
 
     @property
@@ -154,13 +154,8 @@ class FittedVote(FittedClassifier):
 
     def member_probabilities(self, cases: Collection) -> list[NDArray[np.float64]]:
         """For each member its probabilities, shape (cases, classes), before recalibration."""
-        found = []
-        for member in self.members:
-            probabilities = np.zeros((len(cases), len(self.classes)))
-            columns = np.searchsorted(self.classes, member.classifier.classes)
-            probabilities[:, columns] = member.classifier.predict_proba(cases)
-            found.append(probabilities)
-        return found
+        classifiers = [member.classifier for member in self.members]
+        return [in_columns_of(self.classes, found.predict_proba(cases), found.classes) for found in classifiers]
 
     def predict_proba(self, cases: Collection) -> NDArray[np.float64]:
         """Weighted mean of the members' recalibrated probabilities, shape (cases, classes)."""

@@ -68,11 +68,13 @@ def fit(
 
 def _entry(data: str, test: str | None, columns: dict[str, str], group: str | None) -> tuple[Any, str]:
     """The entry under `datasets`, and what the data set is called."""
-    if not (Path(data).suffix or Path(data).exists()):
+    from tsbench.data.folders import is_file
+
+    if not Path(data).suffix and not is_file(data):
         if given := [f"--{key}" for key in columns] + ["--group"] * bool(group) + ["--test"] * bool(test):
             raise RecipeError([f"{', '.join(given)}: only for files, and {data} is a data set's name"])
         return data, data
-    if not Path(data).is_file():
+    if not is_file(data):
         raise RecipeError([f"{data}: there is no such file"])
     title = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(data).name.split(".")[0]).strip("-.") or "data"
     entry: dict[str, Any] = {"name": title, **columns}
@@ -96,7 +98,7 @@ def _write_recipe(path: Path, tree: dict[str, Any]) -> Path:
 
     text = f"# Written by `tsbench fit`; `tsbench search {path}` does the same.\n{to_yaml(tree)}"
     if path.exists():
-        if path.read_text(encoding="utf-8") == text:
+        if path.read_bytes() == text.encode():
             return path
         raise RecipeError([f"{path} already exists with other content; choose another name by --name, or remove it"])
     with tempfile.TemporaryDirectory() as scratch:
