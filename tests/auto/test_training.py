@@ -153,6 +153,14 @@ def test_cases_of_several_lengths_are_padded_or_resampled_whichever_is_better() 
     assert all(kept in tried[name] for name in ("quant", "other"))
 
 
+def test_the_others_go_on_if_the_member_by_which_the_adaptation_is_chosen_does_not_fit_into_memory() -> None:
+    vowels = Archive().load("JapaneseVowels").train.subset(np.arange(0, 270, 9))
+    vote = AutoTraining(vowels, [replace(QUANT, name="greedy", features=10**12), NEAREST]).run()
+    assert [member.name for member in vote.members] == ["1nn-ed"]
+    notes = {row.member: row.note for row in vote.leaderboard}
+    assert all("GB of memory" in notes[f"greedy ({way})"] for way in ("padded", "resampled"))
+
+
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
