@@ -50,6 +50,7 @@ def problems(load, tmp_path):
     [
         ("serch: {}\n", "recipe.yaml:3:1 serch: unknown key; did you mean 'search'?"),
         ("zzz: 1\n", f"recipe.yaml:3:1 zzz: unknown key; known here: {TOP}"),
+        ("auto: {presett: good}\n", "recipe.yaml:3:8 auto.presett: unknown key; did you mean 'preset'?"),
         ("search: {trails: 3}\n", "recipe.yaml:3:10 search.trails: unknown key; did you mean 'trials'?"),
         ("search:\n  seed: 1\n  trails: 3\n", "recipe.yaml:5:3 search.trails: unknown key; did you mean 'trials'?"),
         (

@@ -81,7 +81,7 @@ def draw_importance(classifier: FittedClassifier, case: Collection, path: str | 
         path: the file.
         title: what the case is called.
     """
-    networks: list[NetworkEnsemble] = []
+    networks: list[tuple[str, NetworkEnsemble]] = []
     rows: list[tuple[str, float]] = []
     if isinstance(classifier, FittedVote):
         rows = [
@@ -90,13 +90,14 @@ def draw_importance(classifier: FittedClassifier, case: Collection, path: str | 
         ]
         for member in classifier.members:
             bag = member.classifier.members if isinstance(member.classifier, FoldBag) else [member.classifier]
-            networks += [fitted for fitted in bag if isinstance(fitted, NetworkEnsemble)][:1]
+            networks += [(member.name, fitted) for fitted in bag if isinstance(fitted, NetworkEnsemble)][:1]
     heights = [3.2] + [4.4] * bool(networks) + [0.6 + 0.25 * len(rows)] * bool(rows)
     figure = new_figure(9, sum(heights) + 0.6 * (len(heights) - 1))
     axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights, gridspec_kw={"hspace": 0.6})[:, 0]
     _draw_steps(axes[0], classifier, case, title)
     if networks:
-        draw(networks[0].explain(case), case, 0, axes[1], "its network")
+        name, network = max(networks, key=lambda found: dict(rows)[found[0]])
+        draw(network.explain(case), case, 0, axes[1], f"member {name}")
     if rows:
         _draw_weights(axes[-1], rows)
     figure.savefig(path, format="png", dpi=150, bbox_inches="tight")

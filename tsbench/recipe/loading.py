@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from ruamel.yaml.comments import CommentedMap
@@ -29,6 +29,7 @@ from tsbench.recipe.schema import (
     SearchConfig,
     SelectionConfig,
     SplitConfig,
+    is_group,
 )
 from tsbench.recipe.space import (
     COUNTED,
@@ -357,9 +358,11 @@ def _siblings(path: KeyPath, loc: tuple[str | int, ...]) -> list[str]:
     model: Any = Recipe
     for part in path[:-1]:
         info = model.model_fields.get(part) if isinstance(part, str) else None
-        model = info.annotation if info else None
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        annotation = info.annotation if info else None
+        groups = [kind for kind in (annotation, *get_args(annotation)) if is_group(kind)]  # one may be `Group | None`
+        if not groups:
             return []
+        model = groups[0]
     return list(model.model_fields)
 
 

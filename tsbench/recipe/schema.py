@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeGuard, get_args
 
 from pydantic import (
     AfterValidator,
@@ -255,7 +255,8 @@ KeptOrTrainingLength = Annotated[
 ]
 
 
-def _is_group(annotation: Any) -> bool:
+def is_group(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    """Whether a setting is a group of settings, by its type."""
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
@@ -273,7 +274,7 @@ class Settings(BaseModel):
         """A group whose every key is commented out is null in YAML; it means the defaults."""
         if not isinstance(data, dict):
             return data
-        groups = {name for name, info in cls.model_fields.items() if _is_group(info.annotation)}
+        groups = {name for name, info in cls.model_fields.items() if is_group(info.annotation)}
         return {key: plain(value) for key, value in data.items() if value is not None or key not in groups}
 
 

@@ -7,11 +7,11 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from tsbench.errors import RecipeError
-from tsbench.recipe.schema import BaselineConfig, HyperparameterConfig, Recipe
+from tsbench.recipe.schema import BaselineConfig, HyperparameterConfig, Recipe, is_group
 from tsbench.recipe.space import DEFAULT_SPACE
 
 __all__ = ["template"]
@@ -51,7 +51,7 @@ def template(name: str) -> str:
 
 def _entry(key: str, info: FieldInfo, given: dict[str, Any], depth: int) -> Iterator[str]:
     group = info.annotation
-    if isinstance(group, type) and issubclass(group, BaseModel):
+    if is_group(group):
         if depth == 0:
             yield ""
         yield from _commented(f"{'  ' * depth}{key}:", info.description)
