@@ -117,9 +117,12 @@ def test_a_member_that_crashes_hangs_or_predicts_nan_is_left_out_with_its_reason
 
 
 def test_a_member_whose_library_is_missing_is_left_out(power: Any) -> None:
-    vote = AutoTraining(power.train, [NEAREST, Candidate("gone", "no_such_package.Classifier")]).run()
+    vote = AutoTraining(power.train, candidates_of("quick", ["1nn-ed", "no_such_package.Classifier"])).run()
     notes = {row.member: row.note for row in vote.leaderboard}
-    assert notes["gone"] == "it cannot be made: ModuleNotFoundError: No module named 'no_such_package'"
+    assert (
+        notes["no_such_package.Classifier"]
+        == "it cannot be made: ModuleNotFoundError: No module named 'no_such_package'"
+    )
 
 
 def test_a_time_limit_that_no_member_can_keep_names_one_that_would_do(power: Any) -> None:
@@ -186,6 +189,8 @@ def test_presets_name_known_members_and_a_member_is_named_once() -> None:
     assert [candidate.classifier for candidate in candidates_of("quick", ["hydra", "1nn-dtw"])] == ["hydra", "1nn-dtw"]
     with pytest.raises(ValueError, match="unknown preset 'fast'; known: quick, good, best"):
         candidates_of("fast")
+    with pytest.raises(ValueError, match=r"unknown member 'quantt'; did you mean 'quant'\?"):
+        candidates_of("good", ["quantt"])
     with pytest.raises(ValueError, match="a member is named twice: quant"):
         candidates_of("good", ["quant", "quant"])
 

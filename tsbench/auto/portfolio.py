@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tsbench.classifiers.baselines import find_baseline
+from tsbench.classifiers.baselines import BASELINES, find_baseline
+from tsbench.recipe.messages import suggestion
 from tsbench.recipe.registries import AUTO_PRESETS
 
 if TYPE_CHECKING:
@@ -109,9 +110,8 @@ def candidates_of(preset: str, members: Sequence[str | tuple[str, Mapping[str, A
             parameters.
 
     Raises:
-        ValueError: the preset is unknown, or a member is named twice.
-        KeyError: a member is neither known nor an import path.
-        ImportError, AttributeError, TypeError: as of `find_baseline`.
+        ValueError: the preset is unknown, a member is neither known nor an import path, or one is named twice. What an
+            import path names is found out when it is made, as its library may be missing and the others go on.
     """
     if preset not in AUTO_PRESETS:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(AUTO_PRESETS)}")
@@ -126,7 +126,10 @@ def candidates_of(preset: str, members: Sequence[str | tuple[str, Mapping[str, A
 def _candidate(classifier: str, parameters: Mapping[str, Any]) -> Candidate:
     known = CANDIDATES.get(classifier)
     if known is None:
-        find_baseline(classifier, parameters)
+        if classifier not in BASELINES and "." not in classifier:
+            names = sorted({*CANDIDATES, *BASELINES})
+            hint = suggestion(classifier, names) or f"; known: {', '.join(names)}"
+            raise ValueError(f"unknown member {classifier!r}{hint}")
         known = Candidate(classifier, classifier)
     if not parameters:
         return known
