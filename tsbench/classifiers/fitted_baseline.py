@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 import warnings
@@ -243,17 +244,18 @@ def fit(
 
 @contextmanager
 def _host_unchanged() -> Iterator[None]:
-    """Restores NumPy's and torch's global generators and torch's number of threads.
+    """Restores the global generators of NumPy, Python and torch, and torch's number of threads.
 
     aeon's transformers set all of them, and sktime's networks draw from torch's generator even when they predict.
     """
-    numpy_state = np.random.get_state()
+    numpy_state, python_state = np.random.get_state(), random.getstate()
     torch = sys.modules.get("torch")
     torch_state = None if torch is None else (torch.get_rng_state(), torch.get_num_threads())
     try:
         yield
     finally:
         np.random.set_state(numpy_state)
+        random.setstate(python_state)
         if torch is not None and torch_state is not None:
             torch.set_rng_state(torch_state[0])
             if torch.get_num_threads() != torch_state[1]:
