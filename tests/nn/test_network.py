@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 from tsbench.nn.convolution import average_steps
+from tsbench.nn.gate import Gate
 from tsbench.nn.network import build_network
 from tsbench.nn.pooling import pool
 from tsbench.nn.stem import AverageStem, ConvolutionStem
@@ -42,7 +43,18 @@ def config(encoder="lstm", attention="single", stride=1, pooling="both", skip=Tr
 
 
 def network_of(*args, seed=0, channels=2, classes=3, length=20, **kwargs):
-    return build_network(config(*args, **kwargs), channels, classes, length, seed).double()
+    return with_open_gates(build_network(config(*args, **kwargs), channels, classes, length, seed).double())
+
+
+def with_open_gates(network):
+    """The gates half open: closed, as they begin, they would hide what stands behind them."""
+    for gate in gates_of(network):
+        torch.nn.init.constant_(gate.factor, 0.5)
+    return network
+
+
+def gates_of(network):
+    return [module for module in network.modules() if isinstance(module, Gate)]
 
 
 def padded_cases(steps=20):
@@ -121,7 +133,7 @@ def test_the_blocks_stand_in_the_documented_order(stride, residual, skip):
     features = network.convolution(x, valid)
     short, short_valid = average_steps(features, valid, stride)
     h = network.encoder(short.transpose(1, 2), short_valid)
-    h = network.attention(h, short_valid) + (h if residual else 0)
+    h = 0.5 * network.attention(h, short_valid) + h if residual else network.attention(h, short_valid)
     pooled = pool(h.transpose(1, 2), short_valid, "both")
     if skip:
         pooled = torch.cat([pooled, pool(features, valid, "both")], dim=1)
@@ -134,11 +146,43 @@ def test_without_encoder_and_attention_the_convolutions_are_pooled_once():
     assert torch.equal(with_skip(*padded_cases()), without(*padded_cases()))
 
 
-@pytest.mark.parametrize(("length", "stride"), [(1, 1), (256, 1), (257, 2), (512, 2), (513, 3), (2709, 11)])
-def test_an_automatic_stride_leaves_256_steps_at_most(length, stride):
+@pytest.mark.parametrize(("length", "stride"), [(1, 1), (64, 1), (65, 2), (128, 2), (129, 3), (2709, 43)])
+def test_an_automatic_stride_leaves_64_steps_at_most(length, stride):
     network = network_of(stride="auto", length=length)
     assert network.stride == stride
-    assert -(-length // network.stride) <= 256
+    assert -(-length // network.stride) <= 64
+    assert network_of(stride="auto", length=length, max_steps=1000).stride == -(-length // 1000)
+
+
+@pytest.mark.parametrize("encoder", ["lstm", "gru"])
+def test_gates_begin_at_zero_and_hide_what_stands_behind_them(encoder):
+    network = build_network(config(encoder), 2, 3, 20, seed=0).double().eval()
+    assert len(gates_of(network)) == 3  # two layers and the attention
+    x, lengths = padded_cases()
+    before = network(x, lengths)
+    with torch.no_grad():
+        for part in (network.attention, *(layer.ahead for layer in network.encoder.layers)):
+            for parameter in part.parameters():
+                parameter.add_(1.0)
+    assert_close(network(x, lengths), before)
+    assert not torch.allclose(with_open_gates(network)(x, lengths), before, atol=1e-6)
+
+
+def test_without_gates_there_are_none():
+    plain = changed(encoder={"gated": False}, attention={"gated": False})
+    assert not gates_of(built(plain))
+    assert not gates_of(built(ModelConfig(preset="classic")))
+
+
+def test_the_default_network_has_the_documents_parts():
+    network = build_network(ModelConfig(), 1, 3, 300, seed=0)
+    assert len(network.encoder.layers) == 2
+    assert all(isinstance(layer.ahead, torch.nn.LSTM) and layer.back is not None for layer in network.encoder.layers)
+    assert network.attention.heads == 1
+    assert network.residual_attention
+    assert -(-300 // network.stride) <= 64
+    assert network.pooling == "both"
+    assert len(gates_of(network)) == 3
 
 
 @pytest.mark.parametrize("p", [0.2, 0.6])
@@ -198,7 +242,7 @@ def changed(**groups):
 
 
 def built(model, length=20):
-    return build_network(model, channels=2, classes=3, length=length, seed=0).double().eval()
+    return with_open_gates(build_network(model, channels=2, classes=3, length=length, seed=0).double().eval())
 
 
 @pytest.mark.parametrize("stride", [1, 3])
@@ -209,7 +253,7 @@ def test_n9_convolutions_may_stand_between_the_encoder_and_the_attention(stride,
     short, valid = average_steps(x, torch.arange(20) < lengths[:, None], stride)
     h = network.encoder(short.transpose(1, 2), valid).transpose(1, 2) * valid[:, None]
     views = network.convolution(h, valid)
-    attended = views.transpose(1, 2) + network.attention(views.transpose(1, 2), valid)
+    attended = views.transpose(1, 2) + 0.5 * network.attention(views.transpose(1, 2), valid)
     pooled = pool(attended.transpose(1, 2), valid, "both")
     if skip:
         pooled = torch.cat([pooled, pool(views, valid, "both")], dim=1)
@@ -226,8 +270,8 @@ def test_n9_padding_and_company_change_nothing_after_the_encoder_either(stride):
         assert_close(network(x[case : case + 1, :, :length]), together[case : case + 1])
 
 
-def two_branches():
-    network = built(changed(features={"blocks": ["statistics", "minirocket"], "size": 84}))
+def two_branches(share=0.5):
+    network = built(changed(features={"blocks": ["statistics", "minirocket"], "size": 84, "share": share}))
     x, lengths = padded_cases()
     network.prepare(x.flip(0), lengths.flip(0), seed=1)
     with torch.no_grad():
@@ -235,8 +279,9 @@ def two_branches():
     return network
 
 
-def test_two_branches_give_the_logarithm_of_the_mean_of_their_probabilities():
-    network = two_branches()
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_two_branches_give_the_logarithm_of_the_weighted_mean_of_their_probabilities(share):
+    network = two_branches(share)
     x, lengths = padded_cases()
     branches = network.branches(x, lengths)
     assert branches.shape == (2, 4, 3)
@@ -244,7 +289,8 @@ def test_two_branches_give_the_logarithm_of_the_mean_of_their_probabilities():
     assert_close(branches[0], network.head(network.pooled(x, valid)))
     assert_close(branches[1], network.feature_branch(network.feature_branch.features(x, valid)))
     e = np.exp(branches.detach().numpy())
-    expected = np.log((e / e.sum(axis=2, keepdims=True)).mean(axis=0))
+    learned, computed = e / e.sum(axis=2, keepdims=True)
+    expected = np.log((1 - share) * learned + share * computed)
     np.testing.assert_allclose(network(x, lengths).detach(), expected, rtol=0, atol=1e-6)
     assert_close(network(x, lengths).exp().sum(1), torch.ones(4, dtype=torch.float64))
 
@@ -316,6 +362,8 @@ def test_the_classic_preset_is_the_documents_network():
     assert network.pooling == "both"
     assert not network.skip
     assert network.stem is None
+    assert network.differences is None
+    assert isinstance(network.head.norm, torch.nn.Identity)
 
 
 class Branches(torch.nn.Module):

@@ -629,7 +629,7 @@ HEADS = "model.encoder.heads: {choice: [2, 4], when: {model.encoder.type: transf
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("", "none"), ("model: {encoder: {type: gru}}\n", "gru")], ids=["default", "fixed"]
+    ("text", "value"), [("", "lstm"), ("model: {encoder: {type: gru}}\n", "gru")], ids=["default", "fixed"]
 )
 def test_a_condition_that_the_recipe_rules_out_is_a_problem(problems, text, value):
     assert problems(f"{BASE}space: {{{HEADS}}}\n{text}") == [

@@ -471,7 +471,7 @@ def test_assigned_values_are_validated(name, value):
 
 def test_leaves_of_a_class_and_of_an_instance_have_the_same_names():
     assert [name for name, _ in leaves(HyperparameterConfig())] == list(LEAVES)
-    assert dict(leaves(HyperparameterConfig()))["model.encoder.type"] == "none"
+    assert dict(leaves(HyperparameterConfig()))["model.encoder.type"] == "lstm"
     assert {"model.convolution.kernels", "training.epochs", "preprocessing.normalise"} <= set(LEAVES)
 
 

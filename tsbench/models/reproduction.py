@@ -20,6 +20,7 @@ from tsbench.evaluation.metrics import score_all
 from tsbench.models.reopening import RecordedCell, model_run, open_cell, open_model
 from tsbench.models.rescoring import check_reproducible, score_again
 from tsbench.recipe.dotted import hyperparameters_of
+from tsbench.recipe.former import FORMER
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import leaves
 from tsbench.search.objective import CrossValidation
@@ -113,7 +114,7 @@ def reproduce(store: Store, run_id: str, report: Callable[[str], None] = lambda 
 def _settings(run: RunRecord) -> HyperparameterConfig:
     """The settings that a run recorded as texts."""
     try:
-        return hyperparameters_of({name: _value(text) for name, text in run.params.items()})
+        return hyperparameters_of({**FORMER, **{name: _value(text) for name, text in run.params.items()}})
     except ValueError as error:
         raise ModelError(f"the settings of run {run.run_id} are not those of this version: {error}") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from tsbench.nn.convolution import BatchNorm
 from tsbench.nn.generators import Dropout
 
 __all__ = ["Head"]
@@ -15,8 +16,11 @@ class Head(nn.Module):
     Shape: (cases, inputs) to (cases, classes), the logits whose softmax row N17 is.
     """
 
-    def __init__(self, inputs: int, hidden_sizes: tuple[int, ...], classes: int, dropout: float) -> None:
+    def __init__(
+        self, inputs: int, hidden_sizes: tuple[int, ...], classes: int, dropout: float, normalise: str = "none"
+    ) -> None:
         super().__init__()
+        self.norm = BatchNorm(inputs) if normalise == "batch" else nn.Identity()
         layers: list[nn.Module] = []
         for size in hidden_sizes:
             layers += [nn.Linear(inputs, size), nn.LayerNorm(size), nn.GELU(), Dropout(dropout)]
@@ -25,5 +29,7 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
+        if isinstance(self.norm, BatchNorm):
+            x = self.norm(x.unsqueeze(2)).squeeze(2)
         logits: Tensor = self.layers(x)
         return logits

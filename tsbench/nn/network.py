@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from tsbench.nn.attention import SelfAttention, TransformerEncoder
 from tsbench.nn.convolution import ConvolutionStack, average_steps
+from tsbench.nn.differences import Differences
 from tsbench.nn.features.branch import FeatureBranch
+from tsbench.nn.gate import Gate
 from tsbench.nn.generators import Dropout, initialising_from
 from tsbench.nn.head import Head
 from tsbench.nn.pooling import pool
@@ -19,11 +21,6 @@ from tsbench.recipe.registries import ENCODERS, POOLINGS, registered
 from tsbench.recipe.schema import ModelConfig
 
 __all__ = ["Network", "build_network"]
-
-MAX_STEM_STEPS = 512
-"""Steps that `stem.stride: auto` leaves at most."""
-MAX_ENCODER_STEPS = 256
-"""Steps that `encoder.stride: auto` leaves at most: longer ones cost much time and gain little accuracy."""
 
 
 class NoEncoder(nn.Module):
@@ -42,7 +39,13 @@ def recurrent_encoder(inputs: int, config: ModelConfig) -> RecurrentEncoder:
     """The encoder `lstm` or `gru`."""
     encoder = config.encoder
     return RecurrentEncoder(
-        encoder.type, inputs, encoder.layers, encoder.hidden_size, encoder.bidirectional, config.dropout
+        encoder.type,
+        inputs,
+        encoder.layers,
+        encoder.hidden_size,
+        encoder.bidirectional,
+        config.dropout,
+        encoder.gated,
     )
 
 
@@ -73,14 +76,18 @@ class Network(nn.Module):
     def __init__(self, config: ModelConfig, channels: int, classes: int, length: int) -> None:
         super().__init__()
         self.classes = classes
+        self.share = config.features.share
         self.feature_branch = (
             FeatureBranch(config.features, channels, length, classes) if config.features.blocks else None
         )
+        self.differences = Differences(channels) if config.differences else None
+        if self.differences is not None:
+            channels = self.differences.width
         self.stem = _stem(config, channels, length)
         if self.stem is not None:
             channels, length = self.stem.width, -(-length // self.stem.stride)
         stride = config.encoder.stride
-        self.stride = math.ceil(length / MAX_ENCODER_STEPS) if stride == "auto" else stride
+        self.stride = math.ceil(length / config.encoder.max_steps) if stride == "auto" else stride
         self.encoder_first = config.convolution.position == "after_encoder"
         if self.encoder_first:
             self.encoder = registered(ENCODERS, config.encoder.type)(channels, config)
@@ -94,16 +101,18 @@ class Network(nn.Module):
         heads = attention.heads if attention.type == "multi" else 1
         self.attention = None if attention.type == "none" else SelfAttention(width, heads)
         self.residual_attention = attention.residual
+        gated = self.attention is not None and attention.residual and attention.gated
+        self.attention_gate = Gate(width) if gated else nn.Identity()
         self.pooling = config.pooling
         # Where nothing stands between the convolutions and the pools, the skip would pool the same features twice.
         between = self.attention is not None or (config.encoder.type != "none" and not self.encoder_first)
         self.skip = config.skip and between
         pooled = len(POOLINGS[config.pooling]) * (width + self.convolution.width * self.skip)
         self.dropout = Dropout(config.dropout)
-        self.head = Head(pooled, config.head.hidden_sizes, classes, config.dropout)
+        self.head = Head(pooled, config.head.hidden_sizes, classes, config.dropout, config.head.normalise)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, features: Tensor | None = None) -> Tensor:
-        """Logits, or with a feature branch the logarithm of the branches' mean probabilities.
+        """Logits, or with a feature branch the logarithm of the branches' weighted mean probabilities.
 
         Args:
             x: the series; padded steps must be 0.
@@ -113,17 +122,26 @@ class Network(nn.Module):
         branches = self.branches(x, lengths, features)
         if len(branches) == 1:
             return branches[0]
-        return torch.logsumexp(branches.log_softmax(dim=2), dim=0) - math.log(len(branches))
+        share = torch.tensor([1 - self.share, self.share], dtype=branches.dtype, device=branches.device)
+        return torch.logsumexp(branches.log_softmax(dim=2) + share.log()[:, None, None], dim=0)
 
     def branches(self, x: Tensor, lengths: Tensor | None = None, features: Tensor | None = None) -> Tensor:
         """The logits of each branch, shape (1 or 2, cases, classes); arguments as for `forward`."""
         valid = _valid(x, lengths)
-        logits = [self.head(self.dropout(self.pooled(x, valid)))]
+        logits = [self._learned(x, valid)]
         if self.feature_branch is not None:
             if features is None:
                 features = self.feature_branch.features(x, valid)
             logits.append(self.feature_branch(features))
         return torch.stack(logits)
+
+    def learned(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The logits of the learned branch alone, shape (cases, classes)."""
+        return self._learned(x, _valid(x, lengths))
+
+    def _learned(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        logits: Tensor = self.head(self.dropout(self.pooled(x, valid)))
+        return logits
 
     def pooled(self, x: Tensor, valid: Tensor | None) -> Tensor:
         """What the dense classifier reads, shape (cases, pooled features)."""
@@ -134,12 +152,14 @@ class Network(nn.Module):
 
         Each has shape (cases, channels, steps) and comes with its valid steps.
         """
+        if self.differences is not None:
+            x = self.differences(x, valid)
         if self.stem is not None:
             x, valid = self.stem(x, valid)
         encoded, shorter, features, steps = self._encode(x, valid)
         if self.attention is not None:
             attended = self.attention(encoded, shorter)
-            encoded = encoded + attended if self.residual_attention else attended
+            encoded = encoded + self.attention_gate(attended) if self.residual_attention else attended
         parts = [(encoded.transpose(1, 2), shorter)]
         if self.skip:
             parts.append((features, steps))
@@ -158,10 +178,23 @@ class Network(nn.Module):
         return self.encoder(encoded.transpose(1, 2), short_valid), short_valid, features, valid
 
     @torch.no_grad()
-    def prepare(self, x: Tensor, lengths: Tensor | None, seed: int) -> None:
-        """Lets the feature blocks see the training cases, whose statistics they keep."""
-        if self.feature_branch is not None:
+    def prepare(self, x: Tensor, lengths: Tensor | None, seed: int, like: FeatureBranch | None = None) -> None:
+        """Lets the feature blocks and the differences see the training cases, whose statistics they keep.
+
+        Args:
+            x: the training cases.
+            lengths: true lengths in time steps, or None.
+            seed: of what the feature blocks draw.
+            like: another network's feature branch that was prepared with the same cases, to be copied; None to prepare.
+        """
+        if self.differences is not None:
+            self.differences.prepare(x, _valid(x, lengths))
+        if self.feature_branch is None:
+            return
+        if like is None:
             self.feature_branch.prepare(x, _valid(x, lengths), torch.Generator().manual_seed(seed))
+        else:
+            self.feature_branch.copy(like)
 
     @torch.no_grad()
     def fixed_features(self, x: Tensor, lengths: Tensor | None) -> Tensor | None:
@@ -177,7 +210,7 @@ def _valid(x: Tensor, lengths: Tensor | None) -> Tensor | None:
 
 def _stem(config: ModelConfig, channels: int, length: int) -> AverageStem | ConvolutionStem | None:
     given = config.stem.stride
-    stride = math.ceil(length / MAX_STEM_STEPS) if given == "auto" else given
+    stride = math.ceil(length / config.stem.max_steps) if given == "auto" else given
     if config.stem.type == "none" or stride == 1:
         return None
     if config.stem.type == "average":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tsbench.nn.gate import Gate
 from tsbench.nn.generators import Dropout
 
 __all__ = ["RecurrentEncoder", "reverse_steps"]
@@ -36,7 +37,15 @@ class RecurrentLayer(nn.Module):
     Shape: (cases, steps, inputs) to (cases, steps, width).
     """
 
-    def __init__(self, cell: str, inputs: int, hidden_size: int, bidirectional: bool, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        cell: str,
+        inputs: int,
+        hidden_size: int,
+        bidirectional: bool,
+        dropout: float = 0.0,
+        gated: bool = False,
+    ) -> None:
         super().__init__()
         make = CELLS[cell]
         self.ahead = make(inputs, hidden_size, batch_first=True)
@@ -44,6 +53,7 @@ class RecurrentLayer(nn.Module):
         self.width = hidden_size * (2 if bidirectional else 1)
         self.shortcut = nn.Identity() if inputs == self.width else nn.Linear(inputs, self.width)
         self.dropout = Dropout(dropout)
+        self.gate = Gate(self.width) if gated else nn.Identity()
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Adds a linear projection of `x` if the widths differ, else `x` itself."""
@@ -52,8 +62,8 @@ class RecurrentLayer(nn.Module):
             backward = self.back(reverse_steps(x, valid))[0]
             y = torch.cat([y, reverse_steps(backward, valid)], dim=2)
         shortcut: Tensor = self.shortcut(x)
-        dropped: Tensor = self.dropout(y)
-        return dropped + shortcut
+        gated: Tensor = self.gate(self.dropout(y))
+        return gated + shortcut
 
 
 class RecurrentEncoder(nn.Module):
@@ -66,18 +76,26 @@ class RecurrentEncoder(nn.Module):
         hidden_size: hidden units of each layer and direction.
         bidirectional: whether each layer reads in both directions.
         dropout: probability that a unit of a layer's cells is dropped.
+        gated: whether what a layer's cells give is multiplied by a learned `Gate`, which begins at 0.
 
     Shape: (cases, steps, inputs) to (cases, steps, width).
     """
 
     def __init__(
-        self, cell: str, inputs: int, layers: int, hidden_size: int, bidirectional: bool, dropout: float
+        self,
+        cell: str,
+        inputs: int,
+        layers: int,
+        hidden_size: int,
+        bidirectional: bool,
+        dropout: float,
+        gated: bool = False,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList()
         self.width = inputs
         for _ in range(layers):
-            layer = RecurrentLayer(cell, self.width, hidden_size, bidirectional, dropout)
+            layer = RecurrentLayer(cell, self.width, hidden_size, bidirectional, dropout, gated)
             self.layers.append(layer)
             self.width = layer.width
 

@@ -12,12 +12,19 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "classic": {
         "stem": {"type": "none"},
         "convolution": {"kernels": [3, 5, 7], "channels": 32, "blocks": 1, "dilation": 1},
-        "encoder": {"type": "lstm", "layers": 2, "hidden_size": 64, "bidirectional": True, "stride": 1},
-        "attention": {"type": "single"},
+        "encoder": {
+            "type": "lstm",
+            "layers": 2,
+            "hidden_size": 64,
+            "bidirectional": True,
+            "stride": 1,
+            "gated": False,
+        },
+        "attention": {"type": "single", "gated": False},
         "pooling": "both",
         "skip": False,
         "features": {"blocks": []},
-        "head": {"hidden_sizes": [128]},
+        "head": {"hidden_sizes": [128], "normalise": "none"},
     },
     # After Ismail Fawaz et al. 2020 (InceptionTime): kernels of 10, 20 and 40, here odd, in six blocks.
     "inception": {
@@ -27,7 +34,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "attention": {"type": "none"},
         "pooling": "average",
         "features": {"blocks": []},
-        "head": {"hidden_sizes": []},
+        "head": {"hidden_sizes": [], "normalise": "none"},
         "dropout": 0.0,
     },
     # After Ismail-Fawaz et al. 2023 (LITE): hand-crafted filters, then separable and dilated convolutions.
@@ -45,18 +52,18 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "attention": {"type": "none"},
         "pooling": "average",
         "features": {"blocks": []},
-        "head": {"hidden_sizes": []},
+        "head": {"hidden_sizes": [], "normalise": "none"},
         "dropout": 0.0,
     },
     # The documents' second future direction: a Transformer encoder over convolved, position-encoded steps.
     "transformer": {
         "convolution": {"kernels": [3, 5, 7], "channels": 32, "blocks": 1, "dilation": 1},
-        "encoder": {"type": "transformer", "layers": 2, "hidden_size": 64, "heads": 4},
+        "encoder": {"type": "transformer", "layers": 2, "hidden_size": 64, "heads": 4, "max_steps": 256},
         "attention": {"type": "none"},
         "pooling": "both",
         "skip": False,
         "features": {"blocks": []},
-        "head": {"hidden_sizes": [128]},
+        "head": {"hidden_sizes": [128], "normalise": "none"},
     },
 }
 """What each preset says of the tree `model`; all else is the schema's default."""

@@ -45,6 +45,7 @@ __all__ = [
 
 FEATURES: dict[str, Any] = {
     "minirocket": "tsbench.nn.features.minirocket:MiniRocket",
+    "hydra": "tsbench.nn.features.hydra:Hydra",
     "spectrum": "tsbench.nn.features.spectrum:Spectrum",
     "statistics": "tsbench.nn.features.statistics:Statistics",
 }

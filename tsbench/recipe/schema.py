@@ -284,7 +284,8 @@ class StemConfig(Settings):
     type: Literal["none", "average", "convolution"] = Field(
         "average", description="no shortening, averages of neighbouring steps, or a strided convolution"
     )
-    stride: AutoOrCount = Field("auto", description="time steps that become one; auto keeps at most 512 of them")
+    stride: AutoOrCount = Field("auto", description="time steps that become one; auto keeps at most max_steps of them")
+    max_steps: PositiveInt = Field(512, description="stride auto: time steps that are kept at most")
 
 
 class ConvolutionConfig(Settings):
@@ -309,30 +310,43 @@ class ConvolutionConfig(Settings):
 class EncoderConfig(Settings):
     """What reads the convolutions' output along time."""
 
-    type: Encoder = Field("none", description="kind of encoder layer")
+    type: Encoder = Field("lstm", description="kind of encoder layer")
     layers: PositiveInt = Field(2, description="layers, each with a residual connection round it")
-    hidden_size: PositiveInt = Field(64, description="hidden units of each layer and direction")
+    hidden_size: PositiveInt = Field(32, description="hidden units of each layer and direction")
     bidirectional: bool = Field(True, description="lstm and gru: read the series in both directions")
     heads: PositiveInt = Field(4, description="transformer: attention heads")
     stride: AutoOrCount = Field(
         "auto",
-        description="time steps averaged into one before the encoder; auto keeps at most 256 of them",
+        description="time steps averaged into one before the encoder; auto keeps at most max_steps of them",
+    )
+    max_steps: PositiveInt = Field(64, description="stride auto: time steps that are kept at most")
+    gated: bool = Field(
+        True, description="lstm and gru: a learned factor, 0 at first, on what each layer adds to its input"
     )
 
 
 class AttentionConfig(Settings):
     """Self-attention over the encoder's output."""
 
-    type: Literal["none", "single", "multi"] = Field("none", description="no attention, one head, or several")
+    type: Literal["none", "single", "multi"] = Field("single", description="no attention, one head, or several")
     heads: PositiveInt = Field(4, description="multi: attention heads")
     residual: bool = Field(True, description="add the attention's input to its output")
+    gated: bool = Field(True, description="residual: a learned factor, 0 at first, on the attention's output")
 
 
 class FeaturesConfig(Settings):
     """Features that are computed rather than learned, with a linear classifier of their own."""
 
     blocks: Annotated[tuple[Feature, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
-        ("minirocket",), description=f"feature blocks: {', '.join(FEATURES)}, or import paths of classes"
+        ("minirocket", "hydra"), description=f"feature blocks: {', '.join(FEATURES)}, or import paths of classes"
+    )
+    head: Literal["ridge", "gradient"] = Field(
+        "ridge",
+        description="their linear classifier: ridge regression in closed form, or trained along by gradient; above "
+        "4,096 training cases, or with features that are learned, always by gradient",
+    )
+    share: float = Field(
+        0.5, gt=0, lt=1, description="weight of the features' probabilities in the mean with the learned branch's"
     )
     size: PositiveInt = Field(9996, description="minirocket: number of features, rounded to a multiple of 84")
 
@@ -343,6 +357,9 @@ class HeadConfig(Settings):
     hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = Field(
         (128,), description="units of the dense layers, each with LayerNorm, GELU and dropout"
     )
+    normalise: Literal["none", "batch"] = Field(
+        "batch", description="batch: batch normalisation of the pooled features"
+    )
 
 
 class ModelConfig(Settings):
@@ -351,6 +368,7 @@ class ModelConfig(Settings):
     preset: Preset | None = Field(
         None, description="a published form, whose values apply unless the recipe sets them; null: the defaults"
     )
+    differences: bool = Field(False, description="first differences as further channels")
     stem: StemConfig = Field(default_factory=StemConfig, description="shortens long series first")
     convolution: ConvolutionConfig = Field(default_factory=ConvolutionConfig, description="multi-scale convolutions")
     encoder: EncoderConfig = Field(default_factory=EncoderConfig, description="recurrent or Transformer layers")

@@ -14,6 +14,7 @@ from tsbench.data.collection import TrainingSet
 from tsbench.errors import SearchError
 from tsbench.evaluation.metrics import MAXIMISED
 from tsbench.evaluation.resampling import Fold, fraction_of, held_out_fold, stratified_folds
+from tsbench.recipe.former import with_former_values
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Space, describe
 from tsbench.recipe.space_parsing import parse_space
@@ -152,6 +153,7 @@ class StudySpec:
             plain.pop("meaning")
             plain["space"], problems = parse_space(plain["space"], set())
             assert not problems, problems
+            plain["base"] = with_former_values(plain["base"])
             for key, settings in (("base", HyperparameterConfig), ("search", SearchConfig)):
                 plain[key] = settings.model_validate_json(json.dumps(plain[key]))
             return cls(**plain)

@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tsbench.nn.features.ridge import MAX_CASES
 from tsbench.nn.generators import drawing_from
 from tsbench.nn.network import build_network
 from tsbench.training.augmentation import augment, mixing
 from tsbench.training.inference import DivergedError, fixed_features
 from tsbench.training.jobs import EpochRecord, Job
-from tsbench.training.losses import cross_entropy
+from tsbench.training.losses import class_weights, cross_entropy
 from tsbench.training.schedules import Schedule
 
 __all__ = ["train"]
@@ -47,7 +48,10 @@ def train(
         DivergedError: a training loss, or a weight at the end, is NaN or infinite.
         torch.OutOfMemoryError: the device has too little memory.
     """
-    fits = [_Fit(job, torch.device(device), accumulation_steps) for job in jobs]
+    fits: list[_Fit] = []
+    for job in jobs:
+        like = next((fit for fit in fits if job.shares_features_with(fit.job)), None)
+        fits.append(_Fit(job, torch.device(device), accumulation_steps, like))
     for epoch in range(1, max((job.training.epochs for job in jobs), default=0) + 1):
         for fit in fits:
             if epoch <= fit.training.epochs:
@@ -61,7 +65,7 @@ def train(
 class _Fit:
     """One job under training: network, optimiser, schedule and random streams."""
 
-    def __init__(self, job: Job, device: torch.device, accumulation_steps: int = 1) -> None:
+    def __init__(self, job: Job, device: torch.device, accumulation_steps: int = 1, like: _Fit | None = None) -> None:
         self.job = job
         self.accumulation_steps = accumulation_steps
         self.training = training = job.training
@@ -78,8 +82,15 @@ class _Fit:
             self.held_out = held_out.to(device) if len(held_out) else None
         train_index = self.cases.to(device)
         prepared = train_index if isinstance(self.values, Tensor) else _some_of(train_index, job.seed)
-        self.network.prepare(self.values[prepared], None if self.lengths is None else self.lengths[prepared], job.seed)
-        self.features = fixed_features(self.network, job.series)
+        self.network.prepare(
+            self.values[prepared],
+            None if self.lengths is None else self.lengths[prepared],
+            job.seed if job.feature_seed is None else job.feature_seed,
+            None if like is None else like.network.feature_branch,
+        )
+        self.features: Tensor | None = fixed_features(self.network, job.series) if like is None else like.features
+        if like is None:
+            self.solve(train_index)
         self.network.train()
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -96,6 +107,23 @@ class _Fit:
         self.kept: dict[str, Tensor] | None = None
         self.averaged = 0
 
+    def solve(self, cases: Tensor) -> None:
+        """Fits the feature branch in closed form if it is asked for and possible."""
+        branch = self.network.feature_branch
+        config = self.job.model.features
+        if branch is None or self.features is None or config.head != "ridge" or len(cases) > MAX_CASES:
+            return
+        targets = self.targets[cases]
+        weights = class_weights(targets, self.job.classes) if self.training.class_weights == "balanced" else None
+        groups = None if self.job.groups is None else torch.from_numpy(self.job.groups).to(self.device)[cases]
+        branch.solve(
+            self.features[cases],
+            targets,
+            self.job.classes,
+            None if weights is None else weights[targets],
+            groups,
+        )
+
     def run_epoch(self) -> None:
         total = torch.zeros((), device=self.device)
         with drawing_from(self.generators.noise, self.network):
@@ -104,6 +132,12 @@ class _Fit:
                 for cases in torch.split(order, self.batches):
                     total += self.run_step(cases) * self.weight_of(cases)
         self.end_epoch(float(total / (self.weight_of(order) * self.passes)))
+
+    @property
+    def solved(self) -> bool:
+        """Whether the learned branch alone is trained."""
+        branch = self.network.feature_branch
+        return branch is not None and branch.solved
 
     def weight_of(self, cases: Tensor) -> Tensor | int:
         """What a batch's mean loss is the mean over: its cases, or their class weights if there are any."""
@@ -137,7 +171,7 @@ class _Fit:
         """The mean loss of some cases, augmented."""
         config = self.training.augmentation
         lengths = None if self.lengths is None else self.lengths[cases]
-        features = self.features_of(cases, lengths)
+        features = None if self.solved else self.features_of(cases, lengths)
         x, targets = augment(self.values[cases], lengths, config, self.generators.noise), self.targets[cases]
         if not config.mixup:
             return self.branch_loss(x, lengths, features, targets)
@@ -167,7 +201,10 @@ class _Fit:
     ) -> Tensor:
         """Each branch learns by its own loss, so that neither leaves the work to the other; the sum of them."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            branches = self.network.branches(x, lengths, features)
+            if self.solved:
+                branches = self.network.learned(x, lengths).unsqueeze(0)
+            else:
+                branches = self.network.branches(x, lengths, features)
         total = torch.zeros((), device=self.device)
         for logits in branches.float():
             loss = self.loss(logits, targets)

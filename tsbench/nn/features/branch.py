@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tsbench.nn.features.ridge import fit_ridge
 from tsbench.recipe.registries import FEATURES, registered
 from tsbench.recipe.schema import FeaturesConfig
 
@@ -34,7 +35,7 @@ def build_feature_block(name: str, channels: int, length: int, config: FeaturesC
 
 
 class FeatureBranch(nn.Module):
-    """Standardised features of every block, side by side, and one linear layer, which begins at 0.
+    """Standardised features of every block, side by side, and one linear layer, which begins at 0 or is solved for.
 
     Args:
         config: the `model.features` part of a recipe, with at least one block.
@@ -83,8 +84,48 @@ class FeatureBranch(nn.Module):
         masks = [None] * len(parts) if valid is None else torch.split(valid, part)
         return torch.cat([self.features(cases, mask) for cases, mask in zip(parts, masks, strict=True)])
 
+    @torch.no_grad()
+    def solve(
+        self,
+        features: Tensor,
+        targets: Tensor,
+        classes: int,
+        case_weights: Tensor | None = None,
+        groups: Tensor | None = None,
+    ) -> None:
+        """Fits the linear layer in closed form, see `tsbench.nn.features.ridge`; training then leaves it alone.
+
+        Args:
+            features: of the training cases, shape (cases, width).
+            targets: shape (cases,), class numbers.
+            classes: their number.
+            case_weights: shape (cases,); None for 1 each.
+            groups: shape (cases,), numbers of groups; None if there are none.
+        """
+        fitted = fit_ridge(self._standardised(features), targets, classes, case_weights, groups)
+        self.linear.weight.copy_(fitted.weight * (self.width**0.5 / REACH))
+        self.linear.bias.copy_(fitted.bias)
+        self.linear.requires_grad_(False)
+
+    def copy(self, other: FeatureBranch) -> None:
+        """Takes over all of another branch of the same configuration."""
+        self.load_state_dict(other.state_dict())
+        self.linear.requires_grad_(not other.solved)
+
+    def has_features_of(self, other: FeatureBranch) -> bool:
+        """Whether both compute the same features, so that those of a case can be computed once."""
+        mine, others = dict(self.blocks.named_buffers()), dict(other.blocks.named_buffers())
+        return self.fixed and mine.keys() == others.keys() and all(map(torch.equal, mine.values(), others.values()))
+
+    @property
+    def solved(self) -> bool:
+        """Whether `solve` has fitted it, so that there is nothing to be trained."""
+        return not self.linear.weight.requires_grad
+
     def forward(self, features: Tensor) -> Tensor:
         """Logits of features of shape (cases, width)."""
-        standard = ((features - self.mean) * self.scale).clamp(-LARGEST, LARGEST)
-        logits: Tensor = self.linear(standard * (REACH / self.width**0.5))
+        logits: Tensor = self.linear(self._standardised(features) * (REACH / self.width**0.5))
         return logits
+
+    def _standardised(self, features: Tensor) -> Tensor:
+        return ((features - self.mean) * self.scale).clamp(-LARGEST, LARGEST)
