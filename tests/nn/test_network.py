@@ -362,7 +362,6 @@ def test_the_classic_preset_is_the_documents_network():
     assert network.pooling == "both"
     assert not network.skip
     assert network.stem is None
-    assert network.differences is None
     assert isinstance(network.head.norm, torch.nn.Identity)
 
 

@@ -79,7 +79,7 @@ def test_every_sample_of_the_default_space_is_a_valid_configuration() -> None:
 def test_the_recipes_own_values_are_the_first_trial_where_the_space_offers_them() -> None:
     assert default_parameters(SPACE, BASE) == {
         "model.encoder.type": "lstm",
-        "model.encoder.hidden_size": 64,
+        "model.encoder.hidden_size": 32,
         "model.convolution.kernels": "[3, 5, 7]",
         "training.learning_rate": 1e-3,
     }

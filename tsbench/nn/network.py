@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from tsbench.nn.attention import SelfAttention, TransformerEncoder
 from tsbench.nn.convolution import ConvolutionStack, average_steps
-from tsbench.nn.differences import Differences
 from tsbench.nn.features.branch import FeatureBranch
 from tsbench.nn.gate import Gate
 from tsbench.nn.generators import Dropout, initialising_from
@@ -80,9 +79,6 @@ class Network(nn.Module):
         self.feature_branch = (
             FeatureBranch(config.features, channels, length, classes) if config.features.blocks else None
         )
-        self.differences = Differences(channels) if config.differences else None
-        if self.differences is not None:
-            channels = self.differences.width
         self.stem = _stem(config, channels, length)
         if self.stem is not None:
             channels, length = self.stem.width, -(-length // self.stem.stride)
@@ -152,8 +148,6 @@ class Network(nn.Module):
 
         Each has shape (cases, channels, steps) and comes with its valid steps.
         """
-        if self.differences is not None:
-            x = self.differences(x, valid)
         if self.stem is not None:
             x, valid = self.stem(x, valid)
         encoded, shorter, features, steps = self._encode(x, valid)
@@ -179,7 +173,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def prepare(self, x: Tensor, lengths: Tensor | None, seed: int, like: FeatureBranch | None = None) -> None:
-        """Lets the feature blocks and the differences see the training cases, whose statistics they keep.
+        """Lets the feature blocks see the training cases, whose statistics they keep.
 
         Args:
             x: the training cases.
@@ -187,8 +181,6 @@ class Network(nn.Module):
             seed: of what the feature blocks draw.
             like: another network's feature branch that was prepared with the same cases, to be copied; None to prepare.
         """
-        if self.differences is not None:
-            self.differences.prepare(x, _valid(x, lengths))
         if self.feature_branch is None:
             return
         if like is None:

@@ -12,7 +12,6 @@ FORMER: Mapping[str, Any] = {
     "model.encoder.max_steps": 256,
     "model.encoder.gated": False,
     "model.attention.gated": False,
-    "model.differences": False,
     "model.features.head": "gradient",
     "model.features.share": 0.5,
     "model.head.normalise": "none",

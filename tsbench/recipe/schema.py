@@ -368,7 +368,6 @@ class ModelConfig(Settings):
     preset: Preset | None = Field(
         None, description="a published form, whose values apply unless the recipe sets them; null: the defaults"
     )
-    differences: bool = Field(False, description="first differences as further channels")
     stem: StemConfig = Field(default_factory=StemConfig, description="shortens long series first")
     convolution: ConvolutionConfig = Field(default_factory=ConvolutionConfig, description="multi-scale convolutions")
     encoder: EncoderConfig = Field(default_factory=EncoderConfig, description="recurrent or Transformer layers")

@@ -64,7 +64,6 @@ DEFAULT_SPACE: dict[str, Any] = {
     "model.pooling": {"choice": ["both", "max", "average"]},
     "model.skip": {"choice": [True, False]},
     "model.features.blocks": {"choice": [["minirocket", "hydra"], ["minirocket", "hydra", "spectrum"], []]},
-    "model.differences": {"choice": [False, True]},
     "model.dropout": {"float": [0.0, 0.5]},
     "training.batch_size": {"choice": [8, 16, 32]},
     "training.learning_rate": {"float": [1e-4, 1e-2], "log": True},

@@ -70,12 +70,15 @@ class Hydra(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Roots of mean responses and of shares; padded steps of `x` must be 0."""
-        differences = x[:, :, 1:] - x[:, :, :-1] if x.shape[2] > 1 else torch.zeros_like(x)
-        both = None if valid is None or x.shape[2] == 1 else valid[:, 1:]
+        differences, both = x[:, :, 1:] - x[:, :, :-1], None if valid is None else valid[:, 1:]
+        if x.shape[2] == 1:  # there is none, and no step counts
+            differences, both = torch.zeros_like(x), torch.zeros(len(x), 1, dtype=torch.bool, device=x.device)
+        if both is not None:
+            differences = differences * both.unsqueeze(1)
         features = []
         for number, dilation in enumerate(self.dilations):
             features += self._count(x, valid, 2 * number, dilation)
-            features += self._count(differences, valid if both is None else both, 2 * number + 1, dilation)
+            features += self._count(differences, both, 2 * number + 1, dilation)
         return torch.cat(features, dim=1)
 
     def _count(self, x: Tensor, valid: Tensor | None, number: int, dilation: int) -> list[Tensor]:
