@@ -93,7 +93,8 @@ CANDIDATES: dict[str, Candidate] = {
         Candidate("hydra", "hydra", closed_form=True, cost=(0.05, 0.13, 0.01), features=10_000),
         Candidate("multirocket", "multirocket", closed_form=True, cost=(0.05, 0.32, 0.1), features=50_000),
         Candidate("rocket", "rocket", closed_form=True, cost=(0.05, 0.8, 0.1), features=20_000),
-        Candidate("network", "network", bagged=True, cost=(20.0, 4.0, 0.0), features=4_000),
+        # Its learned branch alone, as other members compute the features.
+        Candidate("network", "network", {"model.features.blocks": []}, bagged=True, cost=(12.0, 2.0, 0.0)),
         Candidate("weasel2", "weasel2", cost=(0.5, 0.6, 0.05), features=30_000),
         Candidate("rist", "rist", cost=(2.0, 2.0, 0.1), features=10_000),
         Candidate("drcif", "drcif", cost=(30.0, 20.0, 0.0)),

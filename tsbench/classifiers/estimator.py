@@ -59,7 +59,7 @@ class NetworkClassifier(SeriesClassifier):
     def __init__(
         self,
         config: Mapping[str, Any] | None = None,
-        ensemble: int = 5,
+        ensemble: int = 3,
         device: str = "auto",
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = 0,

@@ -346,7 +346,7 @@ class FeaturesConfig(Settings):
         "4,096 training cases, or with features that are learned, always by gradient",
     )
     share: float = Field(
-        0.5, gt=0, lt=1, description="weight of the features' probabilities in the mean with the learned branch's"
+        0.65, gt=0, lt=1, description="weight of the features' probabilities in the mean with the learned branch's"
     )
     size: PositiveInt = Field(9996, description="minirocket: number of features, rounded to a multiple of 84")
 
@@ -410,9 +410,9 @@ class AugmentationConfig(Settings):
 class TrainingConfig(Settings):
     """How one network is trained."""
 
-    epochs: PositiveInt = Field(100, description="passes over the training cases; left out, see min_steps")
+    epochs: PositiveInt = Field(40, description="passes over the training cases; left out, see min_steps")
     min_steps: int = Field(
-        2000,
+        800,
         ge=0,
         le=_LARGEST,
         description="mini-batches in all, at least: with few cases, each epoch passes over them several times; 0 where "
