@@ -98,7 +98,7 @@ def test_published_figures_alone_are_of_one_collection_and_the_others_are_offere
         "No data sets were named, so these are the 112 of ucr-112, the collection with the most published scores: 31 "
         "classifiers on all of it. Others: --datasets ucr (128 data sets, 16 classifiers), --datasets ucr-85 "
         "(85 data sets, 33 classifiers), --datasets uea (30 data sets, 7 classifiers), --datasets uea-26 "
-        "(26 data sets, 13 classifiers)."
+        "(26 data sets, 13 classifiers), --datasets ucr-142 (142 data sets, 7 classifiers)."
     ) in tree["notes"]
     assert tree["statistics"]["left_out"] == []
     others = tree_of(compare("--reference", "published", "--datasets", "uea-26", "--format", "json"))
