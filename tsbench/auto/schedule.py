@@ -1,0 +1,195 @@
+"""Which fit comes next: what fits into the time and the memory, in the candidates' order."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tsbench.auto.members import MemberState
+from tsbench.auto.portfolio import Candidate, Size
+from tsbench.classifiers.baselines import Baseline
+from tsbench.data.collection import Collection
+from tsbench.errors import DataError
+from tsbench.evaluation.resampling import Fold, stratified_folds
+from tsbench.recipe.schema import BaselinePreprocessingConfig
+
+__all__ = ["Call", "Schedule"]
+
+FOLDS, MORE_FOLDS, FEW_CASES = 5, 10, 100
+"""Folds, and those of fewer training cases than FEW_CASES, where five would leave out too much; bags have FOLDS."""
+
+MEMORY_SHARE = 0.8
+"""Of the available memory, which a candidate's estimate must not exceed."""
+
+LEAST_INFORMATIVE = 3.0
+"""Estimated seconds of a fit from which the speed of this machine is learned."""
+
+FASTEST, SLOWEST = 0.3, 4.0
+"""Bounds of the measured seconds over the estimated ones."""
+
+_IN_WORDS = {"pad": "padded", "resample": "resampled"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A task of a process: a candidate with some of its folds."""
+
+    member: MemberState
+    folds: tuple[int, ...]
+
+
+class Schedule:
+    """The members, and the calls that wait.
+
+    Args:
+        cases: the training cases.
+        candidates: in the order in which they are tried.
+        seed: of the folds.
+        device: of networks.
+        left: returns the seconds that are left for fits.
+
+    Attributes:
+        members: the candidates' states, in their order.
+        pending: the calls that wait.
+        speed: measured seconds over estimated ones.
+    """
+
+    def __init__(
+        self, cases: Collection, candidates: Sequence[Candidate], seed: int, device: str, left: Callable[[], float]
+    ) -> None:
+        self.cases, self.device, self.left = cases, device, left
+        self.size = Size.of(cases)
+        self.folds = _folds(cases, seed, MORE_FOLDS if len(cases) < FEW_CASES else FOLDS)
+        self.bag_folds = _folds(cases, seed, FOLDS)
+        self.members: list[MemberState] = []
+        self.pending: list[Call] = []
+        self.speed = 1.0
+        self._racing: list[MemberState] = []  # two ways to adapt the cases, of which the better one is kept
+        self._adaptation: BaselinePreprocessingConfig | None = None
+        for candidate in candidates:
+            self._add(candidate)
+
+    def _add(self, candidate: Candidate) -> None:
+        """Queues a candidate; one that needs one length is tried with padded and with resampled cases."""
+        try:
+            classifier = candidate.make(self.device)
+        except Exception as error:  # a third party's module may raise anything when it is imported
+            self._refuse(candidate, f"it cannot be made: {type(error).__name__}: {error}")
+            return
+        reason = classifier.refuses(self.cases)
+        if reason is None:
+            self._queue(candidate)
+            return
+        if not isinstance(classifier, Baseline):
+            self._refuse(candidate, reason)
+            return
+        ways = [BaselinePreprocessingConfig(unequal_length=way) for way in ("pad", "resample")]
+        needed = [classifier.narrowed(way, self.cases) for way in ways]
+        if (reason := classifier.refuses(self.cases, preprocessing=needed[0])) is not None:
+            self._refuse(candidate, reason)
+        elif self.cases.equal_length or self._racing:
+            self._queue(candidate, needed[0])
+        else:
+            for way in needed:
+                assert way is not None
+                member = self._queue(candidate, way, f"{candidate.name} ({_IN_WORDS[way.unequal_length]})")
+                self._racing.append(member)
+
+    def _refuse(self, candidate: Candidate, reason: str) -> None:
+        member = MemberState(candidate, candidate.name, self.cases, self.folds)
+        member.leave_out(reason)
+        self.members.append(member)
+
+    def _queue(
+        self, candidate: Candidate, preprocessing: BaselinePreprocessingConfig | None = None, title: str | None = None
+    ) -> MemberState:
+        splits = self.bag_folds if candidate.bagged else self.folds
+        member = MemberState(candidate, title or candidate.name, self.cases, splits, preprocessing)
+        self.members.append(member)
+        numbers = tuple(range(len(splits)))
+        if not candidate.bagged:
+            self.pending.append(Call(member, numbers))
+        elif numbers:
+            self.pending += [Call(member, (number,)) for number in numbers]
+        else:
+            member.leave_out("no class has two training cases, so there are no folds to bag")
+        return member
+
+    def next(self) -> Call | None:
+        """The next call that fits into the time left, which no longer waits; None if there is none, or none yet."""
+        for call in list(self.pending):
+            self.decide_race()
+            member = call.member
+            given = member.preprocessing
+            if self._racing and member not in self._racing and given is not None and given.unequal_length != "none":
+                if self._adaptation is None:
+                    continue  # until the race is decided
+                way = {"unequal_length": self._adaptation.unequal_length}
+                member.preprocessing = given.model_copy(update=way)
+            self.pending.remove(call)
+            if self._estimate(call) > self.left() and any(other.usable for other in self.members):
+                if not member.running and not member.ended:
+                    member.leave_out(
+                        f"it would take about {self._estimate(call):.0f} s, and {max(0.0, self.left()):.0f} s were left"
+                    )
+            elif (needs := _memory_problem(member.candidate, self.size)) is not None:
+                member.leave_out(needs)
+            else:
+                return call
+        return None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a call may become possible."""
+        return bool(self.pending) and any(member.running for member in self.members)
+
+    def _estimate(self, call: Call) -> float:
+        """Seconds that a call takes on one core."""
+        candidate = call.member.candidate
+        fits = len(call.folds) if candidate.bagged else 1 if candidate.closed_form else 1 + len(call.folds)
+        return fits * self.seconds(candidate)
+
+    def seconds(self, candidate: Candidate) -> float:
+        """Seconds that one fit of a candidate takes on one core here, by the fits so far."""
+        return candidate.seconds(self.size) * self.speed
+
+    def learn_speed(self, candidate: Candidate, seconds: float) -> None:
+        """Corrects the estimates by a fit; one that should be short is mostly imports and compilation."""
+        expected = candidate.seconds(self.size)
+        if expected >= LEAST_INFORMATIVE:
+            self.speed = min(SLOWEST, max(FASTEST, 0.5 * (self.speed + seconds / expected)))
+
+    def decide_race(self) -> None:
+        """Keeps the better of two ways to adapt the cases, once both have ended or were left out."""
+        decided = all(member.ended or member.state == "left out" for member in self._racing)
+        if self._adaptation is not None or not self._racing or not decided:
+            return
+        losses = {member.title: member.log_loss for member in self._racing}
+        best, *others = sorted(self._racing, key=lambda member: losses[member.title])
+        self._adaptation = best.preprocessing
+        for member in others:
+            if member.usable:
+                member.leave_out(
+                    f"its log loss is {losses[member.title]:.3f}, that of {best.title} {losses[best.title]:.3f}"
+                )
+
+
+def _folds(cases: Collection, seed: int, count: int) -> list[Fold]:
+    """Stratified folds; none if no class has two cases."""
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return stratified_folds(cases.labels, count, seed, cases.groups)
+        except DataError:
+            return []
+
+
+def _memory_problem(candidate: Candidate, size: Size) -> str | None:
+    """Why a candidate would not fit into memory; None if it would."""
+    import psutil
+
+    available = int(psutil.virtual_memory().available)
+    needs = candidate.bytes(size)
+    if needs <= MEMORY_SHARE * available:
+        return None
+    return f"it needs about {needs / 2**30:.1f} GB of memory, and {available / 2**30:.1f} GB are available"
