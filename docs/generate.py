@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import html
+import json
 import re
 import shutil
 import sys
@@ -37,11 +38,18 @@ OUTSIDE = {
 def main(folder: Path) -> None:
     """Writes all pages into a folder, which is emptied first."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(DOCS, folder, ignore=shutil.ignore_patterns("*.py", "*.json", "*.jsonl", "__pycache__"))
+    shutil.copytree(
+        DOCS, folder, ignore=shutil.ignore_patterns("*.py", "*.json", "*.jsonl", "*.ipynb", "deploy", "__pycache__")
+    )
     for place, source in OUTSIDE.values():
         (folder / place).parent.mkdir(exist_ok=True)
         shutil.copy(source, folder / place)
-    for name, text in (("recipes.md", recipes()), ("commands.md", commands()), ("api.md", api())):
+    for name, text in (
+        ("recipes.md", recipes()),
+        ("commands.md", commands()),
+        ("api.md", api()),
+        ("notebook.md", notebook()),
+    ):
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "images" / "rooms.svg").write_text(draw_rooms(), encoding="utf-8")
     for page in folder.rglob("*.md"):
@@ -58,6 +66,16 @@ def linked(text: str, depth: int) -> str:
             text = text.replace(link, f"]({'../' * depth}{place}")
     # In a file of the root, pages of the documentation are below docs/.
     return re.sub(r"\]\(docs/", f"]({'../' * depth}", text)
+
+
+def notebook() -> str:
+    """The notebook's text and code as a page."""
+    cells = json.loads((DOCS / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    parts = ["".join(cell["source"]) for cell in cells]
+    return "\n\n".join(
+        part if cell["cell_type"] == "markdown" else f"```python\n{part}\n```"
+        for cell, part in zip(cells, parts, strict=True)
+    )
 
 
 # The recipe
@@ -168,8 +186,8 @@ def commands() -> str:
         "# Command reference",
         "",
         "Made from the commands themselves; `tsbench COMMAND --help` prints the same. Exit codes: 0 done, 1 a run "
-        "failed, 2 the recipe, its data or the arguments are wrong, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by a closed "
-        "terminal.",
+        "failed, 2 the recipe, its data or the arguments are wrong, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 "
+        "by a closed terminal.",
         "",
     ]
     for path, command in walk(typer.main.get_command(app), "tsbench"):

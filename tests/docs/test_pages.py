@@ -9,6 +9,7 @@ import pytest
 import typer
 from ruamel.yaml import YAML
 
+from tsbench.bench.plan import check_reach
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.cli import app
 from tsbench.recipe.loading import load_recipe
@@ -128,7 +129,9 @@ RECIPES = [
 def test_every_recipe_of_a_page_is_valid(text, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
-    load_recipe(path, [])
+    recipe = load_recipe(path, []).recipe
+    if recipe.execution.launcher != "local":
+        check_reach(recipe)
 
 
 def test_what_contributing_names_is_there():

@@ -12,6 +12,7 @@ import pytest
 from tests.processes import free_port, served
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
+ENVIRONMENT = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 BLOCK = re.compile(r'^```(\w+)(?: title="(.+?)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
@@ -22,20 +23,10 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
 
 def run(script: str, folder: Path) -> str:
     """The output of a shell script that must succeed."""
-    tools = folder / "bin"
-    tools.mkdir(exist_ok=True)
-    for name, code in (
-        ("tsbench", 'exec "$PYTHON" -c "from tsbench.cli import app; app()" "$@"'),
-        ("python", 'exec "$PYTHON" "$@"'),
-    ):
-        (tools / name).write_text(f"#!/bin/sh\n{code}\n", encoding="utf-8")
-        (tools / name).chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHON": sys.executable}
-    environment["PYTHONPATH"] = str(PAGE.parents[1])
     done = subprocess.run(
         ["sh", "-e", "-c", script],
         cwd=folder,
-        env=environment,
+        env={**os.environ, **ENVIRONMENT},
         capture_output=True,
         text=True,
         check=False,
@@ -71,8 +62,7 @@ def test_the_tutorial_ends_with_a_served_model(tmp_path: Path) -> None:
         "-c",
         steps[serving][2].replace("5001", str(port)).replace("mlflow models", "exec mlflow models"),
     ]
-    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(PAGE.parents[1])}
     (tmp_path / "ask.py").write_text((tmp_path / "ask.py").read_text().replace("5001", str(port)), encoding="utf-8")
-    with served(command, f"http://127.0.0.1:{port}/ping", tmp_path, environment):
+    with served(command, f"http://127.0.0.1:{port}/ping", tmp_path, ENVIRONMENT):
         answered = run("python ask.py", tmp_path)
     assert [line.split()[0] for line in answered.splitlines()] == ["worn", "good"]
