@@ -16,7 +16,10 @@ from tsbench.errors import RecipeError
 def init(
     name: Annotated[str, typer.Argument(help="The recipe's name; NAME.yaml is written here.")] = "recipe",
 ) -> None:
-    """Write a commented recipe with every setting at its default, and the JSON schema that editors check it by."""
+    """Write a commented recipe with every setting at its default.
+
+    The JSON schema by which editors complete and check it is written beside it, as recipe.schema.json.
+    """
     from tsbench.recipe.template import SCHEMA_FILE, json_schema, template
 
     path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
