@@ -1,4 +1,4 @@
-"""Sessions `tests`, `slow`, `nightly`, `cuda`, `lint`, `types`, `bench`, `chaos`, `screenshots`, of pinned versions."""
+"""Sessions of pinned versions: tests, coverage, lint, types and docs; measurements and pictures."""
 
 import nox
 
@@ -53,6 +53,24 @@ def types(session: nox.Session) -> None:
     """mypy, strict, on the package."""
     install(session, "lint")
     session.run("mypy")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The default suite with the lines and branches that it runs, those of child processes included."""
+    install(session, "test")
+    session.install(*PINNED, "pytest-cov")
+    session.run(
+        "pytest", "-n", "2", "--cov=tsbench", "--cov-branch", "--cov-report=term:skip-covered", *session.posargs
+    )
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, in build/site; every link and anchor is checked, and nothing is fetched."""
+    install(session, "docs")
+    session.run("python", "docs/generate.py", "build/docs")
+    session.run("zensical", "build", "--clean", "--strict", "-f", "mkdocs.yml")
 
 
 @nox.session

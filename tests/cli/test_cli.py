@@ -205,6 +205,8 @@ def test_init_writes_a_recipe_that_validates_and_searches_the_default_space(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run("init", "mine").output == "Wrote mine.yaml. Name your data sets in it, then: tsbench search mine.yaml\n"
+    assert (tmp_path / "mine.yaml").read_text().startswith("# yaml-language-server: $schema=recipe.schema.json\n")
+    assert (tmp_path / "recipe.schema.json").read_text() == run("schema").output
     validated = run("validate", "mine.yaml")
     assert validated.exit_code == 0
     assert f"{len(DEFAULT_SPACE)} settings searched" in validated.output

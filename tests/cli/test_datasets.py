@@ -51,6 +51,24 @@ def test_filters_narrow_the_list() -> None:
     assert at_hand == ["BasicMotions", "JapaneseVowels"]
 
 
+def test_names_without_sizes_are_listed_as_such_and_left_out_by_filters() -> None:
+    result = run("list", "monster-29")
+    assert result.exit_code == 0
+    assert "Sizes not in the catalogue (29): AudioMNIST, AudioMNIST-DS, " in result.output
+    assert len(run("list", "multiverse-66", "--format", "names").output.split()) == 66
+    unknown = json.loads(run("list", "Tools", "--format", "json").output)
+    assert unknown[0] == {**dict.fromkeys(unknown[0]), "name": "Tools", "at_hand": False}
+    filtered = run("list", "multiverse-66", "--max-channels", 2, "--format", "names")
+    assert "Left out, because their sizes are not in the catalogue: Alzheimers, " in filtered.output
+    assert "Libras" in filtered.output
+
+
+def test_info_of_a_set_of_which_only_the_name_is_known_says_so() -> None:
+    result = run("info", "Tiselac")
+    assert result.exit_code == 0
+    assert "Tiselac, of multiverse-133, multiverse-66, monster-29; its sizes are not in the catalogue" in result.output
+
+
 def test_the_list_is_data_too() -> None:
     (row,) = json.loads(run("list", "GunPoint", "--format", "json").output)
     assert (row["train"], row["test"], row["ed_error"], row["at_hand"]) == (50, 150, 0.0867, True)

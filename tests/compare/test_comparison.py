@@ -50,8 +50,46 @@ def test_only_published_classifiers_with_the_most_data_sets_are_shown_and_the_ot
     assert {"HC2 (published)", "1NN-DTW (published)"} <= set(comparison.classifiers)
     assert "LSTM-FCN (published)" not in comparison.classifiers
     assert comparison.complete.all()
-    assert "Published on fewer of these data sets, and left out: ALSTM-FCN (published), LSTM-FCN (published)." in notes(
-        comparison
+    left_out = "ALSTM-FCN (published), LSTM-FCN (published), PHIT (published)"
+    assert f"Published on fewer of these data sets, and left out: {left_out}." in notes(comparison)
+
+
+def test_reruns_by_other_papers_are_shown_only_if_asked_for(published):
+    comparison = Comparison(made_up(), (published,))
+    assert {"UniShape (published)", "Mantis@UniShape (published)"} <= set(comparison.classifiers)
+    assert "ROCKET@UniShape (published)" not in comparison.classifiers
+    (note,) = [note for note in notes(comparison) if note.startswith("Reruns by other papers, left out: ")]
+    assert "ROCKET@UniShape (published)" in note
+    asked = Comparison(made_up(), (published,), only=("network", "rocket@unishape", "mantis"))
+    assert asked.classifiers == ("network", "ROCKET@UniShape (published)", "Mantis@UniShape (published)")
+    with pytest.raises(RecipeError, match="classifier 'PatchTST' has no result here"):  # two papers ran it
+        Comparison(made_up(), (published,), only=("PatchTST",))
+
+
+def test_classifiers_whose_epoch_was_chosen_on_the_test_cases_are_left_out_of_the_ranks_unless_asked_for(published):
+    datasets = ("Libras", "NATOPS", "ERing")
+    comparison = Comparison(Results("x", ()), (published,), datasets)
+    assert "MambaSL (published)" not in comparison.classifiers
+    assert "HC2 (published)" in comparison.classifiers
+    (note,) = [note for note in notes(comparison) if note.startswith("Left out, because the epoch was chosen on")]
+    assert "MambaSL (published)" in note
+    assert "TimesNet@MambaSL (published)" in note
+    assert not any("MambaSL (published)" in note for note in notes(comparison) if note.startswith("Published on fewer"))
+    asked = Comparison(Results("x", ()), (published,), datasets, ("HC2", "MambaSL"))
+    assert len(asked.standings) == 2
+    expected = "MambaSL (published): the epoch was chosen on the test cases of Libras, NATOPS, ERing, so these scores"
+    assert any(note.startswith(expected) for note in notes(asked))
+    assert json.loads(as_json(asked))["chosen_on_test"] == {"MambaSL (published)": list(datasets)}
+
+
+def test_scores_of_a_file_chosen_on_the_test_cases_are_left_out_too(tmp_path):
+    path = tmp_path / "paper.csv"
+    path.write_text("dataset,classifier,accuracy,chosen_on\nA,X,0.9,test\nA,Y,0.5,\n", encoding="utf-8")
+    comparison = Comparison(Results("x", ()), (load_reference(str(path)),))
+    assert comparison.classifiers == ("Y (paper.csv)",)
+    assert (
+        "Left out, because the epoch was chosen on the test cases: X (paper.csv). --classifiers shows them."
+        in notes(comparison)
     )
 
 
@@ -78,7 +116,7 @@ def test_equal_accuracies_are_ties_though_the_published_ones_are_rounded():
 def test_published_figures_alone_are_not_rounded(published):
     comparison = Comparison(Results("x", ()), (published,), tuple(collection("ucr-112")))
     assert comparison.rounded is None
-    assert comparison.scores.shape == (112, 20)
+    assert comparison.scores.shape == (112, 31)
 
 
 def test_on_published_figures_alone_every_statistic_is_that_of_the_table(published):

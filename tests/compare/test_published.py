@@ -1,7 +1,7 @@
 import pytest
 
 from tsbench.compare.published import SOURCES, decimals, load_reference
-from tsbench.data.catalogue import collection
+from tsbench.data.catalogue import catalogue, collection
 from tsbench.errors import DataError
 
 THIRTY_SPLITS = tuple(range(30))
@@ -43,6 +43,50 @@ def test_every_published_classifier_has_a_source(published):
     assert set(SOURCES) <= set(published.classifiers)
     assert all(" 20" in published.source(name) for name in published.classifiers)
     assert published.source("LSTM-FCN").startswith("Karim et al. 2018")
+
+
+def test_the_papers_that_ran_others_classifiers_again_are_kept_apart(published):
+    assert published.score("ArrowHead", "Mantis@UniShape", (0,)) == 0.8686
+    assert published.score("ArrowHead", "ROCKET@UniShape", (0,)) == 0.8057
+    assert published.source("ROCKET@UniShape") == published.source("UniShape")
+    assert published.source("UniShape").startswith("Liu et al. 2026")
+    assert published.source("ResNet@PHIT").startswith("Ismail-Fawaz et al. 2024, Finding")
+    assert published.original("ROCKET@UniShape") == "ROCKET"
+    assert published.original("ROCKET") is published.original("Mantis@UniShape") is None
+    for name, datasets in (("UniShape", "ucr-128"), ("MambaSL", "ucr-128"), ("MambaSL", "uea-30")):
+        assert all(published.score(dataset, name, (0,)) is not None for dataset in collection(datasets))
+    assert sum(published.score(dataset, "PHIT", (0,)) is not None for dataset in collection("ucr-128")) == 88
+
+
+def test_mambasl_spells_data_sets_as_the_archives_do(published):
+    for name, most in (("1NN-DTW-D", 0.001), ("ROCKET", 0.07)):
+        for dataset in collection("uea-26"):
+            assert published.score(dataset, f"{name}@MambaSL", (0,)) == pytest.approx(
+                published.score(dataset, name, (0,)), abs=most
+            )
+
+
+def test_every_score_of_mambasl_is_a_whole_number_of_test_cases(published):
+    for dataset in collection("uea-30"):
+        cases = published.score(dataset, "MambaSL", (0,)) * catalogue()[dataset].test
+        assert cases == pytest.approx(round(cases), abs=0.02), dataset
+
+
+def test_the_deep_classifiers_of_mambasl_on_uea_are_marked_as_chosen_on_the_test_cases(published):
+    marked = {name for dataset, name in published.chosen_on_test}
+    assert len(marked) == 16
+    assert {"MambaSL", "TimesNet@MambaSL", "InterpGN@MambaSL"} <= marked
+    assert not {"HC2@MambaSL", "ROCKET@MambaSL", "Hydra@MambaSL"} & marked
+    assert published.chosen_on_test == {(dataset, name) for dataset in collection("uea-30") for name in marked}
+
+
+def test_a_file_says_which_scores_were_chosen_on_the_test_cases(tmp_path):
+    reference = read(tmp_path, "dataset,classifier,accuracy,chosen_on\nA,X,0.5,test\nA,Y,0.25,\n")
+    assert reference.chosen_on_test == {("A", "X")}
+    assert reference.match_names(["a"]).chosen_on_test == {("a", "X")}
+    assert problems(tmp_path, "dataset,classifier,accuracy,chosen_on\nA,X,0.5,train\n") == [
+        "others.csv:2: chosen_on: expected test or nothing, got 'train'"
+    ]
 
 
 def test_a_long_file_is_read(tmp_path):
@@ -106,7 +150,7 @@ def test_what_csv_prints_can_be_read_as_a_reference(tmp_path):
 def test_unknown_columns_are_named(tmp_path):
     assert problems(tmp_path, "dataset,classifier,acc,notes\nA,X,0.5,\n") == [
         "others.csv:1: unknown columns 'acc', 'notes'; known: dataset, classifier, resample, accuracy, "
-        "balanced_accuracy, f1_macro, log_loss, roc_auc, accuracy_default_split, accuracy_mean_30_resamples"
+        "balanced_accuracy, f1_macro, log_loss, roc_auc, accuracy_default_split, accuracy_mean_30_resamples, chosen_on"
     ]
     assert problems(tmp_path, "dataset,classifier\nA,X\n") == [
         "others.csv:1: needs the columns dataset, classifier and accuracy"

@@ -84,6 +84,7 @@ def test_json_holds_everything(comparison):
         "datasets": ["A", "B", "C"],
         "classifiers": ["network", "dummy", "minirocket"],
         "published": {},
+        "chosen_on_test": {},
         "control": "network",
         "accuracy": {
             "A": {"network": 0.9, "dummy": THIRD, "minirocket": 0.95},

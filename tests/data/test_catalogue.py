@@ -9,7 +9,7 @@ from tests.conftest import REAL_ARCHIVE
 from tsbench.data.archive import Archive
 from tsbench.data.catalogue import archives, catalogue, collection
 from tsbench.data.preprocessing import Preprocessing
-from tsbench.data.selection import expand, names_of
+from tsbench.data.selection import expand, names_of, problems_of
 from tsbench.errors import DataError
 from tsbench.recipe.schema import PreprocessingConfig, Recipe, SelectionConfig
 
@@ -42,6 +42,20 @@ def test_collections_are_those_of_the_literature():
     assert set(collection("uea-26")) == set(tsc_datasets.multivariate_equal_length)
     sizes = {"ucr": 128, "ucr-128": 128, "ucr-112": 112, "ucr-85": 85, "uea": 30, "uea-30": 30, "uea-26": 26}
     assert {name: len(collection(name)) for name in sizes} == sizes
+
+
+def test_listed_collections_are_those_of_aeon_and_of_the_bake_off():
+    from tsbench.compare.published import load_reference
+
+    assert set(collection("multiverse-133")) == set(tsc_datasets.multiverse2026)
+    assert set(collection("multiverse-66")) == set(tsc_datasets.multiverse_core)
+    assert set(collection("monster-29")) == set(tsc_datasets.monster)
+    assert set(collection("multiverse-66")) < set(collection("multiverse-133"))
+    published = load_reference("published")
+    assert set(collection("ucr-112")) < set(collection("ucr-142"))
+    assert all(published.score(dataset, "HC2", (0,)) is not None for dataset in collection("ucr-142"))
+    sizes = {"ucr-142": 142, "multiverse-133": 133, "multiverse-66": 66, "monster-29": 29}
+    assert {name: len(set(collection(name))) for name in sizes} == sizes
 
 
 def _facts_of(name, place):
@@ -112,6 +126,17 @@ def test_every_row_of_an_index_is_reproduced():
 
 
 # --- selecting
+
+
+def test_a_listed_set_that_is_not_available_says_where_to_put_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TSBENCH_ARCHIVE", str(tmp_path))
+    ((path, message),) = problems_of({0: "Tiselac"}, None)
+    assert path == ("datasets", 0)
+    assert message == (
+        "Tiselac, of multiverse-133, multiverse-66, monster-29, is not available, and the downloader may not have it: "
+        f"put Tiselac_TRAIN.ts and Tiselac_TEST.ts into {tmp_path / 'Tiselac'}, or try "
+        "`tsbench datasets download Tiselac`"
+    )
 
 
 def test_names_collections_and_patterns_are_expanded_each_once():

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,11 +75,13 @@ def print_available(folder: Path | None) -> None:
     say(f"Others are downloaded into {found.home} when a recipe names them.")
 
 
-def print_facts(facts: Sequence[Facts], available: set[str], how: str) -> None:
-    """The catalogue's entries as `names`, `json`, `csv` or `table`."""
+def print_facts(facts: Sequence[Facts], available: set[str], how: str, listed: Sequence[str] = ()) -> None:
+    """The catalogue's entries as `names`, `json`, `csv` or `table`, and after them names without any facts."""
     rows = [{**asdict(dataset), "at_hand": dataset.name in available} for dataset in facts]
+    unknown = dict.fromkeys(field.name for field in fields(Facts))
+    rows += [{**unknown, "name": name, "at_hand": name in available} for name in listed]
     if how == "names":
-        typer.echo("\n".join(dataset.name for dataset in facts))
+        typer.echo("\n".join([*(dataset.name for dataset in facts), *listed]))
     elif how == "json":
         typer.echo(json.dumps(rows, indent=2))
     elif how == "csv":
@@ -88,6 +90,8 @@ def print_facts(facts: Sequence[Facts], available: set[str], how: str) -> None:
         writer.writerows({key: as_cell(value) for key, value in row.items()} for row in rows)
     else:
         _print_table(facts, available)
+        if listed:
+            say(f"Sizes not in the catalogue ({len(listed)}): {', '.join(listed)}.")
 
 
 def _print_table(facts: Sequence[Facts], available: set[str]) -> None:

@@ -76,7 +76,7 @@ def list_(
     format_: Annotated[Format, typer.Option("--format", help="How the list is printed.")] = Format.TABLE,
     archive: ArchiveFolder = None,
 ) -> None:
-    """List the catalogue's data sets, all or filtered. It holds the UCR and UEA archives."""
+    """List the catalogue's data sets, all or filtered. It holds the UCR and UEA archives, and the names of others."""
     from tsbench.cli.dataset_tables import print_facts
     from tsbench.data.archive import Archive
     from tsbench.data.catalogue import catalogue, kept
@@ -101,17 +101,21 @@ def list_(
     wanted = expand(names, lambda: place) if names else list(catalogue())
     _refuse_unknown(wanted)
     facts = [catalogue()[name] for name in kept(wanted, filters) if name in here or not at_hand]
-    print_facts(facts, set(here), format_.value)
+    listed = [name for name in wanted if name not in catalogue() and (name in here or not at_hand)]
+    filtered = filters != SelectionConfig(collection="*")
+    print_facts(facts, set(here), format_.value, () if filtered else listed)
+    if filtered and listed:
+        typer.echo(f"Left out, because their sizes are not in the catalogue: {', '.join(listed)}.", err=True)
 
 
 def _refuse_unknown(names: Sequence[str]) -> None:
     """Names that the catalogue does not hold; a set that is available all the same is listed by `tsbench datasets`."""
-    from tsbench.data.catalogue import catalogue
+    from tsbench.data.catalogue import catalogue, collections_with
     from tsbench.errors import DataError
     from tsbench.recipe.messages import suggestion
 
     for name in names:
-        if name not in catalogue():
+        if name not in catalogue() and not collections_with(name):
             raise DataError(f"the catalogue holds no data set {name!r}{suggestion(name, catalogue())}")
 
 
@@ -127,17 +131,19 @@ def info(
     """Show what is known of a data set. If its files are available, each class is drawn."""
     from tsbench.cli.dataset_tables import print_catalogue_facts, print_classes, say
     from tsbench.data.archive import Archive
-    from tsbench.data.catalogue import catalogue
+    from tsbench.data.catalogue import catalogue, collections_with
     from tsbench.errors import DataError
     from tsbench.recipe.messages import suggestion
 
     place, facts = Archive(archive), catalogue().get(name)
-    folder = place.locate(name)
-    if facts is None and folder is None:
+    folder, lists = place.locate(name), collections_with(name)
+    if facts is None and folder is None and not lists:
         known = {*catalogue(), *place.names()}
         raise DataError(f"data set {name!r} is neither in the catalogue nor available{suggestion(name, known)}")
     if facts is not None:
         print_catalogue_facts(facts)
+    elif lists:
+        say(f"{name}, of {', '.join(lists)}; its sizes are not in the catalogue")
     if folder is None:
         say(f"not available; `tsbench datasets download {name}` fetches it")
         if plot is not None:

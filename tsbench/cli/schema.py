@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
 
 from tsbench.cli.app import verb
@@ -12,7 +10,6 @@ from tsbench.cli.app import verb
 @verb
 def schema() -> None:
     """Print the JSON schema of recipes. Editors complete and check YAML by it."""
-    from tsbench.recipe.schema import Recipe
+    from tsbench.recipe.template import json_schema
 
-    tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
-    typer.echo(json.dumps(tree, indent=2))
+    typer.echo(json_schema(), nl=False)

@@ -26,10 +26,13 @@ def choose_collection(reference: Reference, protocol: tuple[int, ...]) -> tuple[
     found: dict[str, tuple[int, int]] = {}
     for name in COLLECTIONS:
         datasets = collection(name)
-        whole = sum(
-            all(reference.score(dataset, classifier, protocol) is not None for dataset in datasets)
+        on_all = [
+            classifier
             for classifier in reference.classifiers
-        )
+            if all(reference.score(dataset, classifier, protocol) is not None for dataset in datasets)
+            and not any((dataset, classifier) in reference.chosen_on_test for dataset in datasets)
+        ]
+        whole = sum(reference.original(classifier) not in on_all for classifier in on_all)
         size = (len(datasets), whole)
         if whole > 1 and size not in found.values():  # `ucr` and `ucr-128` are the same
             found[name] = size

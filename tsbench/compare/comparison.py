@@ -158,6 +158,7 @@ class Comparison:
     columns: dict[str, Column] = field(init=False)
     coverage: dict[str, int] = field(init=False)
     classifiers: tuple[str, ...] = field(init=False)
+    chosen_on_test: dict[str, tuple[str, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
         selection = Selection.of(self.results, self.references, self.chosen, self.only, self.metric)

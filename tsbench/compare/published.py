@@ -14,6 +14,7 @@ __all__ = ["PUBLISHED", "Reference", "decimals", "load_reference"]
 PUBLISHED = "published"
 """The name by which the package's own scores are asked for."""
 
+CARRIED = ("published.csv", "unishape.csv", "mambasl.csv", "phit.csv")
 BAKE_OFF = "Middlehurst et al. 2024, Bake off redux"
 MULTIVARIATE = "Ruiz et al. 2021, The great multivariate time series classification bake off"
 HIVE_COTE = "Middlehurst et al. 2021, HIVE-COTE 2.0"
@@ -23,7 +24,11 @@ SOURCES = {
     **dict.fromkeys(("HC2", "Arsenal", "DrCIF", "TDE"), f"{BAKE_OFF}; multivariate: {HIVE_COTE}"),
     **dict.fromkeys(("LSTM-FCN", "ALSTM-FCN"), "Karim et al. 2018, LSTM fully convolutional networks"),
     **dict.fromkeys(("LITEMVTime", "ConvTran"), "Ismail-Fawaz et al. 2024, Look into the LITE"),
+    "UniShape": "Liu et al. 2026, A unified shape-aware foundation model for time series classification",
+    "MambaSL": "Jung and Kim 2026, MambaSL: exploring single-layer Mamba for time series classification",
+    "PHIT": "Ismail-Fawaz et al. 2024, Finding foundation models for time series classification with a pretext task",
 }
+"""By classifier; what follows an `@` names the paper that ran another's classifier again."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Reference:
         sources: where a classifier's scores are from; the file's name if nothing else is known.
         carried: whether these are the published accuracies that the package carries.
         empty: cells of the file that hold no score.
+        chosen_on_test: data set and classifier of the scores whose epoch was chosen on the test cases.
         remarks: what the user should know of the file, in sentences.
     """
 
@@ -44,6 +50,7 @@ class Reference:
     sources: Mapping[str, str] = field(default_factory=dict)
     carried: bool = False
     empty: Mapping[tuple[str, str], Empty] = field(default_factory=dict)
+    chosen_on_test: frozenset[tuple[str, str]] = frozenset()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -58,7 +65,12 @@ class Reference:
 
     def source(self, classifier: str) -> str:
         """Where a classifier's scores are from."""
-        return self.sources.get(classifier, BAKE_OFF if self.carried else self.name)
+        return self.sources.get(classifier.rpartition("@")[2], BAKE_OFF if self.carried else self.name)
+
+    def original(self, classifier: str) -> str | None:
+        """`ROCKET` of `ROCKET@UniShape`, another paper's scores of the same; None if it is the original itself."""
+        name, _, paper = classifier.partition("@")
+        return name if self.carried and paper and name in self.classifiers else None
 
     def score(self, dataset: str, classifier: str, resamples: tuple[int, ...]) -> float | None:
         """The mean score over just these resamples; None if the reference has none."""
@@ -82,12 +94,14 @@ class Reference:
     def match_names(self, known: Iterable[str]) -> Reference:
         """The same with data sets spelt as the known ones that differ in case, or else in spaces, `_` and `-`."""
         spelling = _spellings(self.datasets, tuple(known))
+        chosen = frozenset((spelling.get(dataset, dataset), name) for dataset, name in self.chosen_on_test)
         changed = {name: new for name, new in spelling.items() if name.lower() != new.lower()}
         remarks = (f"{self.name}: {name!r} is taken as {new!r}." for name, new in changed.items())
         return replace(
             self,
             cells={(spelling.get(dataset, dataset), name): cell for (dataset, name), cell in self.cells.items()},
             empty={(spelling.get(dataset, dataset), name): cell for (dataset, name), cell in self.empty.items()},
+            chosen_on_test=chosen,
             remarks=(*self.remarks, *remarks),
         )
 
@@ -113,7 +127,7 @@ def load_reference(name: str, resamples: int = 1, metric: str = "accuracy") -> R
     if there are several), or `accuracy_default_split` and `accuracy_mean_30_resamples`. Wide: a row for each data
     set, a column for each classifier. Resamples of one classifier, as the bake-offs' `HC2_TESTFOLDS.csv`: a row for
     each data set, columns 0, 1, 2, ... Columns are separated by commas, semicolons or tabs; decimals by a point or a
-    comma.
+    comma. In the long layout a column `chosen_on` says `test` of scores whose epoch was chosen on the test cases.
 
     Args:
         name: `published` or a file.
@@ -124,15 +138,26 @@ def load_reference(name: str, resamples: int = 1, metric: str = "accuracy") -> R
         DataError: with every problem of the file, each with its line.
     """
     if name == PUBLISHED and not Path(name).is_file():
-        text = (files("tsbench.compare") / "references" / "published.csv").read_text(encoding="utf-8")
-        reader = ReferenceReader(name, text)
-        reader.read()
-        return Reference(name, reader.cells, SOURCES, carried=True)
+        return _carried()
     path = Path(name)
     reader = ReferenceReader(str(path), read_text(path), resamples, metric)
     reader.read()
     remarks = tuple(remark.replace(str(path), path.name, 1) for remark in reader.remarks)
-    return Reference(path.name, reader.cells, empty=reader.empty, remarks=remarks)
+    return Reference(
+        path.name, reader.cells, empty=reader.empty, chosen_on_test=frozenset(reader.chosen_on_test), remarks=remarks
+    )
+
+
+def _carried() -> Reference:
+    """The scores of all files in `references`: the bake-offs' first, so that their classifiers come first."""
+    cells: dict[tuple[str, str], Mapping[tuple[int, ...], float]] = {}
+    chosen_on_test: set[tuple[str, str]] = set()
+    for file in CARRIED:
+        reader = ReferenceReader(file, (files("tsbench.compare") / "references" / file).read_text(encoding="utf-8"))
+        reader.read()
+        cells |= reader.cells
+        chosen_on_test |= reader.chosen_on_test
+    return Reference(PUBLISHED, cells, SOURCES, carried=True, chosen_on_test=frozenset(chosen_on_test))
 
 
 def decimals(values: Sequence[float]) -> int:

@@ -24,6 +24,7 @@ _Layout = Callable[[int, list[str]], Iterable[tuple[str, str, tuple[int, ...], s
 """Makes data set, classifier, resamples and score out of a line and its values."""
 
 DATASET, CLASSIFIER, RESAMPLE, ACCURACY = "dataset", "classifier", "resample", "accuracy"
+CHOSEN_ON = "chosen_on"
 SPLIT, MEAN = "accuracy_default_split", "accuracy_mean_30_resamples"
 
 EMPTY = ("", "nan", "na", "n/a", "none", "null", "-", "--", "?")
@@ -86,6 +87,7 @@ class ReferenceReader:
         metric: what the scores are.
         cells: the scores that were read.
         empty: cells without a score, by data set and classifier.
+        chosen_on_test: data set and classifier of the scores whose epoch was chosen on the test cases.
         remarks: what is no error, and the user should know.
     """
 
@@ -95,6 +97,7 @@ class ReferenceReader:
     metric: str = ACCURACY
     cells: dict[tuple[str, str], dict[tuple[int, ...], float]] = field(default_factory=dict, init=False)
     empty: dict[tuple[str, str], Empty] = field(default_factory=dict, init=False)
+    chosen_on_test: set[tuple[str, str]] = field(default_factory=set, init=False)
     remarks: list[str] = field(default_factory=list, init=False)
     _problems: list[str] = field(default_factory=list, init=False)
     _lines: dict[tuple[str, str, tuple[int, ...]], int] = field(default_factory=dict, init=False)
@@ -175,7 +178,7 @@ class ReferenceReader:
 
     def _long(self, line: int, columns: list[str]) -> _Layout:
         scores = ((self.metric, None), (SPLIT, FIRST_SPLIT), (MEAN, THIRTY_SPLITS))
-        known = (DATASET, CLASSIFIER, RESAMPLE, *METRIC_WORDS, SPLIT, MEAN)
+        known = (DATASET, CLASSIFIER, RESAMPLE, *METRIC_WORDS, SPLIT, MEAN, CHOSEN_ON)
         if unknown := [name for name in columns if name not in known]:
             raise DataError(
                 f"{self.place}:{line}: unknown column{'s' if len(unknown) > 1 else ''} "
@@ -191,6 +194,13 @@ class ReferenceReader:
             if not number.isdecimal():
                 self._problems.append(f"{self.place}:{line}: resample: expected 0, 1, 2, ..., got {number!r}")
                 return
+            if value.get(CHOSEN_ON, "") not in ("", "test"):
+                self._problems.append(
+                    f"{self.place}:{line}: {CHOSEN_ON}: expected test or nothing, got {value[CHOSEN_ON]!r}"
+                )
+                return
+            if value.get(CHOSEN_ON):
+                self.chosen_on_test.add((value[DATASET], value[CLASSIFIER]))
             for column, over in held:
                 yield value[DATASET], value[CLASSIFIER], over or (int(number),), value[column]
 

@@ -23,8 +23,8 @@ __all__ = ["FORMATS", "as_csv", "as_json", "as_latex", "as_markdown", "over", "p
 
 
 def as_json(comparison: Comparison) -> str:
-    """The table under the metric's name, `protocol`, `splits`, `missing` with reasons, `published` with sources, and
-    `statistics`."""
+    """The table under the metric's name, `protocol`, `splits`, `missing` with reasons, `published` with sources,
+    `chosen_on_test` with data sets, and `statistics`."""
     results, scores = comparison.results, comparison.scores
     wins = zip(comparison.classifiers, comparison.against_control(), strict=True)
     tree: dict[str, Any] = {
@@ -36,6 +36,9 @@ def as_json(comparison: Comparison) -> str:
         "datasets": list(comparison.datasets),
         "classifiers": list(comparison.classifiers),
         "published": comparison.published,
+        "chosen_on_test": {
+            label: list(chosen) for label, chosen in comparison.chosen_on_test.items() if label in comparison.published
+        },
         comparison.metric: {
             dataset: {
                 classifier: float(value)

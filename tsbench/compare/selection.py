@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ class Selection:
         columns: every column that there is, shown or not, by its label.
         coverage: for how many of the data sets shown each classifier of the references has a score.
         classifiers: labels of the columns shown: ours, the network first, then those of others.
+        chosen_on_test: by column of a reference, the data sets shown whose test cases chose its epoch.
     """
 
     references: tuple[Reference, ...]
@@ -34,6 +36,7 @@ class Selection:
     columns: dict[str, Column]
     coverage: dict[str, int]
     classifiers: tuple[str, ...]
+    chosen_on_test: dict[str, tuple[str, ...]]
 
     @classmethod
     def of(
@@ -55,13 +58,19 @@ class Selection:
             for label, column in columns.items()
             if column.reference is not None
         }
+        chosen_on_test = _chosen_on_test(columns, datasets)
         if only:
             classifiers = tuple(dict.fromkeys(_find(name, columns) for name in only))
         else:
-            most = max((coverage[label] for label, column in columns.items() if _is_carried(column)), default=0)
+            offered = {
+                label: column
+                for label, column in columns.items()
+                if label not in chosen_on_test and not _is_run_again(column, coverage)
+            }
+            most = max((coverage[label] for label, column in offered.items() if _is_carried(column)), default=0)
             classifiers = tuple(
                 label
-                for label, column in columns.items()
+                for label, column in offered.items()
                 if (
                     any(column.reason(dataset) != "never run" for dataset in datasets)
                     if column.reference is None
@@ -69,7 +78,7 @@ class Selection:
                 )
             )
         absent = tuple(name for name in wanted if name not in known)
-        return cls(references, datasets, absent, columns, coverage, classifiers)
+        return cls(references, datasets, absent, columns, coverage, classifiers, chosen_on_test)
 
     def find(self, name: str) -> str:
         """The label that a name means: ours before others', as spelt before another case.
@@ -86,9 +95,33 @@ class Selection:
         return ARCHIVE if any(map(_is_carried, with_score)) else Split("reference")
 
 
+def _chosen_on_test(columns: dict[str, Column], datasets: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    found = {
+        label: tuple(
+            dataset
+            for dataset in datasets
+            if (dataset, column.name) in column.reference.chosen_on_test and column.score(dataset) is not None
+        )
+        for label, column in columns.items()
+        if column.reference is not None
+    }
+    return {label: chosen for label, chosen in found.items() if chosen}
+
+
+def _is_run_again(column: Column, coverage: dict[str, int]) -> bool:
+    """Whether these are another paper's scores of a classifier that has its own on as many of the data sets."""
+    if column.reference is None or (original := column.reference.original(column.name)) is None:
+        return False
+    label = column.label.replace(column.name, original, 1)
+    return coverage.get(label, 0) >= coverage[column.label]
+
+
 def _find(name: str, columns: dict[str, Column]) -> str:
     spellings = [(label, label) for label in columns]
     spellings += [(column.name, label) for label, column in columns.items()]
+    of_papers = [(column.name.partition("@")[0], label) for label, column in columns.items() if _is_carried(column)]
+    counts = Counter(bare for bare, _ in of_papers)
+    spellings += [(bare, label) for bare, label in of_papers if counts[bare] == 1]  # `Mantis` for `Mantis@UniShape`
     for same in (str, str.lower):
         for spelling, label in spellings:
             if same(spelling) == same(name):

@@ -156,6 +156,7 @@ def _reference_notes(comparison: Comparison) -> Iterator[str]:
         yield f"All scores are rounded to {comparison.rounded} decimals, as those are."
     for reference in comparison.references:
         yield from reference.remarks
+    yield from _chosen_on_test_notes(comparison)
     yield from _left_out_notes(comparison)
     yield from _split_notes(comparison)
 
@@ -164,7 +165,15 @@ def _left_out_notes(comparison: Comparison) -> Iterator[str]:
     if comparison.only:
         return
     hidden = {label: count for label, count in comparison.coverage.items() if label not in comparison.classifiers}
-    if fewer := [label for label, count in hidden.items() if count]:
+    if chosen := [label for label in hidden if label in comparison.chosen_on_test]:
+        yield (
+            f"Left out, because the epoch was chosen on the test cases: {', '.join(chosen)}. --classifiers shows them."
+        )
+    rest = {label: count for label, count in hidden.items() if label not in comparison.chosen_on_test}
+    again = [label for label, count in rest.items() if count and _is_run_again(comparison, label)]
+    if again:
+        yield f"Reruns by other papers, left out: {', '.join(again)}. --classifiers shows them."
+    if fewer := [label for label, count in rest.items() if count and label not in again]:
         yield f"Published on fewer of these data sets, and left out: {', '.join(fewer)}."
     for reference in comparison.references:
         without = [label for label, count in hidden.items() if not count and comparison.source(label) == reference.name]
@@ -174,6 +183,20 @@ def _left_out_notes(comparison: Comparison) -> Iterator[str]:
             yield f"{reference.name} has no score{of} on these data sets under this protocol."
         elif without and all_of_it and not _own_data(comparison, reference):
             yield "There are no published scores on these data sets under this protocol."
+
+
+def _is_run_again(comparison: Comparison, label: str) -> bool:
+    column = comparison.columns[label]
+    return column.reference is not None and column.reference.original(column.name) is not None
+
+
+def _chosen_on_test_notes(comparison: Comparison) -> Iterator[str]:
+    for label in comparison.classifiers:
+        if chosen := comparison.chosen_on_test.get(label):
+            yield (
+                f"{label}: the epoch was chosen on the test cases of {listed(chosen, 3)}, so these scores are "
+                "optimistic."
+            )
 
 
 def _split_notes(comparison: Comparison) -> Iterator[str]:

@@ -7,7 +7,7 @@ carries as `tsbench/datasets/`; `datasets/README.md` names their sources.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -16,7 +16,7 @@ from pathlib import Path
 from tsbench.recipe.registries import COLLECTIONS
 from tsbench.recipe.schema import SelectionConfig
 
-__all__ = ["ArchiveFacts", "Facts", "archives", "catalogue", "collection", "kept"]
+__all__ = ["ArchiveFacts", "Facts", "archives", "catalogue", "collection", "collections_with", "kept"]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,22 @@ def collection(name: str) -> list[str]:
     Raises:
         KeyError: there is no such collection.
     """
+    if COLLECTIONS[name].get("listed"):
+        return list(_listed()[name])
     return [facts.name for facts in catalogue().values() if _in_collection(facts, COLLECTIONS[name])]
+
+
+def collections_with(dataset: str) -> list[str]:
+    """The listed collections that a data set is in, which the catalogue itself may not hold."""
+    return [name for name, datasets in _listed().items() if dataset in datasets]
+
+
+@lru_cache(maxsize=1)
+def _listed() -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = {}
+    for row in _rows("collections.csv"):
+        found.setdefault(row["collection"], []).append(row["dataset"])
+    return found
 
 
 def _in_collection(facts: Facts, wanted: Mapping[str, object]) -> bool:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsbench.data.catalogue import catalogue, collection, kept
+from tsbench.data.catalogue import catalogue, collection, collections_with, kept
 from tsbench.data.folders import Places, expanded, is_writable, nearest_folder
 from tsbench.errors import DataError
 from tsbench.recipe.messages import suggestion
@@ -116,6 +116,11 @@ def _problems_of_home(archive: str | None, places: Places) -> Iterator[Problem]:
 
 
 def _unknown(name: str, places: Places) -> str:
+    if lists := collections_with(name):
+        return (
+            f"{name}, of {', '.join(lists)}, is not available, and the downloader may not have it: put "
+            f"{name}_TRAIN.ts and {name}_TEST.ts into {places.home / name}, or try `tsbench datasets download {name}`"
+        )
     hint = suggestion(name, {**catalogue(), **places.names()}) or "."
     return (
         f"neither the catalogue nor any of the folders has a data set {name!r}{hint} If it is right, put "

@@ -649,7 +649,7 @@ def _data_set(value: str) -> str:
     """A name, a collection's, or a pattern; what looks like a collection must be one."""
     if value in COLLECTIONS:
         return value
-    if re.fullmatch(r"(ucr|uea)-?\d*", value):
+    if re.fullmatch(r"(ucr|uea|multiverse|monster)-?\d*", value):
         known = list(COLLECTIONS)
         raise PydanticCustomError("unknown_name", "unknown collection", {"what": "collection", "known": known})
     _data_set_name(re.sub(r"[*?]", "x", value))

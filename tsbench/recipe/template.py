@@ -14,9 +14,10 @@ from tsbench.errors import RecipeError
 from tsbench.recipe.schema import BaselineConfig, HyperparameterConfig, Recipe, is_group
 from tsbench.recipe.space import DEFAULT_SPACE
 
-__all__ = ["template"]
+__all__ = ["SCHEMA_FILE", "json_schema", "template"]
 
 COLUMN = 34  # where comments begin
+SCHEMA_FILE = "recipe.schema.json"  # beside the recipe
 EXAMPLE: dict[str, Any] = {"datasets": ["GunPoint", "ItalyPowerDemand"], "space": "default"}
 
 
@@ -31,6 +32,7 @@ def template(name: str) -> str:
     except ValidationError as error:
         raise RecipeError([f"{name!r} cannot be a recipe's name: it {error.errors()[0]['msg']}"]) from None
     head = [
+        f"# yaml-language-server: $schema={SCHEMA_FILE}",
         f"# A recipe for tsbench. Check it with `tsbench validate {name}.yaml`, then run `tsbench search {name}.yaml`.",
         "# Every key but name and datasets may be left out; the values below are the defaults, except where said.",
         "",
@@ -47,6 +49,12 @@ def template(name: str) -> str:
         lines = _entry(key, info, {"name": name, **EXAMPLE}, 0)
         body += [f"# {line}" for line in lines if line] if key in HyperparameterConfig.model_fields else list(lines)
     return "\n".join([*head, *body]) + "\n"
+
+
+def json_schema() -> str:
+    """The JSON schema of recipes, by which editors complete and check them."""
+    tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
+    return json.dumps(tree, indent=2) + "\n"
 
 
 def _entry(key: str, info: FieldInfo, given: dict[str, Any], depth: int) -> Iterator[str]:

@@ -1,0 +1,153 @@
+"""The documentation: pages made from the code hold all of it, and pages that are written name only what there is."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+from ruamel.yaml import YAML
+
+from tsbench.bench.plan import check_reach
+from tsbench.classifiers.baselines import BASELINES
+from tsbench.cli import app
+from tsbench.recipe.loading import load_recipe
+from tsbench.recipe.schema import Recipe
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+
+specification = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+generate = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(generate)
+
+COMMANDS = dict(generate.walk(typer.main.get_command(app), "tsbench"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site") / "docs"
+    generate.main(folder)
+    return folder
+
+
+def blocks(page, *languages):
+    return [text for language, text in BLOCK.findall(page.read_text(encoding="utf-8")) if language in languages]
+
+
+def test_every_page_is_in_the_navigation_and_every_entry_is_a_page(site):
+    def entries(node):
+        if isinstance(node, str):
+            yield node
+        else:
+            for below in node.values() if isinstance(node, dict) else node:
+                yield from entries(below)
+
+    named = list(entries(YAML(typ="safe").load(ROOT / "mkdocs.yml")["nav"]))
+    assert sorted(named) == sorted(path.relative_to(site).as_posix() for path in site.rglob("*.md"))
+
+
+def test_every_link_between_pages_leads_to_a_file(site):
+    for page in site.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_recipe_reference_has_every_key(site):
+    text = (site / "recipes.md").read_text(encoding="utf-8")
+    schema = Recipe.model_json_schema()
+    groups = [schema, *schema["$defs"].values()]
+    keys = {key for group in groups for key in group.get("properties", {})}
+    assert {"learning_rate", "test_size", "time_limit", "max_cases"} <= keys
+    written = set(re.findall(r"^\| \[?`(\w+)`", text, re.MULTILINE))
+    assert keys - written <= {"classifier", "parameters"}  # a baseline is written in one line
+    assert (
+        "| `dropout` | probability that a unit is dropped while training | number, at least 0, below 1 | `0.1` |"
+        in text
+    )
+
+
+def test_the_command_reference_has_every_command_with_its_options(site):
+    text = (site / "commands.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## `(.*)`$", text, re.MULTILINE) == list(COMMANDS)
+    assert "| `--margin <float range>` | By how much it may be worse." in text
+
+
+def test_the_map_of_the_rooms_has_all_of_them_and_imports_downward_only():
+    rooms = generate.rooms()
+    assert rooms[0] == "cli"
+    assert rooms[-1] == "errors"
+    used = generate.imports(rooms)
+    assert ("compare", "tracking") in used
+    assert all(rooms.index(source) < rooms.index(target) for source, target in used)
+    picture = generate.draw_rooms()
+    assert picture.count("<circle") == len(used)
+    assert all(f">{room}</text>" in picture for room in rooms)
+
+
+def commands_in(page):
+    """Each command line of tsbench in a page's shell blocks, as words."""
+    for text in blocks(page, "sh", "bash", "text"):
+        for line in re.sub(r"\\\n", " ", text).splitlines():
+            for command in re.split(r"&&|\||;", line.partition("#")[0]):
+                try:
+                    words = shlex.split(command)
+                except ValueError:
+                    continue
+                if words[:1] in (["tsbench"], ["$"]) and "tsbench" in words:
+                    yield words[words.index("tsbench") + 1 :]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_command_of_a_page_exists_with_its_options(page):
+    for words in commands_in(page):
+        path = "tsbench"
+        for word in words:
+            if f"{path} {word}" not in COMMANDS:
+                break
+            path = f"{path} {word}"
+        known = {
+            option for parameter in COMMANDS[path].params for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        used = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert used <= known | {"--help"}, f"tsbench {' '.join(words)}"
+        assert path != "tsbench" or not words or words[0].startswith("-"), f"tsbench {' '.join(words)}"
+
+
+RECIPES = [
+    pytest.param(text, id=f"{page.relative_to(ROOT).as_posix()}-{number}")
+    for page in PAGES
+    for number, text in enumerate(blocks(page, "yaml"))
+    if re.match(r"name: ", text)
+]
+
+
+@pytest.mark.parametrize("text", RECIPES)
+def test_every_recipe_of_a_page_is_valid(text, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    recipe = load_recipe(path, []).recipe
+    if recipe.execution.launcher != "local":
+        check_reach(recipe)
+
+
+def test_what_contributing_names_is_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:tsbench|tests|docs)/[\w/.]+)`", text):
+        assert (ROOT / path).exists(), path
+    for name, path in re.findall(r"`([A-Z_]{4,})` in\s+`([\w/.]+\.py)`", text):
+        found = ROOT / path if "/" in path else ROOT / "tsbench" / "search" / path
+        assert re.search(rf"^{name}\b", found.read_text(encoding="utf-8"), re.MULTILINE), f"{name} in {path}"
+    for session in re.findall(r"`nox -s (\w+)`", text):
+        assert re.search(rf"^def {session}\(", (ROOT / "noxfile.py").read_text(encoding="utf-8"), re.MULTILINE), session
+    for code in blocks(ROOT / "CONTRIBUTING.md", "python"):
+        exec(code, {})
+
+
+def test_the_table_of_baselines_has_each_of_them():
+    text = (DOCS / "comparing.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| `([\w.]+)` \|", text, re.MULTILINE))
+    assert rows == {name: baseline.path for name, baseline in BASELINES.items()}
