@@ -1,10 +1,10 @@
-"""What each choice of the network is worth, by cross-validation on training cases; test cases are never looked at.
+"""What each part of the learned branch is worth, by cross-validation on training cases; test cases are never read.
 
-    python -m tests.benchmarks.ablations            # every variant, and docs/ablations.md
-    python -m tests.benchmarks.ablations inception  # some variants
+    python -m tests.benchmarks.ablations                          # every variant, and docs/ablations.md
+    python -m tests.benchmarks.ablations "no attention" --seed 1  # some variants, on other folds
 
-Each pair of variant and data set is one line in docs/ablations.jsonl, and is not run again while it stands there. The
-archive is the folder that TSBENCH_ARCHIVE names.
+Each variant, data set and seed is one line in docs/ablations.jsonl, and is not run again while it stands there, so that an
+interrupted run goes on where it was. The archive is the folder that TSBENCH_ARCHIVE names.
 """
 
 from __future__ import annotations
@@ -18,69 +18,43 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.accuracy import GROUPS
 from tests.benchmarks.parallel import archive, run_in_processes
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = DOCS / "ablations.jsonl"
 PAGE = DOCS / "ablations.md"
 MARKS = ("<!-- table -->", "<!-- end of table -->")
-DATASETS = (
-    "ArrowHead",
-    "Beef",
-    "Car",
-    "CricketX",
-    "DistalPhalanxTW",
-    "ECG200",
-    "FaceAll",
-    "Lightning7",
-    "MedicalImages",
-    "OSULeaf",
-    "OliveOil",
-    "ProximalPhalanxOutlineCorrect",
-)
-MAX_CASES = 60
-FOLDS = 2
+DATASETS = GROUPS["univariate"].datasets
+FOLDS = 3
 
-BASE: dict[str, Any] = {
-    "model.convolution.kernels": [3, 5, 9],
-    "model.convolution.channels": 32,
-    "model.convolution.blocks": 3,
-    "model.convolution.dilation": 4,
-    "model.encoder.type": "none",
-    "model.attention.type": "none",
-    "model.features.blocks": ["minirocket"],
-    "training.epochs": 50,
-    "training.min_steps": 600,
-    "training.label_smoothing": 0.1,
-    "training.augmentation.scaling": 0.0,
-    "training.augmentation.window_warping": 0.0,
-}
+BASE: dict[str, Any] = {"model.features.blocks": [], "training.epochs": 30, "training.min_steps": 600}
+"""The default's learned branch with a shorter training, of one network."""
+
 VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
-    "base": ({}, "what the others change one thing of"),
-    "kernels 3, 5, 7": ({"model.convolution.kernels": [3, 5, 7]}, "the documents' kernels"),
-    "kernels 9, 9, 9": ({"model.convolution.kernels": [9, 9, 9]}, "kernels of one length"),
-    "no dilation": ({"model.convolution.dilation": 1}, "three blocks of short kernels, not spread"),
-    "one block, long kernels": (
-        {"model.convolution.kernels": [9, 19, 39], "model.convolution.blocks": 1},
-        "length in place of depth and dilation",
+    "base": ({}, "the default's learned branch, which the others change one thing of"),
+    "no encoder, no attention": (
+        {"model.encoder.type": "none", "model.attention.type": "none"},
+        "convolutions, pools and the classifier alone",
     ),
-    "fixed filters": ({"model.convolution.fixed_filters": True}, "hand-crafted filters in the first block"),
-    "LSTM": ({"model.encoder.type": "lstm"}, "two residual bidirectional layers, and the skip"),
-    "LSTM, no skip": ({"model.encoder.type": "lstm", "model.skip": False}, "the LSTM's output alone is pooled"),
-    "attention": ({"model.attention.type": "single"}, "self-attention, and the skip"),
-    "stem of stride 2": ({"model.stem.stride": 2}, "averages of two steps first"),
+    "no encoder": ({"model.encoder.type": "none"}, "self-attention over the convolutions' coarse steps"),
+    "no attention": ({"model.attention.type": "none"}, "two residual bidirectional LSTM layers"),
+    "no gates": ({"model.encoder.gated": False, "model.attention.gated": False}, "the residual parts count at once"),
+    "no batch normalisation of the pools": ({"model.head.normalise": "none"}, "pooled features as they are"),
+    "no skip": ({"model.skip": False}, "the attention's output alone is pooled"),
+    "kernels 3, 5, 7": ({"model.convolution.kernels": [3, 5, 7]}, "the documents' kernels"),
+    "no dilation": ({"model.convolution.dilation": 1}, "three blocks of short kernels, not spread"),
+    "one block": ({"model.convolution.blocks": 1}, "the first block alone"),
+    "16 channels": ({"model.convolution.channels": 16}, "half as wide"),
     "average pooling": ({"model.pooling": "average"}, "without the maximum"),
     "no dense layer": ({"model.head.hidden_sizes": []}, "a linear classifier behind the pools"),
-    "no features": ({"model.features.blocks": []}, "the learned branch alone"),
-    "scaling and warping": (
-        {"training.augmentation.scaling": 0.1, "training.augmentation.window_warping": 0.5},
-        "the augmentations that are on by default",
+    "no augmentation": (
+        {"training.augmentation.scaling": 0.0, "training.augmentation.window_warping": 0.0},
+        "the series as they are",
     ),
-    "mixup": ({"training.augmentation.mixup": 0.2}, "alpha 0.2"),
     "no label smoothing": ({"training.label_smoothing": 0.0}, ""),
-    "1200 steps": ({"training.min_steps": 1200}, "twice the training"),
-    "average weights": ({"training.checkpoint": "average"}, "of the last quarter of the epochs"),
-    "another seed": ({}, "the base again, with other seeds: what a difference by chance looks like"),
+    "1200 steps": ({"training.epochs": 60, "training.min_steps": 1200}, "twice the training"),
+    "another seed": ({}, "the base again, with other initial weights: what a difference by chance looks like"),
     "classic": ({"model.preset": "classic"}, "the documents' own form, with the base's training"),
 }
 
@@ -90,90 +64,65 @@ def configuration(variant: str) -> Any:
     from tsbench.recipe.dotted import hyperparameters_of
 
     changes, _ = VARIANTS[variant]
-    base = BASE
-    if "model.preset" in changes:
-        base = {name: value for name, value in BASE.items() if not name.startswith("model.")}
+    preset = "model.preset" in changes
+    base = {name: value for name, value in BASE.items() if not (preset and name.startswith("model."))}
     return hyperparameters_of({**base, **changes})
 
 
-def evaluate(variant: str, dataset: str) -> dict[str, Any]:
+def evaluate(variant: str, dataset: str, seed: int) -> dict[str, Any]:
     """Cross-validates one variant on the training cases of one data set; seconds are of one core."""
-    import torch
-
-    from tsbench.classifiers.ensemble import encode
-    from tsbench.data.preprocessing import Preprocessing
+    from tsbench.classifiers.ensemble import NetworkEnsemble
     from tsbench.evaluation.resampling import stratified_folds
-    from tsbench.training.jobs import Job, Series
-    from tsbench.training.trainer import train
 
     cases = archive().load(dataset).train
-    if len(cases) > MAX_CASES:
-        cases = _part(cases)
     config = configuration(variant)
-    labels = np.searchsorted(cases.classes, cases.labels)
-    hits: dict[str, list[bool]] = {"both": [], "network": [], "features": []}
-    losses: list[float] = []
+    codes = np.searchsorted(cases.classes, cases.labels)
+    probabilities = np.full((len(cases), len(cases.classes)), np.nan)
     started = time.process_time()
-    for number, (train_part, held_out) in enumerate(stratified_folds(cases.labels, FOLDS, 1)):
-        known, unseen = cases.subset(train_part), cases.subset(held_out)
-        prepared = Preprocessing.fit(known, config.preprocessing)
-        job = Job(
-            Series(prepared.apply(known), known.lengths),
-            encode(known.labels, cases.classes),
-            len(cases.classes),
-            number + 100 * (variant == "another seed"),
-            config.model,
-            config.training,
-        )
-        train([job])
-        values, lengths = Series(prepared.apply(unseen), unseen.lengths).tensors(torch.device("cpu"))
-        assert job.network is not None
-        with torch.no_grad():
-            branches = job.network.branches(values, lengths).softmax(2)
-        truth = labels[held_out]
-        both = branches.mean(0).numpy()
-        hits["both"] += (both.argmax(1) == truth).tolist()
-        hits["network"] += (branches[0].argmax(1).numpy() == truth).tolist()
-        hits["features"] += (branches[-1].argmax(1).numpy() == truth).tolist()
-        losses += (-np.log(both[np.arange(len(truth)), truth] + 1e-12)).tolist()
+    for number, (known, held_out) in enumerate(stratified_folds(cases.labels, FOLDS, seed)):
+        weights = number + 10 * seed + 1000 * (variant == "another seed")
+        network = NetworkEnsemble.fit(cases.subset(known), config, [weights])
+        probabilities[held_out] = 0.0
+        columns = np.searchsorted(cases.classes, network.classes)
+        probabilities[np.ix_(held_out, columns)] = network.predict_proba(cases.subset(held_out))
+    scored = ~np.isnan(probabilities[:, 0])
+    true = probabilities[scored, codes[scored]]
     return {
         "variant": variant,
         "dataset": dataset,
-        "cases": len(cases),
-        **{name: float(np.mean(found)) for name, found in hits.items()},
-        "log_loss": float(np.mean(losses)),
-        "core_seconds": time.process_time() - started,
+        "seed": seed,
+        "accuracy": float((probabilities[scored].argmax(1) == codes[scored]).mean()),
+        "log_loss": float(-np.log(true.clip(1e-6)).mean()),
+        "core_seconds": round(time.process_time() - started, 1),
     }
 
 
-def _part(cases: Any) -> Any:
-    """A stratified part of about MAX_CASES cases."""
-    from sklearn.model_selection import train_test_split
-
-    kept, _ = train_test_split(np.arange(len(cases)), train_size=MAX_CASES, stratify=cases.labels, random_state=0)
-    return cases.subset(np.sort(kept))
-
-
-def read() -> dict[tuple[str, str], dict[str, Any]]:
-    """The records so far, by variant and data set."""
+def read() -> dict[tuple[str, str, int], dict[str, Any]]:
+    """The records so far, by variant, data set and seed."""
     if not RECORDS.exists():
         return {}
     lines = map(json.loads, RECORDS.read_text().splitlines())
-    return {(line["variant"], line["dataset"]): line for line in lines}
+    return {(line["variant"], line["dataset"], line["seed"]): line for line in lines}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="*", help=f"of {', '.join(VARIANTS)}")
+    parser.add_argument("--seed", type=int, default=0, help="of the folds and the initial weights")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
-    arguments = parser.parse_args()
-    wanted = arguments.variants or list(VARIANTS)
+    given = parser.parse_args()
+    wanted = given.variants or list(VARIANTS)
     if unknown := set(wanted) - set(VARIANTS):
         parser.error(f"unknown variants: {', '.join(sorted(unknown))}")
     done = read()
     by_length = sorted(DATASETS, key=lambda name: archive().load(name).train.length)  # the quick ones first
-    waiting = [(variant, dataset) for dataset in by_length for variant in wanted if (variant, dataset) not in done]
-    for record in run_in_processes(evaluate, waiting, arguments.processes):
+    waiting = [
+        (variant, dataset, given.seed)
+        for variant in wanted
+        for dataset in by_length
+        if (variant, dataset, given.seed) not in done
+    ]
+    for record in run_in_processes(evaluate, waiting, given.processes):
         with RECORDS.open("a") as file:
             file.write(json.dumps(record) + "\n")
     text = PAGE.read_text()
@@ -182,24 +131,41 @@ def main() -> None:
     print(table(read()))
 
 
-def table(records: dict[tuple[str, str], dict[str, Any]]) -> str:
-    """Means over the data sets of each variant, with their difference from the base's on the same sets."""
+def table(records: dict[tuple[str, str, int], dict[str, Any]]) -> str:
+    """Means over the data sets of each variant, and the differences from the base on the same sets, folds and seeds.
+
+    The standard error is that of the mean over data sets, each of which counts once however many seeds it has.
+    """
     lines = [
-        "| variant | what it is | sets | accuracy | of the learned branch | log loss | core seconds |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| variant | what it is | sets | accuracy | minus the base's | log loss | minus the base's | core seconds |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for variant, (_, what) in VARIANTS.items():
-        names = [dataset for dataset in DATASETS if (variant, dataset) in records and ("base", dataset) in records]
-        if not names:
+    for variant, (what, seeds) in ((name, (words, _seeds(records, name))) for name, (_, words) in VARIANTS.items()):
+        pairs: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+        for dataset in DATASETS:
+            for seed in seeds:
+                ours, base = records.get((variant, dataset, seed)), records.get(("base", dataset, seed))
+                if ours and base:
+                    pairs.setdefault(dataset, []).append((ours, base))
+        if not pairs:
             continue
-        ours, base = ([records[row, name] for name in names] for row in (variant, "base"))
         cells = []
-        for key, digits in (("both", 3), ("network", 3), ("log_loss", 3)):
-            mean, other = (float(np.mean([row[key] for row in rows])) for rows in (ours, base))
-            cells.append(f"{mean:.{digits}f}" + ("" if variant == "base" else f" ({mean - other:+.{digits}f})"))
-        seconds = sum(row["core_seconds"] for row in ours) / sum(row["core_seconds"] for row in base)
-        lines.append(f"| {variant} | {what} | {len(names)} | {' | '.join(cells)} | {seconds:.1f} times |")
+        for key in ("accuracy", "log_loss"):
+            values = [np.mean([ours[key] for ours, _ in of_set]) for of_set in pairs.values()]
+            differences = [np.mean([ours[key] - base[key] for ours, base in of_set]) for of_set in pairs.values()]
+            error = np.std(differences, ddof=1) / np.sqrt(len(differences)) if len(differences) > 1 else float("nan")
+            cells += [
+                f"{np.mean(values):.4f}",
+                "" if variant == "base" else f"{np.mean(differences):+.4f} ± {error:.4f}",
+            ]
+        every = [pair for of_set in pairs.values() for pair in of_set]
+        cost = sum(ours["core_seconds"] for ours, _ in every) / sum(base["core_seconds"] for _, base in every)
+        lines.append(f"| {variant} | {what} | {len(pairs)} | {' | '.join(cells)} | {cost:.1f} times |")
     return "\n".join(lines) + "\n"
+
+
+def _seeds(records: dict[tuple[str, str, int], dict[str, Any]], variant: str) -> list[int]:
+    return sorted({seed for name, _, seed in records if name == variant})
 
 
 if __name__ == "__main__":

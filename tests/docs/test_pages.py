@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shlex
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import typer
@@ -151,3 +152,12 @@ def test_the_table_of_baselines_has_each_of_them():
     text = (DOCS / "comparing.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([\w-]+)` \| `([\w.]+)` \|", text, re.MULTILINE))
     assert rows == {name: baseline.path for name, baseline in BASELINES.items()}
+
+
+def test_the_picture_of_the_network_is_that_of_the_defaults():
+    place = importlib.util.spec_from_file_location("draw_network", DOCS / "draw_network.py")
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    kept = (DOCS / "images" / "network.svg").read_text(encoding="utf-8")
+    assert kept == module.draw(), "run `python docs/draw_network.py docs/images/network.svg`"
+    ElementTree.fromstring(kept)
