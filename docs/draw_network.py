@@ -43,7 +43,7 @@ def learned(model: ModelConfig) -> list[tuple[str, list[str]]]:
             "Classifier",
             [
                 "batch normalisation of the pooled features",
-                f"dense layer of {', '.join(map(str, model.head.hidden_sizes))}: LayerNorm, GELU, dropout {model.dropout:g}",
+                f"dense layer of {model.head.hidden_sizes[0]}: LayerNorm, GELU, dropout {model.dropout:g}",
                 "softmax",
             ],
         ),

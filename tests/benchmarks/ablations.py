@@ -3,8 +3,8 @@
     python -m tests.benchmarks.ablations                          # every variant, and docs/ablations.md
     python -m tests.benchmarks.ablations "no attention" --seed 1  # some variants, on other folds
 
-Each variant, data set and seed is one line in docs/ablations.jsonl, and is not run again while it stands there, so that an
-interrupted run goes on where it was. The archive is the folder that TSBENCH_ARCHIVE names.
+Each variant, data set and seed is one line in docs/ablations.jsonl, and is not run again while it stands there, so that
+an interrupted run goes on where it was. The archive is the folder that TSBENCH_ARCHIVE names.
 """
 
 from __future__ import annotations
