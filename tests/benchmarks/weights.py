@@ -1,7 +1,8 @@
 """How the members of `auto` should vote: rules compared on out-of-fold probabilities of training cases alone.
 
     TSBENCH_ARCHIVE=folder python -m tests.benchmarks.weights collect FOLDER   # one file a data set and member; resumes
-    TSBENCH_ARCHIVE=folder python -m tests.benchmarks.weights compare FOLDER   # the table in docs/auto.md
+    TSBENCH_ARCHIVE=folder python -m tests.benchmarks.weights compare FOLDER   # the table of rules in docs/auto.md
+    TSBENCH_ARCHIVE=folder python -m tests.benchmarks.weights order FOLDER     # the order of the members there
 
 Each rule's temperatures and weights are fitted on four fifths of a data set's cases and scored on the fifth, five times
 for each of two divisions. No test case is read.
@@ -14,7 +15,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,9 @@ def collect(folder: Path) -> None:
                     parts.append((held_out, fitted.predict_proba(cases.subset(held_out)), fitted.classes))
                 found = OutOfFold.of_folds(cases.labels, parts)
             assert found is not None
-            np.savez_compressed(file, p=found.probabilities, folds=found.folds, y=found.labels)
+            np.savez_compressed(
+                file, p=found.probabilities, folds=found.folds, y=found.labels, seconds=time.process_time() - began
+            )
             print(f"{dataset} {member}: {found.accuracy:.4f}, {time.process_time() - began:.0f} s", flush=True)
 
 
@@ -111,22 +114,71 @@ def _nested(rule: str, of_members: bool, of_mean: bool, members: list[Floats], c
     return found
 
 
-def compare(folder: Path) -> str:
-    """The table, over the data sets of which every member's probabilities are there."""
-    scores: dict[str, list[tuple[float, float]]] = {}
-    datasets = sorted({file.name.split(".")[0] for file in folder.glob("*.npz")})
-    used = []
-    for dataset in datasets:
+def _collected(folder: Path) -> Iterator[tuple[str, list[Floats], NDArray[np.integer], list[float]]]:
+    """Data sets of which every member's probabilities are there: them, the cases' classes and the fits' seconds."""
+    for dataset in sorted({file.name.split(".")[0] for file in folder.glob("*.npz")}):
         files = [folder / f"{dataset}.{member}.npz" for member in MEMBERS]
         if not all(file.exists() for file in files):
             continue
-        used.append(dataset)
         kept = [np.load(file, allow_pickle=False) for file in files]
         _, codes = np.unique(kept[0]["y"], return_inverse=True)
         rows = np.flatnonzero(np.logical_and.reduce([found["folds"] >= 0 for found in kept]))
         if len(rows) > LARGEST:
             rows = np.random.default_rng(0).choice(rows, LARGEST, replace=False)
-        members, codes = [found["p"][rows] for found in kept], codes[rows]
+        seconds = [float(found["seconds"]) if "seconds" in found.files else float("nan") for found in kept]
+        yield dataset, [found["p"][rows] for found in kept], codes[rows], seconds
+
+
+def order(folder: Path) -> str:
+    """The order in which members gain the most log loss per second, and how often it is that without one data set.
+
+    The gain of a member is what the nested log loss of the vote falls by if it joins those before it; of the first,
+    from the entropy of the classes' shares. Means over data sets, of the gain and of the seconds with the folds' fits.
+    """
+    collected = list(_collected(folder))
+    losses: dict[tuple[int, ...], Floats] = {}
+    shares = [np.bincount(codes)[np.unique(codes)] / len(codes) for _, _, codes, _ in collected]
+    losses[()] = np.array([-(share * np.log(share)).sum() for share in shares])
+    seconds = np.array([spent for *_, spent in collected])
+
+    def loss(chosen: tuple[int, ...]) -> Floats:
+        key = tuple(sorted(chosen))
+        if key not in losses:
+            found = [
+                log_loss(_nested("greedy, shrunk", True, True, [members[number] for number in key], codes, 0), codes)
+                for _, members, codes, _ in collected
+            ]
+            losses[key] = np.array(found)
+        return losses[key]
+
+    def greedy(sets: NDArray[np.integer]) -> list[int]:
+        chosen: list[int] = []
+        while len(chosen) < len(MEMBERS):
+            left = [number for number in range(len(MEMBERS)) if number not in chosen]
+            gains = [(loss(tuple(chosen)) - loss((*chosen, number)))[sets].mean() for number in left]
+            rates = [gain / seconds[sets, number].mean() for gain, number in zip(gains, left, strict=True)]
+            chosen.append(left[int(np.argmax(rates))])
+        return chosen
+
+    every = np.arange(len(collected))
+    whole = greedy(every)
+    same = sum(greedy(np.delete(every, number)) == whole for number in every)
+    names = list(MEMBERS)
+    lines = ["| member | log loss with it | gain | core seconds |", "| --- | ---: | ---: | ---: |"]
+    for place, number in enumerate(whole):
+        before, after = loss(tuple(whole[:place])), loss(tuple(whole[: place + 1]))
+        error = (before - after).std(ddof=1) / np.sqrt(len(every))
+        gain = f"{(before - after).mean():.4f} ± {error:.4f}"
+        lines.append(f"| {names[number]} | {after.mean():.4f} | {gain} | {seconds[:, number].mean():.1f} |")
+    return f"{len(every)} data sets; the order is the same without any one of {same} of them.\n\n" + "\n".join(lines)
+
+
+def compare(folder: Path) -> str:
+    """The table, over the data sets of which every member's probabilities are there."""
+    scores: dict[str, list[tuple[float, float]]] = {}
+    used = []
+    for dataset, members, codes, _ in _collected(folder):
+        used.append(dataset)
         for member, probabilities in zip(MEMBERS, members, strict=True):
             scores.setdefault(f"{member} alone", []).append(_score([probabilities], codes))
         for rule in RULES:
@@ -157,7 +209,7 @@ def _score(runs: Sequence[Floats], codes: NDArray[np.integer]) -> tuple[float, f
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("collect", "compare"))
+    parser.add_argument("what", choices=("collect", "compare", "order"))
     parser.add_argument("folder", type=Path)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
@@ -165,7 +217,7 @@ def main() -> None:
         if given.what == "collect":
             collect(given.folder)
         else:
-            print(compare(given.folder))
+            print(compare(given.folder) if given.what == "compare" else order(given.folder))
 
 
 if __name__ == "__main__":
