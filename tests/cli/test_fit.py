@@ -103,8 +103,11 @@ def test_auto_is_compared_predicted_from_and_reproduced(
     assert "values agree to the bit" in again.output
 
 
-def test_a_vote_that_the_time_cut_short_is_not_reproduced(fitted: Fitted, runs: dict[str, RunRecord]) -> None:
+def test_a_vote_that_the_time_cut_short_is_not_reproduced(
+    fitted: Fitted, runs: dict[str, RunRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, _ = fitted
+    monkeypatch.chdir(folder)
     store = Store(f"sqlite:///{folder}/mlflow.db")
     kept = store.artifacts.read_text(runs["auto"].run_id, names.CANDIDATES)
     store.artifacts.write_text(
