@@ -40,6 +40,9 @@ def settings(preset: str) -> str:
     from tsbench.recipe.schema import HyperparameterConfig
 
     parts: list[Any] = [asdict(candidate) for candidate in candidates_of(preset)]
+    for part in parts:
+        del part["cost"]  # neither the estimates nor the order decide what a member predicts
+    parts.sort(key=lambda part: str(part["name"]))
     parts += [LIMIT[preset], weighting.STEPS, weighting.SHRINKAGE]
     if any(part["classifier"] == "network" for part in parts if isinstance(part, dict)):
         parts.append(HyperparameterConfig().model_dump(mode="json"))

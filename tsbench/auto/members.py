@@ -36,6 +36,7 @@ class MemberState:
         folds: the fits without a fold, by number.
         running: calls under way.
         ended: calls that have ended.
+        cut_short: whether the time or the memory of this machine kept it from what it would have done.
     """
 
     candidate: Candidate
@@ -49,6 +50,7 @@ class MemberState:
     folds: dict[int, FoldFit] = field(default_factory=dict)
     running: int = 0
     ended: int = 0
+    cut_short: bool = False
 
     @property
     def seconds(self) -> float:
@@ -77,10 +79,11 @@ class MemberState:
         found = self.out_of_fold if self.usable else None
         return float("inf") if found is None else log_loss(*found.held_out())
 
-    def leave_out(self, reason: str) -> None:
+    def leave_out(self, reason: str, cut_short: bool = False) -> None:
         """Leaves it out, with the reason; the first one counts."""
         self.reason = self.reason or reason
         self.state = "left out"
+        self.cut_short = self.cut_short or cut_short
 
     def receive(self, fit: WholeFit | FoldFit) -> bool:
         """Keeps a fit; returns whether it was a new one."""

@@ -1,7 +1,6 @@
-"""The candidates of `auto`, what they cost, and in which order they are tried.
+"""The candidates of `auto` and what they cost; `AUTO_PRESETS` has the order in which they are tried.
 
-The order is that of the gain in out-of-fold log loss per second, measured with one data set left out at a time; see
-docs/auto.md. Importing this module imports no library of classifiers.
+Importing this module imports no library of classifiers.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from tsbench.classifiers.contract import Classifier
     from tsbench.data.collection import Collection
 
-__all__ = ["CANDIDATES", "Candidate", "Size", "candidates_of"]
+__all__ = ["CANDIDATES", "Candidate", "Size", "candidate_of", "candidates_of"]
 
 
 @dataclass(frozen=True)
@@ -122,6 +121,11 @@ def candidates_of(preset: str, members: Sequence[str | tuple[str, Mapping[str, A
     if twice:
         raise ValueError(f"a member is named twice: {', '.join(twice)}")
     return found
+
+
+def candidate_of(name: str, classifier: str, parameters: Mapping[str, Any]) -> Candidate:
+    """A candidate with another name and other parameters than the known one of this classifier."""
+    return replace(CANDIDATES.get(classifier, Candidate(name, classifier)), name=name, parameters=parameters)
 
 
 def _candidate(classifier: str, parameters: Mapping[str, Any]) -> Candidate:

@@ -129,12 +129,13 @@ class Schedule:
                 member.preprocessing = given.model_copy(update=way)
             self.pending.remove(call)
             if self._estimate(call) > self.left() and any(other.usable for other in self.members):
+                member.cut_short = True
                 if not member.running and not member.ended:
                     member.leave_out(
                         f"it would take about {self._estimate(call):.0f} s, and {max(0.0, self.left()):.0f} s were left"
                     )
             elif (needs := _memory_problem(member.candidate, self.size)) is not None:
-                member.leave_out(needs)
+                member.leave_out(needs, cut_short=True)
             else:
                 return call
         return None

@@ -90,6 +90,17 @@ class AutoTraining:
         found = {member.title: member.out_of_fold for member in self.members if member.usable}
         return {title: probabilities for title, probabilities in found.items() if probabilities is not None}
 
+    @property
+    def cut_short(self) -> list[str]:
+        """The members that vote although the time did not suffice for all of their folds, by their titles."""
+        return [member.title for member in self.members if member.cut_short and member.usable]
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """Those that the time and the memory of this machine sufficed for, so that a repetition tries them again."""
+        kept = {member.candidate.name: member.candidate for member in self.members if not member.cut_short}
+        return list(kept.values())
+
     def run(self) -> FittedVote:
         """Fits members until all are fitted, or the time is up, and returns their vote.
 
@@ -104,7 +115,7 @@ class AutoTraining:
             thread.join()
         for member in self.members:
             if not member.usable:
-                member.leave_out("the time limit had passed before it was fitted")
+                member.leave_out("the time limit had passed before it was fitted", member.state != "left out")
             elif member.state != "left out":
                 member.state = "fitted"
         self.on_change()
@@ -167,6 +178,7 @@ class AutoTraining:
                 lambda: self.left <= 0 or self.stopping(),
             )
         except (OverranError, StoppedError):
+            member.cut_short = True
             reason = "" if member.usable else "the time limit had passed before it was fitted"
         except (FailedError, CrashedError) as error:
             reason = str(error)

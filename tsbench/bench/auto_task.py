@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from tsbench.auto.portfolio import Candidate, candidates_of
+from tsbench.auto.portfolio import Candidate, candidate_of, candidates_of
 from tsbench.auto.training import AutoTraining
 from tsbench.bench.baseline import scores_on_test
 from tsbench.bench.final import log_model_files
@@ -25,6 +26,7 @@ from tsbench.classifiers.vote import FittedVote, FoldBag
 from tsbench.data.collection import DataSet
 from tsbench.errors import ModelError, TsbenchError
 from tsbench.evaluation.metrics import score_all
+from tsbench.recipe.plain import plain
 from tsbench.recipe.schema import AutoConfig, HyperparameterConfig
 from tsbench.recipe.space import leaves
 from tsbench.spreadsheet import as_cell
@@ -33,7 +35,7 @@ from tsbench.tracking.models import register_model
 from tsbench.tracking.store import Store
 from tsbench.workers.protocol import WorkerContext
 
-__all__ = ["run_auto"]
+__all__ = ["auto_scores", "run_auto"]
 
 
 def run_auto(
@@ -85,7 +87,7 @@ def run_auto(
         store.end(run, "KILLED")
         return Scored("stopped", "the run was interrupted")
     context.report("scoring")
-    metrics = _scores(vote, dataset)
+    metrics = auto_scores(vote, dataset)
     store.log(run, metrics, tags={names.STATE: "complete"})
     context.report("recording the model")
     _record_members(store, records, run, vote, training, started)
@@ -101,13 +103,13 @@ def _with_networks(candidates: Sequence[Candidate], networks: Sequence[Hyperpara
         if candidate.classifier == "network" and networks:
             for number, network in enumerate(networks, 1):
                 name = candidate.name if len(networks) == 1 else f"{candidate.name} {number}"
-                found.append(replace(candidate, name=name, parameters=dict(leaves(network))))
+                found.append(candidate_of(name, candidate.classifier, dict(leaves(network))))
         else:
             found.append(candidate)
     return found
 
 
-def _scores(vote: FittedVote, dataset: DataSet) -> dict[str, float]:
+def auto_scores(vote: FittedVote, dataset: DataSet) -> dict[str, float]:
     """Scores out of fold and on the test cases, coverage of sets of 90 %, and seconds."""
     began = time.perf_counter()
     probabilities = vote.predict_proba(dataset.test)
@@ -146,6 +148,12 @@ def _record_members(
         store.end(child)
     table = pd.DataFrame([asdict(row) for row in vote.leaderboard]).map(as_cell)
     store.artifacts.write_text(run, table.to_csv(index=False), names.LEADERBOARD)
+    kept = [
+        {"name": candidate.name, "classifier": candidate.classifier, "parameters": plain(dict(candidate.parameters))}
+        for candidate in training.candidates
+    ]
+    text = json.dumps({"candidates": kept, "cut_short": training.cut_short}, indent=2)
+    store.artifacts.write_text(run, text, names.CANDIDATES)
 
 
 def _add_out_of_fold(store: Store, run: str, found: OutOfFold | None) -> None:

@@ -18,7 +18,7 @@ from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.errors import DataError, ModelError
 from tsbench.evaluation.metrics import score_all
 from tsbench.models.reopening import RecordedCell, model_run, open_cell, open_model
-from tsbench.models.rescoring import check_reproducible, score_again
+from tsbench.models.rescoring import check_reproducible, fit_auto_again, score_again
 from tsbench.recipe.dotted import hyperparameters_of
 from tsbench.recipe.former import FORMER
 from tsbench.recipe.schema import HyperparameterConfig
@@ -202,6 +202,9 @@ def _network(
 
 def _baseline(store: Store, run: RunRecord, cell: RecordedCell, report: Callable[[str], None]) -> list[RecordedValue]:
     recorded = _recorded(store, run)
+    if run.tags.get(names.CLASSIFIER) == names.AUTO:
+        scored = fit_auto_again(store, run, cell, report)
+        return _compared(recorded, {name: {0: value} for name, value in scored.items()})
     scores = score_again(run, cell, any(name.startswith(names.cv("")) for name in recorded), report)
     now = {name: {0: value} for name, value in scores.metrics.items()}
     if names.is_one_hot(run.tags, run.params):

@@ -8,17 +8,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tsbench.auto.portfolio import candidate_of
+from tsbench.auto.training import AutoTraining
+from tsbench.bench.auto_task import auto_scores
 from tsbench.bench.baseline import BaselineScores
 from tsbench.bench.payloads import BASELINE_ENTRY, PREPROCESSING_PARAMS
-from tsbench.errors import ModelError
+from tsbench.errors import ModelError, TrackingError
 from tsbench.models.reopening import RecordedCell
 from tsbench.recipe.schema import BaselineConfig, BaselinePreprocessingConfig
 from tsbench.search.specification import folds_of, study_seed
 from tsbench.tracking import names
-from tsbench.tracking.store import RunRecord
+from tsbench.tracking.store import RunRecord, Store
 from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess
 
-__all__ = ["check_reproducible", "score_again"]
+__all__ = ["check_reproducible", "fit_auto_again", "score_again"]
 
 
 def check_reproducible(run: RunRecord) -> None:
@@ -27,11 +30,6 @@ def check_reproducible(run: RunRecord) -> None:
     Raises:
         ModelError: says why there are none.
     """
-    if run.tags.get(names.CLASSIFIER) == names.AUTO:
-        raise ModelError(
-            f"the run {run.run_id} ({run.name}) cannot be reproduced: which members `auto` fits within a time limit "
-            "depends on the machine; its saved model predicts the same (tsbench predict)"
-        )
     state = run.tags.get(names.STATE)
     if state != "complete":
         reason = run.tags.get(names.REASON, "it did not end")
@@ -76,6 +74,38 @@ def score_again(
     if scores.skipped:
         raise ModelError(f"the baseline of run {run.run_id} ({run.name}) cannot be run any more: {scores.skipped}")
     return scores
+
+
+def fit_auto_again(store: Store, run: RunRecord, cell: RecordedCell, report: Callable[[str], None]) -> dict[str, float]:
+    """The scores of `auto`, fitted without a time limit from the candidates that its time limit sufficed for.
+
+    Raises:
+        ModelError: the time did not suffice for all folds of a member, so that its vote depends on the machine; or the
+            candidates were not recorded.
+    """
+    try:
+        kept = json.loads(store.artifacts.read_text(run.run_id, names.CANDIDATES))
+    except TrackingError:
+        raise ModelError(
+            f"the run {run.run_id} ({run.name}) is of a version of tsbench that did not record the candidates of "
+            "`auto`; its saved model predicts the same (tsbench predict)"
+        ) from None
+    if kept["cut_short"]:
+        raise ModelError(
+            f"the run {run.run_id} ({run.name}) cannot be reproduced: the time limit did not suffice for all folds of "
+            f"{', '.join(kept['cut_short'])}, and how many there are depends on the machine; its saved model predicts "
+            "the same (tsbench predict)"
+        )
+    candidates = [candidate_of(entry["name"], entry["classifier"], entry["parameters"]) for entry in kept["candidates"]]
+    training = AutoTraining(
+        cell.dataset.train,
+        candidates,
+        seed=int(run.params["auto.seed"]),
+        jobs=int(run.params["auto.jobs"]),
+        device=cell.plan.devices[0],
+        on_change=lambda: report(training.summary()),
+    )
+    return auto_scores(training.run(), cell.dataset)
 
 
 def _entry(run: RunRecord, cell: RecordedCell) -> BaselineConfig:

@@ -148,7 +148,7 @@ COLLECTIONS: dict[str, dict[str, str | bool]] = {
 The names of listed ones stand in `datasets/collections.csv`; the catalogue does not know the sizes of all of them.
 """
 
-_QUICK = ("quant", "minirocket", "multirocket-hydra", "rdst")
+_QUICK = ("minirocket", "quant", "multirocket-hydra", "rdst")
 
 AUTO_PRESETS: dict[str, tuple[str, ...]] = {
     "quick": _QUICK,

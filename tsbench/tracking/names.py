@@ -9,6 +9,7 @@ from tsbench.recipe.registries import COSTS
 
 __all__ = [
     "AUTO",
+    "CANDIDATES",
     "CLASSIFIER",
     "COSTS",
     "DATASET",
@@ -55,6 +56,7 @@ REGISTERED = "tsbench.registered_model"  # name and version in MLflow's registry
 DESCRIPTION = "mlflow.note.content"  # Markdown that MLflow's page shows on top of a run
 
 LEADERBOARD = "leaderboard.csv"
+CANDIDATES = "candidates.json"
 """Artifact: of a search, its classifiers; of `auto`, the ensemble and every member that was tried."""
 
 OUT_OF_FOLD = "out_of_fold.npz"

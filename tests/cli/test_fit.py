@@ -1,0 +1,135 @@
+"""`tsbench fit`, and what the other verbs make of the model that it leaves."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.cli.conftest import run, tsbench
+from tsbench.data.archive import Archive
+from tsbench.tracking import names
+from tsbench.tracking.store import RunRecord, Store
+
+Fitted = tuple[Path, subprocess.CompletedProcess[str]]
+MEMBERS = "\nbaselines: []\nauto: {time_limit: 2 min, members: [1nn-ed, quant, dummy]}\n"
+
+
+@pytest.fixture(scope="module")
+def pumps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table of 40 labelled cases of two channels."""
+    folder = tmp_path_factory.mktemp("fit")
+    generator = np.random.default_rng(0)
+    steps = np.arange(30)
+    rows = []
+    for case in range(40):
+        state = ("fine", "worn")[case % 2]
+        flow = np.sin(steps * (0.4 if state == "fine" else 0.7)) + 0.2 * generator.normal(size=30)
+        heat = generator.normal(size=30)
+        rows.append(pd.DataFrame({"pump": case, "minute": steps, "flow": flow, "heat": heat, "state": state}))
+    pd.concat(rows).to_csv(folder / "pumps.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(pumps: Path) -> Fitted:
+    """Three members of `auto` fitted on the table, by a recipe as `tsbench fit` writes it."""
+    (pumps / "voted.yaml").write_text(
+        "name: voted\ndatasets:\n- {name: pumps, file: pumps.csv, label: state, case: pump, time: minute}" + MEMBERS
+    )
+    return pumps, tsbench("search", "voted.yaml", cwd=pumps)
+
+
+@pytest.fixture(scope="module")
+def runs(fitted: Fitted) -> dict[str, RunRecord]:
+    """The runs by role, or by the member's name."""
+    found = Store(f"sqlite:///{fitted[0]}/mlflow.db").runs("voted")
+    return {
+        record.name.removeprefix("pumps ")
+        if record.tags[names.ROLE] != "member"
+        else record.tags[names.CLASSIFIER]: record
+        for record in found
+    }
+
+
+@pytest.mark.slow
+def test_fit_writes_a_recipe_that_does_the_same_and_ends_with_the_leaderboard(pumps: Path) -> None:
+    options = ("--label", "state", "--case", "pump", "--time", "minute", "--preset", "quick", "--time-limit", "25s")
+    done = tsbench("fit", "pumps.csv", *options, cwd=pumps)
+    assert done.returncode == 0, done.stderr
+    assert "Wrote fit-pumps.yaml." in done.stdout
+    assert "auto" in done.stdout
+    assert "tsbench predict" in done.stdout
+    again = tsbench("search", "fit-pumps.yaml", cwd=pumps)
+    assert again.returncode == 0, again.stderr
+    assert "tsbench predict" in again.stdout or "auto" in again.stdout
+    refused = tsbench("fit", "pumps.csv", *options[:-1], "30s", cwd=pumps)
+    assert refused.returncode == 2
+    assert "fit-pumps.yaml already exists with other content" in refused.stderr
+
+
+def test_members_are_recorded_with_their_reasons(fitted: Fitted, runs: dict[str, RunRecord]) -> None:
+    folder, done = fitted
+    assert done.returncode == 0, done.stderr
+    auto = runs["auto"]
+    assert auto.tags[names.STATE] == "complete"
+    assert auto.metrics["test_accuracy"] > 0.7
+    assert 0 <= auto.metrics["test_coverage_90"] <= 1
+    store = Store(f"sqlite:///{folder}/mlflow.db")
+    board = pd.read_csv(pd.io.common.StringIO(store.artifacts.read_text(auto.run_id, names.LEADERBOARD)))
+    assert board["member"][0] == "auto"
+    assert set(board["member"]) == {"auto", "1nn-ed", "quant", "dummy"}
+    weights = board.set_index("member")["weight"].fillna(0)
+    assert weights["quant"] > 0
+    assert weights["dummy"] == 0
+    assert "chance" in board.set_index("member")["note"]["dummy"]
+
+
+def test_auto_is_compared_predicted_from_and_reproduced(
+    fitted: Fitted, runs: dict[str, RunRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = fitted
+    monkeypatch.chdir(folder)
+    uri = f"sqlite:///{folder}/mlflow.db"
+    shown = run("compare", "voted", "--tracking-uri", uri)
+    assert shown.exit_code == 0, shown.output
+    assert "auto" in shown.output
+    predicted = run("predict", runs["auto"].run_id, folder / "pumps.csv", "--tracking-uri", uri)
+    assert predicted.exit_code == 0, predicted.output
+    assert predicted.output.splitlines()[0].startswith("case,label")
+    again = run("reproduce", runs["auto"].run_id, "--tracking-uri", uri)
+    assert again.exit_code == 0, again.output
+    assert "values agree to the bit" in again.output
+
+
+def test_a_vote_that_the_time_cut_short_is_not_reproduced(
+    fitted: Fitted, runs: dict[str, RunRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = fitted
+    monkeypatch.chdir(folder)
+    store = Store(f"sqlite:///{folder}/mlflow.db")
+    kept = store.artifacts.read_text(runs["auto"].run_id, names.CANDIDATES)
+    store.artifacts.write_text(
+        runs["auto"].run_id, kept.replace('"cut_short": []', '"cut_short": ["quant"]'), names.CANDIDATES
+    )
+    refused = run("reproduce", runs["auto"].run_id, "--tracking-uri", f"sqlite:///{folder}/mlflow.db")
+    assert refused.exit_code in (1, 2)
+    assert "the time limit did not suffice for all folds of quant" in refused.output
+    assert len(refused.output.splitlines()) == 1
+
+
+def test_what_cannot_be_fitted_ends_in_a_sentence(pumps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pumps)
+    for arguments, sentence in (
+        (("none.csv",), "none.csv: there is no such file"),
+        (("GunPoint", "--label", "state"), "--label: only for files, and GunPoint is a data set's name"),
+        (("pumps.csv", "--label", "stat", "--case", "pump", "--name", "a"), "stat"),
+        (("pumps.csv", "--label", "state", "--case", "pump", "--name", "b", "--preset", "gold"), "gold"),
+        (("pumps.csv", "--label", "state", "--case", "pump", "--name", "c", "--time-limit", "soon"), "soon"),
+    ):
+        result = run("fit", *arguments)
+        assert result.exit_code == 2, result.output
+        assert sentence in result.output
+        assert not Path("a.yaml").exists()
+    assert Archive().locate("GunPoint") is not None
