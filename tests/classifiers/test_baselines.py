@@ -191,14 +191,23 @@ COMPILED = {
     "multirocket-hydra": "BasicMotions",
     "rdst": "JapaneseVowels",
     "weasel2": "ItalyPowerDemand",
+    "hc2": "ItalyPowerDemand",
 }
 """Numba compiles these again for each kind of data set, so each is tested on one."""
+
+LONG = {"hc2"}
+"""Each fit takes longer than all other tests of a baseline together."""
 
 ELSEWHERE = {"hydra", "quant", *COMPILED}
 """Loaded in a fresh process, too, which takes some seconds; the others are of the same few kinds of objects."""
 
+
+def _marks(name):
+    return [pytest.mark.slow][name in QUICK :] + [pytest.mark.nightly] * (name in LONG)
+
+
 FITTINGS = [
-    pytest.param((name, source), marks=() if name in QUICK else pytest.mark.slow, id=f"{name}-{source}")
+    pytest.param((name, source), marks=_marks(name), id=f"{name}-{source}")
     for name, baseline in BASELINES.items()
     for source, unequal in SOURCES.items()
     if COMPILED.get(name, source) == source and (baseline.unequal_length or not unequal)

@@ -10,7 +10,7 @@ from tsbench.classifiers.contract import Budget, BudgetSpentError, OutOfFold
 from tsbench.classifiers.ensemble import NetworkEnsemble, TunedNetwork
 from tsbench.classifiers.fitted_baseline import FittedBaseline
 from tsbench.classifiers.saved import load_classifier
-from tsbench.classifiers.trusted import NotSavableError, read_object, write_object
+from tsbench.classifiers.trusted import NotSavableError, SlottedValues, read_object, write_object
 from tsbench.data.archive import Archive
 from tsbench.errors import ModelError
 from tsbench.recipe.schema import HyperparameterConfig
@@ -89,6 +89,34 @@ def test_a_file_with_another_type_is_not_loaded(tmp_path):
     io.dump(Unseeded("x"), path)
     with pytest.raises(NotSavableError, match="which tsbench does not load"):
         read_object(path)
+
+
+def test_objects_with_slots_are_saved_and_loaded(italy, tmp_path):
+    from aeon.classification.sklearn import RotationForestClassifier
+
+    X, path = italy.train.values[:, 0], tmp_path / "object.skops"
+    forest = RotationForestClassifier(n_estimators=3, random_state=0).fit(X, italy.train.labels)
+    assert not hasattr(forest._pcas[0][0], "__dict__")
+    expected = forest.predict_proba(X)
+    write_object(forest, path)
+    assert type(forest._pcas[0][0]).__module__.startswith("aeon.")  # the object itself is left as it was
+    assert np.array_equal(read_object(path).predict_proba(X), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "sentence"),
+    [
+        ("os:system", {}, "it names the type os:system, which tsbench does not load from files"),
+        ("sklearn.utils:check_array", {}, "it holds values that sklearn.utils:check_array has no slots for"),
+        ("sklearn.tree:DecisionTreeClassifier", {"predict": 1}, "has no slots for"),
+    ],
+)
+def test_a_file_that_fills_what_has_no_slots_is_not_loaded(name, values, sentence, tmp_path):
+    from skops import io
+
+    io.dump([SlottedValues(name, values)], tmp_path / "object.skops")
+    with pytest.raises(NotSavableError, match=sentence):
+        read_object(tmp_path / "object.skops")
 
 
 def test_a_baseline_refuses_lengths_that_its_library_cannot_take(italy):

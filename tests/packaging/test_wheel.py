@@ -27,7 +27,8 @@ def test_a_wheel_carries_the_catalogue_and_finds_it(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as packed:
         names = set(packed.namelist())
         packed.extractall(tmp_path / "installed")
-    assert {"tsbench/datasets/catalogue.csv", "tsbench/datasets/archives.csv", "tsbench/py.typed"} <= names
+    tables = {f"tsbench/datasets/{name}.csv" for name in ("archives", "catalogue", "collections")}
+    assert {*tables, "tsbench/py.typed"} <= names
     assert {
         "tsbench/compare/references/published.csv",
         "tsbench/compare/references/mambasl.csv",

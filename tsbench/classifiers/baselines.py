@@ -153,6 +153,7 @@ BASELINES: dict[str, Baseline] = {
     "rist": Baseline("aeon.classification.hybrid.RISTClassifier", min_length=10),
     "drcif": Baseline("aeon.classification.interval_based.DrCIFClassifier", min_length=10),
     "tde": Baseline("aeon.classification.dictionary_based.TemporalDictionaryEnsemble", min_length=10),
+    "hc2": Baseline("aeon.classification.hybrid.HIVECOTEV2", min_length=10),
     "inceptiontime": Baseline("tsbench.classifiers.deep.InceptionTimeEnsemble", compiled=False),
     "lstm-fcn": Baseline("sktime.classification.deep_learning.lstmfcn.LSTMFCNClassifierTorch", compiled=False),
 }

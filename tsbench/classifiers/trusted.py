@@ -1,7 +1,8 @@
 """Saves fitted objects of scikit-learn, aeon and sktime by skops: their types and values, and no code.
 
-skops knows neither torch's tensors nor numba's functions. Both are replaced by what describes them before an object is
-written, and are made again after it is read. An object of a type of any other package is refused, both ways.
+skops knows neither torch's tensors, nor numba's functions, nor objects with slots. They are replaced by what describes
+them before an object is written, and are made again after it is read. An object of a type of any other package is
+refused, both ways.
 """
 
 from __future__ import annotations
@@ -44,6 +45,19 @@ class FunctionName:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+
+class SlottedValues:
+    """Stands for an object of a trusted package that has slots and no dictionary.
+
+    Args:
+        name: of its type, `module:name`.
+        values: by slot; those that were never set are left out.
+    """
+
+    def __init__(self, name: str, values: dict[str, Any]) -> None:
+        self.name = name
+        self.values = values
 
 
 def write_object(thing: Any, path: Path) -> None:
@@ -95,7 +109,16 @@ def _describe(thing: Any) -> Any:
     if kind.__module__.startswith("numba.") and hasattr(thing, "py_func"):
         function = thing.py_func
         return FunctionName(f"{function.__module__}:{function.__qualname__}")
+    if kind.__module__.startswith(TRUSTED) and not hasattr(thing, "__dict__") and (slots := _slots(kind)):
+        values = {name: getattr(thing, name) for name in slots if hasattr(thing, name)}
+        return SlottedValues(f"{kind.__module__}:{kind.__qualname__}", values)
     return thing
+
+
+def _slots(kind: type) -> list[str]:
+    """The slots that a type and its bases declare in Python."""
+    declared = [base.__dict__.get("__slots__", ()) for base in kind.__mro__]
+    return [name for slots in declared for name in ((slots,) if isinstance(slots, str) else slots)]
 
 
 def _restore(thing: Any) -> Any:
@@ -105,11 +128,28 @@ def _restore(thing: Any) -> Any:
         tensor = torch.from_numpy(np.array(thing.values))
         return torch.nn.Parameter(tensor, requires_grad=False) if thing.parameter else tensor
     if isinstance(thing, FunctionName):
-        if not thing.name.startswith(TRUSTED):
-            raise NotSavableError(f"it names the function {thing.name}, which tsbench does not load from files")
-        module, _, name = thing.name.partition(":")
-        return getattr(import_module(module), name)
+        return _named("function", thing.name)
+    if isinstance(thing, SlottedValues):
+        kind = _named("type", thing.name)
+        if not isinstance(kind, type) or set(thing.values) - set(_slots(kind)):
+            raise NotSavableError(f"it holds values that {thing.name} has no slots for")
+        slotted: Any = object.__new__(kind)
+        for name, value in thing.values.items():
+            setattr(slotted, name, value)
+        return slotted
     return thing
+
+
+def _named(what: str, place: str) -> Any:
+    """What a name of a trusted package means.
+
+    Raises:
+        NotSavableError: it is of another package.
+    """
+    if not place.startswith(TRUSTED):
+        raise NotSavableError(f"it names the {what} {place}, which tsbench does not load from files")
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 _LEAVES = (str, bytes, int, float, complex, bool, type(None), np.ndarray, np.generic, type, types.FunctionType)
@@ -133,9 +173,10 @@ class _Rebuilt:
             return thing
         if id(thing) in self.copies:
             return self.copies[id(thing)]
-        replaced = self.replace(thing)
-        if replaced is thing:
-            replaced = self._rebuilt(thing)
+        # The values of slots are described after the object that has them, and restored before it.
+        replaced = self.replace(self._rebuilt(thing) if isinstance(thing, SlottedValues) else thing)
+        if replaced is thing or isinstance(replaced, SlottedValues):
+            replaced = self._rebuilt(replaced)
         self.originals.append(thing)
         self.copies[id(thing)] = replaced
         return replaced
