@@ -8,6 +8,7 @@ temperature at which their leave-one-out log loss is least (Guo et al. 2017), so
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,9 @@ __all__ = ["MAX_CASES", "Ridge", "fit_ridge"]
 
 MAX_CASES = 4096
 """Training cases up to which the closed form is computed; its time grows with the cube of their number."""
+
+PART_WIDTH = 2048
+"""Features that are converted to float64 at once."""
 
 PENALTIES = torch.logspace(-3, 5, 17, dtype=torch.float64)
 """To choose from, for features of variance 1."""
@@ -60,13 +64,15 @@ def fit_ridge(
         case_weights: shape (cases,), of the squared errors; None for 1 each.
         groups: shape (cases,), numbers of groups; cases of one group are left out together. None if there are none.
     """
-    x = features.double()
-    signs = torch.where(targets[:, None] == torch.arange(classes, device=x.device), 1.0, -1.0).double()
-    root = torch.ones(len(x), dtype=x.dtype, device=x.device) if case_weights is None else case_weights.double().sqrt()
+    signs = torch.where(targets[:, None] == torch.arange(classes, device=features.device), 1.0, -1.0).double()
+    root = torch.ones_like(signs[:, 0]) if case_weights is None else case_weights.double().sqrt()
     share = root**2 / (root**2).sum()
-    mean, centre = share @ x, share @ signs
-    x, y = (x - mean) * root[:, None], (signs - centre) * root[:, None]
-    values, vectors = torch.linalg.eigh(x @ x.T)
+    centre = share @ signs
+    y = (signs - centre) * root[:, None]
+    gram = torch.zeros(len(y), len(y), dtype=y.dtype, device=y.device)
+    for x, _ in _centred_parts(features, share, root):
+        gram.addmm_(x, x.T)
+    values, vectors = torch.linalg.eigh(gram)
     values = values.clamp(min=0)
     rotated, unit = vectors.T @ y, share.sqrt()
     best: tuple[float, Tensor, float] | None = None
@@ -80,11 +86,22 @@ def fit_ridge(
     assert best is not None
     _, left_out, penalty = best
     dual = vectors @ (rotated / (values + penalty)[:, None])
-    weight = dual.T @ x
-    bias = centre - weight @ mean
+    weights, bias = [], centre
+    for x, mean in _centred_parts(features, share, root):
+        weights.append(dual.T @ x)
+        bias = bias - weights[-1] @ mean
+    weight = torch.cat(weights, dim=1)
     temperature = _temperature(left_out, targets, classes)
     scaled = [(part / temperature).to(features.dtype) for part in (weight, bias, left_out)]
     return Ridge(scaled[0], scaled[1], scaled[2], penalty, temperature)
+
+
+def _centred_parts(features: Tensor, share: Tensor, root: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Some features at a time in float64, centred and scaled by the roots of the cases' weights, and their means."""
+    for part in features.split(PART_WIDTH, dim=1):
+        x = part.double()
+        mean = share @ x
+        yield (x - mean) * root[:, None], mean
 
 
 def _left_out_errors(vectors: Tensor, kept: Tensor, unit: Tensor, residuals: Tensor, groups: Tensor | None) -> Tensor:
