@@ -98,7 +98,7 @@ def fit_ridge(
 
 def _centred_parts(features: Tensor, share: Tensor, root: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Some features at a time in float64, centred and scaled by the roots of the cases' weights, and their means."""
-    for part in features.split(PART_WIDTH, dim=1):
+    for part in torch.split(features, PART_WIDTH, dim=1):
         x = part.double()
         mean = share @ x
         yield (x - mean) * root[:, None], mean
