@@ -309,14 +309,40 @@ def test_resamples_are_units_of_their_own_and_are_averaged(recipe_file: Write) -
 
 @pytest.mark.slow
 def test_nothing_searched_means_one_trial(recipe_file: Write) -> None:
-    path = recipe_file(
-        ("  model.dropout: {float: [0.0, 0.5]}\n", ""),
-        ("space:\n  training.learning_rate: {float: [1e-3, 1e-1], log: true}\n", ""),
-    )
-    plan = plan_of(path)
+    plan = plan_of(recipe_file(), "space={}")
     assert plan.trials == 1
-    run_plan(plan)
+    said = "note: the space is empty: the recipe's own values alone are tried, in 1 trial in place of 4"
+    assert f"# {said}" in describe_plan(plan)
+    assert said in run_plan(plan)[1]
     assert len(runs_by_role(plan, "trial")) == 1
+
+
+SPACE = (
+    "space:\n  model.dropout: {float: [0.0, 0.5]}\n  training.learning_rate: {float: [1e-3, 1e-1], log: true}\n",
+    "",
+)
+
+
+def test_a_recipe_without_a_space_searches_the_default_one(recipe_file: Write) -> None:
+    plan = plan_of(recipe_file(SPACE))
+    assert plan.trials == 4
+    assert "model.pooling" in plan.loaded.space
+    assert "model.encoder.type" not in plan.loaded.space  # which the recipe fixes
+    assert f"# note: the recipe has no space, so the default space is searched ({len(plan.loaded.space)} settings)" in (
+        describe_plan(plan)
+    )
+
+
+def test_a_study_of_the_recipes_own_values_is_continued_where_that_is_said(recipe_file: Write) -> None:
+    """Earlier versions searched nothing where a recipe had no space."""
+    own = ("space={}", "evaluation.ensemble=1", "baselines=[]")
+    assert run_plan(plan_of(recipe_file(SPACE), *own))[0] == []
+    with pytest.raises(RecipeError, match=r"write `space: \{\}` to continue it with the recipe's own values alone"):
+        check_compatible(plan_of(recipe_file(SPACE)))
+    with pytest.raises(RecipeError) as error:
+        check_compatible(plan_of(recipe_file(SPACE), "training.epochs=3"))
+    assert "write `space" not in str(error.value)
+    check_compatible(plan_of(recipe_file(SPACE), *own))
 
 
 def test_what_a_baseline_cannot_take_is_a_gap_with_its_reason(recipe_file: Write) -> None:
@@ -454,7 +480,9 @@ def test_a_second_search_of_the_same_recipe_is_refused_while_one_runs(recipe_fil
         run_plan(plan)
 
 
-def test_a_cell_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_file: Write, tmp_path: Path) -> None:
+def test_cases_that_cannot_be_cross_validated_get_the_recipes_own_configuration(
+    recipe_file: Write, tmp_path: Path
+) -> None:
     folder = tmp_path / "archive" / "Lonely"
     folder.mkdir(parents=True)
     for part in ("TRAIN", "TEST"):
@@ -464,11 +492,29 @@ def test_a_cell_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_fil
         ("[ItalyPowerDemand]", "[Lonely, ItalyPowerDemand]"),
         ("trials: 4", "trials: 1"),
     )
-    plan = plan_of(path)
-    failures, _ = run_plan(plan)
-    assert failures == ["Lonely: every class has a single training case: validation is not possible"]
-    assert read_results(plan.store, "tiny").datasets == ("ItalyPowerDemand",)
-    assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
+    plan = plan_of(path, "tracking.register=true")
+    failures, output = run_plan(plan)
+    assert failures == []
+    said = "there are no CV scores: every class has a single training case: validation is not possible; "
+    said += "the network has the recipe's own values, without a search"
+    assert f"Lonely: {said}" in output
+    results = read_results(plan.store, "tiny")
+    assert results.datasets == ("ItalyPowerDemand", "Lonely")
+    scored = {row.classifier: row.metrics for row in results.rows if row.dataset == "Lonely"}
+    assert {"network", "dummy"} == {name for name, metrics in scored.items() if "test_accuracy" in metrics}
+    assert not [name for metrics in scored.values() for name in metrics if name.startswith("cv_")]
+    runs = list(plan.store.runs("tiny"))
+    assert not [run for run in runs if run.status == "RUNNING"]
+    lonely = [run for run in runs if run.tags.get(names.DATASET) == "Lonely"]
+    assert sorted(run.tags[names.ROLE] for run in lonely) == ["baseline", "model", "search"]
+    descriptions = {run.tags[names.ROLE]: run.tags.get(names.DESCRIPTION, "") for run in lonely}
+    assert said.replace("there", "There") in descriptions["search"]
+    assert "the recipe's own values, fitted on all" in descriptions["model"]
+    assert names.TRIAL not in next(run for run in lonely if run.tags[names.ROLE] == "model").tags
+    before = figures(plan)
+    assert run_plan(plan_of(path, "tracking.register=true"))[0] == []  # runs nothing
+    assert figures(plan) == before
+    assert len(list(plan.store.runs("tiny"))) == len(runs)
 
 
 BROKEN = """\

@@ -22,7 +22,7 @@ from tsbench.bench.study_list import list_studies
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import DataError, SearchError
 from tsbench.recipe.loading import load_recipe
-from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.search.outcome import TrialOutcome
 from tsbench.search.study import Study
 from tsbench.search.trials import LOST, RESULT
@@ -540,8 +540,9 @@ def test_a_metric_that_a_fold_cannot_be_scored_by_is_refused_before_any_trial() 
     labels = np.array(["a", "a", "b", "b", "c"])
     cases = [np.array(held_out) for held_out in ([0, 2, 4], [1, 3], [0, 1], [2, 3], [4])]
     sound = [(cases[0], cases[1])]
-    check_roc_auc(labels, sound)
+    search = SearchConfig(metric="roc_auc")
+    check_roc_auc(search, labels, sound)
     with pytest.raises(DataError, match=r"roc_auc, which is not defined on fold 1: .* all of class 'a'; take"):
-        check_roc_auc(labels, [*sound, (cases[3], cases[2])])
+        check_roc_auc(search, labels, [*sound, (cases[3], cases[2])])
     with pytest.raises(DataError, match="fold 0: its validation cases are all of class 'a' or 'b'; take"):
-        check_roc_auc(labels, [(cases[4], np.array([0, 2]))])
+        check_roc_auc(search, labels, [(cases[4], np.array([0, 2]))])

@@ -48,12 +48,13 @@ class CellRun:
             baselines = BaselineStage(opened, missing, self.search, auto)
             # If an earlier call came to its end, and nothing is to be done, the report is there.
             titles = [REPORT] if needed or missing or lacks_auto or not opened.was_finished else []
-            if searches and (needed or not opened.was_finished):
+            if opened.trials and (needed or not opened.was_finished):
                 titles.insert(0, PICTURES)
             report = ReportStage(opened, titles, self.search, (self.refit, auto, baselines))
             self.stages: dict[str, Stage] = {
                 stage.name: stage for stage in (self.search, self.refit, auto, baselines, report)
             }
+            state.trials = opened.trials
             self._changed = True  # since `update`
             self.update()
 

@@ -78,14 +78,23 @@ class Plan:
         return self.cells[0].folder.parent
 
     @property
-    def note(self) -> str | None:
+    def notes(self) -> list[str]:
         """What a person should know of the search's settings before it runs."""
         from tsbench.search.pruning import pruning_note
 
-        search = self.loaded.recipe.search
-        if "pruner" not in search.model_fields_set:
-            return None
-        return pruning_note(search, self.trials, self.concurrency)
+        search, space = self.loaded.recipe.search, self.loaded.space
+        notes = []
+        if self.trials and not space:
+            instead = f", in 1 trial in place of {search.trials}" if search.trials > 1 else ""
+            notes.append(f"the space is empty: the recipe's own values alone are tried{instead}")
+        elif self.trials and "space" not in self.loaded.recipe.model_fields_set:
+            notes.append(
+                f"the recipe has no space, so the default space is searched ({count_of(len(space), 'setting')}); "
+                "`space: {}` tries the recipe's own values alone"
+            )
+        if "pruner" in search.model_fields_set and (note := pruning_note(search, self.trials, self.concurrency)):
+            notes.append(note)
+        return notes
 
     def load(self, cell: Cell) -> DataSet:
         """Reads a cell's data."""
@@ -253,8 +262,7 @@ def describe_plan(plan: Plan) -> str:
         ]
     else:
         lines = [f"# {count_of(len(plan.cells), 'data set')} on {on}, no search;", f"# {further}"]
-    if note := plan.note:
-        lines.append(f"# note: {note}")
+    lines += [f"# note: {note}" for note in plan.notes]
     lines += [f"# - {cell.title}: {cell.size} training values a channel" for cell in plan.cells[:20]]
     if len(plan.cells) > 20:
         lines.append(f"# - and {len(plan.cells) - 20} more")

@@ -10,7 +10,7 @@ from tsbench.bench.payloads import ENSEMBLE, SHORTENED, FinalNetwork, FittedMemb
 from tsbench.bench.search_stage import SearchStage
 from tsbench.bench.stages import Stage, TaskKey
 from tsbench.search.specification import derive_seed
-from tsbench.search.trials import BestTrial
+from tsbench.search.trials import Configuration
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import Task
@@ -23,7 +23,7 @@ def is_current(cell: OpenCell, record: RunRecord | None) -> bool:
     if record is None or not (cell.study.queue.is_complete() or cell.budget.ended_search()):
         return False
     best = cell.study.trials().best()
-    if record.tags.get(names.TRIAL) != str(best.number if best else None):
+    if record.tags.get(names.TRIAL) != (str(best.number) if best else None):
         return False
     networks, asked, timeout = int(record.tags[ENSEMBLE]), cell.recipe.evaluation.ensemble, cell.budget.timeout
     if networks < asked and timeout is not None:
@@ -54,7 +54,7 @@ class RefitStage(Stage):
         self.networks = cell.recipe.evaluation.ensemble
         self.fitted: dict[TaskKey, FittedMember] = {}
         self.accuracy: float | None = None
-        self._begun_at: dict[int, float] = {}  # by trial
+        self._begun_at: dict[int | None, float] = {}  # by trial
         self._failed_early: set[int] = set()  # trials of which a network failed before the search had ended
         self._score = self._key("final network")
         self._has_begun = False
@@ -113,10 +113,10 @@ class RefitStage(Stage):
     def _is_of_best(self, key: TaskKey) -> bool:
         return self.search.best is not None and key.trial == self.search.best.number
 
-    def _count_begun(self, best: BestTrial | None) -> int:
+    def _count_begun(self, best: Configuration | None) -> int:
         return sum(best is not None and key.trial == best.number for key in (*self.running, *self.fitted))
 
-    def _choose_networks(self, best: BestTrial) -> None:
+    def _choose_networks(self, best: Configuration) -> None:
         """Decides how many networks there are to be, by the time that is left now that the search has ended."""
         self._has_begun = True
         self.networks = self.cell.budget.networks_in_time(best.seconds, self._count_begun(best))
@@ -132,7 +132,7 @@ class RefitStage(Stage):
         else:
             self.cell.note(f"{left} (evaluation.ensemble)")
 
-    def _next_member(self, best: BestTrial) -> Task | None:
+    def _next_member(self, best: Configuration) -> Task | None:
         for number in range(self.networks):
             key = self._key(f"final network {number + 1}", number, best.number)
             if key not in self.running and key not in self.fitted:
@@ -141,9 +141,11 @@ class RefitStage(Stage):
                 return self._task(key, "tasks:fit_member", self.cell.dataset.train, best.hyperparameters, seed)
         return None
 
-    def _final(self, best: BestTrial) -> FinalNetwork:
+    def _final(self, best: Configuration) -> FinalNetwork:
         recipe, members = self.cell.recipe, self.members
-        tags: dict[str, Any] = {names.TRIAL: best.number, ENSEMBLE: len(members)}
+        tags: dict[str, Any] = {ENSEMBLE: len(members)}
+        if best.number is not None:
+            tags[names.TRIAL] = best.number
         if len(members) < recipe.evaluation.ensemble:
             tags[SHORTENED] = recipe.search.timeout
         return FinalNetwork(
@@ -154,7 +156,7 @@ class RefitStage(Stage):
             tags=tags,
             started=self._begun_at[best.number],
             register=recipe.tracking.register,
-            trial_run=self.cell.study.trials().run_of(best.number),
+            trial_run="" if best.number is None else self.cell.study.trials().run_of(best.number),
         )
 
     def _take_result(self, key: TaskKey, result: Any) -> None:

@@ -101,7 +101,7 @@ class BenchmarkRun:
                 _remove_unused(home, created)
 
     def _run(self) -> list[str]:
-        if note := self.plan.note:
+        for note in self.plan.notes:
             self.display.say(f"note: {note}")
         try:
             with self.display, self._make_pool() as pool:

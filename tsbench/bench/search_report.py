@@ -193,6 +193,8 @@ def _description(records: Records, study: Study, classifiers: Sequence[RunRecord
         f"{spec.search.folds} folds of the training cases: {ended}."
     )
     lines = [searched if len(trials) else f"tsbench fitted classifiers to **{title}** (recipe `{spec.recipe}`).", ""]
+    if remark := study.notes.remark:
+        lines += [f"{remark[:1].upper()}{remark[1:]}.", ""]
     if best is not None:
         lines += [f"The best is trial {best.number}, with {metric} {best.value:.4f}:", ""]
         chosen = trials[best.number].params

@@ -72,10 +72,10 @@ class TimeBudget:
         """How many networks there is time for, at least one.
 
         Args:
-            trial_seconds: that the trial took whose settings they have.
+            trial_seconds: that the trial took whose settings they have; 0 if it is not known.
             begun: networks that are already fitted or being fitted.
         """
-        if self.left is None or self.timeout is None:
+        if self.left is None or self.timeout is None or not trial_seconds:
             return self._networks
         left = self.left + max(LEAST_SLACK, SLACK * self.timeout)
         rounds = int(left / (trial_seconds * self._network_share()))

@@ -25,11 +25,12 @@ class CardFacts:
     Attributes:
         title: of the data set, with its resample.
         recipe: name of the recipe.
-        trial: number of the chosen trial; None for a baseline.
+        trial: number of the chosen trial; None for a baseline, and for a network of the recipe's own values.
         cases: number of training cases.
         test_cases: number of test cases.
         metrics: `cv_*` and `test_*` scores.
         requirements: pip requirements.
+        own_values: whether it is a network of the recipe's own values, as nothing could be searched.
     """
 
     title: str
@@ -39,6 +40,7 @@ class CardFacts:
     test_cases: int
     metrics: Mapping[str, float]
     requirements: Sequence[str]
+    own_values: bool = False
 
 
 def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
@@ -52,7 +54,7 @@ def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
         else "must all be there: the training cases had no missing values, and NaN is refused"
     )
     lines = [
-        f"# {'Baseline' if facts.trial is None else 'Network'} for {facts.title}",
+        f"# {'Baseline' if _is_baseline(facts) else 'Network'} for {facts.title}",
         "",
         f"{_capitalised(classifier.summary())}. tsbench {__version__} {'' if facts.trial is None else 'tuned and '}"
         f"trained it on the data set {facts.title}.",
@@ -78,11 +80,21 @@ def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
         "",
         "## Where it comes from",
         "",
-        f"Recipe `{facts.recipe}`, {'baseline' if facts.trial is None else f'trial {facts.trial}, refitted'} on all "
+        f"Recipe `{facts.recipe}`, {_configuration(facts)} on all "
         f"training cases. Needs {', '.join(f'`{name}`' for name in facts.requirements)}. Values and settings only; no "
         "code is pickled.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _is_baseline(facts: CardFacts) -> bool:
+    return facts.trial is None and not facts.own_values
+
+
+def _configuration(facts: CardFacts) -> str:
+    if _is_baseline(facts):
+        return "baseline, fitted"
+    return "the recipe's own values, fitted" if facts.own_values else f"trial {facts.trial}, refitted"
 
 
 def _capitalised(text: str) -> str:

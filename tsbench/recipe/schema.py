@@ -881,7 +881,8 @@ class Recipe(HyperparameterConfig):
         None, description="folder of data sets, looked into first; relative to the current folder"
     )
     space: Annotated[dict[str, Any] | Literal["default"], BeforeValidator(_entries)] = Field(
-        default_factory=dict, description="what is searched: dotted names and ranges, or 'default'"
+        "default",
+        description="what is searched: dotted names and ranges, or 'default'; {} tries the recipe's own values alone",
     )
     search: SearchConfig = Field(default_factory=SearchConfig, description="the Optuna study")
     auto: AutoConfig | None = Field(

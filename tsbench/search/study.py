@@ -33,7 +33,7 @@ from tsbench.workers.protocol import SharedFolder
 
 __all__ = ["Study", "StudyNotes"]
 
-BUDGET, SECONDS, TIMED_OUT = "trials", "seconds", "timed_out"  # user attributes of Optuna's study
+BUDGET, SECONDS, TIMED_OUT, REMARK = "trials", "seconds", "timed_out", "remark"  # user attributes of Optuna's study
 
 
 class StudyNotes:
@@ -74,6 +74,16 @@ class StudyNotes:
         """The time budget in seconds that ended the search before its trials were run; None if none did."""
         budget = self._study.user_attrs.get(TIMED_OUT)
         return None if budget is None else float(budget)
+
+    @property
+    def remark(self) -> str:
+        """A sentence without its full stop on how the configuration was chosen; empty if there is nothing to say."""
+        return str(self._study.user_attrs.get(REMARK, ""))
+
+    def note_remark(self, sentence: str) -> None:
+        """See `remark`."""
+        if sentence != self.remark:
+            self._study.set_user_attr(REMARK, sentence)
 
     def note_timed_out(self, budget: float | None) -> None:
         """See `timed_out`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.search.specification import StudySpec
 from tsbench.tracking.names import COSTS
 
-__all__ = ["BestTrial", "Trials", "as_best", "deserves_retry", "fixed_parameters", "retries"]
+__all__ = ["BestTrial", "Configuration", "Trials", "as_best", "deserves_retry", "fixed_parameters", "retries"]
 
 RESULT = "result"  # user attribute: a trial's scores, seconds and reason, as its worker reports them
 LOST = "lost"  # user attribute: why a trial ended through no fault of its own; it does not count, and is tried again
@@ -26,22 +26,29 @@ MAX_RETRIES = 2
 
 
 @dataclass(frozen=True)
-class BestTrial:
-    """The trial that a search leads to.
+class Configuration:
+    """A configuration of the network, as it was cross-validated; or the recipe's own, which could not be.
 
     Attributes:
-        number: of the trial.
-        value: its score by the searched metric.
+        hyperparameters: all of them.
+        number: of the trial that ran it; None if none did.
+        value: its score by the searched metric; NaN without a trial.
         scores: `cv_<metric>` of every metric, the mean over the folds, with `predict_seconds` and `parameters`.
-        hyperparameters: the whole configuration that it ran.
-        seconds: that it took.
+        seconds: that the trial took.
     """
 
-    number: int
-    value: float
-    scores: dict[str, float]
     hyperparameters: HyperparameterConfig
+    number: int | None
+    value: float
+    scores: Mapping[str, float]
     seconds: float
+
+
+@dataclass(frozen=True)
+class BestTrial(Configuration):
+    """A complete trial."""
+
+    number: int
 
 
 class Trials(list[FrozenTrial]):
@@ -129,7 +136,7 @@ def as_best(trial: FrozenTrial) -> BestTrial:
     """A complete trial as its worker recorded it."""
     scores = {key: value for key, value in trial.user_attrs[RESULT].items() if key.startswith("cv_") or key in COSTS}
     settings = HyperparameterConfig.model_validate_json(json.dumps(trial.user_attrs["hyperparameters"]))
-    return BestTrial(trial.number, trial.values[0], scores, settings, trial.user_attrs[RESULT]["seconds"])
+    return BestTrial(settings, trial.number, trial.values[0], scores, trial.user_attrs[RESULT]["seconds"])
 
 
 def _is_lost(trial: FrozenTrial) -> bool:
