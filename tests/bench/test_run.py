@@ -63,6 +63,9 @@ def figures(plan: Plan) -> dict[str, Any]:
     return found
 
 
+CONFIRMED = ("search.concurrency=4", "search.confirm=2")
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Plan:
     """The tiny recipe, run once for the tests that only look."""
@@ -76,7 +79,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) 
     path.write_text(
         RECIPE.replace(", keep_baselines: false", "") + f'tracking: {{uri: "sqlite:///{folder}/mlflow.db"}}\n'
     )
-    plan = plan_of(path, "execution.workers=2", "search.concurrency=4")
+    plan = plan_of(path, *CONFIRMED, "execution.workers=2")
     failures, _ = run_plan(plan)
     assert failures == []
     return plan
@@ -114,7 +117,8 @@ def test_the_parent_run_shows_all_that_a_person_browses_for(finished: Plan) -> N
     rows = finished.store.artifacts.read_text(parent.run_id, "leaderboard.csv").splitlines()
     assert rows[0].startswith("classifier,cross-validated accuracy,test accuracy,")
     assert [row.partition(",")[0] for row in rows[1:]] == ["network", "dummy"]
-    best = Study.open(finished.cells[0].folder).trials().best()
+    study = Study.open(finished.cells[0].folder)
+    best = study.trials().chosen(study.notes.chosen)
     assert best is not None
     assert f"learning_rate: {best.hyperparameters.training.learning_rate}" in finished.store.artifacts.read_text(
         parent.run_id, "best_configuration.yaml"
@@ -144,6 +148,19 @@ def test_trials_carry_their_settings_curves_and_scores(finished: Plan) -> None:
         assert [p.step for p in client.get_metric_history(run.run_id, "train_loss")] == [1, 2, 3, 4]
         assert [p.step for p in client.get_metric_history(run.run_id, "cv_accuracy")] == [2, 4]  # nobody prunes by it
         assert {"cv_log_loss", "fit_seconds", "learning_rate"} <= set(run.metrics)
+
+
+def test_the_best_trials_were_scored_again_and_the_choice_is_recorded(finished: Plan) -> None:
+    again = [run for run in runs_by_role(finished, "trial") if names.confirmed("accuracy") in run.metrics]
+    assert len(again) == 3
+    (network,), (parent,) = runs_by_role(finished, "model"), runs_by_role(finished, "search")
+    (trial,) = [run for run in again if run.tags[names.TRIAL] == network.tags[names.TRIAL]]
+    for run in (network, parent):
+        assert run.metrics[names.cv("accuracy")] == trial.metrics[names.cv("accuracy")]
+    assert network.metrics[names.confirmed("accuracy")] == trial.metrics[names.confirmed("accuracy")]
+    sentence = network.tags[names.CHOICE]
+    assert "the default" in sentence
+    assert sentence[1:] in parent.tags[names.DESCRIPTION]
 
 
 def test_no_trial_and_no_search_has_a_test_score(finished: Plan) -> None:
@@ -207,6 +224,7 @@ def test_out_of_fold_probabilities_are_recorded_of_the_baselines_the_best_trials
     best = max(trials, key=lambda trial: (trial.metrics["cv_accuracy"], -trial.metrics["cv_log_loss"]))
     assert best in kept
     (network,), (baseline,) = runs_by_role(finished, "model"), runs_by_role(finished, "baseline")
+    best = next(trial for trial in trials if trial.tags[names.TRIAL] == network.tags[names.TRIAL])
     found = []
     for number, record in enumerate((best, network, baseline)):
         store.client.download_artifacts(record.run_id, names.OUT_OF_FOLD, str(tmp_path))
@@ -237,7 +255,7 @@ def test_a_baseline_is_logged_as_a_model_that_mlflow_loads(finished: Plan) -> No
 
 def test_the_same_command_again_runs_nothing(finished: Plan) -> None:
     before = [run.run_id for run in finished.store.runs("tiny")]
-    failures, output = run_plan(plan_of(finished.loaded.path, "search.concurrency=4"))
+    failures, output = run_plan(plan_of(finished.loaded.path, *CONFIRMED))
     assert failures == []
     assert "searching" not in output
     assert [run.run_id for run in finished.store.runs("tiny")] == before
@@ -246,7 +264,7 @@ def test_the_same_command_again_runs_nothing(finished: Plan) -> None:
 
 
 def test_the_same_recipe_gives_the_same_bits_whatever_the_number_of_workers(finished: Plan, recipe_file: Write) -> None:
-    alone = plan_of(recipe_file(), "execution.workers=1", "search.concurrency=4")
+    alone = plan_of(recipe_file(), *CONFIRMED, "execution.workers=1")
     failures, _ = run_plan(alone)
     assert failures == []
     assert figures(alone) == figures(finished)
@@ -290,7 +308,13 @@ def test_another_meaning_is_refused_and_fresh_starts_anew(recipe_file: Write) ->
 def test_budgets_places_and_workers_are_not_part_of_the_meaning(recipe_file: Write) -> None:
     path = recipe_file()
     run_plan(plan_of(path, "search.trials=1"))
-    for override in ("search.timeout=1 h", "execution.workers=2", "baselines=[]", "search.trials=9"):
+    for override in (
+        "search.timeout=1 h",
+        "execution.workers=2",
+        "baselines=[]",
+        "search.trials=9",
+        "search.confirm=3",
+    ):
         check_compatible(plan_of(path, override))
 
 

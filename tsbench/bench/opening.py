@@ -112,6 +112,7 @@ class OpenCell:
         study: continued, or begun.
         undivided: why the training cases cannot be cross-validated, so that nothing is searched; empty if they can.
         trials: of the study; none if there is no search.
+        confirm: best trials that are scored again; a study keeps its own number unless the recipe names one.
         was_finished: whether an earlier call did all that it was to do, to the last record.
         records: where its runs are recorded.
         budget: the time of its search and refit.
@@ -137,11 +138,13 @@ class OpenCell:
         spec = self.study.spec
         tags = cell_tags(plan, cell, spec.identity)
         self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
+        search = self.recipe.search
+        self.confirm = search.confirm if "confirm" in search.model_fields_set else spec.search.confirm
         with ended_on_error(plan.store, spec.parent_run):
             self.study.notes.set_budget(self.trials)
             if self.undivided:
                 self.study.notes.note_remark(self.undivided)
-            self.budget = TimeBudget(self.study, self.recipe, plan.workers, opened, self._network_share)
+            self.budget = TimeBudget(self.study, self.recipe, plan.workers, opened, self._network_share, self.confirm)
 
     def note(self, text: str) -> None:
         """Has a line shown."""

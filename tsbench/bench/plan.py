@@ -25,7 +25,8 @@ from tsbench.workers.local import find_devices
 
 __all__ = ["Cell", "Plan", "describe_plan", "folder_of", "home_of", "make_plan", "studies_folder", "study_folders"]
 
-BUDGETS_AND_PLACES = ("trials", "timeout", "storage")  # search settings that a study's results do not depend on
+BUDGETS_AND_PLACES = ("trials", "timeout", "storage", "confirm")
+"""Search settings that a study's trials do not depend on."""
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ class BenchmarkRun:
             opened = self._open(*self.unopened.popleft())
             if opened is not None and (task := opened.next_task()):
                 return task
-        return next(filter(None, (run.refit.early_task() for run in self.open.values())), None)
+        return next(filter(None, (run.early_task() for run in self.open.values())), None)
 
     def _open(self, cell: Cell, state: CellState) -> CellRun | None:
         """Begins a cell; None if its data do not let it be started, which must not end the others."""

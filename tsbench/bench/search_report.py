@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,14 +36,14 @@ COLUMNS = {
 
 FILES = {
     "leaderboard.csv": "every classifier with its scores",
-    "best_configuration.yaml": "the settings of the best trial, as a recipe has them",
+    "best_configuration.yaml": "the settings of the chosen trial, as a recipe has them",
     "recipe.yaml": "the recipe, with every value that was used",
     "pareto_front.csv": "the trials that no other one surpasses in all metrics, with their settings",
     "accuracy.png": "test accuracy of the network and the baselines",
     "optimisation_history.png": "score by trial",
     "hyperparameter_importances.png": "which settings the score depended on",
     "parallel_coordinates.png": "settings and score of every complete trial",
-    "learning_curves.png": "the best trial's folds by epoch",
+    "learning_curves.png": "the chosen trial's folds by epoch",
     "confusion_matrix.png": "true and predicted labels of the test cases",
     "reliability_diagram.png": "how far the predicted probabilities can be trusted",
     "misclassified_cases.png": "errors that the network was surest of, with what it looked at",
@@ -72,11 +73,11 @@ def write_search_report(records: Records, folder: Path) -> None:
                     store.log(run.run_id, tags={names.PARETO: "false"})
             for run_id in sorted(tagged):
                 store.log(run_id, tags={names.PARETO: "true"})
-        best = trials.best()
+        best = trials.chosen(study.notes.chosen)
         if best is not None:
             settings = best.hyperparameters.model_dump(mode="json")
             (target / "best_configuration.yaml").write_text(to_yaml(settings), encoding="utf-8")
-            title = f"trial {best.number}, the best of {len(trials)}"
+            title = f"trial {best.number}, chosen of {len(trials)}"
             curves = trials.fold_curves(best.number)
             if curves:
                 folds = [prediction_plots.FoldCurves(*fold) for fold in curves]
@@ -184,7 +185,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
 def _description(records: Records, study: Study, classifiers: Sequence[RunRecord], files: Sequence[str]) -> str:
     """Markdown for MLflow's overview of the run."""
     spec, trials = study.spec, study.trials()
-    counts, best = trials.counts(), trials.best()
+    counts, best = trials.counts(), trials.chosen(study.notes.chosen)
     metric = spec.search.metric.replace("_", " ")
     title = names.title(records.tags)
     ended = f"{counts['complete']} trials completed, {counts['pruned']} pruned, {counts['fail']} failed"
@@ -194,9 +195,15 @@ def _description(records: Records, study: Study, classifiers: Sequence[RunRecord
     )
     lines = [searched if len(trials) else f"tsbench fitted classifiers to **{title}** (recipe `{spec.recipe}`).", ""]
     if remark := study.notes.remark:
-        lines += [f"{remark[:1].upper()}{remark[1:]}.", ""]
+        scored = (
+            " The best trials and the default were scored again on other folds for that."
+            if study.notes.confirmed
+            else ""
+        )
+        lines += [f"{remark[:1].upper()}{remark[1:]}.{scored}", ""]
     if best is not None:
-        lines += [f"The best is trial {best.number}, with {metric} {best.value:.4f}:", ""]
+        score = "" if math.isnan(best.value) else f", with {metric} {best.value:.4f}"
+        lines += [f"Trial {best.number} was refitted{score}:", ""]
         chosen = trials[best.number].params
         lines += [f"- `{name}`: {value}" for name, value in sorted(chosen.items())] or ["- nothing was searched"]
         lines += [""]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.recipe.registries import METRICS, registered
 
-__all__ = ["MAXIMISED", "calibration_bins", "score", "score_all"]
+__all__ = ["MAXIMISED", "calibration_bins", "score", "score_all", "standard_error"]
 
 Labels = NDArray[np.str_]
 Probabilities = NDArray[np.floating]
@@ -44,6 +46,26 @@ def score_all(labels: Labels, probabilities: Probabilities, classes: Labels) -> 
     """Every score by its name; those that are not defined for these labels are left out."""
     scores = {metric: score(metric, labels, probabilities, classes) for metric in METRICS}
     return {metric: value for metric, value in scores.items() if np.isfinite(value)}
+
+
+def standard_error(scores: Sequence[float] | NDArray[np.float64], repeats: int = 1) -> float:
+    """Standard error of the mean of one score for each fold: their standard deviation by the root of their number.
+
+    Args:
+        scores: shape (folds,).
+        repeats: how often the folds hold out each case. Repeats validate on the same cases, so that they make the
+            standard deviation surer and the number of folds no larger: it is that of one repeat.
+
+    Returns:
+        NaN of fewer than two folds, or if a score is NaN.
+
+    Example:
+        >>> standard_error([0.9, 0.95, 1.0])
+        0.02886751345948128
+    """
+    if len(scores) < 2:
+        return float("nan")
+    return float(np.std(scores, ddof=1) / np.sqrt(len(scores) / repeats))
 
 
 def accuracy(labels: Labels, probabilities: Probabilities, classes: Labels) -> float:

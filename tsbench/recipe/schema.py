@@ -485,6 +485,13 @@ class SearchConfig(Settings):
         "none if trade_off is given",
     )
     folds: int = Field(3, ge=2, le=_LARGEST, description="stratified cross-validation folds of the train cases")
+    confirm: int = Field(
+        3,
+        ge=0,
+        le=1000,
+        description="best trials that are scored again on other folds, beside the recipe's own values, and chosen in "
+        "their place only if they are better by more than the standard error; 0: the best CV score decides",
+    )
     holdout_above: PositiveInt = Field(
         5000, description="with more train cases than this, one held-out part of them takes the place of the folds"
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -91,14 +92,35 @@ class Trials(list[FrozenTrial]):
 
     def best(self) -> BestTrial | None:
         """The best complete trial; None without any."""
-        return next(iter(self.best_few(1)), None)
+        return next(self.ranked(), None)
+
+    def chosen(self, number: int | None) -> BestTrial | None:
+        """The trial of this number, or if there is no number the best one."""
+        return self.best() if number is None else as_best(self[number])
 
     def best_few(self, count: int) -> list[BestTrial]:
-        """The best complete trials, at most so many: by the metric, then by lower CV log loss, then the earlier."""
+        """The best complete trials, at most so many."""
+        return list(islice(self.ranked(), count))
+
+    def ranked(self) -> Iterator[BestTrial]:
+        """The complete trials, the best first: by the metric, then by lower CV log loss, then the earlier."""
         complete = [trial for trial in self.latest() if trial.state is TrialState.COMPLETE]
         sign = -1 if self.spec.maximise else 1
         complete.sort(key=lambda trial: (sign * trial.values[0], trial.user_attrs[RESULT]["cv_log_loss"]))
-        return [as_best(trial) for trial in complete[:count]]
+        return map(as_best, complete)
+
+    def default(self) -> BestTrial | None:
+        """The trial of the recipe's own values, as far as the space offers them, also if it was pruned.
+
+        None if there is no such trial, or it failed. The score of one that was pruned is NaN.
+        """
+        ended = [trial for trial in self.latest() if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        search, places = self.spec.search, self.latest()
+        if search.sampler == "grid":
+            ended = [trial for trial in ended if as_best(trial).hyperparameters == self.spec.base]
+        else:
+            ended = [trial for trial in ended if places[len(search.enqueue) :][:1] == [trial]]
+        return as_best(ended[0]) if ended else None
 
     def is_among_best(self, score: float | None, count: int) -> bool:
         """Whether fewer than `count` complete trials have a better score of the searched metric."""
@@ -133,10 +155,11 @@ class Trials(list[FrozenTrial]):
 
 
 def as_best(trial: FrozenTrial) -> BestTrial:
-    """A complete trial as its worker recorded it."""
+    """A complete trial as its worker recorded it, or one that was pruned, whose score is NaN."""
     scores = {key: value for key, value in trial.user_attrs[RESULT].items() if key.startswith("cv_") or key in COSTS}
     settings = HyperparameterConfig.model_validate_json(json.dumps(trial.user_attrs["hyperparameters"]))
-    return BestTrial(settings, trial.number, trial.values[0], scores, trial.user_attrs[RESULT]["seconds"])
+    value = trial.values[0] if trial.state is TrialState.COMPLETE else math.nan
+    return BestTrial(settings, trial.number, value, scores, trial.user_attrs[RESULT]["seconds"])
 
 
 def _is_lost(trial: FrozenTrial) -> bool:
