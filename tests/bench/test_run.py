@@ -28,6 +28,7 @@ from tsbench.compare.comparison import Comparison
 from tsbench.compare.results import Results, read_results
 from tsbench.data.archive import Archive
 from tsbench.errors import RecipeError, SearchError
+from tsbench.evaluation.metrics import error_name
 from tsbench.recipe.loading import load_recipe
 from tsbench.search.specification import stored_fingerprint
 from tsbench.search.study import Study
@@ -103,6 +104,7 @@ def test_the_model_and_the_baselines_carry_every_metric(finished: Plan) -> None:
     scores = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
     for run in runs_by_role(finished, "model") + runs_by_role(finished, "baseline"):
         expected = {names.test(score) for score in scores} | {names.cv(score) for score in scores}
+        expected |= {error_name(names.cv(score)) for score in scores}
         assert expected | {"fit_seconds", "predict_seconds"} <= set(run.metrics)
 
 
@@ -115,7 +117,8 @@ def test_the_parent_run_shows_all_that_a_person_browses_for(finished: Plan) -> N
     assert "| network | " in text
     assert all(f"`{file}`" in text for file in files)
     rows = finished.store.artifacts.read_text(parent.run_id, "leaderboard.csv").splitlines()
-    assert rows[0].startswith("classifier,cross-validated accuracy,test accuracy,")
+    assert rows[0].startswith("classifier,cross-validated accuracy,its standard error,test accuracy,")
+    assert " ± " in next(line for line in text.splitlines() if " was refitted, with accuracy " in line)
     assert [row.partition(",")[0] for row in rows[1:]] == ["network", "dummy"]
     study = Study.open(finished.cells[0].folder)
     best = study.trials().chosen(study.notes.chosen)
@@ -351,6 +354,9 @@ def test_a_recipe_without_a_space_searches_the_default_one(recipe_file: Write) -
     plan = plan_of(recipe_file(SPACE))
     assert plan.trials == 4
     assert "model.pooling" in plan.loaded.space
+    assert "on other folds" not in describe_plan(plan)
+    again = "# 2 best trials and the default again, on other folds, to choose between them;"
+    assert again in describe_plan(plan_of(recipe_file(SPACE), "search.confirm=2"))
     assert "model.encoder.type" not in plan.loaded.space  # which the recipe fixes
     assert f"# note: the recipe has no space, so the default space is searched ({len(plan.loaded.space)} settings)" in (
         describe_plan(plan)

@@ -10,6 +10,7 @@ from tsbench.bench.progress import CellState
 from tsbench.bench.refit_stage import RefitStage, is_current
 from tsbench.bench.search_stage import SearchStage
 from tsbench.bench.stages import PICTURES, REPORT, AutoStage, BaselineStage, ReportStage, Stage, TaskKey
+from tsbench.evaluation.metrics import error_name
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
@@ -105,6 +106,7 @@ class CellRun:
         state.ended = counts["complete"] + counts["pruned"] + counts["fail"]
         state.pruned = counts["pruned"]
         state.best = best.value if best else None
+        state.error = best.scores.get(error_name(names.cv(self.cell.recipe.search.metric))) if best else None
         state.test = self.refit.accuracy if self.cell.plan.trials else self.auto.accuracy
         state.trial_seconds = self.search.trial_seconds
         state.steps_left = sum(stage.steps_left for stage in self.stages.values() if not stage.done)

@@ -246,6 +246,13 @@ def _read_sizes(archive: Archive, names: Sequence[str], say: Callable[[str], Non
     return sizes
 
 
+def _confirmation(plan: Plan) -> list[str]:
+    confirm = min(plan.loaded.recipe.search.confirm, plan.trials - 1)
+    if confirm < 1:
+        return []
+    return [f"# {count_of(confirm, 'best trial')} and the default again, on other folds, to choose between them;"]
+
+
 def describe_plan(plan: Plan) -> str:
     """The resolved recipe as YAML-compatible text, with a summary of what it comes to in comments."""
     recipe = plan.loaded.recipe
@@ -259,7 +266,8 @@ def describe_plan(plan: Plan) -> str:
             f"# {count_of(len(plan.cells), 'study', 'studies')} of {count_of(plan.trials, 'trial')} on {on}, "
             f"{recipe.search.folds} folds each;",
             f"# one held-out part in their place if there are more than {recipe.search.holdout_above} training cases;",
-            f"# then {count_of(recipe.evaluation.ensemble, 'network')} of the best configuration, {further}",
+            *_confirmation(plan),
+            f"# then {count_of(recipe.evaluation.ensemble, 'network')} of the chosen configuration, {further}",
         ]
     else:
         lines = [f"# {count_of(len(plan.cells), 'data set')} on {on}, no search;", f"# {further}"]

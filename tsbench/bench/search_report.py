@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tsbench.bench.payloads import Records
 from tsbench.evaluation import prediction_plots
+from tsbench.evaluation.metrics import error_name, format_score
 from tsbench.recipe.space import label, leaves
 from tsbench.recipe.writing import to_yaml
 from tsbench.search.study import Study
@@ -27,6 +28,7 @@ __all__ = ["write_report", "write_search_report"]
 
 COLUMNS = {
     "cross-validated {metric}": "cv_{metric}",
+    "its standard error": "cv_{metric}_se",
     "test accuracy": "test_accuracy",
     "test balanced accuracy": "test_balanced_accuracy",
     "test log loss": "test_log_loss",
@@ -103,7 +105,12 @@ def write_report(records: Records, folder: Path) -> None:
         test = {_title(run): run.metrics.get(names.test("accuracy")) for run in classifiers}
         drawn = {name: value for name, value in test.items() if value is not None}
         if drawn:
-            cv = {_title(run): run.metrics[c] for run in classifiers if (c := names.cv("accuracy")) in run.metrics}
+            key = names.cv("accuracy")
+            cv = {
+                _title(run): (run.metrics[key], run.metrics.get(error_name(key), 0.0))
+                for run in classifiers
+                if key in run.metrics
+            }
             prediction_plots.accuracies(cv, drawn, names.NETWORK).savefig(target / "accuracy.png")
         store.artifacts.add(records.parent, target)
     files = store.artifacts.names(records.parent)
@@ -156,14 +163,16 @@ def _title(run: RunRecord) -> str:
 
 
 def _front(study: Study, front: Sequence[BestTrial]) -> list[list[str]]:
-    metrics = [names.cv(metric) for metric in study.spec.metrics]
+    known = front[0].scores
+    scores = [[names.cv(metric), error_name(names.cv(metric))] for metric in study.spec.metrics]
+    metrics = [name for pair in scores for name in pair if name in known]
     rows = [["trial", *metrics, *study.spec.space]]
     for trial in front:
         settings = dict(leaves(trial.hyperparameters))
         rows.append(
             [
                 str(trial.number),
-                *(str(trial.scores[metric]) for metric in metrics),
+                *(str(trial.scores.get(metric, "")) for metric in metrics),
                 *(str(label(settings[name])) for name in study.spec.space),
             ]
         )
@@ -202,7 +211,8 @@ def _description(records: Records, study: Study, classifiers: Sequence[RunRecord
         )
         lines += [f"{remark[:1].upper()}{remark[1:]}.{scored}", ""]
     if best is not None:
-        score = "" if math.isnan(best.value) else f", with {metric} {best.value:.4f}"
+        error = best.scores.get(error_name(names.cv(spec.search.metric)))
+        score = "" if math.isnan(best.value) else f", with {metric} {format_score(best.value, error)}"
         lines += [f"Trial {best.number} was refitted{score}:", ""]
         chosen = trials[best.number].params
         lines += [f"- `{name}`: {value}" for name, value in sorted(chosen.items())] or ["- nothing was searched"]

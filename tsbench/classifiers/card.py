@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tsbench import __version__
 from tsbench.classifiers.contract import FittedClassifier
 from tsbench.classifiers.serving import CASE, TIME
+from tsbench.evaluation.metrics import error_name, format_score
 
 __all__ = ["CardFacts", "model_card"]
 
@@ -75,8 +76,8 @@ def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
         "| --- | ---: | ---: |",
         *_figures(facts.metrics),
         "",
-        f"Cross-validated on the {facts.cases} training cases; scored once on {facts.test_cases} test cases."
-        + ("" if facts.trial is None else OPTIMISTIC),
+        f"Cross-validated on the {facts.cases} training cases (± standard error); scored once on {facts.test_cases} "
+        "test cases." + ("" if facts.trial is None else OPTIMISTIC),
         "",
         "## Where it comes from",
         "",
@@ -132,7 +133,9 @@ def _figures(metrics: Mapping[str, float]) -> list[str]:
     found = dict.fromkeys(name.partition("_")[2] for name in metrics if name.startswith(("cv_", "test_")))
     rows = []
     for name in found:
-        cells = [metrics.get(f"{part}_{name}") for part in ("cv", "test")]
-        texts = ["" if value is None else f"{value:.4f}" for value in cells]
+        if name.removesuffix("_se") in found and name.endswith("_se"):
+            continue  # it stands beside its score
+        cells = [(metrics.get(key), metrics.get(error_name(key))) for key in (f"cv_{name}", f"test_{name}")]
+        texts = ["" if value is None else format_score(value, error) for value, error in cells]
         rows.append(f"| {name.replace('_', ' ')} | {texts[0]} | {texts[1]} |")
     return rows

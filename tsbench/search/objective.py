@@ -15,7 +15,7 @@ from tsbench.classifiers.contract import OutOfFold
 from tsbench.classifiers.ensemble import encode
 from tsbench.data.collection import TrainingSet
 from tsbench.data.preprocessing import Preprocessing
-from tsbench.evaluation.metrics import score, score_all
+from tsbench.evaluation.metrics import mean_scores, score, score_all
 from tsbench.evaluation.resampling import Fold, repeats_of
 from tsbench.nn.network import Network
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
@@ -121,8 +121,8 @@ class CrossValidation:
 
     Attributes:
         accumulation_steps: see `train`.
-        scores: mean over the folds of each metric, under its own name, with `predict_seconds` (all of them) and
-            `parameters` (of one network); filled when training has ended.
+        scores: mean over the folds of each metric, under its own name, with its standard error (`accuracy_se`), and
+            `predict_seconds` (all of them) and `parameters` (of one network); filled when training has ended.
         curves: `train_loss`, `learning_rate` by epoch, and `cv_<metric>` of the searched metric by rung.
         fold_scores: of the searched metric, for each fold by rung.
         fold_losses: training loss, for each fold by epoch.
@@ -229,8 +229,7 @@ class CrossValidation:
         parts = [(job.held_out, each, job.classes) for job, each in zip(jobs, probabilities, strict=True)]
         self.out_of_fold = OutOfFold.of_folds(self.training.cases.labels, parts)
         self._keep_fold_scores(epoch, [scores.get(self.search.metric, float("nan")) for scores in folds])
-        names = [name for name in folds[0] if all(name in scores for scores in folds)]
-        means = {name: float(np.mean([scores[name] for scores in folds])) for name in names}
+        means = mean_scores(folds, self.repeats)
         means["predict_seconds"] = seconds
         means["parameters"] = float(max(sum(p.numel() for p in fold.network.parameters()) for fold in jobs))
         return means

@@ -34,7 +34,8 @@ class Configuration:
         hyperparameters: all of them.
         number: of the trial that ran it; None if none did.
         value: its score by the searched metric; NaN without a trial.
-        scores: `cv_<metric>` of every metric, the mean over the folds, with `predict_seconds` and `parameters`.
+        scores: `cv_<metric>` of every metric, the mean over the folds, with its standard error (`cv_<metric>_se`), and
+            `predict_seconds` and `parameters`.
         seconds: that the trial took.
     """
 
