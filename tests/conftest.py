@@ -31,7 +31,7 @@ training: {epochs: 4, batch_size: 32}
 space:
   model.dropout: {float: [0.0, 0.5]}
   training.learning_rate: {float: [1e-3, 1e-1], log: true}
-search: {trials: 4, folds: 2, pruner: none, seed: 3}
+search: {trials: 4, folds: 2, pruner: none, seed: 3, confirm: 0}
 evaluation: {ensemble: 2, keep_baselines: false}
 baselines: [dummy]
 execution: {workers: 1, device: cpu}

@@ -21,7 +21,7 @@ def test_any_name_of_a_class_can_be_drawn(tmp_path, name):
         draw_classes(cases, name, tmp_path / "classes.png")
         draw_inspection({"train": cases}, name, tmp_path / "check.png")
         prediction_plots.confusion_matrix(cases.labels, cases.labels, classes).savefig(tmp_path / "confusion.png")
-        prediction_plots.accuracies({name: 0.5}, {name: 0.6, "b": 0.4}, name).savefig(tmp_path / "accuracy.png")
+        prediction_plots.accuracies({name: (0.5, 0.1)}, {name: 0.6, "b": 0.4}, name).savefig(tmp_path / "accuracy.png")
     assert len(list(tmp_path.iterdir())) == 4
 
 

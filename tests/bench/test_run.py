@@ -28,6 +28,7 @@ from tsbench.compare.comparison import Comparison
 from tsbench.compare.results import Results, read_results
 from tsbench.data.archive import Archive
 from tsbench.errors import RecipeError, SearchError
+from tsbench.evaluation.metrics import error_name
 from tsbench.recipe.loading import load_recipe
 from tsbench.search.specification import stored_fingerprint
 from tsbench.search.study import Study
@@ -63,6 +64,9 @@ def figures(plan: Plan) -> dict[str, Any]:
     return found
 
 
+CONFIRMED = ("search.concurrency=4", "search.confirm=2")
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Plan:
     """The tiny recipe, run once for the tests that only look."""
@@ -76,7 +80,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) 
     path.write_text(
         RECIPE.replace(", keep_baselines: false", "") + f'tracking: {{uri: "sqlite:///{folder}/mlflow.db"}}\n'
     )
-    plan = plan_of(path, "execution.workers=2", "search.concurrency=4")
+    plan = plan_of(path, *CONFIRMED, "execution.workers=2")
     failures, _ = run_plan(plan)
     assert failures == []
     return plan
@@ -100,6 +104,7 @@ def test_the_model_and_the_baselines_carry_every_metric(finished: Plan) -> None:
     scores = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
     for run in runs_by_role(finished, "model") + runs_by_role(finished, "baseline"):
         expected = {names.test(score) for score in scores} | {names.cv(score) for score in scores}
+        expected |= {error_name(names.cv(score)) for score in scores}
         assert expected | {"fit_seconds", "predict_seconds"} <= set(run.metrics)
 
 
@@ -112,9 +117,11 @@ def test_the_parent_run_shows_all_that_a_person_browses_for(finished: Plan) -> N
     assert "| network | " in text
     assert all(f"`{file}`" in text for file in files)
     rows = finished.store.artifacts.read_text(parent.run_id, "leaderboard.csv").splitlines()
-    assert rows[0].startswith("classifier,cross-validated accuracy,test accuracy,")
+    assert rows[0].startswith("classifier,cross-validated accuracy,its standard error,test accuracy,")
+    assert " ± " in next(line for line in text.splitlines() if " was refitted, with accuracy " in line)
     assert [row.partition(",")[0] for row in rows[1:]] == ["network", "dummy"]
-    best = Study.open(finished.cells[0].folder).trials().best()
+    study = Study.open(finished.cells[0].folder)
+    best = study.trials().chosen(study.notes.chosen)
     assert best is not None
     assert f"learning_rate: {best.hyperparameters.training.learning_rate}" in finished.store.artifacts.read_text(
         parent.run_id, "best_configuration.yaml"
@@ -144,6 +151,19 @@ def test_trials_carry_their_settings_curves_and_scores(finished: Plan) -> None:
         assert [p.step for p in client.get_metric_history(run.run_id, "train_loss")] == [1, 2, 3, 4]
         assert [p.step for p in client.get_metric_history(run.run_id, "cv_accuracy")] == [2, 4]  # nobody prunes by it
         assert {"cv_log_loss", "fit_seconds", "learning_rate"} <= set(run.metrics)
+
+
+def test_the_best_trials_were_scored_again_and_the_choice_is_recorded(finished: Plan) -> None:
+    again = [run for run in runs_by_role(finished, "trial") if names.confirmed("accuracy") in run.metrics]
+    assert len(again) == 3
+    (network,), (parent,) = runs_by_role(finished, "model"), runs_by_role(finished, "search")
+    (trial,) = [run for run in again if run.tags[names.TRIAL] == network.tags[names.TRIAL]]
+    for run in (network, parent):
+        assert run.metrics[names.cv("accuracy")] == trial.metrics[names.cv("accuracy")]
+    assert network.metrics[names.confirmed("accuracy")] == trial.metrics[names.confirmed("accuracy")]
+    sentence = network.tags[names.CHOICE]
+    assert "the default" in sentence
+    assert sentence[1:] in parent.tags[names.DESCRIPTION]
 
 
 def test_no_trial_and_no_search_has_a_test_score(finished: Plan) -> None:
@@ -207,6 +227,7 @@ def test_out_of_fold_probabilities_are_recorded_of_the_baselines_the_best_trials
     best = max(trials, key=lambda trial: (trial.metrics["cv_accuracy"], -trial.metrics["cv_log_loss"]))
     assert best in kept
     (network,), (baseline,) = runs_by_role(finished, "model"), runs_by_role(finished, "baseline")
+    best = next(trial for trial in trials if trial.tags[names.TRIAL] == network.tags[names.TRIAL])
     found = []
     for number, record in enumerate((best, network, baseline)):
         store.client.download_artifacts(record.run_id, names.OUT_OF_FOLD, str(tmp_path))
@@ -237,7 +258,7 @@ def test_a_baseline_is_logged_as_a_model_that_mlflow_loads(finished: Plan) -> No
 
 def test_the_same_command_again_runs_nothing(finished: Plan) -> None:
     before = [run.run_id for run in finished.store.runs("tiny")]
-    failures, output = run_plan(plan_of(finished.loaded.path, "search.concurrency=4"))
+    failures, output = run_plan(plan_of(finished.loaded.path, *CONFIRMED))
     assert failures == []
     assert "searching" not in output
     assert [run.run_id for run in finished.store.runs("tiny")] == before
@@ -246,7 +267,7 @@ def test_the_same_command_again_runs_nothing(finished: Plan) -> None:
 
 
 def test_the_same_recipe_gives_the_same_bits_whatever_the_number_of_workers(finished: Plan, recipe_file: Write) -> None:
-    alone = plan_of(recipe_file(), "execution.workers=1", "search.concurrency=4")
+    alone = plan_of(recipe_file(), *CONFIRMED, "execution.workers=1")
     failures, _ = run_plan(alone)
     assert failures == []
     assert figures(alone) == figures(finished)
@@ -290,7 +311,13 @@ def test_another_meaning_is_refused_and_fresh_starts_anew(recipe_file: Write) ->
 def test_budgets_places_and_workers_are_not_part_of_the_meaning(recipe_file: Write) -> None:
     path = recipe_file()
     run_plan(plan_of(path, "search.trials=1"))
-    for override in ("search.timeout=1 h", "execution.workers=2", "baselines=[]", "search.trials=9"):
+    for override in (
+        "search.timeout=1 h",
+        "execution.workers=2",
+        "baselines=[]",
+        "search.trials=9",
+        "search.confirm=3",
+    ):
         check_compatible(plan_of(path, override))
 
 
@@ -309,14 +336,43 @@ def test_resamples_are_units_of_their_own_and_are_averaged(recipe_file: Write) -
 
 @pytest.mark.slow
 def test_nothing_searched_means_one_trial(recipe_file: Write) -> None:
-    path = recipe_file(
-        ("  model.dropout: {float: [0.0, 0.5]}\n", ""),
-        ("space:\n  training.learning_rate: {float: [1e-3, 1e-1], log: true}\n", ""),
-    )
-    plan = plan_of(path)
+    plan = plan_of(recipe_file(), "space={}")
     assert plan.trials == 1
-    run_plan(plan)
+    said = "note: the space is empty: the recipe's own values alone are tried, in 1 trial in place of 4"
+    assert f"# {said}" in describe_plan(plan)
+    assert said in run_plan(plan)[1]
     assert len(runs_by_role(plan, "trial")) == 1
+
+
+SPACE = (
+    "space:\n  model.dropout: {float: [0.0, 0.5]}\n  training.learning_rate: {float: [1e-3, 1e-1], log: true}\n",
+    "",
+)
+
+
+def test_a_recipe_without_a_space_searches_the_default_one(recipe_file: Write) -> None:
+    plan = plan_of(recipe_file(SPACE))
+    assert plan.trials == 4
+    assert "model.pooling" in plan.loaded.space
+    assert "on other folds" not in describe_plan(plan)
+    again = "# 2 best trials and the default again, on other folds, to choose between them;"
+    assert again in describe_plan(plan_of(recipe_file(SPACE), "search.confirm=2"))
+    assert "model.encoder.type" not in plan.loaded.space  # which the recipe fixes
+    assert f"# note: the recipe has no space, so the default space is searched ({len(plan.loaded.space)} settings)" in (
+        describe_plan(plan)
+    )
+
+
+def test_a_study_of_the_recipes_own_values_is_continued_where_that_is_said(recipe_file: Write) -> None:
+    """Earlier versions searched nothing where a recipe had no space."""
+    own = ("space={}", "evaluation.ensemble=1", "baselines=[]")
+    assert run_plan(plan_of(recipe_file(SPACE), *own))[0] == []
+    with pytest.raises(RecipeError, match=r"write `space: \{\}` to continue it with the recipe's own values alone"):
+        check_compatible(plan_of(recipe_file(SPACE)))
+    with pytest.raises(RecipeError) as error:
+        check_compatible(plan_of(recipe_file(SPACE), "training.epochs=3"))
+    assert "write `space" not in str(error.value)
+    check_compatible(plan_of(recipe_file(SPACE), *own))
 
 
 def test_what_a_baseline_cannot_take_is_a_gap_with_its_reason(recipe_file: Write) -> None:
@@ -454,7 +510,9 @@ def test_a_second_search_of_the_same_recipe_is_refused_while_one_runs(recipe_fil
         run_plan(plan)
 
 
-def test_a_cell_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_file: Write, tmp_path: Path) -> None:
+def test_cases_that_cannot_be_cross_validated_get_the_recipes_own_configuration(
+    recipe_file: Write, tmp_path: Path
+) -> None:
     folder = tmp_path / "archive" / "Lonely"
     folder.mkdir(parents=True)
     for part in ("TRAIN", "TEST"):
@@ -464,11 +522,29 @@ def test_a_cell_whose_data_cannot_be_split_fails_and_the_others_go_on(recipe_fil
         ("[ItalyPowerDemand]", "[Lonely, ItalyPowerDemand]"),
         ("trials: 4", "trials: 1"),
     )
-    plan = plan_of(path)
-    failures, _ = run_plan(plan)
-    assert failures == ["Lonely: every class has a single training case: validation is not possible"]
-    assert read_results(plan.store, "tiny").datasets == ("ItalyPowerDemand",)
-    assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
+    plan = plan_of(path, "tracking.register=true")
+    failures, output = run_plan(plan)
+    assert failures == []
+    said = "there are no CV scores: every class has a single training case: validation is not possible; "
+    said += "the network has the recipe's own values, without a search"
+    assert f"Lonely: {said}" in output
+    results = read_results(plan.store, "tiny")
+    assert results.datasets == ("ItalyPowerDemand", "Lonely")
+    scored = {row.classifier: row.metrics for row in results.rows if row.dataset == "Lonely"}
+    assert {"network", "dummy"} == {name for name, metrics in scored.items() if "test_accuracy" in metrics}
+    assert not [name for metrics in scored.values() for name in metrics if name.startswith("cv_")]
+    runs = list(plan.store.runs("tiny"))
+    assert not [run for run in runs if run.status == "RUNNING"]
+    lonely = [run for run in runs if run.tags.get(names.DATASET) == "Lonely"]
+    assert sorted(run.tags[names.ROLE] for run in lonely) == ["baseline", "model", "search"]
+    descriptions = {run.tags[names.ROLE]: run.tags.get(names.DESCRIPTION, "") for run in lonely}
+    assert said.replace("there", "There") in descriptions["search"]
+    assert "the recipe's own values, fitted on all" in descriptions["model"]
+    assert names.TRIAL not in next(run for run in lonely if run.tags[names.ROLE] == "model").tags
+    before = figures(plan)
+    assert run_plan(plan_of(path, "tracking.register=true"))[0] == []  # runs nothing
+    assert figures(plan) == before
+    assert len(list(plan.store.runs("tiny"))) == len(runs)
 
 
 BROKEN = """\

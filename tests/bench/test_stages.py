@@ -22,7 +22,8 @@ from tsbench.bench.study_list import list_studies
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import DataError, SearchError
 from tsbench.recipe.loading import load_recipe
-from tsbench.recipe.schema import HyperparameterConfig
+from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.search.confirming import Confirmation
 from tsbench.search.outcome import TrialOutcome
 from tsbench.search.study import Study
 from tsbench.search.trials import LOST, RESULT
@@ -540,8 +541,159 @@ def test_a_metric_that_a_fold_cannot_be_scored_by_is_refused_before_any_trial() 
     labels = np.array(["a", "a", "b", "b", "c"])
     cases = [np.array(held_out) for held_out in ([0, 2, 4], [1, 3], [0, 1], [2, 3], [4])]
     sound = [(cases[0], cases[1])]
-    check_roc_auc(labels, sound)
+    search = SearchConfig(metric="roc_auc")
+    check_roc_auc(search, labels, sound)
     with pytest.raises(DataError, match=r"roc_auc, which is not defined on fold 1: .* all of class 'a'; take"):
-        check_roc_auc(labels, [*sound, (cases[3], cases[2])])
+        check_roc_auc(search, labels, [*sound, (cases[3], cases[2])])
     with pytest.raises(DataError, match="fold 0: its validation cases are all of class 'a' or 'b'; take"):
-        check_roc_auc(labels, [(cases[4], np.array([0, 2]))])
+        check_roc_auc(search, labels, [(cases[4], np.array([0, 2]))])
+
+
+def confirming(recipe_file: Write, *overrides: str) -> tuple[Plan, CellRun]:
+    """A run of three trials, the default first, all of which are scored again."""
+    path = recipe_file(
+        ("trials: 4", "trials: 3"),
+        ("[dummy]", "[]"),
+    )
+    return make(path, "search.confirm=2", *overrides)
+
+
+def scored_again(run: CellRun, task: Task, *scores: float, seconds: float = 1.0) -> list[str]:
+    return receive(run, task, "result", Confirmation(scores, seconds, {"confirm_accuracy": float(np.mean(scores))}))
+
+
+def test_the_best_trials_are_scored_again_before_the_refit(recipe_file: Write) -> None:
+    plan, run = confirming(recipe_file)
+    perform(run, *(next_task(run) for _ in range(3)))
+    again = [next_task(run) for _ in range(3)]
+    assert (again[0].key.stage, again[0].key.title) == ("confirmation", "trial 0 on other folds")
+    assert {task.key.number for task in again} == {0, 1, 2}
+    assert run.next_task() is None
+    run.update()
+    assert run.state.stage == "confirming"
+    perform(run, *again[:2])
+    assert scored_again(run, again[2], 1.0, 1.0) == []
+    member = next_task(run)
+    best = again[2].key.number
+    assert member.key == TaskKey("ItalyPowerDemand", "refit", "final network 1", 0, best)
+    (line,) = run.cell.notes
+    assert line.startswith(f"ItalyPowerDemand: trial {best} beats the default by ")
+    trial = next(record for record in plan.store.runs("tiny") if record.tags.get("tsbench.trial") == "0")
+    confirmed = {name: value for name, value in trial.metrics.items() if name.startswith("confirm_")}
+    assert {"confirm_accuracy", "confirm_log_loss"} <= set(confirmed)
+    assert run.cell.study.notes.confirmed[0].metrics == confirmed
+    assert confirmed["confirm_accuracy"] == np.mean(run.cell.study.notes.confirmed[0].scores)
+    assert confirmed["confirm_log_loss"] != trial.metrics["cv_log_loss"]  # the folds and networks are others
+    perform(run, member, *iter(run.next_task, None))
+    score = next_task(run)
+    assert score.arguments[1].tags["tsbench.choice"] == line.partition(": ")[2]
+    assert score.arguments[1].metrics["confirm_accuracy"] == 1.0
+    perform(run, score)
+    perform(run, next_task(run))
+    run.close()
+    (parent,) = [record for record in plan.store.runs("tiny") if record.tags["tsbench.role"] == "search"]
+    assert f"Trial {best} beats the default by " in parent.tags["mlflow.note.content"]
+    assert f"Trial {best} was refitted, with accuracy " in parent.tags["mlflow.note.content"]
+
+
+def test_a_confirmation_that_was_interrupted_is_continued_and_chooses_the_same(recipe_file: Write) -> None:
+    _, run = confirming(recipe_file)
+    perform(run, *(next_task(run) for _ in range(3)))
+    first, second, _ = (next_task(run) for _ in range(3))
+    scored_again(run, first, 0.5, 0.6)
+    receive(run, second, "result", None)  # its worker heard of the interruption
+    run.interrupt()
+    _, run = confirming(recipe_file)
+    rest = [next_task(run), next_task(run)]
+    assert first.key not in [task.key for task in rest]
+    for task in rest:
+        scored_again(run, task, 0.4, 0.6)
+    assert next_task(run).key.trial == first.key.number == 0
+    assert run.cell.notes == ["ItalyPowerDemand: no trial beat the default beyond chance; the default was kept"]
+    run.interrupt()
+    _, run = confirming(recipe_file)  # the choice stands, and only the refit is to be done
+    assert next_task(run).key.stage == "refit"
+    recorded = RunRecord("r", "network", "FINISHED", 0.0, 1.0, tags={"tsbench.trial": "0", "tsbench.ensemble": "2"})
+    assert is_current(run.cell, recorded)
+    run.interrupt()
+    _, more = confirming(recipe_file, "search.confirm=1")
+    assert is_current(more.cell, recorded)
+    more.interrupt()
+    _, without = confirming(recipe_file, "search.confirm=0")
+    best = without.cell.study.trials().best()
+    assert best is not None
+    assert is_current(without.cell, recorded) == (best.number == 0)
+
+
+def test_while_the_last_trial_runs_idle_workers_score_the_default_again(recipe_file: Write) -> None:
+    _, run = confirming(recipe_file)
+    first, second, last = (next_task(run) for _ in range(3))
+    perform(run, first, second)
+    assert run.next_task() is None
+    early = [run.early_task(), run.early_task()]
+    assert [task.key.title for task in early if task] == ["trial 0 on other folds", "trial 1 on other folds"]
+    assert run.early_task() is None  # which configuration is refitted is not known
+    perform(run, last)
+    (rest,) = [next_task(run)]
+    assert rest.key.title == "trial 2 on other folds"
+    assert run.next_task() is None
+    presumed = run.early_task()
+    assert presumed is not None
+    assert (presumed.key.stage, presumed.key.trial) == ("refit", 0)
+    assert not any(run.stop_reason(task.key) for task in early if task)
+
+
+def test_a_candidate_that_cannot_be_scored_again_drops_out(recipe_file: Write) -> None:
+    _, run = confirming(recipe_file)
+    perform(run, *(next_task(run) for _ in range(3)))
+    tasks = {task.key.number: task for task in (next_task(run) for _ in range(3))}
+    scored_again(run, tasks[0], 0.5, 0.6)
+    (line,) = receive(run, tasks[1], "result", Confirmation((), 1.0, reason="DivergedError: the loss is NaN"))
+    assert line.endswith("trial 1 on other folds failed: DivergedError: the loss is NaN")
+    for _ in range(2):
+        died(run, tasks[2])
+        tasks[2] = next_task(run)
+    (line,) = died(run, tasks[2])
+    assert line.endswith("trial 2 on other folds: worker 1 was ended by SIGKILL, three times")
+    assert next_task(run).key.trial is not None
+    assert run.cell.failures == []
+
+
+def test_scoring_again_counts_in_the_time_budget(recipe_file: Write, clock: Clock) -> None:
+    """On one worker: 3 x 10 s for three candidates, and 2 x 5 s for two networks."""
+    _, run = confirming(recipe_file, "search.timeout=200 s", "search.folds=3", "search.trials=9")
+    first, second = next_task(run), next_task(run)
+    clock.now += 10
+    ends(run, first, 10)
+    clock.now += 149
+    assert run.stop_reason(second.key) == ""
+    clock.now += 2
+    assert run.stop_reason(second.key) == SPENT
+    ends(run, second, 10)
+    again = next_task(run)
+    assert again.key.stage == "refit"  # both trials have the same settings, so that there is nothing to choose
+
+
+def test_what_time_left_unconfirmed_is_not_done_by_the_same_command_again(recipe_file: Write, clock: Clock) -> None:
+    budget = ("search.timeout=60 s", "search.folds=3")
+    _, run = confirming(recipe_file, *budget)
+    trials = [next_task(run) for _ in range(3)]
+    for task in trials:
+        perform(run, task)
+    again = [next_task(run), next_task(run)]
+    scored_again(run, again[0], 0.5, 0.6)
+    clock.now += 59.9
+    assert run.stop_reason(again[1].key) == SPENT
+    member = next_task(run)
+    assert run.stop_reason(again[1].key) == "the choice is made, or another trial is among the best"
+    assert run.cell.notes[0].endswith(
+        "search.timeout left too little time to score the best trials again on other folds"
+    )
+    scored_again(run, again[1], 1.0, 1.0)  # it had ended before it heard, and changes nothing any more
+    recorded = RunRecord(
+        "r", "network", "FINISHED", 0.0, 1.0, tags={"tsbench.trial": str(member.key.trial), "tsbench.ensemble": "2"}
+    )
+    assert is_current(run.cell, recorded)
+    run.interrupt()
+    _, longer = confirming(recipe_file, "search.timeout=90 s", "search.folds=3")
+    assert not is_current(longer.cell, recorded)

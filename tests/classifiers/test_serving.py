@@ -173,7 +173,13 @@ def test_what_was_trained_on_survives_saving(tmp_path):
 
 
 def test_the_card_says_what_the_model_is_and_takes(two_channels, one_channel):
-    metrics = {"cv_accuracy": 0.75, "test_accuracy": 0.5, "test_roc_auc": 0.625, "fit_seconds": 3.0}
+    metrics = {
+        "cv_accuracy": 0.75,
+        "cv_accuracy_se": 0.0125,
+        "test_accuracy": 0.5,
+        "test_roc_auc": 0.625,
+        "fit_seconds": 3.0,
+    }
     facts = CardFacts("Pumps resample 2", "mine", 7, 40, 60, metrics, ["tsbench==1", "torch==2"])
     card = model_card(two_channels, facts)
     for text in (
@@ -182,13 +188,14 @@ def test_the_card_says_what_the_model_is_and_takes(two_channels, one_channel):
         "trained on cases of 6 to 12 time steps; it takes 3 time steps or more",
         "the training cases had no missing values, and NaN is refused",
         "one of 2 classes: `a`, `b`",
-        "| accuracy | 0.7500 | 0.5000 |",
+        "| accuracy | 0.7500 ± 0.0125 | 0.5000 |",
         "| roc auc |  | 0.6250 |",
         "Recipe `mine`, trial 7",
-        "40 training cases; scored once on 60 test cases",
+        "40 training cases (± standard error); scored once on 60 test cases",
         "`tsbench==1`, `torch==2`",
     ):
         assert text in card
+    assert "accuracy se" not in card
     assert "fit" not in card.partition("## Where")[0].partition("## How")[2]
     assert "Time series of 1 channel." in model_card(one_channel, facts)
 

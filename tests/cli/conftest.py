@@ -25,5 +25,5 @@ def tsbench(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[st
 def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """The tiny recipe searched by the installed command, with the default store in its folder."""
     folder = tmp_path_factory.mktemp("searched")
-    (folder / "tiny.yaml").write_text(RECIPE.replace(", keep_baselines: false", ""))
+    (folder / "tiny.yaml").write_text(RECIPE.replace(", keep_baselines: false", "").replace("confirm: 0", "confirm: 3"))
     return folder, tsbench("search", "tiny.yaml", cwd=folder)

@@ -153,6 +153,7 @@ def test_a_model_of_a_newer_tsbench_is_told(
 
 
 def test_reproduce_agrees_to_the_bit_for_a_trial_and_for_the_network(uri: str, runs: dict[str, RunRecord]) -> None:
+    assert names.confirmed("accuracy") in runs["trial 1"].metrics
     for name in ("trial 1", "network"):
         result = run("reproduce", runs[name].run_id, "--tracking-uri", uri)
         assert result.exit_code == 0, result.output

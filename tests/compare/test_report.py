@@ -277,7 +277,7 @@ def test_resamples_are_averaged_in_the_table(log, store):
 
 
 def test_a_leaderboard_shows_cv_and_test_scores_and_seconds(log, store):
-    metrics = {"cv_accuracy": 0.8, "test_balanced_accuracy": 0.7, "fit_seconds": 12.345}
+    metrics = {"cv_accuracy": 0.8, "cv_accuracy_se": 0.021, "test_balanced_accuracy": 0.7, "fit_seconds": 12.345}
     log("A", "network", 0.9, metrics=metrics)
     log("A", "dummy", 0.5)
     log("B", "network", state="failed", status="FAILED")
@@ -289,11 +289,19 @@ def test_a_leaderboard_shows_cv_and_test_scores_and_seconds(log, store):
     ]
     assert header == ["data set", "classifier", "cv accuracy", "test accuracy", "balanced accuracy", "fit seconds"]
     assert lines == [
-        ["A", "network", "0.8000", "0.9000", "0.7000", "12.35"],
+        ["A", "network", "0.8000 ± 0.0210", "0.9000", "0.7000", "12.35"],
         ["", "dummy", "", "0.5000", "", ""],
         ["B", "network", "", "", "", ""],
         ["", "dummy", "", "", "", ""],
     ]
+
+
+def test_a_mean_over_resamples_is_shown_without_the_error_of_one(log, store):
+    for resample in (0, 1):
+        log("A", "network", 0.9, resample=resample, metrics={"cv_accuracy": 0.8, "cv_accuracy_se": 0.021})
+    text = plain(leaderboard(read_results(store, "small"), "accuracy", 120))
+    assert "0.8000" in text
+    assert "±" not in text
 
 
 def test_a_leaderboard_keeps_names_whole_in_80_columns(log, store):

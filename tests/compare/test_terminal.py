@@ -99,10 +99,15 @@ def test_short_names_stay_different_and_are_explained():
 
 
 def test_the_front_says_metrics_in_words_and_counts_in_full():
-    table = front_table("Mine", ("log_loss", "parameters"), [(3, (-0.0, 1_234_567.0))])
+    table = front_table(
+        "Mine",
+        ("log_loss", "parameters"),
+        [(3, {"cv_log_loss": -0.0, "cv_log_loss_se": 0.25, "parameters": 1_234_567.0})],
+    )
     console = Console(record=True, width=80, file=io.StringIO())
     console.print(table)
     text = console.export_text()
     assert "cv log loss" in text
     assert "1234567" in text
+    assert "0.0000 ± 0.2500" in text
     assert "-0" not in text

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tsbench.evaluation.metrics import MAXIMISED, score, score_all
+from tsbench.evaluation.metrics import MAXIMISED, format_score, mean_scores, score, score_all, standard_error
 from tsbench.recipe.registries import METRICS
 
 
@@ -142,3 +142,26 @@ def test_probabilities_that_are_not_finite_are_refused():
     labels = np.array(["a", "b"])
     with pytest.raises(ValueError, match="not all finite"):
         score("accuracy", labels, np.array([[0.5, 0.5], [np.nan, np.nan]]), labels)
+
+
+def test_the_standard_error_of_folds_is_that_of_their_mean():
+    scores = [0.9, 0.95, 1.0, 0.85]
+    assert standard_error(scores) == pytest.approx(np.std(scores, ddof=1) / 2)
+    assert np.isnan(standard_error([0.9]))
+
+
+def test_repeats_do_not_make_the_standard_error_smaller():
+    """They validate on the same cases: as many folds count as are in one repeat."""
+    once = [0.8, 0.9, 1.0]
+    assert standard_error(once * 200, repeats=200) == pytest.approx(standard_error(once) * np.sqrt(2 / 3), rel=1e-2)
+
+
+def test_means_over_folds_leave_out_what_a_fold_does_not_define():
+    found = mean_scores([{"accuracy": 0.5, "roc_auc": 0.5}, {"accuracy": 0.7}])
+    assert found == {"accuracy": pytest.approx(0.6), "accuracy_se": pytest.approx(0.1)}
+    assert mean_scores([{"accuracy": 0.5}]) == {"accuracy": 0.5}
+
+
+def test_scores_are_shown_with_their_standard_error():
+    assert format_score(0.95123, 0.0105) == "0.9512 ± 0.0105"
+    assert format_score(-0.00001) == "0.0000"

@@ -68,7 +68,7 @@ def test_learning_curves_show_every_fold_and_their_mean(tmp_path):
 
 
 def test_accuracies_are_sorted_and_the_network_stands_out(tmp_path):
-    figure = prediction_plots.accuracies({"network": 0.9}, {"network": 0.8, "dummy": 0.5, "x": 0.85}, "network")
+    figure = prediction_plots.accuracies({"network": (0.9, 0.01)}, {"network": 0.8, "dummy": 0.5, "x": 0.85}, "network")
     (ax,) = figure.axes
     assert [text.get_text() for text in ax.get_yticklabels()] == ["dummy", "network", "x"]
     assert len({bar.get_facecolor() for bar in ax.patches}) == 2

@@ -582,13 +582,26 @@ def test_an_override_replaces_an_entry_of_the_space(load):
 
 
 def test_an_override_adds_an_entry_to_the_space(load):
-    loaded = load(BASE, "space.model.dropout={float: [0, 0.2]}")
+    loaded = load(f"{BASE}space: {{}}\n", "space.model.dropout={float: [0, 0.2]}")
     assert loaded.space == {"model.dropout": FloatRange(0.0, 0.2)}
 
 
 def test_an_override_can_empty_the_space_or_name_the_default_one(load):
     assert load(SEARCHED, "space={}").space == {}
     assert len(load(SEARCHED, "space=default").space) == len(load(f"{BASE}space: default\n").space)
+
+
+def test_a_recipe_without_a_space_searches_the_default_one(load):
+    default = load(f"{BASE}space: default\n").space
+    assert load(BASE).space == default
+    assert load(f"{BASE}search: {{trials: 3}}\n").space == default
+    changed = load(BASE, "space.model.dropout={float: [0, 0.2]}").space
+    assert changed == default | {"model.dropout": FloatRange(0.0, 0.2)}
+
+
+@pytest.mark.parametrize("text", ["space: {}\n", "search: {trials: 0}\n", "auto: {}\n"])
+def test_an_empty_space_and_work_without_a_network_search_nothing(load, text):
+    assert load(BASE + text).space == {}
 
 
 @pytest.mark.parametrize("value", ["2020-99-99", "9" * 5000, "!!bool x"], ids=["date", "digits", "tag"])
@@ -683,7 +696,7 @@ def test_recipes_are_shipped():
 
 
 def test_a_resolved_recipe_holds_every_default_and_reads_back_to_itself(load):
-    loaded = load(f"{BASE}search: {{timeout: 90}}\nmodel: {{convolution: {{kernels: [3, 9]}}}}\n")
+    loaded = load(f"{BASE}space: {{}}\nsearch: {{timeout: 90}}\nmodel: {{convolution: {{kernels: [3, 9]}}}}\n")
     tree = loaded.resolved()
     assert list(tree)[:3] == ["name", "datasets", "archive"]
     assert tree["search"]["timeout"] == "90 s"

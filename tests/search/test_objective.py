@@ -44,7 +44,9 @@ def test_scores_are_the_means_over_the_folds_of_networks_trained_on_the_other_fo
         expected.append(score("accuracy", cases.labels, one.predict_proba(cases), one.classes))
     assert validation.scores["accuracy"] == pytest.approx(np.mean(expected), abs=1e-12)
     metrics = {"accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc"}
-    assert set(validation.scores) == metrics | {"predict_seconds", "parameters"}
+    errors = {f"{metric}_se" for metric in metrics}
+    assert set(validation.scores) == metrics | errors | {"predict_seconds", "parameters"}
+    assert validation.scores["accuracy_se"] == pytest.approx(np.std(expected, ddof=1) / np.sqrt(3), abs=1e-12)
     assert validation.scores["parameters"] == sum(parameter.numel() for parameter in expected_network.parameters())
     assert 0 < validation.scores["predict_seconds"] < validation.seconds
 

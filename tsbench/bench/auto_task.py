@@ -25,7 +25,7 @@ from tsbench.classifiers.fitted_baseline import FittedBaseline, packages_of
 from tsbench.classifiers.vote import FittedVote, FoldBag
 from tsbench.data.collection import DataSet
 from tsbench.errors import ModelError, TsbenchError
-from tsbench.evaluation.metrics import score_all
+from tsbench.evaluation.metrics import error_name, score_all
 from tsbench.recipe.plain import plain
 from tsbench.recipe.schema import AutoConfig, HyperparameterConfig
 from tsbench.recipe.space import leaves
@@ -120,6 +120,8 @@ def auto_scores(vote: FittedVote, dataset: DataSet) -> dict[str, float]:
         found, codes = vote.out_of_fold.held_out()
         scores = score_all(vote.classes[codes], found, vote.classes)
         metrics |= {names.cv(metric): value for metric, value in scores.items()}
+        if (error := vote.leaderboard[0].standard_error) is not None:
+            metrics[error_name(names.cv("accuracy"))] = error
     sets = vote.predict_set(dataset.test)
     truth = dataset.test.labels[:, None] == vote.classes
     metrics["test_coverage_90"] = float((sets & truth).any(axis=1).mean())

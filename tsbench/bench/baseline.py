@@ -20,8 +20,8 @@ from tsbench.classifiers.fitted_baseline import FittedBaseline, packages_of, war
 from tsbench.data.adaptation import Adaptation
 from tsbench.data.collection import Collection, DataSet
 from tsbench.errors import ModelError
-from tsbench.evaluation.metrics import score_all
-from tsbench.evaluation.resampling import Fold
+from tsbench.evaluation.metrics import mean_scores, score_all
+from tsbench.evaluation.resampling import Fold, repeats_of
 from tsbench.recipe.schema import BaselinePreprocessingConfig
 from tsbench.tracking import names, provenance
 from tsbench.workers.protocol import WorkerContext
@@ -158,7 +158,7 @@ def _cross_validate(
     seed: int,
     preprocessing: BaselinePreprocessingConfig | None,
 ) -> tuple[dict[str, float], OutOfFold]:
-    """Mean over the folds of each metric that every fold defines, and the probabilities of the cases held out.
+    """Mean over the folds of each metric that every fold defines, its standard error, and the held-out probabilities.
 
     Preprocessing is fitted on each fold's training cases.
     """
@@ -169,8 +169,7 @@ def _cross_validate(
         probabilities = fitted.predict_proba(held_out)
         scores.append(score_all(held_out.labels, probabilities, fitted.classes))
         parts.append((validation, probabilities, fitted.classes))
-    common = [metric for metric in scores[0] if all(metric in fold for fold in scores)]
-    means = {names.cv(metric): float(np.mean([fold[metric] for fold in scores])) for metric in common}
+    means = {names.cv(metric): value for metric, value in mean_scores(scores, repeats_of(folds)).items()}
     return means, OutOfFold.of_folds(cases.labels, parts)
 
 

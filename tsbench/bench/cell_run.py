@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tsbench.bench.confirm_stage import ConfirmStage
 from tsbench.bench.opening import OpenCell, end_runs, ended_on_error, mark_lost
 from tsbench.bench.payloads import auto_params, preprocessing_params
 from tsbench.bench.plan import Cell, Plan
@@ -9,6 +10,7 @@ from tsbench.bench.progress import CellState
 from tsbench.bench.refit_stage import RefitStage, is_current
 from tsbench.bench.search_stage import SearchStage
 from tsbench.bench.stages import PICTURES, REPORT, AutoStage, BaselineStage, ReportStage, Stage, TaskKey
+from tsbench.evaluation.metrics import error_name
 from tsbench.recipe.schema import BaselineConfig
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
@@ -43,17 +45,19 @@ class CellRun:
             needed = searches and not is_current(opened, network)
             missing, lacks_auto = _missing_baselines(opened, recorded), _lacks_auto(opened, recorded)
             self.search = SearchStage(opened, needed)
-            self.refit = RefitStage(opened, self.search, network)
+            self.confirmation = ConfirmStage(opened, self.search)
+            self.refit = RefitStage(opened, self.confirmation, network)
             self.auto = auto = AutoStage(opened, lacks_auto, self.refit)
-            baselines = BaselineStage(opened, missing, self.search, auto)
+            baselines = BaselineStage(opened, missing, self.confirmation, auto)
             # If an earlier call came to its end, and nothing is to be done, the report is there.
             titles = [REPORT] if needed or missing or lacks_auto or not opened.was_finished else []
-            if searches and (needed or not opened.was_finished):
+            if opened.trials and (needed or not opened.was_finished):
                 titles.insert(0, PICTURES)
-            report = ReportStage(opened, titles, self.search, (self.refit, auto, baselines))
+            report = ReportStage(opened, titles, self.confirmation, (self.search, self.refit, auto, baselines))
             self.stages: dict[str, Stage] = {
-                stage.name: stage for stage in (self.search, self.refit, auto, baselines, report)
+                stage.name: stage for stage in (self.search, self.confirmation, self.refit, auto, baselines, report)
             }
+            state.trials = opened.trials
             self._changed = True  # since `update`
             self.update()
 
@@ -66,6 +70,10 @@ class CellRun:
     def next_task(self) -> Task | None:
         """The most urgent task that can be started now."""
         return next(filter(None, (stage.next_task() for stage in self.stages.values() if not stage.ended)), None)
+
+    def early_task(self) -> Task | None:
+        """What is likely to be needed when the last trials have ended."""
+        return self.confirmation.early_task() or self.refit.early_task()
 
     def stop_reason(self, key: TaskKey) -> str:
         """Why a worker should end a task; empty if it should not."""
@@ -80,7 +88,7 @@ class CellRun:
     @property
     def leaves_workers(self) -> bool:
         """Whether a study that is started now takes no worker, and so no time, from this one's search and refit."""
-        return self.search.done and self.refit.all_begun
+        return self.search.done and self.confirmation.done and self.refit.all_begun
 
     @property
     def finished(self) -> bool:
@@ -98,6 +106,7 @@ class CellRun:
         state.ended = counts["complete"] + counts["pruned"] + counts["fail"]
         state.pruned = counts["pruned"]
         state.best = best.value if best else None
+        state.error = best.scores.get(error_name(names.cv(self.cell.recipe.search.metric))) if best else None
         state.test = self.refit.accuracy if self.cell.plan.trials else self.auto.accuracy
         state.trial_seconds = self.search.trial_seconds
         state.steps_left = sum(stage.steps_left for stage in self.stages.values() if not stage.done)
@@ -112,7 +121,7 @@ class CellRun:
         store, study, failures = self.cell.plan.store, self.cell.study, self.cell.failures
         end_runs(store, study.spec)
         self.update()
-        best = study.trials().best()
+        best = study.trials().chosen(study.notes.chosen)
         metrics: dict[str, float] = {"trials": self.state.ended, "pruned_trials": self.state.pruned}
         if best is not None:
             metrics |= best.scores

@@ -42,11 +42,12 @@ def record_model(
     facts = CardFacts(
         names.title(records.tags),
         str(records.tags[names.RECIPE]),
-        int(final.tags[names.TRIAL]),
+        final.tags.get(names.TRIAL),
         len(final.dataset.train),
         len(final.dataset.test),
         metrics,
         provenance.requirements(),
+        own_values=names.TRIAL not in final.tags,
     )
     with tempfile.TemporaryDirectory() as scratch:
         example = final.dataset.train.subset(few_of_each_class(final.dataset.train.labels))
@@ -55,7 +56,9 @@ def record_model(
     if final.register and int(records.tags[names.RESAMPLE]) == 0:
         metric = names.cv(final.metric)
         name = f"{facts.recipe}-{records.tags[names.DATASET]}"
-        version = register_model(store, run, uri, name, files.card, metric, metrics[metric], MAXIMISED[final.metric])
+        version = register_model(
+            store, run, uri, name, files.card, metric, metrics.get(metric), MAXIMISED[final.metric]
+        )
         store.log(run, tags={names.REGISTERED: f"{name} version {version}"})
 
 

@@ -8,6 +8,7 @@ import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tsbench.bench.time_budget import TimeBudget
 from tsbench.data.collection import Collection, DataSet
 from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
 from tsbench.evaluation.resampling import Fold
-from tsbench.recipe.schema import Recipe
+from tsbench.recipe.schema import SearchConfig
 from tsbench.recipe.writing import to_yaml
 from tsbench.search.specification import StudySpec, fingerprint_of, folds_of, stored_fingerprint, study_seed
 from tsbench.search.study import Study
@@ -55,11 +56,17 @@ def check_compatible(plan: Plan) -> None:
 
 
 def _changed(plan: Plan, titles: Sequence[str]) -> RecipeError:
+    hint = ""
+    if "space" not in plan.loaded.recipe.model_fields_set and plan.loaded.space:
+        own = replace(plan, loaded=replace(plan.loaded, space={}))
+        cells = [cell for cell in plan.cells if cell.title in titles]
+        if not any(_is_changed(own, cell, stored_fingerprint(cell.folder) or "", plan.load(cell)) for cell in cells):
+            hint = "write `space: {}` to continue it with the recipe's own values alone, "
     return RecipeError(
         [
             f"{plan.loaded.path}: the recipe, its data, or how tsbench reads them changed since the search of "
-            f"{', '.join(titles)} was started, so its trials cannot be continued; run it with --fresh to start a new "
-            "search (the old runs stay in MLflow), or give the recipe another name"
+            f"{', '.join(titles)} was started, so its trials cannot be continued; {hint}run it with --fresh to start a "
+            "new search (the old runs stay in MLflow), or give the recipe another name"
         ]
     )
 
@@ -103,6 +110,9 @@ class OpenCell:
         resample: number of the resample.
         dataset: read again.
         study: continued, or begun.
+        undivided: why the training cases cannot be cross-validated, so that nothing is searched; empty if they can.
+        trials: of the study; none if there is no search.
+        confirm: best trials that are scored again; a study keeps its own number unless the recipe names one.
         was_finished: whether an earlier call did all that it was to do, to the last record.
         records: where its runs are recorded.
         budget: the time of its search and refit.
@@ -110,7 +120,7 @@ class OpenCell:
         failures: what failed for good, one sentence each.
 
     Raises:
-        DataError: the data cannot be read or divided.
+        DataError: the data cannot be read, resampled, or searched by the recipe's metric.
         RecipeError, SearchError, TrackingError: see `open_study`.
     """
 
@@ -120,15 +130,21 @@ class OpenCell:
         self.dataset = plan.load(cell)
         self.notes: list[str] = []
         self.failures: list[str] = []
+        self.undivided = ""
         if plan.trials and not self._is_easily_divided():
             _ = self.folds  # so that what is to be said of them is said now
+        self.trials = 0 if self.undivided else plan.trials
         self.study, self.was_finished = open_study(plan, cell, self.dataset)
         spec = self.study.spec
         tags = cell_tags(plan, cell, spec.identity)
         self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
+        search = self.recipe.search
+        self.confirm = search.confirm if "confirm" in search.model_fields_set else spec.search.confirm
         with ended_on_error(plan.store, spec.parent_run):
-            self.study.notes.set_budget(plan.trials)
-            self.budget = TimeBudget(self.study, self.recipe, plan.workers, opened, self._network_share)
+            self.study.notes.set_budget(self.trials)
+            if self.undivided:
+                self.study.notes.note_remark(self.undivided)
+            self.budget = TimeBudget(self.study, self.recipe, plan.workers, opened, self._network_share, self.confirm)
 
     def note(self, text: str) -> None:
         """Has a line shown."""
@@ -153,22 +169,25 @@ class OpenCell:
 
     @cached_property
     def folds(self) -> list[Fold]:
-        """Of the training cases.
+        """Of the training cases; none if they cannot be divided.
 
         Raises:
-            DataError: they cannot be divided, or not so that they can be searched by the recipe's metric.
+            DataError: they cannot be searched by the recipe's metric.
         """
+        search, seed = self.recipe.search, study_seed(self.recipe.search, self.resample)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                folds = _checked_folds(self.recipe, self.dataset, self.resample)
+                folds = folds_of(self.dataset.training_set(), search, seed)
             except DataError as error:
-                if self.plan.trials:
-                    raise
-                self.note(f"baselines have no CV scores: {error}")  # nothing is searched by them
-                folds = []
+                own = "; the network has the recipe's own values, without a search" if self.plan.trials else ""
+                self.undivided = f"there are no CV scores: {error}{own}"
+                self.note(self.undivided)
+                return []
         for warning in caught:
             self.note(str(warning.message))
+        if self.plan.trials:
+            check_roc_auc(search, self.dataset.train.labels, folds)
         return folds
 
     def _network_share(self) -> float:
@@ -226,26 +245,29 @@ def archive_studies(plan: Plan) -> None:
 def _can_begin(plan: Plan, cell: Cell) -> bool:
     try:
         dataset = plan.load(cell)
-        with warnings.catch_warnings(action="ignore"):  # the cell itself says them when it is started
-            _checked_folds(plan.loaded.recipe, dataset, cell.resample)
     except DataError:
         return False
+    search = plan.loaded.recipe.search
+    try:
+        with warnings.catch_warnings(action="ignore"):  # the cell itself says them when it is started
+            folds = folds_of(dataset.training_set(), search, study_seed(search, cell.resample))
+    except DataError:
+        return True  # without a search
+    try:
+        check_roc_auc(search, dataset.train.labels, folds)
+    except DataError:
+        return not plan.trials
     return True
 
 
-def _checked_folds(recipe: Recipe, dataset: DataSet, resample: int) -> list[Fold]:
-    folds = folds_of(dataset.training_set(), recipe.search, study_seed(recipe.search, resample))
-    if "roc_auc" in (recipe.search.metric, *recipe.search.trade_off):
-        check_roc_auc(dataset.train.labels, folds)
-    return folds
-
-
-def check_roc_auc(labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
-    """Refuses folds that have no area under the curve.
+def check_roc_auc(search: SearchConfig, labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
+    """Refuses folds that have no area under the curve, if that is searched by.
 
     Raises:
         DataError: a fold's validation cases are of one class, or of classes that are not trained on.
     """
+    if "roc_auc" not in (search.metric, *search.trade_off):
+        return
     for number, (training, validation) in enumerate(folds):
         occurring = np.unique(labels[validation])
         if len(occurring) < 2 or not np.isin(occurring, labels[training]).any():

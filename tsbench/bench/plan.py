@@ -25,7 +25,8 @@ from tsbench.workers.local import find_devices
 
 __all__ = ["Cell", "Plan", "describe_plan", "folder_of", "home_of", "make_plan", "studies_folder", "study_folders"]
 
-BUDGETS_AND_PLACES = ("trials", "timeout", "storage")  # search settings that a study's results do not depend on
+BUDGETS_AND_PLACES = ("trials", "timeout", "storage", "confirm")
+"""Search settings that a study's trials do not depend on."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,23 @@ class Plan:
         return self.cells[0].folder.parent
 
     @property
-    def note(self) -> str | None:
+    def notes(self) -> list[str]:
         """What a person should know of the search's settings before it runs."""
         from tsbench.search.pruning import pruning_note
 
-        search = self.loaded.recipe.search
-        if "pruner" not in search.model_fields_set:
-            return None
-        return pruning_note(search, self.trials, self.concurrency)
+        search, space = self.loaded.recipe.search, self.loaded.space
+        notes = []
+        if self.trials and not space:
+            instead = f", in 1 trial in place of {search.trials}" if search.trials > 1 else ""
+            notes.append(f"the space is empty: the recipe's own values alone are tried{instead}")
+        elif self.trials and "space" not in self.loaded.recipe.model_fields_set:
+            notes.append(
+                f"the recipe has no space, so the default space is searched ({count_of(len(space), 'setting')}); "
+                "`space: {}` tries the recipe's own values alone"
+            )
+        if "pruner" in search.model_fields_set and (note := pruning_note(search, self.trials, self.concurrency)):
+            notes.append(note)
+        return notes
 
     def load(self, cell: Cell) -> DataSet:
         """Reads a cell's data."""
@@ -236,6 +246,13 @@ def _read_sizes(archive: Archive, names: Sequence[str], say: Callable[[str], Non
     return sizes
 
 
+def _confirmation(plan: Plan) -> list[str]:
+    confirm = min(plan.loaded.recipe.search.confirm, plan.trials - 1)
+    if confirm < 1:
+        return []
+    return [f"# {count_of(confirm, 'best trial')} and the default again, on other folds, to choose between them;"]
+
+
 def describe_plan(plan: Plan) -> str:
     """The resolved recipe as YAML-compatible text, with a summary of what it comes to in comments."""
     recipe = plan.loaded.recipe
@@ -249,12 +266,12 @@ def describe_plan(plan: Plan) -> str:
             f"# {count_of(len(plan.cells), 'study', 'studies')} of {count_of(plan.trials, 'trial')} on {on}, "
             f"{recipe.search.folds} folds each;",
             f"# one held-out part in their place if there are more than {recipe.search.holdout_above} training cases;",
-            f"# then {count_of(recipe.evaluation.ensemble, 'network')} of the best configuration, {further}",
+            *_confirmation(plan),
+            f"# then {count_of(recipe.evaluation.ensemble, 'network')} of the chosen configuration, {further}",
         ]
     else:
         lines = [f"# {count_of(len(plan.cells), 'data set')} on {on}, no search;", f"# {further}"]
-    if note := plan.note:
-        lines.append(f"# note: {note}")
+    lines += [f"# note: {note}" for note in plan.notes]
     lines += [f"# - {cell.title}: {cell.size} training values a channel" for cell in plan.cells[:20]]
     if len(plan.cells) > 20:
         lines.append(f"# - and {len(plan.cells) - 20} more")

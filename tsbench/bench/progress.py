@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 
+from tsbench.evaluation.metrics import format_score
+
 __all__ = [
     "CellState",
     "Display",
@@ -56,6 +58,7 @@ class CellState:
         ended: complete and pruned trials so far.
         pruned: those of them that were pruned.
         best: best CV score so far.
+        error: its standard error; None if it is not known.
         stage: waiting, searching, refitting, scoring, baselines, reporting, done, failed.
         test: the network's test accuracy, when known.
         trial_seconds: of the trials that ended in this run.
@@ -69,6 +72,7 @@ class CellState:
     ended: int = 0
     pruned: int = 0
     best: float | None = None
+    error: float | None = None
     stage: str = "waiting"
     test: float | None = None
     trial_seconds: list[float] = field(default_factory=list)
@@ -197,7 +201,7 @@ class PlainDisplay:
             self._shown[cell.title] = now
             parts = list(filter(None, (cell.stage, _trials(cell))))
             if cell.best is not None:
-                parts.append(f"best cv {state.metric} {cell.best:.4f}")
+                parts.append(f"best cv {state.metric} {format_score(cell.best, cell.error)}")
             if cell.test is not None:
                 parts.append(f"test accuracy {cell.test:.4f}")
             if left is not None:
@@ -239,7 +243,7 @@ def render(state: RunState, most: int = 12) -> RenderableType:
             cell.stage,
             format_trials(cell.ended, cell.trials) if cell.trials else "",
             str(cell.pruned or ""),
-            "" if cell.best is None else f"{cell.best:.4f}",
+            "" if cell.best is None else format_score(cell.best, cell.error),
             "" if cell.test is None else f"{cell.test:.4f}",
             style=style,
         )

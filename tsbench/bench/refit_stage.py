@@ -1,16 +1,16 @@
-"""The refit: trains the final networks by the best trial's configuration, and has their ensemble scored."""
+"""The refit: trains the final networks by the chosen configuration, and has their ensemble scored."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+from tsbench.bench.confirm_stage import ConfirmStage, choice_of
 from tsbench.bench.opening import OpenCell
 from tsbench.bench.payloads import ENSEMBLE, SHORTENED, FinalNetwork, FittedMember
-from tsbench.bench.search_stage import SearchStage
 from tsbench.bench.stages import Stage, TaskKey
 from tsbench.search.specification import derive_seed
-from tsbench.search.trials import BestTrial
+from tsbench.search.trials import Configuration
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import Task
@@ -22,8 +22,10 @@ def is_current(cell: OpenCell, record: RunRecord | None) -> bool:
     """Whether a recorded network is the one that the finished search and today's recipe lead to."""
     if record is None or not (cell.study.queue.is_complete() or cell.budget.ended_search()):
         return False
-    best = cell.study.trials().best()
-    if record.tags.get(names.TRIAL) != str(best.number if best else None):
+    choice = choice_of(cell)
+    if choice is None and cell.trials:
+        return False
+    if record.tags.get(names.TRIAL) != (None if choice is None else str(choice.trial.number)):
         return False
     networks, asked, timeout = int(record.tags[ENSEMBLE]), cell.recipe.evaluation.ensemble, cell.budget.timeout
     if networks < asked and timeout is not None:
@@ -32,30 +34,30 @@ def is_current(cell: OpenCell, record: RunRecord | None) -> bool:
 
 
 class RefitStage(Stage):
-    """Trains the networks when the search has ended, or while its last trials run, and has them scored.
+    """Trains the networks when their configuration is chosen, or while the last is done for that, and has them scored.
 
     Attributes:
         networks: of the ensemble; fewer than the recipe asks for if a timeout leaves no time for all.
-        fitted: by task; those of another trial than the best were started before the search had ended.
+        fitted: by task; those of another trial than the chosen one were started before the choice.
         accuracy: on the test cases, when it is known.
 
     Args:
         cell: what is refitted for.
-        search: leads to the best trial.
+        choice: leads to the configuration.
         recorded: the final network of an earlier call.
     """
 
     name = "refit"
 
-    def __init__(self, cell: OpenCell, search: SearchStage, recorded: RunRecord | None) -> None:
+    def __init__(self, cell: OpenCell, choice: ConfirmStage, recorded: RunRecord | None) -> None:
         super().__init__(cell)
-        self.search = search
+        self.choice = choice
         self.recorded = recorded
         self.networks = cell.recipe.evaluation.ensemble
         self.fitted: dict[TaskKey, FittedMember] = {}
         self.accuracy: float | None = None
-        self._begun_at: dict[int, float] = {}  # by trial
-        self._failed_early: set[int] = set()  # trials of which a network failed before the search had ended
+        self._begun_at: dict[int | None, float] = {}  # by trial
+        self._failed_early: set[int] = set()  # trials of which a network failed before the choice
         self._score = self._key("final network")
         self._has_begun = False
 
@@ -63,12 +65,12 @@ class RefitStage(Stage):
     def ended(self) -> bool:
         """Whether the ensemble is being scored, or there is nothing to refit."""
         is_scored = self.accuracy is not None or self._score in self.running
-        return bool(self.stopped) or is_scored or (self.search.ended and self.search.best is None)
+        return bool(self.stopped) or is_scored or (self.choice.ended and self.choice.best is None)
 
     @property
     def all_begun(self) -> bool:
         """Whether no network waits for a worker any more."""
-        return self.ended or (self._has_begun and self._count_begun(self.search.best) >= self.networks)
+        return self.ended or (self._has_begun and self._count_begun(self.choice.best) >= self.networks)
 
     @property
     def progress(self) -> str:
@@ -82,13 +84,13 @@ class RefitStage(Stage):
 
     @property
     def members(self) -> list[FittedMember]:
-        """The fitted networks of the ensemble in the order of their seeds; none before the search has ended."""
+        """The fitted networks of the ensemble in the order of their seeds; none before the choice."""
         kept = {key.number: member for key, member in self.fitted.items() if self._is_of_best(key)}
         return [kept[number] for number in range(self.networks) if number in kept]
 
     def next_task(self) -> Task | None:
-        """A network by the best trial, or when all are fitted, their scoring."""
-        best = self.search.best
+        """A network by the chosen configuration, or when all are fitted, their scoring."""
+        best = self.choice.best
         if best is not None and not self._has_begun:
             self._choose_networks(best)
         if best is None or self.stopped:
@@ -100,24 +102,24 @@ class RefitStage(Stage):
         return self._task(self._score, "tasks:score_network", self.cell.records, self._final(best))
 
     def early_task(self) -> Task | None:
-        """A network by the best trial so far, while the last trials run."""
-        best = self.cell.study.trials().best() if self.search.only_awaits_trials() else None
+        """A network by what would be chosen so far, while the last trials run or are scored again."""
+        best = self.choice.presumed()
         return None if best is None or best.number in self._failed_early else self._next_member(best)
 
     def stop_reason(self, key: TaskKey) -> str:
         """Why a network's training should be ended; empty if it should not."""
-        if key != self._score and self.search.ended and (self.ended or not self._is_of_best(key)):
+        if key != self._score and self.choice.ended and (self.ended or not self._is_of_best(key)):
             return "another trial is the best, or nothing can be scored"
         return self.stopped
 
     def _is_of_best(self, key: TaskKey) -> bool:
-        return self.search.best is not None and key.trial == self.search.best.number
+        return self.choice.best is not None and key.trial == self.choice.best.number
 
-    def _count_begun(self, best: BestTrial | None) -> int:
+    def _count_begun(self, best: Configuration | None) -> int:
         return sum(best is not None and key.trial == best.number for key in (*self.running, *self.fitted))
 
-    def _choose_networks(self, best: BestTrial) -> None:
-        """Decides how many networks there are to be, by the time that is left now that the search has ended."""
+    def _choose_networks(self, best: Configuration) -> None:
+        """Decides how many networks there are to be, by the time that is left now."""
         self._has_begun = True
         self.networks = self.cell.budget.networks_in_time(best.seconds, self._count_begun(best))
         asked, record = self.cell.recipe.evaluation.ensemble, self.recorded
@@ -132,7 +134,7 @@ class RefitStage(Stage):
         else:
             self.cell.note(f"{left} (evaluation.ensemble)")
 
-    def _next_member(self, best: BestTrial) -> Task | None:
+    def _next_member(self, best: Configuration) -> Task | None:
         for number in range(self.networks):
             key = self._key(f"final network {number + 1}", number, best.number)
             if key not in self.running and key not in self.fitted:
@@ -141,29 +143,35 @@ class RefitStage(Stage):
                 return self._task(key, "tasks:fit_member", self.cell.dataset.train, best.hyperparameters, seed)
         return None
 
-    def _final(self, best: BestTrial) -> FinalNetwork:
+    def _final(self, best: Configuration) -> FinalNetwork:
         recipe, members = self.cell.recipe, self.members
-        tags: dict[str, Any] = {names.TRIAL: best.number, ENSEMBLE: len(members)}
+        tags: dict[str, Any] = {ENSEMBLE: len(members)}
+        if best.number is not None:
+            tags[names.TRIAL] = best.number
+        choice = self.choice.choice
+        confirmed = {} if choice is None else choice.metrics
+        if choice is not None and choice.sentence:
+            tags[names.CHOICE] = choice.sentence
         if len(members) < recipe.evaluation.ensemble:
             tags[SHORTENED] = recipe.search.timeout
         return FinalNetwork(
             members=members,
             dataset=self.cell.dataset,
             metric=recipe.search.metric,
-            metrics={**best.scores, "search_seconds": self.cell.budget.search_seconds},
+            metrics={**best.scores, **confirmed, "search_seconds": self.cell.budget.search_seconds},
             tags=tags,
             started=self._begun_at[best.number],
             register=recipe.tracking.register,
-            trial_run=self.cell.study.trials().run_of(best.number),
+            trial_run="" if best.number is None else self.cell.study.trials().run_of(best.number),
         )
 
     def _take_result(self, key: TaskKey, result: Any) -> None:
         if key == self._score:
             self.accuracy = result[names.test("accuracy")]
         # None if its worker left, the run is interrupted, or another trial was better.
-        elif result is not None and (not self.search.ended or self._is_of_best(key)):
+        elif result is not None and (not self.choice.ended or self._is_of_best(key)):
             self.fitted[key] = result
-            self.cell.budget.note(now=self.search.ended)
+            self.cell.budget.note(now=self.choice.ended)
 
     def _fail(self, key: TaskKey, reason: str, details: str = "") -> None:
         if key.trial is not None and not self._is_of_best(key):

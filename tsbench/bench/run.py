@@ -101,7 +101,7 @@ class BenchmarkRun:
                 _remove_unused(home, created)
 
     def _run(self) -> list[str]:
-        if note := self.plan.note:
+        for note in self.plan.notes:
             self.display.say(f"note: {note}")
         try:
             with self.display, self._make_pool() as pool:
@@ -208,7 +208,7 @@ class BenchmarkRun:
             opened = self._open(*self.unopened.popleft())
             if opened is not None and (task := opened.next_task()):
                 return task
-        return next(filter(None, (run.refit.early_task() for run in self.open.values())), None)
+        return next(filter(None, (run.early_task() for run in self.open.values())), None)
 
     def _open(self, cell: Cell, state: CellState) -> CellRun | None:
         """Begins a cell; None if its data do not let it be started, which must not end the others."""

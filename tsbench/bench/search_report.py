@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from tsbench.bench.payloads import Records
 from tsbench.evaluation import prediction_plots
+from tsbench.evaluation.metrics import error_name, format_score
 from tsbench.recipe.space import label, leaves
 from tsbench.recipe.writing import to_yaml
 from tsbench.search.study import Study
@@ -26,6 +28,7 @@ __all__ = ["write_report", "write_search_report"]
 
 COLUMNS = {
     "cross-validated {metric}": "cv_{metric}",
+    "its standard error": "cv_{metric}_se",
     "test accuracy": "test_accuracy",
     "test balanced accuracy": "test_balanced_accuracy",
     "test log loss": "test_log_loss",
@@ -35,14 +38,14 @@ COLUMNS = {
 
 FILES = {
     "leaderboard.csv": "every classifier with its scores",
-    "best_configuration.yaml": "the settings of the best trial, as a recipe has them",
+    "best_configuration.yaml": "the settings of the chosen trial, as a recipe has them",
     "recipe.yaml": "the recipe, with every value that was used",
     "pareto_front.csv": "the trials that no other one surpasses in all metrics, with their settings",
     "accuracy.png": "test accuracy of the network and the baselines",
     "optimisation_history.png": "score by trial",
     "hyperparameter_importances.png": "which settings the score depended on",
     "parallel_coordinates.png": "settings and score of every complete trial",
-    "learning_curves.png": "the best trial's folds by epoch",
+    "learning_curves.png": "the chosen trial's folds by epoch",
     "confusion_matrix.png": "true and predicted labels of the test cases",
     "reliability_diagram.png": "how far the predicted probabilities can be trusted",
     "misclassified_cases.png": "errors that the network was surest of, with what it looked at",
@@ -72,11 +75,11 @@ def write_search_report(records: Records, folder: Path) -> None:
                     store.log(run.run_id, tags={names.PARETO: "false"})
             for run_id in sorted(tagged):
                 store.log(run_id, tags={names.PARETO: "true"})
-        best = trials.best()
+        best = trials.chosen(study.notes.chosen)
         if best is not None:
             settings = best.hyperparameters.model_dump(mode="json")
             (target / "best_configuration.yaml").write_text(to_yaml(settings), encoding="utf-8")
-            title = f"trial {best.number}, the best of {len(trials)}"
+            title = f"trial {best.number}, chosen of {len(trials)}"
             curves = trials.fold_curves(best.number)
             if curves:
                 folds = [prediction_plots.FoldCurves(*fold) for fold in curves]
@@ -102,7 +105,12 @@ def write_report(records: Records, folder: Path) -> None:
         test = {_title(run): run.metrics.get(names.test("accuracy")) for run in classifiers}
         drawn = {name: value for name, value in test.items() if value is not None}
         if drawn:
-            cv = {_title(run): run.metrics[c] for run in classifiers if (c := names.cv("accuracy")) in run.metrics}
+            key = names.cv("accuracy")
+            cv = {
+                _title(run): (run.metrics[key], run.metrics.get(error_name(key), 0.0))
+                for run in classifiers
+                if key in run.metrics
+            }
             prediction_plots.accuracies(cv, drawn, names.NETWORK).savefig(target / "accuracy.png")
         store.artifacts.add(records.parent, target)
     files = store.artifacts.names(records.parent)
@@ -155,14 +163,16 @@ def _title(run: RunRecord) -> str:
 
 
 def _front(study: Study, front: Sequence[BestTrial]) -> list[list[str]]:
-    metrics = [names.cv(metric) for metric in study.spec.metrics]
+    known = front[0].scores
+    scores = [[names.cv(metric), error_name(names.cv(metric))] for metric in study.spec.metrics]
+    metrics = [name for pair in scores for name in pair if name in known]
     rows = [["trial", *metrics, *study.spec.space]]
     for trial in front:
         settings = dict(leaves(trial.hyperparameters))
         rows.append(
             [
                 str(trial.number),
-                *(str(trial.scores[metric]) for metric in metrics),
+                *(str(trial.scores.get(metric, "")) for metric in metrics),
                 *(str(label(settings[name])) for name in study.spec.space),
             ]
         )
@@ -184,7 +194,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
 def _description(records: Records, study: Study, classifiers: Sequence[RunRecord], files: Sequence[str]) -> str:
     """Markdown for MLflow's overview of the run."""
     spec, trials = study.spec, study.trials()
-    counts, best = trials.counts(), trials.best()
+    counts, best = trials.counts(), trials.chosen(study.notes.chosen)
     metric = spec.search.metric.replace("_", " ")
     title = names.title(records.tags)
     ended = f"{counts['complete']} trials completed, {counts['pruned']} pruned, {counts['fail']} failed"
@@ -193,8 +203,17 @@ def _description(records: Records, study: Study, classifiers: Sequence[RunRecord
         f"{spec.search.folds} folds of the training cases: {ended}."
     )
     lines = [searched if len(trials) else f"tsbench fitted classifiers to **{title}** (recipe `{spec.recipe}`).", ""]
+    if remark := study.notes.remark:
+        scored = (
+            " The best trials and the default were scored again on other folds for that."
+            if study.notes.confirmed
+            else ""
+        )
+        lines += [f"{remark[:1].upper()}{remark[1:]}.{scored}", ""]
     if best is not None:
-        lines += [f"The best is trial {best.number}, with {metric} {best.value:.4f}:", ""]
+        error = best.scores.get(error_name(names.cv(spec.search.metric)))
+        score = "" if math.isnan(best.value) else f", with {metric} {format_score(best.value, error)}"
+        lines += [f"Trial {best.number} was refitted{score}:", ""]
         chosen = trials[best.number].params
         lines += [f"- `{name}`: {value}" for name, value in sorted(chosen.items())] or ["- nothing was searched"]
         lines += [""]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tsbench.bench.opening import OpenCell, mark_lost
 from tsbench.bench.stages import Stage, TaskKey
-from tsbench.search.trials import BestTrial
+from tsbench.search.trials import Configuration
 from tsbench.workers.protocol import Task
 
 __all__ = ["SearchStage"]
@@ -19,7 +20,8 @@ class SearchStage(Stage):
     """Runs trials until there are as many as the recipe asks for, or their time is spent.
 
     Attributes:
-        best: the trial that it led to; None while it runs, if it failed, or if there was nothing to search.
+        best: what it led to: a trial, or the recipe's own values if the cases cannot be cross-validated; None while it
+            runs, if it failed, or if there is nothing to search for.
         trial_seconds: of the trials that ended in this call.
 
     Args:
@@ -34,9 +36,11 @@ class SearchStage(Stage):
     def __init__(self, cell: OpenCell, needed: bool) -> None:
         super().__init__(cell)
         self.study = cell.study
-        self.best: BestTrial | None = None
+        self.best: Configuration | None = None
         self.trial_seconds: list[float] = []
-        self.ended = not needed
+        self.ended = not needed or bool(cell.undivided)
+        if needed and cell.undivided:
+            self.best = Configuration(self.study.spec.base, None, math.nan, {}, 0.0)
         self._deaths_in_a_row = 0
 
     def next_task(self) -> Task | None:

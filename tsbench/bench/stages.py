@@ -231,7 +231,10 @@ class AutoStage(ListedStage):
         if not self.refit.done or recipe.auto is None:
             return None
         jobs = max(1, cell.plan.workers // len(cell.plan.cells))
-        networks = [trial.hyperparameters for trial in cell.study.trials().best_few(NETWORKS)]
+        trials = cell.study.trials()
+        chosen = trials.chosen(cell.study.notes.chosen)
+        ranked = [] if chosen is None else [chosen, *trials.best_few(NETWORKS)]
+        networks = list({trial.number: trial.hyperparameters for trial in ranked}.values())[:NETWORKS]
         arguments = (recipe.auto, cell.dataset, recipe.search.seed + cell.resample, jobs, networks)
         return self._task(key, "auto_task:run_auto", cell.records, *arguments, recipe.tracking.register)
 

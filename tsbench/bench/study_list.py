@@ -10,7 +10,9 @@ from pathlib import Path
 from tsbench.bench.plan import folder_of
 from tsbench.bench.preflight import is_held
 from tsbench.errors import SearchError
+from tsbench.evaluation.metrics import error_name
 from tsbench.search.study import Study
+from tsbench.tracking import names
 from tsbench.workers.joining import ADDRESS, Address
 
 __all__ = ["ON_OTHER_MACHINES", "StudySummary", "find_search", "list_studies"]
@@ -37,6 +39,7 @@ class StudySummary:
         lost: trials whose worker died.
         metric: what is improved.
         best: best CV score, None before the first complete trial.
+        error: its standard error; None if it is not known.
         folder: where it lies.
     """
 
@@ -51,6 +54,7 @@ class StudySummary:
     lost: int
     metric: str
     best: float | None
+    error: float | None
     folder: Path
 
 
@@ -116,6 +120,7 @@ def _summary(folder: Path) -> StudySummary:
         counts["lost"],
         spec.search.metric,
         best.value if best else None,
+        best.scores.get(error_name(names.cv(spec.search.metric))) if best else None,
         folder,
     )
 

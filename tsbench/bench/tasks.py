@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from tsbench.data.collection import Collection, DataSet
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig, EvaluationConfig, HyperparameterConfig, format_duration
 from tsbench.search import trial_runner
+from tsbench.search.confirming import Confirmation
 from tsbench.search.outcome import TrialOutcome
 from tsbench.search.trial_runner import mlflow_params
 from tsbench.tracking import names
@@ -36,18 +37,34 @@ from tsbench.tracking.store import Curve, Store
 from tsbench.workers import isolated
 from tsbench.workers.protocol import SharedFolder, StoppedError, WorkerContext
 
-__all__ = ["begin_run", "fit_member", "guard", "run_baseline", "run_trial", "score_network", "write_report"]
+__all__ = [
+    "begin_run",
+    "confirm_trial",
+    "fit_member",
+    "guard",
+    "run_baseline",
+    "run_trial",
+    "score_network",
+    "write_report",
+]
 
 
 def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> TrialOutcome | None:
     """A waiting trial of a study."""
     spec = trial_runner.load_study(study.path)[0].spec
     guard(context, spec.tracking_uri, spec.parent_run)
+    return trial_runner.run_trial(study.path, number, context.device, context.report, _stop_reason(context))
 
-    def stop_reason() -> str | None:
-        return context.why if context.stopping else None
 
-    return trial_runner.run_trial(study.path, number, context.device, context.report, stop_reason)
+def confirm_trial(context: WorkerContext, study: SharedFolder, number: int) -> Confirmation | None:
+    """One of the best trials of a study, or its default, on other folds; None if it is not needed any more."""
+    spec = trial_runner.load_study(study.path)[0].spec
+    guard(context, spec.tracking_uri, spec.parent_run)
+    return trial_runner.confirm_trial(study.path, number, context.device, context.report, _stop_reason(context))
+
+
+def _stop_reason(context: WorkerContext) -> Callable[[], str | None]:
+    return lambda: context.why if context.stopping else None
 
 
 def guard(context: WorkerContext, uri: str, parent: str) -> None:

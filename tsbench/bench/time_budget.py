@@ -23,10 +23,17 @@ class TimeBudget:
         workers: that the networks are spread over.
         opened: when this call began with the cell, in seconds since the epoch.
         network_share: returns a network's training time divided by a trial's; called when it is first needed.
+        confirm: trials that are scored again on other folds, besides the default.
     """
 
     def __init__(
-        self, study: Study, recipe: Recipe, workers: int, opened: float, network_share: Callable[[], float]
+        self,
+        study: Study,
+        recipe: Recipe,
+        workers: int,
+        opened: float,
+        network_share: Callable[[], float],
+        confirm: int = 0,
     ) -> None:
         self.timeout = recipe.search.timeout
         self._study = study
@@ -34,6 +41,7 @@ class TimeBudget:
         self._workers = workers
         self._opened = opened
         self._network_share = network_share
+        self._confirm = min(confirm, max(0, recipe.search.trials - 1))
         # As if earlier calls had just ended: a timeout is for all of them, and so are the seconds of the search.
         self._began = opened - study.notes.seconds
         self._search_began = opened - study.notes.search_seconds
@@ -62,20 +70,37 @@ class TimeBudget:
             return False
         share = self._network_share()
         if self._longest:
-            network = self._longest * share
-            rounds = -(-self._networks // self._workers)
-            return time.time() > self._began + self.timeout - max(network, min(network * rounds, self.timeout / 2))
+            return time.time() > self._began + self.timeout - self._refit_share() - self._confirm_share()
         # A first trial that ends now has taken all of this call, and must leave enough for one network of its settings.
         return time.time() > (self._began + self.timeout + share * self._opened) / (1 + share)
+
+    def is_confirmation_over(self) -> bool:
+        """Whether no more trials can be scored again, so that enough time is left for the refit."""
+        return self.timeout is not None and time.time() > self._began + self.timeout - self._refit_share()
+
+    def _refit_share(self) -> float:
+        """Seconds kept for the networks: half of the timeout at most, but time for one."""
+        assert self.timeout is not None
+        network = self._longest * self._network_share()
+        rounds = -(-self._networks // self._workers)
+        return max(network, min(network * rounds, self.timeout / 2))
+
+    def _confirm_share(self) -> float:
+        """Seconds kept for scoring trials again; none if that took more than a quarter of the timeout."""
+        assert self.timeout is not None
+        if not self._confirm:
+            return 0.0
+        seconds = self._longest * -(-(self._confirm + 1) // self._workers)
+        return seconds if seconds <= self.timeout / 4 else 0.0
 
     def networks_in_time(self, trial_seconds: float, begun: int) -> int:
         """How many networks there is time for, at least one.
 
         Args:
-            trial_seconds: that the trial took whose settings they have.
+            trial_seconds: that the trial took whose settings they have; 0 if it is not known.
             begun: networks that are already fitted or being fitted.
         """
-        if self.left is None or self.timeout is None:
+        if self.left is None or self.timeout is None or not trial_seconds:
             return self._networks
         left = self.left + max(LEAST_SLACK, SLACK * self.timeout)
         rounds = int(left / (trial_seconds * self._network_share()))
@@ -86,10 +111,14 @@ class TimeBudget:
         self._longest = max(self._longest, seconds)
 
     def end_search(self, timed_out: bool) -> None:
-        """Stops the search's clock, and keeps in the study whether it ran out of time."""
-        self._search_ended = time.time()
+        """Keeps in the study whether the search ran out of time."""
         self.note(now=True)
         self._study.notes.note_timed_out(self.timeout if timed_out else None)
+
+    def stop_clock(self) -> None:
+        """Ends the seconds of the search, when its configuration is chosen."""
+        self._search_ended = time.time()
+        self.note(now=True)
 
     def note(self, now: bool = False) -> None:
         """Keeps the time spent in the study, unless that was done a moment ago."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tsbench import __version__
 from tsbench.classifiers.contract import FittedClassifier
 from tsbench.classifiers.serving import CASE, TIME
+from tsbench.evaluation.metrics import error_name, format_score
 
 __all__ = ["CardFacts", "model_card"]
 
@@ -25,11 +26,12 @@ class CardFacts:
     Attributes:
         title: of the data set, with its resample.
         recipe: name of the recipe.
-        trial: number of the chosen trial; None for a baseline.
+        trial: number of the chosen trial; None for a baseline, and for a network of the recipe's own values.
         cases: number of training cases.
         test_cases: number of test cases.
         metrics: `cv_*` and `test_*` scores.
         requirements: pip requirements.
+        own_values: whether it is a network of the recipe's own values, as nothing could be searched.
     """
 
     title: str
@@ -39,6 +41,7 @@ class CardFacts:
     test_cases: int
     metrics: Mapping[str, float]
     requirements: Sequence[str]
+    own_values: bool = False
 
 
 def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
@@ -52,7 +55,7 @@ def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
         else "must all be there: the training cases had no missing values, and NaN is refused"
     )
     lines = [
-        f"# {'Baseline' if facts.trial is None else 'Network'} for {facts.title}",
+        f"# {'Baseline' if _is_baseline(facts) else 'Network'} for {facts.title}",
         "",
         f"{_capitalised(classifier.summary())}. tsbench {__version__} {'' if facts.trial is None else 'tuned and '}"
         f"trained it on the data set {facts.title}.",
@@ -73,16 +76,26 @@ def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
         "| --- | ---: | ---: |",
         *_figures(facts.metrics),
         "",
-        f"Cross-validated on the {facts.cases} training cases; scored once on {facts.test_cases} test cases."
-        + ("" if facts.trial is None else OPTIMISTIC),
+        f"Cross-validated on the {facts.cases} training cases (± standard error); scored once on {facts.test_cases} "
+        "test cases." + ("" if facts.trial is None else OPTIMISTIC),
         "",
         "## Where it comes from",
         "",
-        f"Recipe `{facts.recipe}`, {'baseline' if facts.trial is None else f'trial {facts.trial}, refitted'} on all "
+        f"Recipe `{facts.recipe}`, {_configuration(facts)} on all "
         f"training cases. Needs {', '.join(f'`{name}`' for name in facts.requirements)}. Values and settings only; no "
         "code is pickled.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _is_baseline(facts: CardFacts) -> bool:
+    return facts.trial is None and not facts.own_values
+
+
+def _configuration(facts: CardFacts) -> str:
+    if _is_baseline(facts):
+        return "baseline, fitted"
+    return "the recipe's own values, fitted" if facts.own_values else f"trial {facts.trial}, refitted"
 
 
 def _capitalised(text: str) -> str:
@@ -120,7 +133,9 @@ def _figures(metrics: Mapping[str, float]) -> list[str]:
     found = dict.fromkeys(name.partition("_")[2] for name in metrics if name.startswith(("cv_", "test_")))
     rows = []
     for name in found:
-        cells = [metrics.get(f"{part}_{name}") for part in ("cv", "test")]
-        texts = ["" if value is None else f"{value:.4f}" for value in cells]
+        if name.removesuffix("_se") in found and name.endswith("_se"):
+            continue  # it stands beside its score
+        cells = [(metrics.get(key), metrics.get(error_name(key))) for key in (f"cv_{name}", f"test_{name}")]
+        texts = ["" if value is None else format_score(value, error) for value, error in cells]
         rows.append(f"| {name.replace('_', ' ')} | {texts[0]} | {texts[1]} |")
     return rows

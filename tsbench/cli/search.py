@@ -154,9 +154,7 @@ def _print_leaderboards(console: Console, plan: Plan) -> None:
 def _print_front(console: Console, title: str, front: list[BestTrial], plan: Plan) -> None:
     """The best compromises of a search over several metrics."""
     from tsbench.compare.terminal import front_table
-    from tsbench.tracking import names
 
     search = plan.loaded.recipe.search
     metrics = (search.metric, *search.trade_off)
-    rows = [(trial.number, [trial.scores[names.cv(metric)] for metric in metrics]) for trial in front]
-    console.print(front_table(title, metrics, rows))
+    console.print(front_table(title, metrics, [(trial.number, trial.scores) for trial in front]))

@@ -46,6 +46,7 @@ def _print_table(found: Sequence[StudySummary]) -> None:
     from rich.table import Table
 
     from tsbench.bench.progress import format_trials
+    from tsbench.evaluation.metrics import format_score
 
     table = Table()
     for title in ("recipe", "data set", "state"):
@@ -57,7 +58,7 @@ def _print_table(found: Sequence[StudySummary]) -> None:
         table.add_column(title, justify="right")
     for study in found:
         title = study.dataset if study.resample == 0 else f"{study.dataset} resample {study.resample}"
-        best = "" if study.best is None else f"{study.metric} {study.best:.4f}"
+        best = "" if study.best is None else f"{study.metric} {format_score(study.best, study.error)}"
         counts = (str(getattr(study, kind) or "") for kind in happened)
         table.add_row(study.recipe, title, study.state, format_trials(study.trials, study.budget), *counts, best)
     Console().print(table)

@@ -16,6 +16,7 @@ from tsbench.compare.formatting import METRIC_WORDS, fixed
 from tsbench.compare.report import over, score_rows, standing_rows
 from tsbench.compare.results import Results
 from tsbench.compare.wording import legend, marked
+from tsbench.evaluation.metrics import error_name, format_score
 from tsbench.tracking import names
 
 __all__ = ["WIDEST", "Printed", "front_table", "leaderboard", "members_table", "score_tables", "standings_table"]
@@ -255,7 +256,7 @@ def leaderboard(results: Results, metric: str, width: int) -> Printed:
         "fit seconds": "fit_seconds",
     }
     pairs = [(dataset, classifier) for dataset in results.datasets for classifier in results.classifiers]
-    scores = [(title, [_cell(results.mean(key, *pair), key) for pair in pairs]) for title, key in columns.items()]
+    scores = [(title, [_cell(results, key, *pair) for pair in pairs]) for title, key in columns.items()]
     dropped = ("balanced accuracy", "fit seconds", f"cv {METRIC_WORDS[metric]}")
     scores, spare, left_out = _fitting(scores, dropped, width, FRAME + LEAST_NAME)
     dataset_width, classifier_width = (
@@ -291,10 +292,15 @@ def _left_out(titles: Sequence[str]) -> list[str]:
     return [f"Left out at this width: {', '.join(titles)}. A wider terminal shows all."] if titles else []
 
 
-def _cell(value: float | None, column: str) -> str:
+def _cell(results: Results, column: str, dataset: str, classifier: str) -> str:
+    """A score, if it is of one resample with its standard error; there is none of a mean over resamples."""
+    value = results.mean(column, dataset, classifier)
     if value is None:
         return ""
-    return fixed(value, 2) if column == "fit_seconds" else fixed(value)
+    if column == "fit_seconds":
+        return fixed(value, 2)
+    is_one = len(results.protocol) == 1
+    return format_score(value, results.mean(error_name(column), dataset, classifier) if is_one else None)
 
 
 def members_table(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
@@ -323,13 +329,13 @@ def members_table(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
     return table
 
 
-def front_table(title: str, metrics: Sequence[str], front: Sequence[tuple[int, Sequence[float]]]) -> Table:
+def front_table(title: str, metrics: Sequence[str], front: Sequence[tuple[int, Mapping[str, float]]]) -> Table:
     """The best compromises of a search over several metrics.
 
     Args:
         title: of what was searched.
         metrics: names of the metrics.
-        front: each trial's number with its scores, in the order of the metrics.
+        front: each trial's number with its scores by their names in MLflow.
     """
     table = Table(title=escape(f"{title}: trials that no other one surpasses in all metrics"))
     table.add_column("trial", justify="right")
@@ -337,9 +343,12 @@ def front_table(title: str, metrics: Sequence[str], front: Sequence[tuple[int, S
         cost = metric in names.COSTS
         table.add_column(metric.replace("_", " ") if cost else f"cv {METRIC_WORDS[metric]}", justify="right")
     for number, scores in front:
-        cells = (
-            f"{score:.0f}" if metric == "parameters" else f"{score + 0.0:.4g}"
-            for metric, score in zip(metrics, scores, strict=True)
-        )
-        table.add_row(str(number), *cells)
+        table.add_row(str(number), *(_front_cell(metric, scores) for metric in metrics))
     return table
+
+
+def _front_cell(metric: str, scores: Mapping[str, float]) -> str:
+    value = scores[names.cv(metric)]
+    if metric in names.COSTS:
+        return f"{value:.0f}" if metric == "parameters" else f"{value:.4g}"
+    return format_score(value, scores.get(error_name(names.cv(metric))))

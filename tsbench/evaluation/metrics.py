@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.recipe.registries import METRICS, registered
 
-__all__ = ["MAXIMISED", "calibration_bins", "score", "score_all"]
+__all__ = [
+    "MAXIMISED",
+    "calibration_bins",
+    "error_name",
+    "format_score",
+    "mean_scores",
+    "score",
+    "score_all",
+    "standard_error",
+]
 
 Labels = NDArray[np.str_]
 Probabilities = NDArray[np.floating]
@@ -44,6 +55,54 @@ def score_all(labels: Labels, probabilities: Probabilities, classes: Labels) -> 
     """Every score by its name; those that are not defined for these labels are left out."""
     scores = {metric: score(metric, labels, probabilities, classes) for metric in METRICS}
     return {metric: value for metric, value in scores.items() if np.isfinite(value)}
+
+
+def error_name(name: str) -> str:
+    """What the standard error of a score is called, given what the score is."""
+    return f"{name}_se"
+
+
+def standard_error(scores: Sequence[float] | NDArray[np.float64], repeats: int = 1) -> float:
+    """Standard error of the mean of one score for each fold: their standard deviation by the root of their number.
+
+    Args:
+        scores: shape (folds,).
+        repeats: how often the folds hold out each case. Repeats validate on the same cases, so that they make the
+            standard deviation surer and the number of folds no larger: it is that of one repeat.
+
+    Returns:
+        NaN of fewer than two folds, or if a score is NaN.
+
+    Example:
+        >>> standard_error([0.9, 0.95, 1.0])
+        0.02886751345948128
+    """
+    if len(scores) < 2:
+        return float("nan")
+    return float(np.std(scores, ddof=1) / np.sqrt(len(scores) / repeats))
+
+
+def mean_scores(folds: Sequence[Mapping[str, float]], repeats: int = 1) -> dict[str, float]:
+    """Mean over the folds of each metric that every fold defines, with its standard error under `<metric>_se`.
+
+    Args:
+        folds: for each fold its scores by metric.
+        repeats: as in `standard_error`. A single fold has no standard error.
+    """
+    found: dict[str, float] = {}
+    for metric in [name for name in folds[0] if all(name in fold for fold in folds)]:
+        scores = [fold[metric] for fold in folds]
+        found[metric] = float(np.mean(scores))
+        if len(scores) > 1:
+            found[error_name(metric)] = standard_error(scores, repeats)
+    return found
+
+
+def format_score(value: float, error: float | None = None) -> str:
+    """A score with its standard error if that is known: `0.9512 ± 0.0105`."""
+    text = f"{value:.4f}"
+    text = text.removeprefix("-") if float(text) == 0 else text
+    return text if error is None else f"{text} ± {error:.4f}"
 
 
 def accuracy(labels: Labels, probabilities: Probabilities, classes: Labels) -> float:

@@ -114,18 +114,25 @@ def learning_curves(folds: Sequence[FoldCurves], metric: str, title: str) -> Fig
     return figure
 
 
-def accuracies(cv: Mapping[str, float], test: Mapping[str, float], highlighted: str) -> Figure:
-    """Test accuracy of each classifier as a bar, the best on top, with its accuracy on the validation folds."""
+def accuracies(cv: Mapping[str, tuple[float, float]], test: Mapping[str, float], highlighted: str) -> Figure:
+    """Test accuracy of each classifier as a bar, the best on top, with its accuracy on the validation folds.
+
+    Args:
+        cv: for each classifier its accuracy on the folds and its standard error, 0 if that is not known.
+        test: accuracy of each classifier on the test cases.
+        highlighted: the classifier that stands out.
+    """
     order = sorted(test, key=lambda name: test[name])
     figure = _figure(7, 1.2 + 0.36 * len(order))
     ax = figure.add_subplot()
     colours = [BLUE if name == highlighted else "#BBBBBB" for name in order]
     ax.barh(range(len(order)), [test[name] for name in order], color=colours, height=0.6)
     for row, name in enumerate(order):
-        ax.text(max(test[name], cv.get(name, 0)) + 0.015, row, f"{test[name]:.4f}", va="center", fontsize=9)
-    folded = [(cv[name], row) for row, name in enumerate(order) if name in cv]
+        ax.text(max(test[name], sum(cv.get(name, (0, 0)))) + 0.015, row, f"{test[name]:.4f}", va="center", fontsize=9)
+    folded = [(*cv[name], row) for row, name in enumerate(order) if name in cv]
     if folded:
-        scores, rows = zip(*folded, strict=True)
+        scores, errors, rows = zip(*folded, strict=True)
+        ax.errorbar(scores, rows, xerr=errors, fmt="none", ecolor=ORANGE, elinewidth=1.2, capsize=3)
         ax.scatter(scores, rows, color=ORANGE, marker="|", s=160, linewidths=2.2, label="validation folds")
         ax.legend(loc="upper left", bbox_to_anchor=(0, -0.12 - 0.5 / len(order)), frameon=False)
     ax.set_yticks(range(len(order)), [plain(name) for name in order])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from tsbench.data.splitting import split_cases
 from tsbench.errors import DataError
 from tsbench.recipe.schema import SplitConfig
 
-__all__ = ["Fold", "fraction_of", "held_out_fold", "resample", "stratified_folds"]
+__all__ = ["Fold", "fraction_of", "held_out_fold", "repeats_of", "resample", "stratified_folds"]
 
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Indices of the cases to train on, and of those to validate on."""
@@ -120,6 +121,12 @@ def held_out_fold(
     train, validation = split_cases(labels, groups, SplitConfig(test_size=share, seed=seed))
     known = np.isin(labels[validation], labels[train])
     return [(train, validation[known])]
+
+
+def repeats_of(folds: Sequence[Fold]) -> int:
+    """How often the folds hold out each case, which is more than once where they are repeated."""
+    held_out = np.concatenate([validation for _, validation in folds])
+    return round(len(held_out) / len(np.unique(held_out)))
 
 
 def fraction_of(

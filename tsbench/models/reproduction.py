@@ -23,7 +23,8 @@ from tsbench.recipe.dotted import hyperparameters_of
 from tsbench.recipe.former import FORMER
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import leaves
-from tsbench.search.objective import CrossValidation
+from tsbench.search.confirming import confirming_seed
+from tsbench.search.objective import CrossValidation, confirmation_of
 from tsbench.search.specification import derive_seed, study_seed
 from tsbench.tracking import names, provenance
 from tsbench.tracking.monitoring import device_name
@@ -142,9 +143,8 @@ def _trial(
     search = cell.plan.loaded.recipe.search
     recorded = _recorded(store, run)
     last = max(recorded["train_loss"], default=0) if "train_loss" in recorded else 0
-    validation = CrossValidation(
-        cell.dataset.training_set(), settings, search, study_seed(search, cell.resample), device
-    )
+    training, seed = cell.dataset.training_set(), study_seed(search, cell.resample)
+    validation = CrossValidation(training, settings, search, seed, device)
 
     def on_epoch(epoch: int) -> None:
         report(f"epoch {epoch}/{settings.training.epochs}")
@@ -156,6 +156,11 @@ def _trial(
     now = {name: dict(curve) for name, curve in validation.curves.items()}
     for metric, value in validation.scores.items():
         now.setdefault(names.cv(metric), {0: value})
+    if any(name.startswith(names.confirmed("")) for name in recorded):
+        report("on other folds")
+        confirmation = confirmation_of(training, settings, search, confirming_seed(seed), device)
+        confirmation.run()
+        now |= {names.confirmed(metric): {0: value} for metric, value in confirmation.scores.items()}
     return _compared(recorded, now)
 
 

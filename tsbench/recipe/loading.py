@@ -145,7 +145,7 @@ def load_recipe(
         problems_of = check_datasets(_data_entries(tree), archive if isinstance(archive, str) else None)
         for place, message in islice(problems_of, MAX_PROBLEMS):
             report.add(_in_tree(place, tree), message)
-    raw_space = tree.get("space") or {}
+    raw_space = tree.get("space", _unnamed_space(recipe)) or {}
     space: Space = {}
     if isinstance(raw_space, Mapping) or raw_space == "default":
         space, problems = parse_space(raw_space, _fixed(tree))
@@ -157,6 +157,11 @@ def load_recipe(
     if report.problems or recipe is None:
         raise RecipeError(report.sentences())
     return LoadedRecipe(recipe, space, path, freed, report.places())
+
+
+def _unnamed_space(recipe: Recipe | None) -> Any:
+    """What a recipe without `space` searches; where no network is trained that is nothing."""
+    return {} if recipe is None or not recipe.search.trials else recipe.space
 
 
 def _check_stores(recipe: Recipe, checks: Mapping[str, Callable[[str], str | None]], report: Report) -> None:
@@ -267,7 +272,7 @@ def _override(tree: dict[str, Any], text: str, report: Report) -> None:
         problem = "the value is not valid YAML" if str(error).startswith("not valid") else str(error)
         report.add((key,), f"{problem}: {shown(value)}", at=f"--set {shortened(text)}")
         return
-    if path[0] == "space" and len(path) > 1 and tree.get("space") == "default":
+    if path[0] == "space" and len(path) > 1 and tree.get("space", "default") == "default":
         tree["space"] = {name: entry for name, entry in DEFAULT_SPACE.items() if name not in _fixed(tree)}
     node: Any = tree
     place: KeyPath = ()

@@ -502,6 +502,13 @@ class SearchConfig(Settings):
         "none if trade_off is given",
     )
     folds: int = Field(3, ge=2, le=_LARGEST, description="stratified cross-validation folds of the train cases")
+    confirm: int = Field(
+        3,
+        ge=0,
+        le=1000,
+        description="best trials that are scored again on other folds, beside the recipe's own values, and chosen in "
+        "their place only if they are better by more than the standard error; 0: the best CV score decides",
+    )
     holdout_above: PositiveInt = Field(
         5000, description="with more train cases than this, one held-out part of them takes the place of the folds"
     )
@@ -898,7 +905,8 @@ class Recipe(HyperparameterConfig):
         None, description="folder of data sets, looked into first; relative to the current folder"
     )
     space: Annotated[dict[str, Any] | Literal["default"], BeforeValidator(_entries)] = Field(
-        default_factory=dict, description="what is searched: dotted names and ranges, or 'default'"
+        "default",
+        description="what is searched: dotted names and ranges, or 'default'; {} tries the recipe's own values alone",
     )
     search: SearchConfig = Field(default_factory=SearchConfig, description="the Optuna study")
     auto: AutoConfig | None = Field(

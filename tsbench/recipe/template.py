@@ -18,7 +18,7 @@ __all__ = ["SCHEMA_FILE", "json_schema", "template"]
 
 COLUMN = 34  # where comments begin
 SCHEMA_FILE = "recipe.schema.json"  # beside the recipe
-EXAMPLE: dict[str, Any] = {"datasets": ["GunPoint", "ItalyPowerDemand"], "space": "default"}
+EXAMPLE: dict[str, Any] = {"datasets": ["GunPoint", "ItalyPowerDemand"]}
 
 
 def template(name: str) -> str:
@@ -68,7 +68,7 @@ def _entry(key: str, info: FieldInfo, given: dict[str, Any], depth: int) -> Iter
         return
     if key == "space":
         yield ""
-        yield from _commented("space: default", f"{info.description}; left out, nothing is searched")
+        yield from _commented("space: default", info.description)
         yield "# or in full; these are the default space's entries, to be changed at will:"
         yield "# space:"
         for name, entry in DEFAULT_SPACE.items():

@@ -15,8 +15,8 @@ from tsbench.classifiers.contract import OutOfFold
 from tsbench.classifiers.ensemble import encode
 from tsbench.data.collection import TrainingSet
 from tsbench.data.preprocessing import Preprocessing
-from tsbench.evaluation.metrics import score, score_all
-from tsbench.evaluation.resampling import Fold
+from tsbench.evaluation.metrics import mean_scores, score, score_all
+from tsbench.evaluation.resampling import Fold, repeats_of
 from tsbench.nn.network import Network
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.search.pruning import RUNGS
@@ -25,7 +25,7 @@ from tsbench.training.inference import fixed_features, predict_probabilities
 from tsbench.training.jobs import Job, Series
 from tsbench.training.trainer import train
 
-__all__ = ["CrossValidation", "Rung", "rungs"]
+__all__ = ["CrossValidation", "Rung", "confirmation_of", "rungs"]
 
 
 UNPRUNED = 4
@@ -102,17 +102,31 @@ class _FoldJob:
         return predict_probabilities(network, self.series, features=self.features)
 
 
+def confirmation_of(
+    training: TrainingSet,
+    hyperparameters: HyperparameterConfig,
+    search: SearchConfig,
+    seed: int,
+    device: str = "cpu",
+    accumulation_steps: int = 1,
+) -> CrossValidation:
+    """The cross-validation by which a trial is scored again: as its own, by another seed, to the end."""
+    unpruned = search.model_copy(update={"pruner": "none"})
+    return CrossValidation(training, hyperparameters, unpruned, seed, device, accumulation_steps)
+
+
 @dataclass
 class CrossValidation:
     """A configuration under cross-validation; the curves and scores of its folds as they come.
 
     Attributes:
         accumulation_steps: see `train`.
-        scores: mean over the folds of each metric, under its own name, with `predict_seconds` (all of them) and
-            `parameters` (of one network); filled when training has ended.
+        scores: mean over the folds of each metric, under its own name, with its standard error (`accuracy_se`), and
+            `predict_seconds` (all of them) and `parameters` (of one network); filled when training has ended.
         curves: `train_loss`, `learning_rate` by epoch, and `cv_<metric>` of the searched metric by rung.
         fold_scores: of the searched metric, for each fold by rung.
         fold_losses: training loss, for each fold by epoch.
+        repeats: how often the folds hold out each case.
         out_of_fold: probabilities of the cases that the folds held out; None until training has ended.
         seconds: that it took.
     """
@@ -127,6 +141,7 @@ class CrossValidation:
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     fold_scores: list[list[tuple[int, float]]] = field(default_factory=list)
     fold_losses: list[list[tuple[int, float]]] = field(default_factory=list)
+    repeats: int = 1
     out_of_fold: OutOfFold | None = None
     seconds: float = 0.0
 
@@ -147,6 +162,7 @@ class CrossValidation:
         started = time.perf_counter()
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # said once, by whoever began the study
             folds = folds_of(self.training, self.search, self.seed)
+        self.repeats = repeats_of(folds)
         jobs = [
             _FoldJob.make(self.training, fold, self.hyperparameters, derive_seed(self.seed, 1, number))
             for number, fold in enumerate(folds)
@@ -213,8 +229,7 @@ class CrossValidation:
         parts = [(job.held_out, each, job.classes) for job, each in zip(jobs, probabilities, strict=True)]
         self.out_of_fold = OutOfFold.of_folds(self.training.cases.labels, parts)
         self._keep_fold_scores(epoch, [scores.get(self.search.metric, float("nan")) for scores in folds])
-        names = [name for name in folds[0] if all(name in scores for scores in folds)]
-        means = {name: float(np.mean([scores[name] for scores in folds])) for name in names}
+        means = mean_scores(folds, self.repeats)
         means["predict_seconds"] = seconds
         means["parameters"] = float(max(sum(p.numel() for p in fold.network.parameters()) for fold in jobs))
         return means

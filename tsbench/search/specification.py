@@ -154,6 +154,7 @@ class StudySpec:
             plain["space"], problems = parse_space(plain["space"], set())
             assert not problems, problems
             plain["base"] = with_former_values(plain["base"])
+            plain["search"].setdefault("confirm", 0)  # an earlier version chose by the CV scores alone
             for key, settings in (("base", HyperparameterConfig), ("search", SearchConfig)):
                 plain[key] = settings.model_validate_json(json.dumps(plain[key]))
             return cls(**plain)

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from tsbench.adapters.optuna import create_study
 from tsbench.data.collection import ARRAYS, COLUMNS, Collection, TrainingSet
 from tsbench.data.stored import CHECKSUMS
 from tsbench.errors import SearchError
+from tsbench.search.confirming import Confirmation
 from tsbench.search.integrity import MALFORMED, check_journal, check_results, damaged_journal
 from tsbench.search.queue import TrialQueue
 from tsbench.search.specification import FRESH, SPECIFICATION, StudySpec
@@ -33,11 +34,14 @@ from tsbench.workers.protocol import SharedFolder
 
 __all__ = ["Study", "StudyNotes"]
 
-BUDGET, SECONDS, TIMED_OUT = "trials", "seconds", "timed_out"  # user attributes of Optuna's study
+BUDGET, SECONDS, TIMED_OUT, REMARK = "trials", "seconds", "timed_out", "remark"  # user attributes of Optuna's study
+
+
+CONFIRMED, UNCONFIRMED, CHOSEN = "confirmed:", "unconfirmed", "chosen"  # the first with a trial's number
 
 
 class StudyNotes:
-    """Budget and time of a search, over all of its calls.
+    """Budget, time and choice of a search, over all of its calls.
 
     Args:
         study: Optuna's study, which keeps them.
@@ -74,6 +78,45 @@ class StudyNotes:
         """The time budget in seconds that ended the search before its trials were run; None if none did."""
         budget = self._study.user_attrs.get(TIMED_OUT)
         return None if budget is None else float(budget)
+
+    @property
+    def confirmed(self) -> dict[int, Confirmation]:
+        """What is known of the trials that were scored again on other folds, by number."""
+        found = self._study.user_attrs.items()
+        return {int(key.removeprefix(CONFIRMED)): Confirmation(**v) for key, v in found if key.startswith(CONFIRMED)}
+
+    def note_confirmed(self, number: int, confirmation: Confirmation) -> None:
+        """Keeps how a trial did on other folds."""
+        self._study.set_user_attr(f"{CONFIRMED}{number}", asdict(confirmation))
+
+    @property
+    def unconfirmed(self) -> float | None:
+        """The time budget in seconds that left trials that were not scored again; None if none did."""
+        budget = self._study.user_attrs.get(UNCONFIRMED)
+        return None if budget is None else float(budget)
+
+    @property
+    def chosen(self) -> int | None:
+        """Number of the trial whose configuration was chosen; None before."""
+        number: int | None = self._study.user_attrs.get(CHOSEN)
+        return number
+
+    def note_choice(self, trial: int, sentence: str, unconfirmed: float | None) -> None:
+        """See `chosen`, `remark` and `unconfirmed`."""
+        self.note_remark(sentence)
+        for key, value in ((CHOSEN, trial), (UNCONFIRMED, unconfirmed)):
+            if value != self._study.user_attrs.get(key):
+                self._study.set_user_attr(key, value)
+
+    @property
+    def remark(self) -> str:
+        """A sentence without its full stop on how the configuration was chosen; empty if there is nothing to say."""
+        return str(self._study.user_attrs.get(REMARK, ""))
+
+    def note_remark(self, sentence: str) -> None:
+        """See `remark`."""
+        if sentence != self.remark:
+            self._study.set_user_attr(REMARK, sentence)
 
     def note_timed_out(self, budget: float | None) -> None:
         """See `timed_out`."""

@@ -14,16 +14,18 @@ import optuna
 from optuna.trial import FixedTrial, Trial, TrialState
 
 from tsbench.adapters.optuna import get_heartbeat_thread, id_of
+from tsbench.recipe.registries import COSTS
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import label, leaves
 from tsbench.retries import retry
-from tsbench.search.objective import CrossValidation, Rung
+from tsbench.search.confirming import Confirmation, confirming_seed
+from tsbench.search.objective import CrossValidation, Rung, confirmation_of
 from tsbench.search.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutcome, TrialProgress
 from tsbench.search.pruning import TrialPruner
 from tsbench.search.sampling import hyperparameters, suggest
 from tsbench.search.storage import DatabaseAwayError, together
 from tsbench.search.study import Study
-from tsbench.search.trials import FOLDS, LOST, RESULT, RUN
+from tsbench.search.trials import FOLDS, LOST, RESULT, RUN, as_best
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.store import Store
@@ -31,11 +33,12 @@ from tsbench.training.inference import DivergedError
 from tsbench.training.memory import train_within_memory
 from tsbench.workers.protocol import StoppedError
 
-__all__ = ["load_study", "mlflow_params", "run_trial"]
+__all__ = ["confirm_trial", "load_study", "mlflow_params", "run_trial"]
 
 
 KEPT_OUT_OF_FOLD = 3
-"""Trials whose out-of-fold probabilities are recorded: those that are among so many best ones when they end."""
+"""Trials whose out-of-fold probabilities are recorded: the default, and those that are among so many best ones when
+they end (or as many as are scored again, if these are more)."""
 
 
 @lru_cache(maxsize=4)
@@ -70,6 +73,58 @@ def run_trial(
     if trial is None:
         return None
     return _TrialRun(study, store, trial, device, report, stop_reason).run()
+
+
+def confirm_trial(
+    folder: Path,
+    number: int,
+    device: str,
+    report: Callable[[TrialProgress], None] = lambda progress: None,
+    stop_reason: Callable[[], str | None] = lambda: None,
+) -> Confirmation | None:
+    """Scores a trial's configuration again on other folds, which are the same for all trials of a study.
+
+    The means over the folds are logged on the trial's MLflow run. Doing it twice gives the same.
+
+    Args:
+        folder: of the study.
+        number: of the trial, which has ended.
+        device: torch device to train on.
+        report: called after each epoch.
+        stop_reason: asked after each epoch; a text ends it.
+
+    Returns:
+        How it did, or None if it was ended.
+    """
+    study, store = load_study(folder)
+    spec, trials = study.spec, study.trials()
+    settings = as_best(trials[number]).hyperparameters
+    validation: CrossValidation
+
+    def after_epoch(epoch: int) -> None:
+        report(TrialProgress(epoch, settings.training.epochs))
+        if reason := stop_reason():
+            raise StoppedError(reason)
+
+    def attempt(accumulation_steps: int) -> None:
+        nonlocal validation
+        seed = confirming_seed(spec.seed)
+        validation = confirmation_of(study.training, settings, spec.search, seed, device, accumulation_steps)
+        validation.run(on_epoch=after_epoch)
+
+    began = time.perf_counter()
+    try:
+        train_within_memory(attempt, device)
+    except StoppedError:
+        return None
+    except (DivergedError, RuntimeError, MemoryError, ValueError) as error:  # as in a trial
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return Confirmation((), time.perf_counter() - began, reason=reason)
+    metrics = {names.confirmed(name): value for name, value in validation.scores.items() if name not in COSTS}
+    if run := trials.run_of(number):
+        store.log(run, metrics)
+    scores = tuple(curve[-1][1] for curve in validation.fold_scores)
+    return Confirmation(scores, time.perf_counter() - began, metrics, validation.repeats)
 
 
 class _TrialRun:
@@ -181,7 +236,7 @@ class _TrialRun:
         metrics["fit_seconds"] = validation.seconds
         tags = {names.STATE: outcome.state, **({names.REASON: outcome.reason} if outcome.reason else {})}
         self.monitor.sample(now=True)
-        if validation.out_of_fold is not None and self.study.trials().is_among_best(outcome.score, KEPT_OUT_OF_FOLD):
+        if validation.out_of_fold is not None and self._may_be_chosen(outcome.score):
             with tempfile.TemporaryDirectory() as scratch:
                 path = Path(scratch) / names.OUT_OF_FOLD
                 validation.out_of_fold.save(path)
@@ -189,6 +244,11 @@ class _TrialRun:
         self.store.log(run, metrics, curves={**validation.curves, **self.monitor.curves}, tags=tags)
         status = {FAILED: "FAILED", STOPPED: "KILLED"}.get(outcome.state, "FINISHED")
         self.store.end(run, status)
+
+    def _may_be_chosen(self, score: float | None) -> bool:
+        search, trials = self.study.spec.search, self.study.trials()
+        is_default = trials.visible_to(self.trial.number)[0] == len(search.enqueue)
+        return is_default or trials.is_among_best(score, max(KEPT_OUT_OF_FOLD, search.confirm))
 
     def _tell(
         self, run: str, settings: HyperparameterConfig, validation: CrossValidation, outcome: TrialOutcome

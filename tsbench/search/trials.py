@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -14,7 +15,7 @@ from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.search.specification import StudySpec
 from tsbench.tracking.names import COSTS
 
-__all__ = ["BestTrial", "Trials", "as_best", "deserves_retry", "fixed_parameters", "retries"]
+__all__ = ["BestTrial", "Configuration", "Trials", "as_best", "deserves_retry", "fixed_parameters", "retries"]
 
 RESULT = "result"  # user attribute: a trial's scores, seconds and reason, as its worker reports them
 LOST = "lost"  # user attribute: why a trial ended through no fault of its own; it does not count, and is tried again
@@ -26,22 +27,30 @@ MAX_RETRIES = 2
 
 
 @dataclass(frozen=True)
-class BestTrial:
-    """The trial that a search leads to.
+class Configuration:
+    """A configuration of the network, as it was cross-validated; or the recipe's own, which could not be.
 
     Attributes:
-        number: of the trial.
-        value: its score by the searched metric.
-        scores: `cv_<metric>` of every metric, the mean over the folds, with `predict_seconds` and `parameters`.
-        hyperparameters: the whole configuration that it ran.
-        seconds: that it took.
+        hyperparameters: all of them.
+        number: of the trial that ran it; None if none did.
+        value: its score by the searched metric; NaN without a trial.
+        scores: `cv_<metric>` of every metric, the mean over the folds, with its standard error (`cv_<metric>_se`), and
+            `predict_seconds` and `parameters`.
+        seconds: that the trial took.
     """
 
-    number: int
-    value: float
-    scores: dict[str, float]
     hyperparameters: HyperparameterConfig
+    number: int | None
+    value: float
+    scores: Mapping[str, float]
     seconds: float
+
+
+@dataclass(frozen=True)
+class BestTrial(Configuration):
+    """A complete trial."""
+
+    number: int
 
 
 class Trials(list[FrozenTrial]):
@@ -84,14 +93,35 @@ class Trials(list[FrozenTrial]):
 
     def best(self) -> BestTrial | None:
         """The best complete trial; None without any."""
-        return next(iter(self.best_few(1)), None)
+        return next(self.ranked(), None)
+
+    def chosen(self, number: int | None) -> BestTrial | None:
+        """The trial of this number, or if there is no number the best one."""
+        return self.best() if number is None else as_best(self[number])
 
     def best_few(self, count: int) -> list[BestTrial]:
-        """The best complete trials, at most so many: by the metric, then by lower CV log loss, then the earlier."""
+        """The best complete trials, at most so many."""
+        return list(islice(self.ranked(), count))
+
+    def ranked(self) -> Iterator[BestTrial]:
+        """The complete trials, the best first: by the metric, then by lower CV log loss, then the earlier."""
         complete = [trial for trial in self.latest() if trial.state is TrialState.COMPLETE]
         sign = -1 if self.spec.maximise else 1
         complete.sort(key=lambda trial: (sign * trial.values[0], trial.user_attrs[RESULT]["cv_log_loss"]))
-        return [as_best(trial) for trial in complete[:count]]
+        return map(as_best, complete)
+
+    def default(self) -> BestTrial | None:
+        """The trial of the recipe's own values, as far as the space offers them, also if it was pruned.
+
+        None if there is no such trial, or it failed. The score of one that was pruned is NaN.
+        """
+        ended = [trial for trial in self.latest() if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        search, places = self.spec.search, self.latest()
+        if search.sampler == "grid":
+            ended = [trial for trial in ended if as_best(trial).hyperparameters == self.spec.base]
+        else:
+            ended = [trial for trial in ended if places[len(search.enqueue) :][:1] == [trial]]
+        return as_best(ended[0]) if ended else None
 
     def is_among_best(self, score: float | None, count: int) -> bool:
         """Whether fewer than `count` complete trials have a better score of the searched metric."""
@@ -126,10 +156,11 @@ class Trials(list[FrozenTrial]):
 
 
 def as_best(trial: FrozenTrial) -> BestTrial:
-    """A complete trial as its worker recorded it."""
+    """A complete trial as its worker recorded it, or one that was pruned, whose score is NaN."""
     scores = {key: value for key, value in trial.user_attrs[RESULT].items() if key.startswith("cv_") or key in COSTS}
     settings = HyperparameterConfig.model_validate_json(json.dumps(trial.user_attrs["hyperparameters"]))
-    return BestTrial(trial.number, trial.values[0], scores, settings, trial.user_attrs[RESULT]["seconds"])
+    value = trial.values[0] if trial.state is TrialState.COMPLETE else math.nan
+    return BestTrial(settings, trial.number, value, scores, trial.user_attrs[RESULT]["seconds"])
 
 
 def _is_lost(trial: FrozenTrial) -> bool:

@@ -100,11 +100,19 @@ def _inputs(example: NDArray[np.float64] | Mapping[str, Sequence[Any]]) -> Schem
 
 
 def register_model(
-    store: Store, run: str, model_uri: str, name: str, description: str, metric: str, score: float, maximise: bool
+    store: Store,
+    run: str,
+    model_uri: str,
+    name: str,
+    description: str,
+    metric: str,
+    score: float | None,
+    maximise: bool,
 ) -> str:
     """Registers a logged model as a new version, and returns the version's number.
 
-    The alias `best` goes to the version with the best CV score; it moves to this one if that is no worse.
+    The alias `best` goes to the version with the best CV score; it moves to this one if that is no worse. A version
+    without a CV score has it only until there is one with a score.
 
     Args:
         store: the store.
@@ -113,7 +121,7 @@ def register_model(
         name: of the registered model, made if it is absent.
         description: of the version.
         metric: name of the metric that decides, which the version is tagged with.
-        score: its value on the validation folds; test scores decide nothing.
+        score: its value on the validation folds, or None without any; test scores decide nothing.
         maximise: whether more of it is better.
 
     Raises:
@@ -131,7 +139,7 @@ def register_model(
             name,
             model_uri,
             run,
-            tags={metric: repr(score)},
+            tags={} if score is None else {metric: repr(score)},
             description=description,
             model_id=model_uri.removeprefix("models:/"),
         )
@@ -140,7 +148,7 @@ def register_model(
         except MlflowException:
             best = None  # the first one
         known = None if best is None else best.tags.get(metric)
-        if known is None or (score >= float(known) if maximise else score <= float(known)):
+        if known is None or (score is not None and (score >= float(known) if maximise else score <= float(known))):
             store.client.set_registered_model_alias(name, BEST, str(version.version))
         return str(version.version)
 

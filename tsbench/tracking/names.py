@@ -10,6 +10,7 @@ from tsbench.recipe.registries import COSTS
 __all__ = [
     "AUTO",
     "CANDIDATES",
+    "CHOICE",
     "CLASSIFIER",
     "COSTS",
     "DATASET",
@@ -31,6 +32,7 @@ __all__ = [
     "STATE",
     "STUDY",
     "TRIAL",
+    "confirmed",
     "cv",
     "is_one_hot",
     "test",
@@ -47,6 +49,7 @@ RECIPE = "tsbench.recipe"
 STUDY = "tsbench.study"  # one value for every run of a study, its model and its baselines
 TRIAL = "tsbench.trial"  # number of a trial in its study
 STATE = "tsbench.state"  # complete, pruned, failed, skipped
+CHOICE = "tsbench.choice"  # why a network has the settings of its trial
 PARETO = "tsbench.pareto"  # true on the trials that no other one surpasses in all metrics
 PREPROCESSING = "tsbench.preprocessing"  # what was done to a baseline's cases, which it could not take as they are
 REASON = "tsbench.reason"  # why a run was pruned, failed or skipped
@@ -107,6 +110,11 @@ def where(tags: Mapping[str, Any], unlike: Mapping[str, Any] | None = None, stat
 def cv(metric: str) -> str:
     """Name of a metric's mean over the validation folds."""
     return metric if metric in COSTS else f"cv_{metric}"
+
+
+def confirmed(metric: str) -> str:
+    """Name of a metric's mean over the other folds that the best trials of a search are scored again on."""
+    return f"confirm_{metric}"
 
 
 def test(metric: str) -> str:
