@@ -1,22 +1,68 @@
 """tsbench: declarative AutoML and honest benchmarking for time series classification."""
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tsbench.api.comparing import compare
+    from tsbench.api.fitting import fit
+    from tsbench.api.loading import load_dataset, load_model
+    from tsbench.api.searching import SearchResults, search
     from tsbench.auto.estimator import AutoClassifier
     from tsbench.classifiers.estimator import NetworkClassifier
+    from tsbench.compare.comparison import Comparison
+    from tsbench.recipe.schema import Recipe
 
-__all__ = ["AutoClassifier", "NetworkClassifier", "__version__"]
+__all__ = [
+    "AutoClassifier",
+    "Comparison",
+    "NetworkClassifier",
+    "Recipe",
+    "SearchResults",
+    "__version__",
+    "compare",
+    "fit",
+    "load_dataset",
+    "load_model",
+    "search",
+]
 
 __version__ = "0.1.0"
 
-_HOMES = {"AutoClassifier": "tsbench.auto.estimator", "NetworkClassifier": "tsbench.classifiers.estimator"}
+_HOMES = {
+    "AutoClassifier": "tsbench.auto.estimator",
+    "Comparison": "tsbench.compare.comparison",
+    "NetworkClassifier": "tsbench.classifiers.estimator",
+    "Recipe": "tsbench.recipe.schema",
+    "SearchResults": "tsbench.api.searching",
+    "compare": "tsbench.api.comparing",
+    "fit": "tsbench.api.fitting",
+    "load_dataset": "tsbench.api.loading",
+    "load_model": "tsbench.api.loading",
+    "search": "tsbench.api.searching",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Imports torch and sktime only for whoever asks for a classifier: the commands must start at once."""
+    """Imports torch, sktime and MLflow only for whoever asks for what needs them: the commands must start at once."""
     if name in _HOMES:
         from importlib import import_module
 
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps `tsbench.search` and `tsbench.compare` the functions, when Python imports the rooms of the same names."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _HOMES or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

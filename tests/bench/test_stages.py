@@ -509,7 +509,7 @@ def test_a_cell_that_cannot_be_begun_leaves_no_run_open(recipe_file: Write, monk
         raise KeyboardInterrupt
 
     places = (
-        "tsbench.search.study.Study.create",
+        "tsbench.bench.opening.Study.create",
         "tsbench.bench.opening.TimeBudget",
         "tsbench.bench.cell_run.is_current",
     )

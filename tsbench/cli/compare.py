@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,16 +10,13 @@ import typer
 
 from tsbench.cli import completion
 from tsbench.cli.app import verb
-from tsbench.cli.options import TrackingUri, store_and_name
+from tsbench.cli.options import TrackingUri
 from tsbench.cli.status import working
 from tsbench.errors import RecipeError
 from tsbench.recipe.registries import Metric
 
 if TYPE_CHECKING:
     from tsbench.compare.comparison import Comparison
-    from tsbench.compare.published import Reference
-    from tsbench.compare.results import Results
-    from tsbench.tracking.store import Store
 
 
 class Format(StrEnum):
@@ -102,26 +98,34 @@ def compare(
 ) -> None:
     """Compare classifiers by a test score. Says which is better, by how much, and how surely."""
     with working("reading the results"):
-        from tsbench.compare.comparison import Comparison
+        from tsbench.api.comparing import compare as compare_named
 
-    references = _load_references(reference or [], reference_resamples, metric)
-    if reference_only and not references:
-        raise RecipeError(["--reference-only needs --reference published or --reference FILE.csv"])
-    store, experiments, of_recipes = (
-        (None, [], []) if reference_only else _find_experiments(name or [], tracking_uri, all_, bool(references))
-    )
-    if log and store is None:
+        notes: list[str] = []
+        comparison = compare_named(
+            *(name or ()),
+            tracking_uri=tracking_uri,
+            every=all_,
+            reference=reference or (),
+            reference_resamples=reference_resamples,
+            reference_only=reference_only,
+            datasets=_split(datasets),
+            classifiers=_split(classifiers),
+            metric=metric,
+            resamples=resamples,
+            control=control,
+            alpha=alpha,
+            rope=rope,
+            nemenyi=nemenyi,
+            say=notes.append,
+        )
+    for note in notes:
+        typer.echo(note, err=True)
+    if log and comparison.results.store is None:
         raise RecipeError(["--log needs an MLflow experiment to record the comparison in; name one"])
-    everything = _read(store, experiments, references)
-    shown = _data_sets(_split(datasets) or of_recipes, references, everything)
-    results = everything.of(shown) if shown else everything
-    if experiments:
-        _refuse_without_results(everything, results, bool(references))
-    if resamples is not None:
-        results = results.under(tuple(range(resamples)))
-    shown, remark = (shown, "") if shown or results.rows else _largest_collection(references, results.protocol)
-    chosen = tuple(_split(classifiers))
-    comparison = Comparison(results, references, shown, chosen, control, alpha, rope, nemenyi, metric, remark)
+    if report:
+        from tsbench.compare.output import check_name
+
+        check_name(report)  # before anything is written
     if fail_if_worse_than:
         comparison.lead_over(fail_if_worse_than)  # an unknown name is refused before anything is recorded
     _print(comparison, format_)
@@ -134,125 +138,18 @@ def compare(
         except OSError as error:
             raise RecipeError([f"--plots {plots}: cannot be written: {error.strerror}"]) from None
         typer.echo(f"Wrote {count_of(count, 'plot')} into {plots}.", err=True)
-    if report or log:
-        _record(comparison, store, experiments, report, log)
+    if report:
+        comparison.report(report)
+        typer.echo(f"Wrote {report}.", err=True)
+    if log:
+        run = comparison.log()
+        typer.echo(f"Recorded in MLflow as run {run} of {comparison.results.experiments[0]}.", err=True)
     if fail_if_worse_than:
         _fail_if_worse(comparison, fail_if_worse_than, margin)
 
 
-def _load_references(given: Sequence[str], resamples: int, metric: Metric) -> tuple[Reference, ...]:
-    """Each reference once; files of the same name are distinguished by their folders.
-
-    Raises:
-        RecipeError: published scores of another metric than accuracy are asked for.
-    """
-    from dataclasses import replace
-
-    from tsbench.compare.published import load_reference
-
-    sources = list(dict.fromkeys(given))
-    loaded = [load_reference(source, resamples, metric) for source in sources]
-    if metric != "accuracy" and any(reference.carried for reference in loaded):
-        raise RecipeError(
-            [
-                f"--metric {metric}: published scores exist for accuracy only; leave out --reference published, "
-                "or compare by accuracy"
-            ]
-        )
-    names = [reference.name for reference in loaded]
-    return tuple(
-        reference if names.count(reference.name) == 1 or reference.carried else replace(reference, name=source)
-        for reference, source in zip(loaded, sources, strict=True)
-    )
-
-
-def _refuse_without_results(everything: Results, shown: Results, with_reference: bool) -> None:
-    """An empty table would look like a result.
-
-    Raises:
-        RecipeError: the experiments hold nothing, or nothing on the data sets chosen, and nothing else is shown.
-    """
-    if shown.rows:
-        for name in everything.empty:
-            typer.echo(f"{name} has no results.", err=True)
-        return
-    if everything.rows:
-        problem = f"{everything.name} has no result on these data sets; it has: {', '.join(everything.datasets)}"
-    else:
-        problem = (
-            f"{everything.name} has no results: nothing was scored yet, or its runs were removed; start a search with "
-            "`tsbench search RECIPE`"
-        )
-    if not with_reference:
-        raise RecipeError([problem])
-    typer.echo(f"{problem}. Only the references are shown.", err=True)
-
-
-def _largest_collection(references: Sequence[Reference], protocol: tuple[int, ...]) -> tuple[tuple[str, ...], str]:
-    """The data sets to show of published scores alone, and why; none if there are other references too."""
-    from tsbench.compare.archive_choice import choose_collection
-
-    if not references or not all(reference.carried for reference in references):
-        return (), ""
-    return choose_collection(references[0], protocol)
-
-
-def _find_experiments(
-    given: Sequence[str], uri: str | None, every: bool, with_reference: bool
-) -> tuple[Store | None, list[str], list[str]]:
-    """The store, the experiments to read and the data sets of the recipes among them.
-
-    No store, and none, if nothing is named, nothing is there and references are shown anyway.
-    """
-    found = [store_and_name(address, uri) for address in given]
-    if len({store.uri for store, _, _ in found}) > 1:
-        raise RecipeError(["these recipes have different MLflow stores; name one for all by --tracking-uri"])
-    if found and not every:
-        datasets = [dataset for _, _, some in found for dataset in some]
-        return found[0][0], list(dict.fromkeys(name for _, name, _ in found if name)), datasets
-    try:
-        store = found[0][0] if found else store_and_name(None, uri)[0]
-    except RecipeError:
-        if with_reference and uri is None:
-            return None, [], []
-        raise
-    known = store.experiments()
-    if every or len(known) == 1:
-        return store, sorted(known), []
-    if not known and with_reference:
-        return None, [], []
-    held = f"holds {', '.join(known)}; name one of them, or --all" if known else "holds no experiment yet"
-    raise RecipeError([f"which experiment? The store {held}, as in `tsbench compare NAME`"])
-
-
-def _read(store: Store | None, experiments: Sequence[str], references: Sequence[Reference]) -> Results:
-    """The experiments' results; without any an empty table named after the references."""
-    from tsbench.compare.results import Results, read_results
-
-    if store and experiments:
-        with working("reading the results"):
-            return read_results(store, *experiments)
-    return Results(", ".join("published" if reference.carried else reference.name for reference in references), ())
-
-
 def _split(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _data_sets(given: Sequence[str], references: Sequence[Reference], results: Results) -> tuple[str, ...]:
-    """The data sets asked for, collections in place of their names, spelt as they are known."""
-    from tsbench.data.catalogue import collection
-    from tsbench.recipe.registries import COLLECTIONS
-
-    known = [*results.datasets, *(name for reference in references for name in reference.datasets)]
-    spelling = {candidate.lower(): candidate for candidate in reversed(known)}
-    found: list[str] = []
-    for name in given:
-        if name.lower() in COLLECTIONS:
-            found += collection(name.lower())
-        else:
-            found.append(spelling.get(name.lower(), name))
-    return tuple(dict.fromkeys(found))
 
 
 def _print(comparison: Comparison, form: Format) -> None:
@@ -279,22 +176,6 @@ def _print(comparison: Comparison, form: Format) -> None:
         )
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _record(
-    comparison: Comparison, store: Store | None, experiments: Sequence[str], report: Path | None, log: bool
-) -> None:
-    from tsbench.compare.output import log_comparison, write_report
-    from tsbench.compare.versions import Provenance, read_provenance
-
-    provenance = read_provenance(store, experiments, comparison.datasets) if store else Provenance()
-    if report:
-        write_report(comparison, provenance, report)
-        typer.echo(f"Wrote {report}.", err=True)
-    if log:
-        assert store is not None
-        run = log_comparison(comparison, provenance, store, experiments[0])
-        typer.echo(f"Recorded in MLflow as run {run} of {experiments[0]}.", err=True)
 
 
 def _fail_if_worse(comparison: Comparison, name: str, margin: float) -> None:

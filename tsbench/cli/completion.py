@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from tsbench.api.sources import DEFAULT_STORE
 from tsbench.errors import TsbenchError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["any_runs", "data_sets", "experiments", "experiments_and_recipes", "models", "recipes"]
 
-DEFAULT_STORE = "sqlite:///mlflow.db"
 SUFFIXES = (".yaml", ".yml")
 
 

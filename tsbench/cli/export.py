@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from tsbench.api.sources import store_for
 from tsbench.cli.app import verb
-from tsbench.cli.options import ModelReference, TrackingUri, store_for
+from tsbench.cli.options import ModelReference, TrackingUri
 from tsbench.cli.status import working
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,39 +49,14 @@ def fit(
     Several families of classifiers are fitted and vote. The model is recorded in MLflow, and a recipe that does the
     same is written to NAME.yaml.
     """
+    from tsbench.api.fitting import recipe_of
     from tsbench.cli.search import run_search
 
     columns = {"label": label, "case": case, "time": time}
-    entry, title = _entry(data, test, {key: column for key, column in columns.items() if column is not None}, group)
-    chosen = name or f"fit-{title}"
-    tree = {
-        "name": chosen,
-        "datasets": [entry],
-        "auto": {"preset": preset, "time_limit": time_limit},
-        "baselines": [],
-    }
+    tree = recipe_of(data, test, columns, group, time_limit=time_limit, preset=preset, name=name)
     with lasting_output(), raised_signals():
-        path = _write_recipe(Path(f"{chosen}.yaml"), tree)
+        path = _write_recipe(Path(f"{tree['name']}.yaml"), tree)
         run_search(path, None, fresh)
-
-
-def _entry(data: str, test: str | None, columns: dict[str, str], group: str | None) -> tuple[Any, str]:
-    """The entry under `datasets`, and what the data set is called."""
-    from tsbench.data.folders import is_file
-
-    if not Path(data).suffix and not is_file(data):
-        if given := [f"--{key}" for key in columns] + ["--group"] * bool(group) + ["--test"] * bool(test):
-            raise RecipeError([f"{', '.join(given)}: only for files, and {data} is a data set's name"])
-        return data, data
-    if not is_file(data):
-        raise RecipeError([f"{data}: there is no such file"])
-    title = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(data).name.split(".")[0]).strip("-.") or "data"
-    entry: dict[str, Any] = {"name": title, **columns}
-    if test is not None:
-        entry |= {"train": data, "test": test} | ({"group": group} if group else {})
-    else:
-        entry |= {"file": data} | ({"split": {"group": group}} if group else {})
-    return entry, title
 
 
 def _write_recipe(path: Path, tree: dict[str, Any]) -> Path:
@@ -93,7 +67,7 @@ def _write_recipe(path: Path, tree: dict[str, Any]) -> Path:
     """
     import tempfile
 
-    from tsbench.cli.validate import load_with_data
+    from tsbench.api.sources import load_with_data
     from tsbench.recipe.writing import to_yaml
 
     text = f"# Written by `tsbench fit`; `tsbench search {path}` does the same.\n{to_yaml(tree)}"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tsbench.api.sources import store_for
 from tsbench.cli import completion
 from tsbench.cli.app import verb
-from tsbench.cli.options import TrackingUri, store_for
+from tsbench.cli.options import TrackingUri
 
 if TYPE_CHECKING:
     from tsbench.models.reproduction import Reproduction

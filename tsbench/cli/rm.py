@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from tsbench.api.sources import store_and_name
 from tsbench.cli import completion
 from tsbench.cli.app import verb
-from tsbench.cli.options import TrackingUri, store_and_name
+from tsbench.cli.options import TrackingUri
 from tsbench.cli.status import working
 from tsbench.errors import RecipeError
 

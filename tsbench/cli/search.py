@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shlex
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tsbench.api.searching import prepare
+from tsbench.api.sources import load_with_data
 from tsbench.cli.app import verb
 from tsbench.cli.options import RecipePath, Set
 from tsbench.cli.output import lasting_output
 from tsbench.cli.status import working
-from tsbench.cli.validate import download_lines, load_with_data
+from tsbench.cli.validate import download_lines
 from tsbench.signals import describe_interrupt, exit_code_of, raised_signals
 
 if TYPE_CHECKING:
@@ -59,28 +59,21 @@ def run_search(recipe: Path, overrides: list[str] | None, fresh: bool) -> None:
 
     from tsbench.bench.progress import format_elapsed, make_display
 
-    began, console, run = time.monotonic(), Console(), None
+    console, run = Console(), None
     display = make_display(console)
     try:
         with display:
-            plan = _plan(recipe, overrides, fresh, display.prepare)
-            from tsbench.bench.opening import check_compatible
-            from tsbench.bench.run import BenchmarkRun
-
-            if not fresh:
-                check_compatible(plan)
-        run = BenchmarkRun(plan, display, fresh)
-        run.state.began = began
+            run = prepare(recipe, overrides, fresh, display, lambda text: typer.echo(text, err=True))
         failures = run.run()
     except KeyboardInterrupt as interrupt:
         typer.echo(_ending(interrupt, run is not None and run.begun, fresh), err=True)
         raise typer.Exit(exit_code_of(interrupt)) from None
     if run.begun:
-        _print_results(console, plan)
-        if plan.loaded.recipe.auto is not None:
-            _print_leaderboards(console, plan)
+        _print_results(console, run.plan)
+        if run.plan.loaded.recipe.auto is not None:
+            _print_leaderboards(console, run.plan)
         for title, front in run.fronts.items():
-            _print_front(console, title, front, plan)
+            _print_front(console, title, front, run.plan)
         console.print(f"Took {format_elapsed(run.state.elapsed)}.", highlight=False)
         console.print(f"Browse it in MLflow: tsbench ui {shlex.quote(str(recipe))}", highlight=False, soft_wrap=True)
     if failures:
@@ -105,20 +98,6 @@ def _described(path: Path, overrides: list[str] | None) -> str:
     with loaded.placed():
         described = describe_plan(make_plan(loaded, lines.append, dry=True))
     return "".join(f"# {line}\n" for line in lines) + described
-
-
-def _plan(path: Path, overrides: list[str] | None, fresh: bool, prepare: Callable[[str], None]) -> Plan:
-    """Reads a recipe and checks it; `prepare` is called before each step that may take a while."""
-    from tsbench.bench.plan import make_plan
-    from tsbench.bench.preflight import check_ready
-    from tsbench.data.selection import names_of
-
-    loaded = load_with_data(path, overrides)
-    with loaded.placed():
-        check_ready(loaded.recipe, fresh)  # before anything is downloaded
-        count = len(names_of(loaded.recipe))
-        prepare(f"reading {count} data set{'' if count == 1 else 's'}")
-        return make_plan(loaded, lambda text: typer.echo(text, err=True))
 
 
 def _print_results(console: Console, plan: Plan) -> None:

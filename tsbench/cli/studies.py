@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tsbench.api.sources import home
 from tsbench.cli.app import verb
-from tsbench.cli.options import NameOrRecipe, TrackingUri, home
+from tsbench.cli.options import NameOrRecipe, TrackingUri
 
 if TYPE_CHECKING:
     from tsbench.bench.study_list import StudySummary

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from tsbench.api.sources import store_and_name
 from tsbench.cli.app import verb
-from tsbench.cli.options import NameOrRecipe, TrackingUri, store_and_name
+from tsbench.cli.options import NameOrRecipe, TrackingUri
 from tsbench.cli.status import working
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from tsbench.api.sources import load_with_data
 from tsbench.cli.app import verb
 from tsbench.cli.options import RecipePath, Set
 
 if TYPE_CHECKING:
-    from tsbench.recipe.loading import LoadedRecipe
     from tsbench.recipe.schema import Recipe
 
-__all__ = ["download_lines", "load_with_data"]
+__all__ = ["download_lines"]
 
 MAX_NAMES = 20  # of data sets in a line
 
@@ -32,27 +31,6 @@ def validate(recipe: RecipePath, set_: Set = None) -> None:
     typer.echo(f"{recipe}: fine; {count_of(count, 'data set')}, {searched}, {baselines}")
     for line in download_lines(loaded.recipe, "will be"):
         typer.echo(line)
-
-
-def load_with_data(path: Path, overrides: list[str] | None) -> LoadedRecipe:
-    """Reads a recipe, and checks that its data sets are there or can be downloaded, and its stores' addresses.
-
-    Raises:
-        RecipeError: with every problem of them, each with its line and column.
-    """
-    from tsbench.classifiers.baselines import BASELINES, problem_with
-    from tsbench.data.selection import problems_of
-    from tsbench.recipe.loading import load_recipe
-    from tsbench.tracking.addresses import problem_with_database, problem_with_store
-
-    stores = {"tracking.uri": problem_with_store, "search.storage": problem_with_database}
-    loaded = load_recipe(path, overrides or (), BASELINES, problem_with, problems_of, stores)
-    if loaded.recipe.execution.launcher != "local":
-        from tsbench.bench.plan import check_reach
-
-        with loaded.placed():
-            check_reach(loaded.recipe)
-    return loaded
 
 
 def download_lines(recipe: Recipe, verb_: str) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from tsbench.api.sources import home
 from tsbench.cli import completion
 from tsbench.cli.app import verb
-from tsbench.cli.options import TrackingUri, home
+from tsbench.cli.options import TrackingUri
 from tsbench.cli.status import working
 from tsbench.errors import TsbenchError
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,12 @@ from tsbench.compare.statistics import Friedman, Pairwise, complete_rows, win_ti
 from tsbench.errors import RecipeError
 from tsbench.evaluation.metrics import MAXIMISED
 from tsbench.tracking.split import UNKNOWN, Split
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from tsbench.compare.versions import Provenance
 
 __all__ = ["CONFIDENCE", "Comparison", "Lead", "Standing", "Statistics"]
 
@@ -348,3 +356,106 @@ class Comparison:
         with np.errstate(divide="ignore"):
             logarithms = np.log(np.maximum(found, 1e-6))
         return np.exp(logarithms.mean(axis=1)) if complete else np.full(len(self.classifiers), np.nan)
+
+    # For people
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The scores: a row for each data set, a column for each classifier, NaN where one is missing."""
+        import pandas as pd
+
+        return pd.DataFrame(self.scores, pd.Index(self.datasets, name="dataset"), list(self.classifiers))
+
+    @property
+    def ranks(self) -> pd.Series:
+        """Average rank of each classifier over the complete data sets, the best first."""
+        import pandas as pd
+
+        ranks = pd.Series(self.statistics.ranks, pd.Index(self.classifiers, name="classifier"), name="average rank")
+        return ranks.sort_values(kind="stable")
+
+    @property
+    def pairwise(self) -> pd.DataFrame:
+        """The test of every pair of classifiers: mean difference, wins, p as it is and after Holm's adjustment.
+
+        The classifier of the better rank is `first`; empty without a complete data set.
+        """
+        import pandas as pd
+
+        from tsbench.compare.report import pairs_of
+
+        order = [self.classifiers.index(standing.classifier) for standing in self.standings]
+        return pd.DataFrame(pairs_of(self, order))
+
+    def plot_critical_difference(self) -> Figure:
+        """Average ranks on a line, those joined of which no two differ.
+
+        Raises:
+            RecipeError: it cannot be drawn, with the reason; so do the others.
+        """
+        return self._draw("critical_difference")
+
+    def plot_comparison_matrix(self) -> Figure:
+        """Mean differences of every pair, with wins, ties, losses and p."""
+        return self._draw("comparison_matrix")
+
+    def plot_pairwise_scatter(self) -> Figure:
+        """The control's score against each other classifier's, one point a data set."""
+        return self._draw("pairwise_scatter")
+
+    def plot_accuracy_against_time(self) -> Figure:
+        """Mean score against the seconds to fit."""
+        return self._draw("accuracy_against_time")
+
+    def plot_resample_boxes(self) -> Figure:
+        """Boxes of the scores over data sets and resamples."""
+        return self._draw("resample_boxes")
+
+    def _draw(self, name: str) -> Figure:
+        from tsbench.compare.plots import PICTURES
+
+        picture = PICTURES[name]
+        if lacks := picture.lacks(self):
+            raise RecipeError([f"{name} cannot be drawn: {lacks}"])
+        return picture.draw(self)
+
+    @cached_property
+    def _provenance(self) -> Provenance:
+        from tsbench.compare.versions import Provenance, read_provenance
+
+        if self.results.store is None:
+            return Provenance()
+        return read_provenance(self.results.store, self.results.experiments, self.datasets)
+
+    def report(self, path: str | Path) -> None:
+        """Writes all of it as one self-contained HTML page; folders on the way are created.
+
+        Raises:
+            RecipeError: the file cannot be written, or its name is not that of an HTML page.
+        """
+        from tsbench.compare.output import write_report
+
+        write_report(self, self._provenance, Path(path))
+
+    def log(self) -> str:
+        """Records it as a run of its first experiment, and returns the run's id.
+
+        Raises:
+            RecipeError: it is of references alone.
+            TrackingError: the store failed.
+        """
+        from tsbench.compare.output import log_comparison
+
+        if self.results.store is None:
+            raise RecipeError(["only a comparison of MLflow experiments can be recorded in MLflow"])
+        return log_comparison(self, self._provenance, self.results.store, self.results.experiments[0])
+
+    def __str__(self) -> str:
+        from tsbench.compare.report import as_markdown
+
+        return as_markdown(self)
+
+    def _repr_html_(self) -> str:
+        from tsbench.compare.fragment import as_fragment
+
+        return as_fragment(self)

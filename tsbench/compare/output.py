@@ -17,17 +17,28 @@ from tsbench.recipe.messages import count_of
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 
-__all__ = ["log_comparison", "write_report"]
+__all__ = ["check_name", "log_comparison", "write_report"]
 
 FILES = {"csv": "{metric}.csv", "json": "comparison.json", "markdown": "comparison.md", "latex": "comparison.tex"}
+
+
+def check_name(path: Path) -> None:
+    """Refuses a name under which nobody looks for an HTML page.
+
+    Raises:
+        RecipeError: says which name will do.
+    """
+    if path.suffix.lower() not in (".html", ".htm") and not path.is_dir():
+        raise RecipeError([f"--report {path}: a report is one HTML page; name it {path.with_suffix('.html').name}"])
 
 
 def write_report(comparison: Comparison, provenance: Provenance, path: Path) -> None:
     """Writes the page; folders on the way are created.
 
     Raises:
-        RecipeError: the file cannot be written.
+        RecipeError: the file cannot be written, or its name is not that of an HTML page.
     """
+    check_name(path)
     page = as_html(comparison, provenance)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,14 +12,28 @@ from typing import Any
 import numpy as np
 
 from tsbench.compare.comparison import CONFIDENCE, Comparison, Standing
-from tsbench.compare.formatting import fixed, format_p, signed
+from tsbench.compare.formatting import METRIC_WORDS, fixed, format_p, signed
 from tsbench.compare.latex import as_latex
 from tsbench.compare.preprocessed import preprocessed
+from tsbench.compare.results import Results
 from tsbench.compare.wording import cautions, notes, protocol, sentences
+from tsbench.evaluation.metrics import error_name, format_score
 from tsbench.recipe.messages import count_of
 from tsbench.spreadsheet import as_cell
+from tsbench.tracking import names
 
-__all__ = ["FORMATS", "as_csv", "as_json", "as_latex", "as_markdown", "over", "pairs_of", "score_rows", "standing_rows"]
+__all__ = [
+    "FORMATS",
+    "as_csv",
+    "as_json",
+    "as_latex",
+    "as_markdown",
+    "leaderboard_rows",
+    "over",
+    "pairs_of",
+    "score_rows",
+    "standing_rows",
+]
 
 
 def as_json(comparison: Comparison) -> str:
@@ -193,6 +207,36 @@ def _standing_row(standing: Standing) -> list[str]:
         signed(standing.difference),
         f"{signed(low)} to {signed(high)}",
         format_p(standing.p).removeprefix("= "),
+    ]
+
+
+def leaderboard_rows(results: Results, metric: str) -> list[list[str]]:
+    """What a search's results are, as texts: a header, then a row for each data set and classifier.
+
+    A score of one resample has its standard error, if it is known; there is none of a mean over resamples.
+
+    Args:
+        results: of the search.
+        metric: that was searched by.
+    """
+    columns = {
+        f"cv {METRIC_WORDS[metric]}": names.cv(metric),
+        "test accuracy": names.test("accuracy"),
+        "balanced accuracy": names.test("balanced_accuracy"),
+        "fit seconds": "fit_seconds",
+    }
+
+    def cell(key: str, pair: tuple[str, str]) -> str:
+        value = results.mean(key, *pair)
+        if value is None or key == "fit_seconds":
+            return "" if value is None else fixed(value, 2)
+        is_one = len(results.protocol) == 1
+        return format_score(value, results.mean(error_name(key), *pair) if is_one else None)
+
+    pairs = [(dataset, classifier) for dataset in results.datasets for classifier in results.classifiers]
+    return [
+        ["data set", "classifier", *columns],
+        *([*pair, *(cell(key, pair) for key in columns.values())] for pair in pairs),
     ]
 
 

@@ -53,6 +53,8 @@ class Results:
         protocol: the resamples that every score is the mean of, so that no two scores are of different ones; by
             default all that any classifier was scored on.
         empty: the experiments that hold no result.
+        experiments: that were read.
+        store: that they are in; None if nothing was read from MLflow.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Results:
     datasets: tuple[str, ...] = ()
     protocol: tuple[int, ...] = ()
     empty: tuple[str, ...] = ()
+    experiments: tuple[str, ...] = ()
+    store: Store | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.datasets:
@@ -144,9 +148,8 @@ class Results:
         """The results on some of the data sets, each once, in the order given."""
         rows = tuple(row for row in self.rows if row.dataset in datasets)
         held = {row.dataset for row in rows}
-        return Results(
-            self.name, rows, tuple(name for name in dict.fromkeys(datasets) if name in held), empty=self.empty
-        )
+        shown = tuple(name for name in dict.fromkeys(datasets) if name in held)
+        return replace(self, rows=rows, datasets=shown, protocol=())
 
     def under(self, protocol: tuple[int, ...]) -> Results:
         """The same, with scores that are the mean of these resamples."""
@@ -188,7 +191,8 @@ def read_results(store: Store, *experiments: str) -> Results:
     runs = [pair for pairs in found.values() for pair in pairs]
     runs.sort(key=lambda pair: pair[0])  # the oldest first, whatever the experiment
     rows = tuple(_newest(_on_one_split([result for _, result in runs])))
-    return Results(", ".join(experiments), rows, empty=tuple(name for name, pairs in found.items() if not pairs))
+    empty = tuple(name for name, pairs in found.items() if not pairs)
+    return Results(", ".join(experiments), rows, empty=empty, experiments=experiments, store=store)
 
 
 def _on_one_split(results: Sequence[Result]) -> Iterable[Result]:

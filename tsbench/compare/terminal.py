@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tsbench.compare.comparison import Comparison
-from tsbench.compare.formatting import METRIC_WORDS, fixed
-from tsbench.compare.report import over, score_rows, standing_rows
+from tsbench.compare.formatting import METRIC_WORDS
+from tsbench.compare.report import leaderboard_rows, over, score_rows, standing_rows
 from tsbench.compare.results import Results
 from tsbench.compare.wording import legend, marked
 from tsbench.evaluation.metrics import error_name, format_score
@@ -249,14 +249,8 @@ def leaderboard(results: Results, metric: str, width: int) -> Printed:
         metric: that was searched by.
         width: of the terminal, in characters.
     """
-    columns = {
-        f"cv {METRIC_WORDS[metric]}": names.cv(metric),
-        "test accuracy": names.test("accuracy"),
-        "balanced accuracy": names.test("balanced_accuracy"),
-        "fit seconds": "fit_seconds",
-    }
     pairs = [(dataset, classifier) for dataset in results.datasets for classifier in results.classifiers]
-    scores = [(title, [_cell(results, key, *pair) for pair in pairs]) for title, key in columns.items()]
+    scores = _columns([row[2:] for row in leaderboard_rows(results, metric)])
     dropped = ("balanced accuracy", "fit seconds", f"cv {METRIC_WORDS[metric]}")
     scores, spare, left_out = _fitting(scores, dropped, width, FRAME + LEAST_NAME)
     dataset_width, classifier_width = (
@@ -290,17 +284,6 @@ def leaderboard(results: Results, metric: str, width: int) -> Printed:
 
 def _left_out(titles: Sequence[str]) -> list[str]:
     return [f"Left out at this width: {', '.join(titles)}. A wider terminal shows all."] if titles else []
-
-
-def _cell(results: Results, column: str, dataset: str, classifier: str) -> str:
-    """A score, if it is of one resample with its standard error; there is none of a mean over resamples."""
-    value = results.mean(column, dataset, classifier)
-    if value is None:
-        return ""
-    if column == "fit_seconds":
-        return fixed(value, 2)
-    is_one = len(results.protocol) == 1
-    return format_score(value, results.mean(error_name(column), dataset, classifier) if is_one else None)
 
 
 def members_table(title: str, rows: Sequence[Mapping[str, str]]) -> Table:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from tsbench.data.column_roles import Columns
 from tsbench.data.stored import seal, verify
 from tsbench.errors import DataError
+from tsbench.recipe.messages import count_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["ARRAYS", "CHUNK_SIZE", "COLUMNS", "Collection", "DataSet", "TrainingSet", "parts"]
 
@@ -35,7 +39,7 @@ def parts(cases: int, values_per_case: int) -> Iterator[slice]:
         yield slice(start, min(start + step, cases))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Collection:
     """Labelled cases.
 
@@ -57,6 +61,31 @@ class Collection:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        low, high = int(self.lengths.min(initial=self.length)), int(self.lengths.max(initial=0))
+        cases = f"{count_of(len(self), 'case')} of {count_of(len(self.classes), 'class', 'classes')}"
+        steps = f"{high} time steps" if low >= high else f"{low} to {high} time steps"
+        return f"Collection({cases}, {count_of(self.channels, 'channel')}, {steps})"
+
+    @property
+    def X(self) -> NDArray[np.floating] | list[pd.DataFrame]:  # noqa: N802
+        """The series as classifiers of sktime and tsbench take them.
+
+        An array of shape (cases, channels, time steps), or if lengths differ or the channels have names, a data frame
+        for each case, with a row for each time step and a column for each channel.
+        """
+        named = None if self.columns is None else self.columns.channels
+        if named is None and self.equal_length:
+            return self.values
+        import pandas as pd
+
+        return [pd.DataFrame(case.T, columns=None if named is None else list(named)) for case in self.cases()]
+
+    @property
+    def y(self) -> NDArray[np.str_]:
+        """The labels."""
+        return self.labels
 
     @property
     def channels(self) -> int:

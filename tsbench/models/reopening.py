@@ -6,9 +6,10 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tsbench.bench.model_files import EXAMPLES, MODEL_FOLDER
 from tsbench.bench.plan import Plan, make_plan
@@ -22,6 +23,8 @@ from tsbench.tracking.models import fetch_model
 from tsbench.tracking.store import RunRecord, Store
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tsbench.classifiers.contract import FittedClassifier
     from tsbench.classifiers.ensemble import NetworkEnsemble
 
@@ -91,7 +94,7 @@ def _alone(recipe: str, dataset: str) -> str:
     return to_yaml(tree)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SavedModel:
     """A fitted classifier with what was logged beside it.
 
@@ -104,6 +107,55 @@ class SavedModel:
     classifier: FittedClassifier
     examples: Collection
     run: RunRecord | None
+
+    @property
+    def classes(self) -> NDArray[np.str_]:
+        """Shape (classes,), the labels that it predicts, in the order of the columns of `predict_proba`."""
+        return self.classifier.classes
+
+    def predict(self, cases: Any) -> NDArray[np.str_]:
+        """The most probable label of each case, shape (cases,).
+
+        Args:
+            cases: an array of shape (cases, channels, time steps), a list of cases that may differ in length, each an
+                array (channels, time steps) or a data frame (time steps, channels), a long table, or a file of cases.
+
+        Raises:
+            ModelError: the model cannot take a case.
+            DataError: a file cannot be read.
+        """
+        return np.asarray(self.predict_table(cases)["label"], dtype=str)
+
+    def predict_proba(self, cases: Any) -> NDArray[np.float64]:
+        """Class probabilities, shape (cases, classes), in the order of `classes`; for arguments see `predict`."""
+        return np.asarray(self.predict_table(cases).drop(columns="label"), dtype=np.float64)
+
+    def predict_table(self, cases: Any) -> pd.DataFrame:
+        """Labels and probabilities, a row for each case; for arguments see `predict`.
+
+        Returns:
+            Columns `label` and `probability_<class>` for each class, indexed by what the cases are called.
+        """
+        import pandas as pd
+
+        from tsbench.classifiers.serving import NamedCases, predict_table, read_input
+        from tsbench.models.prediction import read_cases
+
+        classifier = self.classifier
+        if isinstance(cases, Collection):
+            named = NamedCases.numbered(cases)
+        elif isinstance(cases, str | Path):
+            named = read_cases(Path(cases), classifier, {})
+        elif isinstance(cases, list | tuple) and cases and all(isinstance(case, pd.DataFrame) for case in cases):
+            from tsbench.classifiers.series_classifier import collection_of
+
+            named = NamedCases.numbered(collection_of(cases, known=classifier.columns))
+        else:
+            named = read_input(cases, classifier.channels, classifier.columns)
+        return predict_table(classifier, named)
+
+    def __repr__(self) -> str:
+        return f"SavedModel({self.classifier.summary()})"
 
     def network(self, purpose: str) -> NetworkEnsemble:
         """The classifier, for what networks alone can do.

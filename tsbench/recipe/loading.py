@@ -19,6 +19,8 @@ from ruamel.yaml.comments import CommentedMap
 
 from tsbench.errors import RecipeError, TsbenchError
 from tsbench.recipe.messages import sentence, shortened, shown, suggestion
+from tsbench.recipe.plain import plain
+from tsbench.recipe.presets import PRESETS
 from tsbench.recipe.reading import MAX_BYTES, NotReadableError, read_yaml
 from tsbench.recipe.report import MAX_PROBLEMS, KeyPath, Report
 from tsbench.recipe.schema import (
@@ -47,6 +49,9 @@ from tsbench.recipe.space_parsing import parse_space
 
 __all__ = ["LoadedRecipe", "load_recipe"]
 
+UNWRITTEN = Path("recipe")
+"""What a recipe is called that did not come from a file."""
+
 MAX_GRID = 100_000  # combinations; the sampler keeps a list of them
 
 _KEY = re.compile(rf"(?:{'|'.join(Recipe.model_fields)})\.[a-z_.]*[a-z]")
@@ -60,9 +65,10 @@ class LoadedRecipe:
     Attributes:
         recipe: the validated recipe, defaults filled in.
         space: the parsed search space.
-        path: the file that it came from.
+        path: the file that it came from; `recipe` if it came from none.
         freed: searched settings that `--set` has fixed, and so taken out of the space.
-        places: where each key that the recipe gives stands, as `recipe.yaml:12:5`, by its dotted name.
+        places: where each key that the recipe gives stands, as `recipe.yaml:12:5`, by its dotted name; ""
+            stands for all others.
     """
 
     recipe: Recipe
@@ -106,7 +112,7 @@ class LoadedRecipe:
 
 
 def load_recipe(
-    path: str | Path,
+    source: str | Path | Mapping[str, Any] | Recipe,
     overrides: Sequence[str] = (),
     baselines: Collection[str] | None = None,
     check_baseline: Callable[[str, Mapping[str, Any]], str | None] | None = None,
@@ -116,7 +122,7 @@ def load_recipe(
     """Reads and checks a recipe.
 
     Args:
-        path: the YAML file.
+        source: the YAML file, or what it would hold as plain data or a `Recipe`; what is wrong with these has no line.
         overrides: `dotted.key=value` texts, the value in YAML, that replace what the file says.
         baselines: the known names of baselines; not checked if it is None.
         check_baseline: says what is wrong with a name or import path and parameters, or None if nothing is.
@@ -131,9 +137,13 @@ def load_recipe(
     Raises:
         RecipeError: with every problem found, as `recipe.yaml:12:5 search.trails: unknown key; did you mean ...?`.
     """
-    path = Path(path)
-    document, tree = _read(path)
-    report = Report(path, document)
+    if isinstance(source, str | Path):
+        path = Path(source)
+        document, tree = _read(path)
+        report = Report(path, document)
+    else:
+        path, tree = UNWRITTEN, _tree_of(source)
+        report = Report(None, CommentedMap())
     for text in overrides:
         _override(tree, text, report)
     freed = _free_overridden(tree, report)
@@ -162,6 +172,32 @@ def load_recipe(
 def _unnamed_space(recipe: Recipe | None) -> Any:
     """What a recipe without `space` searches; where no network is trained that is nothing."""
     return {} if recipe is None or not recipe.search.trials else recipe.space
+
+
+def _tree_of(source: Mapping[str, Any] | Recipe) -> dict[str, Any]:
+    """A recipe that is no file, as plain data of its own; of a `Recipe` what was given, not its defaults."""
+    if isinstance(source, Recipe):
+        dumped = source.model_dump(mode="json", exclude_unset=True)
+        # A preset's settings became the recipe's own, and would count as fixed ones.
+        if (preset := source.model.preset) is not None:
+            dumped["model"] = _beyond(dumped["model"], PRESETS[preset])
+        return dumped
+    tree: dict[str, Any] = _plain(plain(source))
+    return tree
+
+
+def _beyond(tree: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
+    """What a tree says that another one does not."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
+            value = _beyond(value, below[key])
+            if not value:
+                continue
+        elif key in below and value == below[key]:
+            continue
+        found[key] = value
+    return found
 
 
 def _check_stores(recipe: Recipe, checks: Mapping[str, Callable[[str], str | None]], report: Report) -> None:
@@ -248,7 +284,7 @@ def _plain(node: Any) -> Any:
     """Ruamel's annotated containers and numbers as Python's own, which strict validation expects."""
     if isinstance(node, Mapping):
         return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
+    if isinstance(node, list | tuple):
         return [_plain(value) for value in node]
     if isinstance(node, bool) or node is None:
         return node

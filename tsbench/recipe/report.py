@@ -19,9 +19,9 @@ KeyPath = tuple[str | int, ...]
 
 
 class Report:
-    """Collects problems by their path in the tree, and finds where in the file they stand."""
+    """Collects problems by their path in the tree, and finds where in the file they stand, if there is one."""
 
-    def __init__(self, path: Path, document: CommentedMap) -> None:
+    def __init__(self, path: Path | None, document: CommentedMap) -> None:
         self.path = path
         self.document = document
         self.overridden: dict[KeyPath, str] = {}
@@ -38,7 +38,10 @@ class Report:
 
     def places(self) -> dict[str, str]:
         """The places of the keys of all settings, other than in lists, that the file or an override gives."""
-        return {".".join(map(str, path)): self.place(path) for path in [*_paths(self.document), *self.overridden]}
+        whole: dict[str, str] = {} if self.path is not None else {"": self.place(())}
+        return whole | {
+            ".".join(map(str, path)): self.place(path) for path in [*_paths(self.document), *self.overridden]
+        }
 
     def place(self, path: KeyPath) -> str:
         """`--set ...` if an override sets what stands at a path, else `recipe.yaml:12:5`."""
@@ -47,6 +50,8 @@ class Report:
     def _locate(self, path: KeyPath, whole: bool) -> tuple[int, int, str]:
         if (override := self.override(path, whole)) is not None:
             return 0, 0, f"--set {shortened(override)}"
+        if self.path is None:
+            return 0, 0, "recipe:"
         line, column = self.position(path)
         return line, column, f"{self.path}:{line}:{column}"
 
@@ -82,7 +87,10 @@ class Report:
         found = [f"{place} {message}" for _, _, place, message in sorted(self.problems)]
         if len(found) < MAX_PROBLEMS:
             return found
-        return [*found[:MAX_PROBLEMS], f"{self.path}: these are the first {MAX_PROBLEMS} problems; there may be more"]
+        return [
+            *found[:MAX_PROBLEMS],
+            f"{self.path or 'recipe'}: these are the first {MAX_PROBLEMS} problems; there may be more",
+        ]
 
 
 def _paths(node: Any, above: KeyPath = ()) -> Iterator[KeyPath]:

@@ -1,0 +1,3 @@
+from tests.cli.conftest import searched
+
+__all__ = ["searched"]

@@ -1,0 +1,108 @@
+"""`tsbench.fit`: the best classifier for a data set or a file, without a recipe of one's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tsbench.errors import RecipeError
+
+if TYPE_CHECKING:
+    from tsbench.api.searching import SearchResults
+
+__all__ = ["fit", "recipe_of"]
+
+
+def fit(
+    data: str | Path,
+    *,
+    test: str | Path | None = None,
+    label: str | None = None,
+    case: str | None = None,
+    time: str | None = None,
+    group: str | None = None,
+    time_limit: float | str | None = "5m",
+    preset: str = "good",
+    name: str | None = None,
+    tracking_uri: str | None = None,
+    fresh: bool = False,
+    progress: bool = True,
+) -> SearchResults:
+    """Fits the best classifier for some data in a time limit and records it in MLflow, as `tsbench fit` does.
+
+    Several families of classifiers are fitted and vote. `tsbench.AutoClassifier` does so for arrays, without MLflow.
+
+    Args:
+        data: a data set's name, or a file of labelled cases: .ts, .arff, .tsv, .npz, .csv or .parquet.
+        test: a file of test cases; by default part of the cases are held out.
+        label: a table's column of labels; by default `label`.
+        case: a table's column of cases; by default `case`.
+        time: a table's column of times; by default rows are in order.
+        group: a table's column of groups that are never split.
+        time_limit: of the fit, in seconds or as a text such as `90s`; None for no limit.
+        preset: `quick`, `good` or `best`.
+        name: of the MLflow experiment; by default `fit-` and the data's name.
+        tracking_uri: the MLflow store; by default sqlite:///mlflow.db.
+        fresh: fit again if the same call was made before.
+        progress: see `tsbench.search`.
+
+    Returns:
+        Its `model()` predicts, and `recipe` does the same by `tsbench.search`.
+
+    Raises:
+        RecipeError, DataError, SearchError, TrackingError: see `tsbench.search`.
+    """
+    from tsbench.api.searching import search
+
+    columns = {"label": label, "case": case, "time": time}
+    tree = recipe_of(
+        str(data), None if test is None else str(test), columns, group, time_limit=time_limit, preset=preset, name=name
+    )
+    if tracking_uri is not None:
+        tree["tracking"] = {"uri": tracking_uri}
+    return search(tree, fresh=fresh, progress=progress)
+
+
+def recipe_of(
+    data: str,
+    test: str | None,
+    columns: Mapping[str, str | None],
+    group: str | None,
+    *,
+    time_limit: float | str | None,
+    preset: str,
+    name: str | None,
+) -> dict[str, Any]:
+    """The recipe that fits `auto` to some data, as plain data; for arguments see `fit`.
+
+    Raises:
+        RecipeError: there is no such file, or columns are named of a data set.
+    """
+    entry, title = _entry(data, test, {key: column for key, column in columns.items() if column is not None}, group)
+    return {
+        "name": name or f"fit-{title}",
+        "datasets": [entry],
+        "auto": {"preset": preset, "time_limit": time_limit},
+        "baselines": [],
+    }
+
+
+def _entry(data: str, test: str | None, columns: dict[str, str], group: str | None) -> tuple[Any, str]:
+    """The entry under `datasets`, and what the data set is called."""
+    from tsbench.data.folders import is_file
+
+    if not Path(data).suffix and not is_file(data):
+        if given := [f"--{key}" for key in columns] + ["--group"] * bool(group) + ["--test"] * bool(test):
+            raise RecipeError([f"{', '.join(given)}: only for files, and {data} is a data set's name"])
+        return data, data
+    if not is_file(data):
+        raise RecipeError([f"{data}: there is no such file"])
+    title = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(data).name.split(".")[0]).strip("-.") or "data"
+    entry: dict[str, Any] = {"name": title, **columns}
+    if test is not None:
+        entry |= {"train": data, "test": test} | ({"group": group} if group else {})
+    else:
+        entry |= {"file": data} | ({"split": {"group": group}} if group else {})
+    return entry, title

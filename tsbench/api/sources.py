@@ -1,0 +1,108 @@
+"""Finds what a caller names: recipes, the stores of their records, and experiments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tsbench.errors import RecipeError
+
+if TYPE_CHECKING:
+    from tsbench.recipe.loading import LoadedRecipe
+    from tsbench.recipe.schema import Recipe
+    from tsbench.tracking.store import Store
+
+__all__ = ["DEFAULT_STORE", "home", "load", "load_with_data", "store_and_name", "store_for"]
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+
+
+def load_with_data(
+    source: str | Path | Mapping[str, Any] | Recipe, overrides: Sequence[str] | None = None
+) -> LoadedRecipe:
+    """Reads a recipe, and checks that its data sets are there or can be downloaded, and its stores' addresses.
+
+    Args:
+        source: the recipe's file, what it would hold as plain data, or a `Recipe`.
+        overrides: `dotted.key=value` texts that replace values of the recipe.
+
+    Raises:
+        RecipeError: with every problem of them, each with its line and column if there is a file.
+    """
+    from tsbench.classifiers.baselines import BASELINES, problem_with
+    from tsbench.data.selection import problems_of
+    from tsbench.recipe.loading import load_recipe
+    from tsbench.tracking.addresses import problem_with_database, problem_with_store
+
+    stores = {"tracking.uri": problem_with_store, "search.storage": problem_with_database}
+    loaded = load_recipe(source, overrides or (), BASELINES, problem_with, problems_of, stores)
+    if loaded.recipe.execution.launcher != "local":
+        from tsbench.bench.plan import check_reach
+
+        with loaded.placed():
+            check_reach(loaded.recipe)
+    return loaded
+
+
+def load(path: Path, overrides: list[str] | None) -> LoadedRecipe:
+    """Reads and checks a recipe, with the baselines' names known."""
+    from tsbench.classifiers.baselines import BASELINES, problem_with
+    from tsbench.recipe.loading import load_recipe
+
+    return load_recipe(path, overrides or (), BASELINES, problem_with)
+
+
+def store_for(uri: str | None) -> Store | None:
+    """The store that an address, the environment or the current folder names; None if there is none."""
+    from tsbench.tracking.store import Store
+
+    store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+    if store.connection.exists():
+        return store
+    if uri is not None:
+        raise RecipeError([f"there is no MLflow store at {uri}"])
+    return None
+
+
+def home(name_or_recipe: str | None, uri: str | None) -> tuple[Path, str | None]:
+    """The folder `.tsbench` of a NAME, a RECIPE or neither, with the recipe's name."""
+    from tsbench.bench.plan import studies_folder
+    from tsbench.data.folders import is_file
+    from tsbench.tracking.store import Store
+
+    name = name_or_recipe
+    if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or is_file(name_or_recipe)):
+        recipe = load(Path(name_or_recipe), None).recipe
+        name = recipe.name
+        uri = uri or recipe.tracking.uri
+    store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+    return studies_folder(store), name
+
+
+def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, str | None, list[str]]:
+    """The store, the experiment's name and the recipe's data sets, of a NAME, a RECIPE or neither.
+
+    Raises:
+        RecipeError: the recipe is wrong, or the store is not there.
+    """
+    from tsbench.data.folders import is_file
+    from tsbench.data.selection import names_of
+    from tsbench.redaction import redacted
+    from tsbench.tracking.store import Store
+
+    name, datasets = name_or_recipe, []
+    if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or is_file(name_or_recipe)):
+        recipe = load(Path(name_or_recipe), None).recipe
+        name, datasets = recipe.name, names_of(recipe)
+        uri = uri or recipe.tracking.uri
+    store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+    if not store.connection.exists():
+        raise RecipeError(
+            [
+                f"there is no MLflow store at {redacted(store.uri)}; run `tsbench search RECIPE` first, "
+                "or name another store with --tracking-uri"
+            ]
+        )
+    return store, name, datasets
