@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, TrainingSet
 from tsbench.errors import SearchError
+from tsbench.evaluation.resampling import repeats_of
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space_parsing import parse_space
 from tsbench.search.specification import StudySpec, derive_seed, fingerprint_of, folds_of, stored_fingerprint
@@ -305,10 +306,10 @@ def _training(cases: int, groups: int = 0) -> TrainingSet:
 
 def test_a_fraction_of_the_training_cases_is_what_trials_see() -> None:
     training = _training(200)
-    folds = folds_of(training, SearchConfig(fraction=0.25), seed=1)
+    folds = folds_of(training, SearchConfig(fraction=0.4), seed=1)
     seen = {int(case) for fold in folds for part in fold for case in part}
     assert len(folds) == 3
-    assert len(seen) == pytest.approx(50, abs=2)
+    assert len(seen) == pytest.approx(80, abs=2)
     whole = folds_of(training, SearchConfig(), seed=1)
     assert {int(case) for fold in whole for part in fold for case in part} == set(range(200))
 
@@ -319,6 +320,41 @@ def test_a_large_set_is_validated_on_one_held_out_part() -> None:
     assert (len(train), len(validation)) == (180, 20)
     assert len(folds_of(training, SearchConfig(holdout_above=200), seed=1)) == 3
     assert len(folds_of(training, SearchConfig(holdout_above=199, fraction=0.5), seed=1)) == 3
+
+
+def test_above_a_thousand_cases_each_number_has_a_held_out_part_of_its_own() -> None:
+    training, search = _training(1001), SearchConfig()
+    (first,), (again,), (other,) = (folds_of(training, search, 1, part) for part in (0, 0, 1))
+    np.testing.assert_array_equal(first[1], again[1])
+    assert len(set(first[1]) & set(other[1])) < len(first[1]) / 2
+    several = folds_of(training, search, 1, parts=3)
+    assert len(several) == 3
+    np.testing.assert_array_equal(several[1][1], other[1])
+    assert len(folds_of(_training(1000), search, 1, part=7)) == 3
+
+
+@pytest.mark.parametrize(("cases", "repeats", "folds"), [(59, "auto", 6), (60, "auto", 3), (59, 1, 3), (200, 3, 9)])
+def test_the_folds_of_few_cases_are_drawn_twice(cases: int, repeats: int | str, folds: int) -> None:
+    training = _training(cases)
+    found = folds_of(training, SearchConfig.model_validate({"repeats": repeats}), seed=1)
+    assert len(found) == folds
+    assert repeats_of(found) == folds // 3
+    for number in range(0, folds, 3):  # each draw holds each case out once
+        held_out = np.concatenate([validation for _, validation in found[number : number + 3]])
+        assert sorted(held_out) == list(range(cases))
+    once = folds_of(training, SearchConfig(repeats=1), seed=1)
+    for (_, expected), (_, validation) in zip(once, found[:3], strict=True):
+        np.testing.assert_array_equal(expected, validation)
+    drawn = {tuple(validation) for _, validation in found}
+    assert len(drawn) == folds
+
+
+def test_what_is_to_be_said_of_folds_is_said_once() -> None:
+    labels = np.array(["a"] * 20 + ["b"] * 2)
+    training = TrainingSet("made", Collection(np.zeros((22, 1, 4)), np.full(22, 4), labels))
+    with pytest.warns(UserWarning, match="2 folds in place of 3") as caught:
+        assert len(folds_of(training, SearchConfig(), seed=1)) == 4
+    assert len(caught) == 1
 
 
 @pytest.mark.parametrize("search", [{}, {"fraction": 0.5}, {"holdout_above": 50}])
