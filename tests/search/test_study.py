@@ -1,6 +1,11 @@
 import dataclasses
+import json
 import multiprocessing
+import socket
+import sys
 from pathlib import Path
+from threading import Thread
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -13,6 +18,7 @@ from tsbench.errors import SearchError
 from tsbench.evaluation.resampling import repeats_of
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space_parsing import parse_space
+from tsbench.search.dashboard import dashboard_server
 from tsbench.search.specification import StudySpec, derive_seed, fingerprint_of, folds_of, stored_fingerprint
 from tsbench.search.storage import together
 from tsbench.search.study import Study
@@ -385,3 +391,44 @@ def test_notes_of_a_trial_that_had_ended_meanwhile_change_nothing_and_disturb_no
     assert study.queue.claim(1) is not None
     assert study.trials()[0].state is TrialState.FAIL
     assert set(study.trials()[0].user_attrs) == {LOST}
+
+
+# --- Optuna's dashboard
+
+
+def test_the_dashboard_shows_copies_that_it_may_change(tmp_path: Path) -> None:
+    pytest.importorskip("optuna_dashboard")
+    study = make(tmp_path / "UnitTest")
+    for value in (0.5, 0.75):
+        finish(study, study.queue.refill()[0], value)
+    before = {path.name: path.read_bytes() for path in study.folder.iterdir()}
+    with dashboard_server([study.folder], 0) as server:
+        address = f"http://127.0.0.1:{server.server_port}/api/studies"
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            (shown,) = json.load(urlopen(address, timeout=10))["study_summaries"]
+            assert shown["study_name"] == "tiny/UnitTest"
+            trials = json.load(urlopen(f"{address}/{shown['study_id']}", timeout=10))["trials"]
+            assert [trial["values"] for trial in trials[:2]] == [[0.5], [0.75]]
+            urlopen(Request(f"{address}/{shown['study_id']}", method="DELETE", data=b"{}"), timeout=10)
+            assert json.load(urlopen(address, timeout=10))["study_summaries"] == []
+        finally:
+            server.shutdown()
+            thread.join()
+    assert {path.name: path.read_bytes() for path in study.folder.iterdir()} == before
+
+
+def test_without_its_package_or_port_the_dashboard_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make(tmp_path / "UnitTest")
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "optuna_dashboard", None)
+        with pytest.raises(SearchError, match=r'pip install "tsbench\[dashboard\]"'):
+            dashboard_server([study.folder], 0)
+    pytest.importorskip("optuna_dashboard")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(SearchError, match=f"port {port} on 127.0.0.1 cannot be used: address already in use"):
+            dashboard_server([study.folder], port)
