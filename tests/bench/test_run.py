@@ -30,7 +30,7 @@ from tsbench.data.archive import Archive
 from tsbench.errors import RecipeError, SearchError
 from tsbench.evaluation.metrics import error_name
 from tsbench.recipe.loading import load_recipe
-from tsbench.search.specification import stored_fingerprint
+from tsbench.search.specification import fingerprint_of, stored_fingerprint
 from tsbench.search.study import Study
 from tsbench.tracking import names
 from tsbench.tracking.connection import current_uri
@@ -308,6 +308,32 @@ def test_another_meaning_is_refused_and_fresh_starts_anew(recipe_file: Write) ->
     assert len([row for row in results.rows if row.classifier == "network"]) == 1
 
 
+def test_a_study_of_an_earlier_version_is_continued_as_it_was_begun(recipe_file: Write) -> None:
+    """It names no repeats, no confirmation, and another default of holdout_above."""
+    path = recipe_file((", confirm: 0", ""))
+    plan = plan_of(path, "search.trials=1")
+    (cell,) = plan.cells
+    run_plan(plan)
+    file = cell.folder / "study.json"
+    written = json.loads(file.read_text())
+    for key in ("confirm", "repeats", "holdout_redrawn"):
+        del written["search"][key]
+    written["search"]["holdout_above"] = 5000
+    earlier = fingerprint_of(**plan.earlier_settings(cell, plan.load(cell).files))
+    assert earlier != written["meaning"]
+    file.write_text(json.dumps(written | {"meaning": earlier, "format": 1}))
+    more = plan_of(path, "search.trials=2")
+    check_compatible(more)
+    search = Study.open(cell.folder).spec.search
+    assert (search.confirm, search.repeats, search.holdout_redrawn, search.holdout_above) == (0, 1, False, 5000)
+    assert run_plan(more)[0] == []
+    assert not [run for run in runs_by_role(more, "trial") if names.confirmed("accuracy") in run.metrics]
+    check_compatible(plan_of(path, "search.repeats=1", "search.confirm=2"))
+    for other in ("search.repeats=2", "search.holdout_redrawn=true", "search.holdout_above=1000"):
+        with pytest.raises(RecipeError, match="cannot be continued"):
+            check_compatible(plan_of(path, other))
+
+
 def test_budgets_places_and_workers_are_not_part_of_the_meaning(recipe_file: Write) -> None:
     path = recipe_file()
     run_plan(plan_of(path, "search.trials=1"))
@@ -488,7 +514,7 @@ def told_in_order(study: Study) -> list[tuple[dict[str, Any], list[float]]]:
 def test_the_plan_is_told_in_yaml_that_loads_again(recipe_file: Write, tmp_path: Path) -> None:
     plan = plan_of(recipe_file(), "model.dropout=0.2")
     text = describe_plan(plan)
-    assert "# 1 study of 4 trials on 1 worker (cpu), 2 folds each;" in text
+    assert "# 1 study of 4 trials on 1 worker (cpu), 2 folds each (drawn twice below 60 training cases);" in text
     assert "# fixed by --set and so not searched: model.dropout" in text
     copy = tmp_path / "copy.yaml"
     copy.write_text(text)

@@ -243,7 +243,8 @@ def _verdict(group: Group, records: dict[str, dict[str, Any]], known: dict[tuple
     return (
         f"The mean accuracy, {ours:.4f}, is {100 * (ours - mean(BAR)):+.2f} points from {BAR}'s ({mean(BAR):.4f}) and "
         f"{100 * (ours - mean('HC2')):+.2f} from HC2's ({mean('HC2'):.4f}). The learned branch alone has "
-        f"{learned:.4f}; {BAR} is an ensemble of five networks of 1,500 epochs. All sets took {minutes:.0f} minutes of two cores."
+        f"{learned:.4f}; {BAR} is an ensemble of five networks of 1,500 epochs. All sets took "
+        f"{minutes:.0f} minutes of two cores."
     )
 
 

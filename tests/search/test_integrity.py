@@ -143,10 +143,10 @@ def test_training_cases_that_are_missing_or_cut_are_a_sentence(study: Path, file
 def test_a_study_of_a_newer_format_is_refused_and_one_without_a_number_is_of_the_first(study: Path) -> None:
     file = study / "study.json"
     plain = json.loads(file.read_text())
-    assert plain["format"] == 1
-    file.write_text(json.dumps(plain | {"format": 2}))
+    assert plain["format"] == 2
+    file.write_text(json.dumps(plain | {"format": 3}))
     with pytest.raises(
-        SearchError, match=r"has format 2, which a newer version of tsbench wrote; .* up to format 1: upda"
+        SearchError, match=r"has format 3, which a newer version of tsbench wrote; .* up to format 2: upda"
     ):
         Study.open(study)
     del plain["format"]

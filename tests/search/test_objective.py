@@ -13,7 +13,7 @@ from tsbench.recipe.schema import (
     SearchConfig,
     TrainingConfig,
 )
-from tsbench.search.objective import CrossValidation, Rung, rungs
+from tsbench.search.objective import CrossValidation, Rung, confirmation_of, rungs
 from tsbench.search.specification import derive_seed, folds_of
 
 SETTINGS = HyperparameterConfig(
@@ -49,6 +49,31 @@ def test_scores_are_the_means_over_the_folds_of_networks_trained_on_the_other_fo
     assert validation.scores["accuracy_se"] == pytest.approx(np.std(expected, ddof=1) / np.sqrt(3), abs=1e-12)
     assert validation.scores["parameters"] == sum(parameter.numel() for parameter in expected_network.parameters())
     assert 0 < validation.scores["predict_seconds"] < validation.seconds
+
+
+def test_out_of_fold_probabilities_of_repeated_folds_are_of_the_first_draw() -> None:
+    data = training_set()
+    once, twice = (CrossValidation(data, SETTINGS, SearchConfig(folds=2, repeats=n), seed=5) for n in (1, 2))
+    for validation in (once, twice):
+        validation.run()
+    assert once.out_of_fold is not None
+    assert twice.out_of_fold is not None
+    np.testing.assert_array_equal(once.out_of_fold.probabilities, twice.out_of_fold.probabilities)
+    scores = [curve[-1][1] for curve in twice.fold_scores]
+    assert len(scores) == 4
+    assert scores[:2] == [curve[-1][1] for curve in once.fold_scores]
+    assert twice.scores["accuracy"] == pytest.approx(np.mean(scores), abs=1e-12)
+    assert twice.scores["accuracy_se"] == pytest.approx(np.std(scores, ddof=1) / np.sqrt(2), abs=1e-12)
+
+
+def test_a_confirmation_has_as_many_held_out_parts_as_folds() -> None:
+    search = SearchConfig(holdout_above=20, folds=3)
+    trial = CrossValidation(training_set(), SETTINGS, search, seed=5, part=4)
+    again = confirmation_of(training_set(), SETTINGS, search, seed=6)
+    for validation, parts in ((trial, 1), (again, 3)):
+        validation.run()
+        assert len(validation.fold_scores) == parts
+        assert ("accuracy_se" in validation.scores) == (parts > 1)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:

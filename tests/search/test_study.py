@@ -1,6 +1,11 @@
 import dataclasses
+import json
 import multiprocessing
+import socket
+import sys
 from pathlib import Path
+from threading import Thread
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -10,8 +15,10 @@ from optuna.trial import TrialState
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection, TrainingSet
 from tsbench.errors import SearchError
+from tsbench.evaluation.resampling import repeats_of
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space_parsing import parse_space
+from tsbench.search.dashboard import dashboard_server
 from tsbench.search.specification import StudySpec, derive_seed, fingerprint_of, folds_of, stored_fingerprint
 from tsbench.search.storage import together
 from tsbench.search.study import Study
@@ -305,10 +312,10 @@ def _training(cases: int, groups: int = 0) -> TrainingSet:
 
 def test_a_fraction_of_the_training_cases_is_what_trials_see() -> None:
     training = _training(200)
-    folds = folds_of(training, SearchConfig(fraction=0.25), seed=1)
+    folds = folds_of(training, SearchConfig(fraction=0.4), seed=1)
     seen = {int(case) for fold in folds for part in fold for case in part}
     assert len(folds) == 3
-    assert len(seen) == pytest.approx(50, abs=2)
+    assert len(seen) == pytest.approx(80, abs=2)
     whole = folds_of(training, SearchConfig(), seed=1)
     assert {int(case) for fold in whole for part in fold for case in part} == set(range(200))
 
@@ -319,6 +326,41 @@ def test_a_large_set_is_validated_on_one_held_out_part() -> None:
     assert (len(train), len(validation)) == (180, 20)
     assert len(folds_of(training, SearchConfig(holdout_above=200), seed=1)) == 3
     assert len(folds_of(training, SearchConfig(holdout_above=199, fraction=0.5), seed=1)) == 3
+
+
+def test_above_a_thousand_cases_each_number_has_a_held_out_part_of_its_own() -> None:
+    training, search = _training(1001), SearchConfig()
+    (first,), (again,), (other,) = (folds_of(training, search, 1, part) for part in (0, 0, 1))
+    np.testing.assert_array_equal(first[1], again[1])
+    assert len(set(first[1]) & set(other[1])) < len(first[1]) / 2
+    several = folds_of(training, search, 1, parts=3)
+    assert len(several) == 3
+    np.testing.assert_array_equal(several[1][1], other[1])
+    assert len(folds_of(_training(1000), search, 1, part=7)) == 3
+
+
+@pytest.mark.parametrize(("cases", "repeats", "folds"), [(59, "auto", 6), (60, "auto", 3), (59, 1, 3), (200, 3, 9)])
+def test_the_folds_of_few_cases_are_drawn_twice(cases: int, repeats: int | str, folds: int) -> None:
+    training = _training(cases)
+    found = folds_of(training, SearchConfig.model_validate({"repeats": repeats}), seed=1)
+    assert len(found) == folds
+    assert repeats_of(found) == folds // 3
+    for number in range(0, folds, 3):  # each draw holds each case out once
+        held_out = np.concatenate([validation for _, validation in found[number : number + 3]])
+        assert sorted(held_out) == list(range(cases))
+    once = folds_of(training, SearchConfig(repeats=1), seed=1)
+    for (_, expected), (_, validation) in zip(once, found[:3], strict=True):
+        np.testing.assert_array_equal(expected, validation)
+    drawn = {tuple(validation) for _, validation in found}
+    assert len(drawn) == folds
+
+
+def test_what_is_to_be_said_of_folds_is_said_once() -> None:
+    labels = np.array(["a"] * 20 + ["b"] * 2)
+    training = TrainingSet("made", Collection(np.zeros((22, 1, 4)), np.full(22, 4), labels))
+    with pytest.warns(UserWarning, match="2 folds in place of 3") as caught:
+        assert len(folds_of(training, SearchConfig(), seed=1)) == 4
+    assert len(caught) == 1
 
 
 @pytest.mark.parametrize("search", [{}, {"fraction": 0.5}, {"holdout_above": 50}])
@@ -349,3 +391,44 @@ def test_notes_of_a_trial_that_had_ended_meanwhile_change_nothing_and_disturb_no
     assert study.queue.claim(1) is not None
     assert study.trials()[0].state is TrialState.FAIL
     assert set(study.trials()[0].user_attrs) == {LOST}
+
+
+# --- Optuna's dashboard
+
+
+def test_the_dashboard_shows_copies_that_it_may_change(tmp_path: Path) -> None:
+    pytest.importorskip("optuna_dashboard")
+    study = make(tmp_path / "UnitTest")
+    for value in (0.5, 0.75):
+        finish(study, study.queue.refill()[0], value)
+    before = {path.name: path.read_bytes() for path in study.folder.iterdir()}
+    with dashboard_server([study.folder], 0) as server:
+        address = f"http://127.0.0.1:{server.server_port}/api/studies"
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            (shown,) = json.load(urlopen(address, timeout=10))["study_summaries"]
+            assert shown["study_name"] == "tiny/UnitTest"
+            trials = json.load(urlopen(f"{address}/{shown['study_id']}", timeout=10))["trials"]
+            assert [trial["values"] for trial in trials[:2]] == [[0.5], [0.75]]
+            urlopen(Request(f"{address}/{shown['study_id']}", method="DELETE", data=b"{}"), timeout=10)
+            assert json.load(urlopen(address, timeout=10))["study_summaries"] == []
+        finally:
+            server.shutdown()
+            thread.join()
+    assert {path.name: path.read_bytes() for path in study.folder.iterdir()} == before
+
+
+def test_without_its_package_or_port_the_dashboard_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make(tmp_path / "UnitTest")
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "optuna_dashboard", None)
+        with pytest.raises(SearchError, match=r'pip install "tsbench\[dashboard\]"'):
+            dashboard_server([study.folder], 0)
+    pytest.importorskip("optuna_dashboard")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(SearchError, match=f"port {port} on 127.0.0.1 cannot be used: address already in use"):
+            dashboard_server([study.folder], port)

@@ -169,8 +169,9 @@ def _cross_validate(
         probabilities = fitted.predict_proba(held_out)
         scores.append(score_all(held_out.labels, probabilities, fitted.classes))
         parts.append((validation, probabilities, fitted.classes))
-    means = {names.cv(metric): value for metric, value in mean_scores(scores, repeats_of(folds)).items()}
-    return means, OutOfFold.of_folds(cases.labels, parts)
+    repeats = repeats_of(folds)
+    means = {names.cv(metric): value for metric, value in mean_scores(scores, repeats).items()}
+    return means, OutOfFold.of_folds(cases.labels, parts[: len(parts) // repeats])
 
 
 def scores_on_test(test: Collection, probabilities: NDArray[np.float64], classes: NDArray[np.str_]) -> dict[str, float]:

@@ -24,7 +24,14 @@ from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import SearchConfig
 from tsbench.recipe.writing import to_yaml
-from tsbench.search.specification import StudySpec, fingerprint_of, folds_of, stored_fingerprint, study_seed
+from tsbench.search.specification import (
+    StudySpec,
+    fingerprint_of,
+    folds_of,
+    repeats_for,
+    stored_fingerprint,
+    study_seed,
+)
 from tsbench.search.study import Study
 from tsbench.tracking import names, provenance
 from tsbench.tracking.split import split_of
@@ -72,7 +79,8 @@ def _changed(plan: Plan, titles: Sequence[str]) -> RecipeError:
 
 
 def _is_changed(plan: Plan, cell: Cell, fingerprint: str, dataset: DataSet) -> bool:
-    return fingerprint != _fingerprint(plan, cell, dataset) or not _are_read_alike(cell.folder, dataset.train)
+    ways = (_fingerprint(plan, cell, dataset), fingerprint_of(**plan.earlier_settings(cell, dataset.files)))
+    return fingerprint not in ways or not _are_read_alike(cell.folder, dataset.train)
 
 
 def _are_read_alike(folder: Path, now: Collection) -> bool:
@@ -110,6 +118,7 @@ class OpenCell:
         resample: number of the resample.
         dataset: read again.
         study: continued, or begun.
+        search: settings of the study, which one that an earlier version began keeps; its budgets are the recipe's.
         undivided: why the training cases cannot be cross-validated, so that nothing is searched; empty if they can.
         trials: of the study; none if there is no search.
         confirm: best trials that are scored again; a study keeps its own number unless the recipe names one.
@@ -130,6 +139,7 @@ class OpenCell:
         self.dataset = plan.load(cell)
         self.notes: list[str] = []
         self.failures: list[str] = []
+        self.search = _search_of(plan, cell)
         self.undivided = ""
         if plan.trials and not self._is_easily_divided():
             _ = self.folds  # so that what is to be said of them is said now
@@ -138,8 +148,8 @@ class OpenCell:
         spec = self.study.spec
         tags = cell_tags(plan, cell, spec.identity)
         self.records = Records(spec.tracking_uri, spec.experiment, spec.parent_run, tags)
-        search = self.recipe.search
-        self.confirm = search.confirm if "confirm" in search.model_fields_set else spec.search.confirm
+        asked = self.recipe.search
+        self.confirm = asked.confirm if "confirm" in asked.model_fields_set else spec.search.confirm
         with ended_on_error(plan.store, spec.parent_run):
             self.study.notes.set_budget(self.trials)
             if self.undivided:
@@ -157,7 +167,7 @@ class OpenCell:
 
     def _is_easily_divided(self) -> bool:
         """Whether nothing can be said about the folds, so that the first trials need not wait for scikit-learn."""
-        train, search = self.dataset.train, self.recipe.search
+        train, search = self.dataset.train, self.search
         smallest = np.unique(train.labels, return_counts=True)[1].min()
         return (
             train.groups is None
@@ -174,7 +184,7 @@ class OpenCell:
         Raises:
             DataError: they cannot be searched by the recipe's metric.
         """
-        search, seed = self.recipe.search, study_seed(self.recipe.search, self.resample)
+        search, seed = self.search, study_seed(self.search, self.resample)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -193,8 +203,16 @@ class OpenCell:
     def _network_share(self) -> float:
         """A final network's training time by a trial's, which has each fold's training cases for all cases."""
         if self._is_easily_divided():
-            return 1 / (self.recipe.search.folds - 1)
+            return 1 / ((self.search.folds - 1) * repeats_for(self.search, len(self.dataset.train)))
         return len(self.dataset.train) / sum(len(training) for training, _ in self.folds)
+
+
+def _search_of(plan: Plan, cell: Cell) -> SearchConfig:
+    """The search settings of the cell's study if there is one; whoever opens it says if it cannot be read."""
+    with suppress(SearchError):
+        if stored_fingerprint(cell.folder) is not None:
+            return StudySpec.read(cell.folder).search
+    return plan.loaded.recipe.search
 
 
 def open_study(plan: Plan, cell: Cell, dataset: DataSet) -> tuple[Study, bool]:

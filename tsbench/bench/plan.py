@@ -16,7 +16,7 @@ from tsbench.errors import DataError, RecipeError
 from tsbench.evaluation.resampling import resample
 from tsbench.recipe.loading import LoadedRecipe
 from tsbench.recipe.messages import count_of
-from tsbench.recipe.schema import OwnDataConfig, Recipe, format_duration
+from tsbench.recipe.schema import OwnDataConfig, Recipe, SearchConfig, format_duration
 from tsbench.recipe.space import grid_size
 from tsbench.recipe.writing import to_yaml
 from tsbench.redaction import redacted, redacted_tree
@@ -118,6 +118,19 @@ class Plan:
             if isinstance(entry, OwnDataConfig) and entry.name == cell.dataset:  # how its files are read and split
                 kept["data"] = entry.model_dump(mode="json", exclude={"train", "test", "file"})
         return {**kept, "search": search, "resample": cell.resample, "files": files}
+
+    def earlier_settings(self, cell: Cell, files: dict[str, str]) -> dict[str, Any]:
+        """What `fixed_settings` are for a study of a version without some settings, of which the recipe names none."""
+        from tsbench.search.specification import EARLIER, EARLIER_HOLDOUT
+
+        fixed, named = self.fixed_settings(cell, files), self.loaded.recipe.search.model_fields_set
+        search = dict(fixed["search"])
+        for key, value in EARLIER.items():
+            if key not in named or search.get(key) == value:
+                search.pop(key, None)
+        if "holdout_above" not in named:
+            search["holdout_above"] = EARLIER_HOLDOUT
+        return {**fixed, "search": search}
 
 
 def studies_folder(store: Store) -> Path:
@@ -246,6 +259,12 @@ def _read_sizes(archive: Archive, names: Sequence[str], say: Callable[[str], Non
     return sizes
 
 
+def _repeats(search: SearchConfig) -> str:
+    if search.repeats == "auto":
+        return " (drawn twice below 60 training cases)"
+    return "" if search.repeats == 1 else f" drawn {search.repeats} times"
+
+
 def _confirmation(plan: Plan) -> list[str]:
     confirm = min(plan.loaded.recipe.search.confirm, plan.trials - 1)
     if confirm < 1:
@@ -264,7 +283,7 @@ def describe_plan(plan: Plan) -> str:
     if plan.trials:
         lines = [
             f"# {count_of(len(plan.cells), 'study', 'studies')} of {count_of(plan.trials, 'trial')} on {on}, "
-            f"{recipe.search.folds} folds each;",
+            f"{recipe.search.folds} folds each{_repeats(recipe.search)};",
             f"# one held-out part in their place if there are more than {recipe.search.holdout_above} training cases;",
             *_confirmation(plan),
             f"# then {count_of(recipe.evaluation.ensemble, 'network')} of the chosen configuration, {further}",

@@ -15,7 +15,7 @@ from tsbench.search.study import Study
 from tsbench.tracking import names
 from tsbench.workers.joining import ADDRESS, Address
 
-__all__ = ["ON_OTHER_MACHINES", "StudySummary", "find_search", "list_studies"]
+__all__ = ["ON_OTHER_MACHINES", "StudySummary", "find_search", "find_studies", "list_studies"]
 
 ON_OTHER_MACHINES = (
     "a worker can join on the search's own machine only; add other machines to a Ray cluster, and search with "
@@ -72,6 +72,19 @@ def list_studies(
     Raises:
         SearchError: there are none, or one cannot be read.
     """
+    return _summaries(find_studies(root, recipe), report)
+
+
+def find_studies(root: Path, recipe: str | None = None) -> list[Path]:
+    """The folders of the studies in a folder `.tsbench`, by recipe and data set.
+
+    Args:
+        root: the folder.
+        recipe: only those of this recipe.
+
+    Raises:
+        SearchError: there are none.
+    """
     files = sorted(root.glob("*/*/study.json"))
     found = [file for file in files if recipe in (None, "", file.parent.parent.name)]  # a name may be a path or pattern
     if not found:
@@ -79,7 +92,7 @@ def list_studies(
         hint = f"; there are studies of: {', '.join(known)}" if known else "; `tsbench search RECIPE` begins one"
         of = f" of {recipe!r}" if recipe else ""
         raise SearchError(f"{root} holds no studies{of}{hint}")
-    return _summaries([file.parent for file in found], report)
+    return [file.parent for file in found]
 
 
 def _summaries(folders: Sequence[Path], report: Callable[[str], None] | None) -> Iterator[StudySummary]:

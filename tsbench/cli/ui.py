@@ -1,4 +1,4 @@
-"""`tsbench ui`: MLflow's own page on a recipe's store."""
+"""`tsbench ui`: MLflow's own page on a recipe's store, or Optuna's on its studies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tsbench.api.sources import store_and_name
+from tsbench.api.sources import home, store_and_name
 from tsbench.cli.app import verb
 from tsbench.cli.options import NameOrRecipe, TrackingUri
 from tsbench.cli.status import working
@@ -18,12 +18,18 @@ def ui(
     name: NameOrRecipe = None,
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+    optuna: Annotated[
+        bool, typer.Option("--optuna", help="Serve optuna-dashboard on the studies' trials in place of MLflow's page.")
+    ] = False,
 ) -> None:
     """Serve MLflow's page on a store to this machine, until Ctrl-C.
 
     The address is printed when the page answers. It opens the leaderboard of the recipe's experiment, or the trials as
     long as nothing is scored on test cases; without a name, the store's only experiment or the list of all.
     """
+    if optuna:
+        _serve_dashboard(name, tracking_uri, port)
+        return
     from tsbench.redaction import redacted
     from tsbench.tracking.mlflow_ui import remote_page, served_page
 
@@ -41,5 +47,21 @@ def ui(
         typer.echo("Ctrl-C ends it.")
         try:
             page.wait()
+        except KeyboardInterrupt:
+            return
+
+
+def _serve_dashboard(name: str | None, tracking_uri: str | None, port: int) -> None:
+    """Optuna's dashboard on copies of the studies, as they are now."""
+    with working("reading the studies"):
+        from tsbench.bench.study_list import find_studies
+        from tsbench.search.dashboard import dashboard_server
+
+        server = dashboard_server(find_studies(*home(name, tracking_uri)), port)
+    with server:
+        typer.echo(f"optuna-dashboard on the studies as they are now: http://127.0.0.1:{port}/dashboard/")
+        typer.echo("Ctrl-C ends it.")
+        try:
+            server.serve_forever()
         except KeyboardInterrupt:
             return

@@ -18,6 +18,7 @@ from tsbench.data.folders import is_folder
 from tsbench.errors import ModelError, RecipeError
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.writing import to_yaml
+from tsbench.search.specification import EARLIER
 from tsbench.tracking import names
 from tsbench.tracking.models import fetch_model
 from tsbench.tracking.store import RunRecord, Store
@@ -85,12 +86,13 @@ def open_cell(store: Store, run: RunRecord) -> RecordedCell:
 
 
 def _alone(recipe: str, dataset: str) -> str:
-    """A recipe's text with this data set for its only one."""
+    """A recipe's text with this data set for its only one, and with what versions did that lacked a setting."""
     from ruamel.yaml import YAML
 
     tree = YAML(typ="safe").load(recipe)
     entries = [entry for entry in tree["datasets"] if (entry["name"] if isinstance(entry, dict) else entry) == dataset]
     tree["datasets"] = entries or [dataset]
+    tree["search"] = EARLIER | tree.get("search", {})
     return to_yaml(tree)
 
 

@@ -144,7 +144,8 @@ def _trial(
     recorded = _recorded(store, run)
     last = max(recorded["train_loss"], default=0) if "train_loss" in recorded else 0
     training, seed = cell.dataset.training_set(), study_seed(search, cell.resample)
-    validation = CrossValidation(training, settings, search, seed, device)
+    part = int(run.tags.get(names.HELD_OUT_PART, 0))
+    validation = CrossValidation(training, settings, search, seed, device, part=part)
 
     def on_epoch(epoch: int) -> None:
         report(f"epoch {epoch}/{settings.training.epochs}")

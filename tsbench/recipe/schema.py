@@ -502,6 +502,9 @@ class SearchConfig(Settings):
         "none if trade_off is given",
     )
     folds: int = Field(3, ge=2, le=_LARGEST, description="stratified cross-validation folds of the train cases")
+    repeats: AutoOrCount = Field(
+        "auto", description="how often the folds are drawn, each time otherwise; auto: twice below 60 train cases"
+    )
     confirm: int = Field(
         3,
         ge=0,
@@ -510,8 +513,9 @@ class SearchConfig(Settings):
         "their place only if they are better by more than the standard error; 0: the best CV score decides",
     )
     holdout_above: PositiveInt = Field(
-        5000, description="with more train cases than this, one held-out part of them takes the place of the folds"
+        1000, description="with more train cases than this, one held-out part of them takes the place of the folds"
     )
+    holdout_redrawn: bool = Field(True, description="draw another held-out part for each trial; false: one for all")
     holdout_share: float = Field(0.2, gt=0, lt=1, description="share of the train cases in the held-out part")
     fraction: float = Field(
         1.0, gt=0, le=1, description="share of the train cases, stratified, that trials see; the refit sees all of them"

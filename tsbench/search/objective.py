@@ -110,9 +110,13 @@ def confirmation_of(
     device: str = "cpu",
     accumulation_steps: int = 1,
 ) -> CrossValidation:
-    """The cross-validation by which a trial is scored again: as its own, by another seed, to the end."""
+    """The cross-validation by which a trial is scored again: as its own, by another seed, to the end.
+
+    Where one held-out part takes the place of the folds, there are as many parts as folds: differences between trials
+    are judged by several of them, which are the same for all trials.
+    """
     unpruned = search.model_copy(update={"pruner": "none"})
-    return CrossValidation(training, hyperparameters, unpruned, seed, device, accumulation_steps)
+    return CrossValidation(training, hyperparameters, unpruned, seed, device, accumulation_steps, parts=search.folds)
 
 
 @dataclass
@@ -121,6 +125,8 @@ class CrossValidation:
 
     Attributes:
         accumulation_steps: see `train`.
+        part: number of the held-out part, if one takes the place of the folds.
+        parts: how many there are then.
         scores: mean over the folds of each metric, under its own name, with its standard error (`accuracy_se`), and
             `predict_seconds` (all of them) and `parameters` (of one network); filled when training has ended.
         curves: `train_loss`, `learning_rate` by epoch, and `cv_<metric>` of the searched metric by rung.
@@ -137,6 +143,8 @@ class CrossValidation:
     seed: int
     device: str = "cpu"
     accumulation_steps: int = 1
+    part: int = 0
+    parts: int = 1
     scores: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     fold_scores: list[list[tuple[int, float]]] = field(default_factory=list)
@@ -161,7 +169,7 @@ class CrossValidation:
         """
         started = time.perf_counter()
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # said once, by whoever began the study
-            folds = folds_of(self.training, self.search, self.seed)
+            folds = folds_of(self.training, self.search, self.seed, self.part, self.parts)
         self.repeats = repeats_of(folds)
         jobs = [
             _FoldJob.make(self.training, fold, self.hyperparameters, derive_seed(self.seed, 1, number))
@@ -227,7 +235,7 @@ class CrossValidation:
         seconds = time.perf_counter() - began
         folds = [score_all(fold.labels, each, fold.classes) for fold, each in zip(jobs, probabilities, strict=True)]
         parts = [(job.held_out, each, job.classes) for job, each in zip(jobs, probabilities, strict=True)]
-        self.out_of_fold = OutOfFold.of_folds(self.training.cases.labels, parts)
+        self.out_of_fold = OutOfFold.of_folds(self.training.cases.labels, parts[: len(parts) // self.repeats])
         self._keep_fold_scores(epoch, [scores.get(self.search.metric, float("nan")) for scores in folds])
         means = mean_scores(folds, self.repeats)
         means["predict_seconds"] = seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,29 @@ from tsbench.recipe.space_parsing import parse_space
 from tsbench.search.pruning import Direction
 
 __all__ = [
+    "EARLIER",
+    "EARLIER_HOLDOUT",
     "FRESH",
     "SPECIFICATION",
     "StudySpec",
     "derive_seed",
     "fingerprint_of",
     "folds_of",
+    "repeats_for",
     "stored_fingerprint",
     "study_seed",
 ]
 
-FORMAT = 1  # of study.json; a file without a number is of the first
+FORMAT = 2  # of study.json; a file without a number is of the first
+EARLIER: dict[str, Any] = {"confirm": 0, "repeats": 1, "holdout_redrawn": False}
+"""What searches of versions did that had no such settings, whose studies and runs do not name them."""
+
+EARLIER_HOLDOUT = 5000
+"""Default of `search.holdout_above` in these versions, which wrote it down."""
+
+FEW_CASES = 60
+"""With fewer training cases one draw of the folds is noise: each holds out less than twenty cases."""
+
 SPECIFICATION = "study.json"
 OPTUNA_NAME = "study"
 FRESH = "or run the search with --fresh, which archives the study and starts a new one"
@@ -48,21 +61,45 @@ def study_seed(search: SearchConfig, resample: int) -> int:
     return derive_seed(search.seed, resample)
 
 
-def folds_of(training: TrainingSet, search: SearchConfig, seed: int) -> list[Fold]:
+def folds_of(training: TrainingSet, search: SearchConfig, seed: int, part: int = 0, parts: int = 1) -> list[Fold]:
     """The folds that every trial of a study, and every baseline beside it, is scored on.
 
-    They index all training cases; with `search.fraction` they hold a share of them, and above `search.holdout_above`
-    there is a single one.
+    They index all training cases; with `search.fraction` they hold a share of them. Above `search.holdout_above` there
+    are held-out parts in their place.
+
+    Args:
+        training: the training cases.
+        search: how they are divided.
+        seed: of a study.
+        part: number of the first held-out part, which is another one for each number.
+        parts: how many held-out parts there are.
     """
     labels, groups = training.cases.labels, training.cases.groups
-    seed = derive_seed(seed, 0)
-    chosen = fraction_of(labels, search.fraction, seed, groups)
+    first = derive_seed(seed, 0)
+    chosen = fraction_of(labels, search.fraction, first, groups)
     labels, groups = labels[chosen], None if groups is None else groups[chosen]
+
+    def draw(number: int) -> int:
+        return derive_seed(seed, 0, number) if number else first
+
+    folds: list[Fold] = []
     if len(chosen) > search.holdout_above:
-        folds = held_out_fold(labels, search.holdout_share, seed, groups)
+        for number in range(part, part + parts):
+            folds += held_out_fold(labels, search.holdout_share, draw(number), groups)
     else:
-        folds = stratified_folds(labels, search.folds, seed, groups)
+        for number in range(repeats_for(search, len(chosen))):
+            with warnings.catch_warnings():
+                if number:  # the first said all that is to be said
+                    warnings.simplefilter("ignore")
+                folds += stratified_folds(labels, search.folds, draw(number), groups)
     return [(chosen[train], chosen[validation]) for train, validation in folds]
+
+
+def repeats_for(search: SearchConfig, cases: int) -> int:
+    """How often the folds of so many cases are drawn."""
+    if search.repeats == "auto":
+        return 2 if cases < FEW_CASES else 1
+    return search.repeats
 
 
 @dataclass(frozen=True)
@@ -154,7 +191,7 @@ class StudySpec:
             plain["space"], problems = parse_space(plain["space"], set())
             assert not problems, problems
             plain["base"] = with_former_values(plain["base"])
-            plain["search"].setdefault("confirm", 0)  # an earlier version chose by the CV scores alone
+            plain["search"] = EARLIER | plain["search"]
             for key, settings in (("base", HyperparameterConfig), ("search", SearchConfig)):
                 plain[key] = settings.model_validate_json(json.dumps(plain[key]))
             return cls(**plain)

@@ -178,6 +178,7 @@ class _TrialRun:
             names.DEVICE: device_name(self.device),
             names.DESCRIPTION: f"One configuration of the network, cross-validated on {spec.search.folds} folds of the "
             f"training cases of {spec.dataset}. Curves are means over the folds.",
+            **({names.HELD_OUT_PART: self.part} if self.part else {}),
         }
         return self.store.begin(spec.experiment, f"{spec.dataset} trial {number}", tags, spec.parent_run)
 
@@ -190,8 +191,9 @@ class _TrialRun:
             self.__dict__.pop("pruner", None)  # which has heard of the attempt before
             self.reported.clear()
             self.latest = None
+            training, search = self.study.training, spec.search
             validation = CrossValidation(
-                self.study.training, settings, spec.search, spec.seed, self.device, accumulation_steps
+                training, settings, search, spec.seed, self.device, accumulation_steps, self.part
             )
             validation.run(self._after_rung, self._after_epoch)
 
@@ -207,6 +209,13 @@ class _TrialRun:
             # A configuration that cannot be trained (too large for the memory, say) must not end the search.
             state, reason = FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}"
         return validation, TrialOutcome(self.trial.number, state, self.latest, time.perf_counter() - self.began, reason)
+
+    @cached_property
+    def part(self) -> int:
+        """Number of the held-out part that it is scored on; 0 if there are folds, or all trials have the same part."""
+        if not self.study.spec.search.holdout_redrawn:
+            return 0
+        return self.study.trials().visible_to(self.trial.number)[0]
 
     @cached_property
     def pruner(self) -> TrialPruner | None:

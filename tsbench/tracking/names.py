@@ -16,6 +16,7 @@ __all__ = [
     "DATASET",
     "DESCRIPTION",
     "DEVICE",
+    "HELD_OUT_PART",
     "LEADERBOARD",
     "MODEL",
     "NETWORK",
@@ -48,6 +49,7 @@ SPLIT = "tsbench.split"  # whose split the scores are of; see tsbench.tracking.s
 RECIPE = "tsbench.recipe"
 STUDY = "tsbench.study"  # one value for every run of a study, its model and its baselines
 TRIAL = "tsbench.trial"  # number of a trial in its study
+HELD_OUT_PART = "tsbench.held_out_part"  # number of a trial's own part, which takes the place of folds
 STATE = "tsbench.state"  # complete, pruned, failed, skipped
 CHOICE = "tsbench.choice"  # why a network has the settings of its trial
 PARETO = "tsbench.pareto"  # true on the trials that no other one surpasses in all metrics
