@@ -1,12 +1,13 @@
-"""What pyproject.toml cannot say: the repository's `datasets/` is shipped as the package `tsbench.datasets`."""
+"""What pyproject.toml cannot say: `datasets` and `recipes` are shipped as `tsbench.datasets` and `tsbench.recipes`."""
 
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["tsbench*"]), "tsbench.datasets"],
-    package_dir={"tsbench.datasets": "datasets"},
+    packages=[*find_packages(include=["tsbench*"]), "tsbench.datasets", "tsbench.recipes"],
+    package_dir={"tsbench.datasets": "datasets", "tsbench.recipes": "recipes"},
     package_data={
         "tsbench": ["py.typed", "compare/references/*", "compare/templates/*"],
         "tsbench.datasets": ["*.csv"],
+        "tsbench.recipes": ["quickstart.yaml"],
     },
 )

@@ -1,10 +1,21 @@
 """What a terminal and a log show of a run: what is prepared, then the table or a line for each change."""
 
+import sys
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
-from tsbench.bench.progress import CellState, LiveDisplay, PlainDisplay, RunState, WorkerState, make_display, render
+from tsbench.bench.progress import (
+    CellState,
+    LiveDisplay,
+    NotebookDisplay,
+    PlainDisplay,
+    RunState,
+    WorkerState,
+    make_display,
+    render,
+)
 
 ERASE_LINE = "\x1b[2K"
 
@@ -68,3 +79,33 @@ def test_more_trials_than_the_recipe_now_asks_for_are_named_as_such() -> None:
     log = StringIO()
     PlainDisplay(Console(file=log, width=200)).update(state(6, 3))
     assert "searching, 6 trials, 3 asked for, best cv" in log.getvalue()
+
+
+def test_a_notebook_shows_one_output_that_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("IPython")
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+    from traitlets.config import Config
+
+    InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+    monkeypatch.setattr(sys, "displayhook", sys.__displayhook__)
+    console = Console(force_jupyter=True)
+    display = make_display(console)
+    assert isinstance(display, NotebookDisplay)
+    assert isinstance(make_display(Console(force_jupyter=True, quiet=True)), PlainDisplay)
+    with capture_output() as captured:
+        with display:
+            display.prepare("reading 2 data sets")
+        with display:
+            display.update(state(1, 4))
+            display.update(state(2, 4))
+            display.say("a line that stays")
+    shown = [output.data["text/html"] for output in captured.outputs]
+    assert "starting" in shown[0]
+    assert "reading 2 data sets" in shown[1]
+    assert len(shown) == 4  # a second drawing within a second waits for the end
+    assert "<pre>" in shown[-1]
+    assert "1/4" in shown[-2]
+    assert "2/4" in shown[-1]
+    assert captured.stdout == "a line that stays\n"
+    InteractiveShell.clear_instance()

@@ -218,6 +218,53 @@ def test_the_final_model_is_logged_and_predicts(finished: Plan) -> None:
     assert (labels == data.test.labels).mean() == pytest.approx(run.metrics["test_accuracy"], abs=1e-12)
 
 
+def test_models_are_ranked_by_the_scores_of_a_data_set(finished: Plan) -> None:
+    client = finished.store.client
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    of_test = {"field_name": "metrics.test_accuracy", "dataset_name": "ItalyPowerDemand test", "ascending": False}
+    ranked = client.search_logged_models([experiment], order_by=[of_test])
+    assert [model.tags[names.CLASSIFIER] for model in ranked] == ["network", "dummy"]
+    runs = {run.tags[names.CLASSIFIER]: run for role in ("model", "baseline") for run in runs_by_role(finished, role)}
+    (parent,) = runs_by_role(finished, "search")
+    digests = {data.dataset.name: data.dataset.digest for data in client.get_run(parent.run_id).inputs.dataset_inputs}
+    for model in ranked:
+        assert model.tags[names.DATASET] == "ItalyPowerDemand"
+        linked = {(metric.key, metric.dataset_name): metric for metric in model.metrics}
+        for name, dataset in (("test_accuracy", "ItalyPowerDemand test"), ("cv_accuracy", "ItalyPowerDemand train")):
+            found = linked[name, dataset]
+            assert found.value == runs[model.tags[names.CLASSIFIER]].metrics[name]
+            assert found.dataset_digest == digests[dataset]
+
+
+def test_mlflow_evaluates_what_a_model_predicts_of_a_long_table(finished: Plan) -> None:
+    import mlflow
+    import pandas as pd
+
+    from tsbench.data.archive import Archive
+
+    (run,) = runs_by_role(finished, "model")
+    test = Archive().load("ItalyPowerDemand").test
+    cases, _, steps = test.values.shape
+    table = pd.DataFrame(
+        {
+            "case": np.repeat(np.arange(cases), steps),
+            "time": np.tile(np.arange(steps), cases),
+            "x": test.values.ravel(),
+            "label": np.repeat(test.labels, steps),
+        }
+    )
+    truth = table.groupby("case")["label"].first()
+    with current_uri(finished.store.uri), mlflow.start_run(experiment_id="0"):  # as docs/mlflow.md has it
+        predicted = mlflow.pyfunc.load_model(f"runs:/{run.run_id}/model").predict(table)
+        found = mlflow.models.evaluate(
+            data=predicted.assign(true_label=truth),
+            predictions="label",
+            targets="true_label",
+            model_type="classifier",
+        )
+    assert found.metrics["accuracy_score"] == pytest.approx(run.metrics["test_accuracy"], abs=1e-12)
+
+
 def test_out_of_fold_probabilities_are_recorded_of_the_baselines_the_best_trials_and_the_network(
     finished: Plan, tmp_path: Path
 ) -> None:

@@ -235,6 +235,19 @@ def test_a_recipe_with_every_line_of_the_template_given_is_the_default(
     assert load_recipe(path).recipe.hyperparameters == HyperparameterConfig()
 
 
+def test_the_quickstart_is_written_under_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tsbench.recipe.loading import load_recipe
+
+    monkeypatch.chdir(tmp_path)
+    assert run("init", "--quickstart").output == "Wrote quickstart.yaml. Run it: tsbench search quickstart.yaml\n"
+    assert run("init", "mine", "--quickstart").exit_code == 0
+    original = load_recipe(Path(__file__).parents[2] / "recipes" / "quickstart.yaml").recipe
+    assert load_recipe("quickstart.yaml").recipe == original
+    assert load_recipe("mine.yaml").recipe == original.model_copy(update={"name": "mine"})
+    assert "recipes/" not in Path("mine.yaml").read_text()
+    assert run("init", "--quickstart").exit_code == 2
+
+
 def test_schema_is_json_schema_of_the_whole_tree() -> None:
     tree = json.loads(run("schema").output)
     assert tree["$schema"].startswith("https://json-schema.org/")

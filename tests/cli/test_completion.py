@@ -58,6 +58,18 @@ def test_data_sets_are_completed_from_the_catalogue(folder: Path) -> None:
     assert "uea-26" in completed(folder, "tsbench datasets download ue")
 
 
+def test_classifiers_and_data_sets_of_lists_are_completed(folder: Path) -> None:
+    store = Store(f"sqlite:///{folder}/mlflow.db")
+    store.begin(store.experiment("tiny"), "own", {names.ROLE: "baseline", names.CLASSIFIER: "own.package.Net"})
+    assert {"network", "auto", "minirocket", "own.package.Net"} <= set(
+        completed(folder, "tsbench compare --classifiers ")
+    )
+    assert completed(folder, "tsbench compare tiny --classifiers network,own") == ["network,own.package.Net"]
+    assert completed(folder, "tsbench compare --control HC") == []
+    assert completed(folder, "tsbench compare --reference published --control HC") == ["HC2"]
+    assert completed(folder, "tsbench compare --datasets GunPoint,uea-2") == ["GunPoint,uea-26"]
+
+
 def test_the_store_that_is_named_is_read(folder: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / ".tsbench" / "remote").mkdir(parents=True)

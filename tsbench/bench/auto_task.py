@@ -186,7 +186,7 @@ def _record_model(
         except ModelError as error:
             store.log(run, tags={names.MODEL: str(error)})
             return
-        uri = log_model_files(store, records, run, files)
+        uri = log_model_files(store, records, run, files, metrics, dataset)
         store.log(run, tags={names.MODEL: "logged"})
     metric = names.cv("accuracy")
     if register and int(records.tags[names.RESAMPLE]) == 0 and metric in metrics:

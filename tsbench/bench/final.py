@@ -16,12 +16,12 @@ from tsbench.bench.payloads import FinalNetwork, Records
 from tsbench.classifiers.card import CardFacts
 from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.classifiers.explanation import draw_several
-from tsbench.data.collection import Collection
+from tsbench.data.collection import Collection, DataSet
 from tsbench.evaluation import prediction_plots
 from tsbench.evaluation.metrics import MAXIMISED
 from tsbench.spreadsheet import as_cell
 from tsbench.tracking import names, provenance
-from tsbench.tracking.models import LoggedModel, log_model, register_model
+from tsbench.tracking.models import LoggedModel, link_scores, log_model, register_model
 from tsbench.tracking.store import Store
 
 __all__ = ["log_model_files", "record_model", "record_pictures"]
@@ -52,7 +52,7 @@ def record_model(
     with tempfile.TemporaryDirectory() as scratch:
         example = final.dataset.train.subset(few_of_each_class(final.dataset.train.labels))
         files = write_model_files(Path(scratch) / MODEL_FOLDER, ensemble, facts, example)
-        uri = log_model_files(store, records, run, files)
+        uri = log_model_files(store, records, run, files, metrics, final.dataset)
     if final.register and int(records.tags[names.RESAMPLE]) == 0:
         metric = names.cv(final.metric)
         name = f"{facts.recipe}-{records.tags[names.DATASET]}"
@@ -62,8 +62,13 @@ def record_model(
         store.log(run, tags={names.REGISTERED: f"{name} version {version}"})
 
 
-def log_model_files(store: Store, records: Records, run: str, files: ModelFiles) -> str:
-    """Logs a saved classifier as the model of a run, with its card as the run's description; returns its URI."""
+def log_model_files(
+    store: Store, records: Records, run: str, files: ModelFiles, metrics: Mapping[str, float], dataset: DataSet
+) -> str:
+    """Logs a saved classifier as the model of a run, with its card as the run's description; returns its URI.
+
+    The run's scores are linked with the model and the data set, which it is tagged with.
+    """
     metadata = {
         "tsbench": __version__,
         "data set": names.title(records.tags),
@@ -72,6 +77,11 @@ def log_model_files(store: Store, records: Records, run: str, files: ModelFiles)
     loader = "tsbench.classifiers.serving"
     model = LoggedModel(files.folder, loader, files.example, files.classes, files.requirements, metadata)
     uri = log_model(store, run, model)
+    title = names.title(records.tags)
+    parts = {"test_": ("test", dataset.test), "cv_": ("train", dataset.train)}
+    data = {start: (f"{title} {part}", cases.digest()) for start, (part, cases) in parts.items()}
+    tags = {**records.tags, names.CLASSIFIER: store.run(run).tags[names.CLASSIFIER]}
+    link_scores(store, run, uri, metrics, data, tags)
     store.log(run, tags={names.DESCRIPTION: files.card})
     return uri
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from io import StringIO
+from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
 
 from tsbench.evaluation.metrics import format_score
 
@@ -19,6 +21,7 @@ __all__ = [
     "CellState",
     "Display",
     "LiveDisplay",
+    "NotebookDisplay",
     "PlainDisplay",
     "RunState",
     "WorkerState",
@@ -30,6 +33,7 @@ __all__ = [
 
 ENDED = ("done", "failed")
 FEW = 5  # seconds
+REDRAW = 1.0  # seconds between two drawings in a notebook
 
 
 def format_elapsed(seconds: float) -> str:
@@ -157,6 +161,51 @@ class LiveDisplay:
         self._console.print(escape(text), highlight=False)
 
 
+class NotebookDisplay:
+    """One output of a notebook's cell, which is drawn again; lines that stay are printed below it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._drawn = -REDRAW
+        self._state: RunState | None = None
+        self._output: Any = None
+
+    def __enter__(self) -> Self:
+        from IPython.display import display
+
+        if self._output is None:  # preparation and run are one output
+            self._output = display(self._drawing("starting"), display_id=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._state is not None:
+            self._output.update(self._drawing(render(self._state)))
+
+    def prepare(self, text: str) -> None:
+        """Shows the text."""
+        if self._state is None and self._output is not None:
+            self._output.update(self._drawing(text))
+
+    def update(self, state: RunState) -> None:
+        """Draws the table again, at most once a second: every drawing is sent to the browser."""
+        self._state = state
+        if self._output is not None and time.monotonic() - self._drawn >= REDRAW:
+            self._drawn = time.monotonic()
+            self._output.update(self._drawing(render(state)))
+
+    def say(self, text: str) -> None:
+        """Prints a line."""
+        print(text)
+
+    def _drawing(self, content: RenderableType) -> Any:
+        from IPython.display import HTML
+
+        page = Console(record=True, file=StringIO(), width=self._console.width, force_jupyter=False)
+        page.print(Text(content) if isinstance(content, str) else content)
+        return HTML(page.export_html(inline_styles=True, code_format="<pre>{code}</pre>"))
+
+
 class _Preparation:
     """A line that changes with time."""
 
@@ -269,10 +318,12 @@ def _worth_showing(cells: Sequence[CellState], most: int) -> list[CellState]:
     return list(cells[first : first + most])
 
 
-Display = LiveDisplay | PlainDisplay
+Display = LiveDisplay | PlainDisplay | NotebookDisplay
 """Shows a run: `prepare` what is done before there is a state, `update` the state, `say` a line that stays."""
 
 
 def make_display(console: Console) -> Display:
-    """A live table on a terminal, else plain lines."""
+    """A live table on a terminal or in a notebook, else plain lines."""
+    if console.is_jupyter and not console.quiet:
+        return NotebookDisplay(console)
     return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)

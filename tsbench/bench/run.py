@@ -23,6 +23,7 @@ from tsbench.bench.opening import archive_studies
 from tsbench.bench.plan import Cell, Plan
 from tsbench.bench.preflight import LOCK, check_ready, held, refusal_of_second
 from tsbench.bench.progress import CellState, Display, RunState, WorkerState
+from tsbench.bench.run_log import FILE, LoggedDisplay, RunLog, log_of
 from tsbench.bench.stages import TaskKey
 from tsbench.errors import DataError, TsbenchError
 from tsbench.redaction import redacted
@@ -58,7 +59,8 @@ class BenchmarkRun:
 
     def __init__(self, plan: Plan, display: Display, fresh: bool = False) -> None:
         self.plan = plan
-        self.display = display
+        self._shown = display
+        self.display: Display | LoggedDisplay = display  # logged too, while it runs
         self.fresh = fresh
         recipe = plan.loaded.recipe
         steps = recipe.evaluation.ensemble + len(recipe.baselines)
@@ -92,15 +94,16 @@ class BenchmarkRun:
         created = [folder for folder in (home, *home.parents) if not folder.exists()]
         home.mkdir(parents=True, exist_ok=True)
         try:
-            with held(home):
-                return self._run()
+            with held(home), log_of(home, recipe.name) as log:
+                self.display = LoggedDisplay(self._shown, log)
+                return self._run(log)
         except Timeout:
             raise refusal_of_second(recipe.name, home) from None
         finally:
             if created and not self.begun:
                 _remove_unused(home, created)
 
-    def _run(self) -> list[str]:
+    def _run(self, log: RunLog) -> list[str]:
         for note in self.plan.notes:
             self.display.say(f"note: {note}")
         try:
@@ -114,7 +117,7 @@ class BenchmarkRun:
                 if self.fresh:
                     archive_studies(self.plan)
                 try:
-                    self._loop(pool)
+                    self._loop(pool, log)
                 except KeyboardInterrupt as interrupt:
                     self._drain(pool, interrupt)
                     raise
@@ -163,10 +166,10 @@ class BenchmarkRun:
             stop_retrying()
             raise
 
-    def _loop(self, pool: WorkerPool) -> None:
+    def _loop(self, pool: WorkerPool, log: RunLog) -> None:
         looked = time.monotonic()
         while True:
-            handed_out = self._hand_out(pool)
+            handed_out = self._hand_out(pool, log)
             pool.stop_where(lambda task: self.open[task.key.cell].stop_reason(task.key))
             for run in self.open.values():
                 if handed_out:
@@ -179,6 +182,8 @@ class BenchmarkRun:
                 self._database.check()
                 return
             for message in pool.wait(WAIT):
+                if message.kind != "progress":
+                    log.detail(f"worker {message.worker + 1}: {message.kind}")
                 self._receive(message)
             if time.monotonic() - looked > CHECK_SECONDS:
                 looked = time.monotonic()
@@ -186,7 +191,7 @@ class BenchmarkRun:
                 for line in self.launcher.check_started() if self.launcher is not None else ():
                     self.display.say(line)
 
-    def _hand_out(self, pool: WorkerPool) -> bool:
+    def _hand_out(self, pool: WorkerPool, log: RunLog) -> bool:
         """Gives idle workers what there is to do; whether there was anything."""
         handed = False
         for worker in list(pool.idle()):
@@ -195,6 +200,7 @@ class BenchmarkRun:
                 break
             self.state.workers[worker].text = _describe(task.key)
             pool.submit(worker, task)
+            log.detail(f"worker {worker + 1}: {_describe(task.key)}")
             handed = True
         return handed
 
@@ -280,7 +286,8 @@ class BenchmarkRun:
 def _remove_unused(home: Path, created: Sequence[Path]) -> None:
     """Removes the folders of a search that could not be started, unless there is anything in them."""
     with suppress(OSError):
-        (home / LOCK).unlink(missing_ok=True)
+        for file in (LOCK, FILE):
+            (home / file).unlink(missing_ok=True)
         for folder in created:
             folder.rmdir()
 

@@ -179,7 +179,7 @@ def run_baseline(
         arguments = (baseline.classifier, baseline.parameters, dataset, folds, seed, preprocessing, keeping)
         state, reason, found = _score_apart(context, arguments, evaluation.baseline_timeout)
         if state == "complete":
-            _keep(context, store, records, run, found, keeping)
+            _keep(context, store, records, run, found, keeping, dataset)
     labels = {names.STATE: state, names.REASON: reason, names.PREPROCESSING: found.preprocessing}
     given = {TIME_STEPS: found.time_steps} if found.time_steps else {}
     store.log(run, found.metrics, given, tags={name: text for name, text in labels.items() if text})
@@ -188,14 +188,20 @@ def run_baseline(
 
 
 def _keep(
-    context: WorkerContext, store: Store, records: Records, run: str, found: BaselineScores, keeping: Keeping
+    context: WorkerContext,
+    store: Store,
+    records: Records,
+    run: str,
+    found: BaselineScores,
+    keeping: Keeping,
+    dataset: DataSet,
 ) -> None:
     """Logs what was kept of a baseline on its run."""
     if (path := keeping.folder / names.OUT_OF_FOLD).is_file():
         store.artifacts.add(run, path)
     if found.model is not None:
         context.report("recording the model")
-        log_model_files(store, records, run, found.model)
+        log_model_files(store, records, run, found.model, found.metrics, dataset)
         store.log(run, tags={names.MODEL: "logged"})
     else:
         why = found.not_kept if keeping.model else "evaluation.keep_baselines is off"

@@ -10,7 +10,7 @@ import typer
 
 from tsbench.cli import completion
 from tsbench.cli.app import verb
-from tsbench.cli.options import TrackingUri
+from tsbench.cli.options import Json, TrackingUri
 from tsbench.cli.status import working
 from tsbench.errors import RecipeError
 from tsbench.recipe.registries import Metric
@@ -62,9 +62,17 @@ def compare(
     ] = 1,
     reference_only: Annotated[bool, typer.Option("--reference-only", help="Leave MLflow aside.")] = False,
     datasets: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Data sets to show, or a collection such as ucr-112.")
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Data sets to show, or a collection such as ucr-112.",
+            autocompletion=completion.listed_data_sets,
+        ),
     ] = "",
-    classifiers: Annotated[str, typer.Option(metavar="NAME,...", help="Classifiers to show.")] = "",
+    classifiers: Annotated[
+        str,
+        typer.Option(metavar="NAME,...", help="Classifiers to show.", autocompletion=completion.classifiers),
+    ] = "",
     metric: Annotated[
         Metric, typer.Option(help="Test score to compare; published ones exist for accuracy only.")
     ] = "accuracy",
@@ -75,7 +83,9 @@ def compare(
     control: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Reference classifier for all comparisons; by default the network, else the best rank."
+            metavar="NAME",
+            help="Reference classifier for all comparisons; by default the network, else the best rank.",
+            autocompletion=completion.classifiers,
         ),
     ] = "",
     alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Level of the tests.")] = 0.05,
@@ -84,6 +94,7 @@ def compare(
     ] = 0.01,
     nemenyi: Annotated[bool, typer.Option("--nemenyi", help="Nemenyi's test too, in JSON and the report.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    as_json: Json = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write all of it as one self-contained page.")
     ] = None,
@@ -92,7 +103,12 @@ def compare(
     ] = None,
     log: Annotated[bool, typer.Option("--log", help="Record it as a run in MLflow.")] = False,
     fail_if_worse_than: Annotated[
-        str, typer.Option(metavar="NAME", help="Exit with 1 if the control's mean score is worse than NAME's.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Exit with 1 if the control's mean score is worse than NAME's.",
+            autocompletion=completion.classifiers,
+        ),
     ] = "",
     margin: Annotated[float, typer.Option(min=0, help="By how much it may be worse.")] = 0.0,
 ) -> None:
@@ -128,7 +144,7 @@ def compare(
         check_name(report)  # before anything is written
     if fail_if_worse_than:
         comparison.lead_over(fail_if_worse_than)  # an unknown name is refused before anything is recorded
-    _print(comparison, format_)
+    _print(comparison, Format.json if as_json else format_)
     if plots:
         from tsbench.compare.plots import save_pictures
         from tsbench.recipe.messages import count_of

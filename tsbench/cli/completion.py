@@ -7,7 +7,7 @@ the command itself.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,16 @@ from tsbench.errors import TsbenchError
 if TYPE_CHECKING:
     from tsbench.tracking.store import Store
 
-__all__ = ["any_runs", "data_sets", "experiments", "experiments_and_recipes", "models", "recipes"]
+__all__ = [
+    "any_runs",
+    "classifiers",
+    "data_sets",
+    "experiments",
+    "experiments_and_recipes",
+    "listed_data_sets",
+    "models",
+    "recipes",
+]
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -78,6 +87,41 @@ def data_sets(incomplete: str) -> list[str]:
     with suppress(TsbenchError, OSError):
         return [name for name in (*COLLECTIONS, *catalogue()) if name.startswith(incomplete)]
     return []
+
+
+def listed_data_sets(incomplete: str) -> list[str]:
+    """As `data_sets`, of a list that is separated by commas: its last name is completed."""
+    return _last_of_list(incomplete, data_sets)
+
+
+def classifiers(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Classifiers that a comparison may show: of the store's runs, registered baselines and published ones."""
+    from tsbench.classifiers.baselines import BASELINES
+    from tsbench.tracking import tables
+
+    found = dict.fromkeys(("network", "auto", *BASELINES))
+    with suppress(TsbenchError, OSError):
+        if (database := _store(ctx).database) is not None:
+            found |= dict.fromkeys(tables.classifiers(database))
+    if ctx.params.get("reference"):
+        with suppress(TsbenchError, OSError):
+            found |= dict.fromkeys(_published())
+    return _last_of_list(incomplete, lambda start: [name for name in found if name.startswith(start)])
+
+
+def _published() -> list[str]:
+    """Names of the published classifiers; the files are read without NumPy."""
+    import csv
+    from importlib.resources import files
+
+    folder = files("tsbench") / "compare" / "references"
+    texts = [file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name.endswith(".csv")]
+    return sorted({row["classifier"] for text in texts for row in csv.DictReader(text.splitlines())})
+
+
+def _last_of_list(incomplete: str, complete: Callable[[str], list[str]]) -> list[str]:
+    before, comma, start = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in complete(start)]
 
 
 def _runs(ctx: typer.Context, incomplete: str, roles: tuple[str, ...]) -> Iterator[tuple[str, str]]:

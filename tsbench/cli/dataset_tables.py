@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich import box
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tsbench.cli.output import print_json
 from tsbench.data.archive import Archive
 from tsbench.data.catalogue import Facts, archives
 from tsbench.errors import DataError
@@ -50,13 +51,17 @@ def _facts_table(*further: str) -> Table:
     return _table("data set", "train", "test", "channels", "length", "classes", *further)
 
 
-def print_available(folder: Path | None) -> None:
+def print_available(folder: Path | None, as_json: bool = False) -> None:
     """The data sets that need no download.
 
     Args:
         folder: to look into first.
+        as_json: as a list of their sizes, or what is wrong with one, in place of a table.
     """
     found = Archive(folder)
+    if as_json:
+        print_json([_row(found, name, place) for name, place in found.names().items()])
+        return
     table = _facts_table("remarks")
     folders: dict[Path, int] = {}
     for name, place in found.names().items():
@@ -73,6 +78,14 @@ def print_available(folder: Path | None) -> None:
     for place, count in folders.items():
         say(f"{count} in {place}")
     say(f"Others are downloaded into {found.home} when a recipe names them.")
+
+
+def _row(archive: Archive, name: str, folder: Path) -> dict[str, Any]:
+    try:
+        about = archive.describe(name)
+    except DataError as error:
+        return {"name": name, "folder": folder, "problem": str(error)}
+    return {"name": name, "folder": folder, **({} if about is None else asdict(about))}
 
 
 def print_facts(facts: Sequence[Facts], available: set[str], how: str, listed: Sequence[str] = ()) -> None:

@@ -12,12 +12,15 @@ import typer
 
 from tsbench.cli import completion
 from tsbench.cli.app import app, sentences
+from tsbench.cli.options import Json
+from tsbench.cli.output import print_json
 from tsbench.recipe.registries import FORMATS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tsbench.data.collection import Collection
+    from tsbench.data.catalogue import Facts
+    from tsbench.data.collection import Collection, DataSet
     from tsbench.data.download import Progress
 
 datasets = typer.Typer(help="The archives' data sets, and your own.", rich_markup_mode=None)
@@ -43,12 +46,12 @@ class Format(StrEnum):
 
 @datasets.callback(invoke_without_command=True)
 @sentences
-def _main(context: typer.Context, archive: ArchiveFolder = None) -> None:
+def _main(context: typer.Context, archive: ArchiveFolder = None, as_json: Json = False) -> None:
     """The archives' data sets, and your own; without a command, what is available."""
     if context.invoked_subcommand is None:
         from tsbench.cli.dataset_tables import print_available
 
-        print_available(archive)
+        print_available(archive, as_json)
 
 
 @datasets.command("list")
@@ -74,6 +77,7 @@ def list_(
     domain: Annotated[list[str] | None, typer.Option(help="Kind of data, such as ECG; may be given again.")] = None,
     at_hand: Annotated[bool, typer.Option("--at-hand", help="Only what needs no download.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How the list is printed.")] = Format.TABLE,
+    as_json: Json = False,
     archive: ArchiveFolder = None,
 ) -> None:
     """List the catalogue's data sets, all or filtered. It holds the UCR and UEA archives, and the names of others."""
@@ -103,7 +107,7 @@ def list_(
     facts = [catalogue()[name] for name in kept(wanted, filters) if name in here or not at_hand]
     listed = [name for name in wanted if name not in catalogue() and (name in here or not at_hand)]
     filtered = filters != SelectionConfig(collection="*")
-    print_facts(facts, set(here), format_.value, () if filtered else listed)
+    print_facts(facts, set(here), "json" if as_json else format_.value, () if filtered else listed)
     if filtered and listed:
         typer.echo(f"Left out, because their sizes are not in the catalogue: {', '.join(listed)}.", err=True)
 
@@ -127,6 +131,7 @@ def info(
     ],
     plot: Plot = None,
     archive: ArchiveFolder = None,
+    as_json: Json = False,
 ) -> None:
     """Show what is known of a data set. If its files are available, each class is drawn."""
     from tsbench.cli.dataset_tables import print_catalogue_facts, print_classes, say
@@ -140,25 +145,43 @@ def info(
     if facts is None and folder is None and not lists:
         known = {*catalogue(), *place.names()}
         raise DataError(f"data set {name!r} is neither in the catalogue nor available{suggestion(name, known)}")
-    if facts is not None:
+    if as_json:
+        print_json(_described(name, facts, None if folder is None else place.load(name)))
+    elif facts is not None:
         print_catalogue_facts(facts)
     elif lists:
         say(f"{name}, of {', '.join(lists)}; its sizes are not in the catalogue")
     if folder is None:
-        say(f"not available; `tsbench datasets download {name}` fetches it")
+        if not as_json:
+            say(f"not available; `tsbench datasets download {name}` fetches it")
         if plot is not None:
             raise DataError(f"there is no picture without the cases: {name} is not available")
         return
     loaded = place.load(name)
-    say(f"available in {folder}")
-    for file, digest in loaded.files.items():
-        say(f"  {file}  SHA-256 {digest}")
-    print_classes(loaded.train, loaded.test)
+    if not as_json:
+        say(f"available in {folder}")
+        for file, digest in loaded.files.items():
+            say(f"  {file}  SHA-256 {digest}")
+        print_classes(loaded.train, loaded.test)
     if plot is not None:
         from tsbench.data.dataset_plots import draw_classes
 
         with _written(plot):
             draw_classes(loaded.train, name, plot)
+
+
+def _described(name: str, facts: Facts | None, loaded: DataSet | None) -> dict[str, Any]:
+    """What is known of a data set, as plain data; counts of classes for each part if it is available."""
+    from collections import Counter
+    from dataclasses import asdict
+
+    tree: dict[str, Any] = {"name": name, "catalogue": None if facts is None else asdict(facts)}
+    tree["available"] = loaded is not None
+    if loaded is not None:
+        parts = {"train": loaded.train, "test": loaded.test}
+        classes = {part: dict(sorted(Counter(map(str, cases.labels)).items())) for part, cases in parts.items()}
+        tree |= {"folder": loaded.source, "sha256": loaded.files, "classes": classes, "remarks": loaded.remarks}
+    return tree
 
 
 @datasets.command()
@@ -268,6 +291,7 @@ def check(
     channels: Annotated[list[str] | None, typer.Option(help="long: column of values; may be given again.")] = None,
     plot: Plot = None,
     archive: ArchiveFolder = None,
+    as_json: Json = False,
 ) -> None:
     """Check a file of your own. Reports missing values, duplicates, leakage and other problems."""
     from tsbench.cli.dataset_tables import print_inspection, say
@@ -297,9 +321,15 @@ def check(
     first = next(iter(parts.values()))
     labels = [label for cases in parts.values() for label in cases.classes]
     remarks += remarks_on_labels(labels)
-    for remark in remarks_on_channels(first):
-        say(remark)
-    print_inspection(inspect(parts), list(dict.fromkeys(remarks)))
+    remarks = list(dict.fromkeys(remarks))
+    if as_json:
+        from dataclasses import asdict
+
+        print_json(asdict(inspect(parts)) | {"remarks": [*remarks_on_channels(first), *remarks]})
+    else:
+        for remark in remarks_on_channels(first):
+            say(remark)
+        print_inspection(inspect(parts), remarks)
     if plot is not None:
         with _written(plot):
             draw_inspection(parts, Path(file).name, plot)

@@ -9,6 +9,7 @@ import typer
 
 from tsbench.cli import completion
 from tsbench.cli.app import verb
+from tsbench.cli.options import Quiet, Verbose
 from tsbench.cli.output import lasting_output
 from tsbench.errors import RecipeError
 from tsbench.signals import raised_signals
@@ -43,6 +44,8 @@ def fit(
         str | None, typer.Option("--name", help="The recipe's name; NAME.yaml is written here. Default: DATA's.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Fit again if the same command was run before.")] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fit the best classifier for some data in a time limit.
 
@@ -56,7 +59,7 @@ def fit(
     tree = recipe_of(data, test, columns, group, time_limit=time_limit, preset=preset, name=name)
     with lasting_output(), raised_signals():
         path = _write_recipe(Path(f"{tree['name']}.yaml"), tree)
-        run_search(path, None, fresh)
+        run_search(path, None, fresh, verbose, quiet)
 
 
 def _write_recipe(path: Path, tree: dict[str, Any]) -> Path:

@@ -9,7 +9,7 @@ import typer
 
 from tsbench.cli import completion
 
-__all__ = ["ModelReference", "NameOrRecipe", "RecipePath", "Set", "TrackingUri"]
+__all__ = ["Json", "ModelReference", "NameOrRecipe", "Quiet", "RecipePath", "Set", "TrackingUri", "Verbose"]
 
 RecipePath = Annotated[
     Path,
@@ -45,3 +45,8 @@ TrackingUri = Annotated[
         help="The MLflow store; by default the recipe's, else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.",
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Log each task to standard error, in place of the table of progress.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print neither progress nor results, but what fails.")]

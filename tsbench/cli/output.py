@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-__all__ = ["lasting_output"]
+__all__ = ["lasting_output", "print_json"]
 
 GONE = (errno.EIO, errno.EPIPE, errno.ENXIO, errno.EBADF)
 
@@ -62,3 +62,12 @@ def lasting_output() -> Iterator[None]:
         sys.stdout.flush()
         sys.stderr.flush()
         sys.stdout, sys.stderr = before
+
+
+def print_json(tree: Any) -> None:
+    """Prints plain data, with paths and NumPy's numbers in it, as JSON."""
+    import json
+
+    from tsbench.recipe.plain import plain
+
+    print(json.dumps(plain(tree), indent=2, allow_nan=False, default=str))

@@ -9,8 +9,10 @@ import typer
 
 from tsbench.api.sources import store_for
 from tsbench.cli.app import verb
-from tsbench.cli.options import ModelReference, TrackingUri
+from tsbench.cli.options import Json, ModelReference, TrackingUri
+from tsbench.cli.output import print_json
 from tsbench.cli.status import working
+from tsbench.errors import RecipeError
 
 
 @verb
@@ -37,6 +39,7 @@ def predict(
         str | None, typer.Option("--label", help="A table's column of labels; default: as in training.")
     ] = None,
     tracking_uri: TrackingUri = None,
+    as_json: Json = False,
 ) -> None:
     """Predict the labels of a file's cases, with probabilities. Uses a search's final network, or a baseline."""
     with working("predicting"):
@@ -47,6 +50,12 @@ def predict(
         given = {"case": case, "time": time, "label": label}
         named = {role: column for role, column in given.items() if column is not None}
         predictions = predict_file(saved.classifier, file, named)
+    if as_json:
+        if out is not None:
+            raise RecipeError(["--json prints the predictions, and --out writes them; leave one out"])
+        rows = predictions.table.reset_index().to_dict("records")
+        print_json({"predictions": rows, "accuracy": predictions.accuracy, "notes": predictions.notes})
+        return
     if out is None:
         typer.echo(as_csv(predictions.table), nl=False)
     else:

@@ -11,10 +11,11 @@ import typer
 from tsbench.api.searching import prepare
 from tsbench.api.sources import load_with_data
 from tsbench.cli.app import verb
-from tsbench.cli.options import RecipePath, Set
+from tsbench.cli.options import Quiet, RecipePath, Set, Verbose
 from tsbench.cli.output import lasting_output
 from tsbench.cli.status import working
 from tsbench.cli.validate import download_lines
+from tsbench.errors import RecipeError
 from tsbench.signals import describe_interrupt, exit_code_of, raised_signals
 
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ def search(
         bool,
         typer.Option("--fresh", help="Begin new studies, where the same command would continue earlier ones."),
     ] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Tune the network on a recipe's data sets, and score it.
 
     The network and the baselines are scored on the test cases, and all of it is recorded in MLflow.
 
-    The same command again continues a search that was interrupted, and runs nothing if it is complete.
+    The same command again continues a search that was interrupted, and runs nothing if it is complete. What happens
+    is logged to .tsbench/NAME/search.log too.
     """
     with lasting_output(), raised_signals():
         if dry_run:
@@ -50,20 +54,30 @@ def search(
                 text = _described(recipe, set_)
             typer.echo(text, nl=False)
         else:
-            run_search(recipe, set_, fresh)
+            run_search(recipe, set_, fresh, verbose, quiet)
 
 
-def run_search(recipe: Path, overrides: list[str] | None, fresh: bool) -> None:
-    """Does what a recipe asks for, shows its progress and prints its results."""
+def run_search(
+    recipe: Path, overrides: list[str] | None, fresh: bool, verbose: bool = False, quiet: bool = False
+) -> None:
+    """Does what a recipe asks for, shows its progress and prints its results.
+
+    Raises:
+        RecipeError: it is to be both verbose and quiet.
+    """
+    if verbose and quiet:
+        raise RecipeError(["--verbose and --quiet contradict each other; leave one out"])
     from rich.console import Console
 
     from tsbench.bench.progress import format_elapsed, make_display
 
-    console, run = Console(), None
-    display = make_display(console)
+    console, run = Console(quiet=quiet), None
+    display = make_display(Console(quiet=quiet or verbose))
+    if verbose:
+        _log_to_stderr()
     try:
         with display:
-            run = prepare(recipe, overrides, fresh, display, lambda text: typer.echo(text, err=True))
+            run = prepare(recipe, overrides, fresh, display, lambda text: None if quiet else typer.echo(text, err=True))
         failures = run.run()
     except KeyboardInterrupt as interrupt:
         typer.echo(_ending(interrupt, run is not None and run.begun, fresh), err=True)
@@ -79,6 +93,18 @@ def run_search(recipe: Path, overrides: list[str] | None, fresh: bool) -> None:
     if failures:
         typer.echo("\n".join(["What failed:", *(f"  {failure}" for failure in failures)]), err=True)
         raise typer.Exit(1)
+
+
+def _log_to_stderr() -> None:
+    """Prints what is logged, down to each task; the package's own loggers alone."""
+    import logging
+
+    logger = logging.getLogger("tsbench")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
 
 
 def _ending(interrupt: KeyboardInterrupt, begun: bool, fresh: bool) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from tsbench.api.sources import home
 from tsbench.cli.app import verb
-from tsbench.cli.options import NameOrRecipe, TrackingUri
+from tsbench.cli.options import Json, NameOrRecipe, TrackingUri
 
 if TYPE_CHECKING:
     from tsbench.bench.study_list import StudySummary
@@ -22,6 +22,7 @@ def studies(
     name: NameOrRecipe = None,
     tracking_uri: TrackingUri = None,
     format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
+    as_json: Json = False,
 ) -> None:
     """List studies with state, trials and best CV score. There is one for each data set and resample.
 
@@ -32,7 +33,7 @@ def studies(
     root, recipe = home(name, tracking_uri)
     problems: list[str] = []
     found = list(list_studies(root, recipe, problems.append))
-    if format_ == "json":
+    if as_json or format_ == "json":
         plain = [dataclasses.asdict(study) | {"folder": str(study.folder)} for study in found]
         typer.echo(json.dumps(plain, indent=2))
     elif found:

@@ -8,7 +8,8 @@ import typer
 
 from tsbench.api.sources import load_with_data
 from tsbench.cli.app import verb
-from tsbench.cli.options import RecipePath, Set
+from tsbench.cli.options import Json, RecipePath, Set
+from tsbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from tsbench.recipe.schema import Recipe
@@ -19,16 +20,27 @@ MAX_NAMES = 20  # of data sets in a line
 
 
 @verb
-def validate(recipe: RecipePath, set_: Set = None) -> None:
+def validate(recipe: RecipePath, set_: Set = None, as_json: Json = False) -> None:
     """Check a recipe and its data. Reports all problems at once, each with its line and column."""
-    from tsbench.data.selection import names_of
+    from tsbench.data.selection import absent_from, names_of
+    from tsbench.errors import DataError, RecipeError
     from tsbench.recipe.messages import count_of
 
-    loaded = load_with_data(recipe, set_)
-    count = len(names_of(loaded.recipe))
+    try:
+        loaded = load_with_data(recipe, set_)
+    except (DataError, RecipeError) as error:
+        if as_json:
+            print_json({"recipe": str(recipe), "valid": False, "problems": str(error).splitlines()})
+            raise typer.Exit(error.exit_code) from None
+        raise
+    datasets, baselines = names_of(loaded.recipe), [baseline.name for baseline in loaded.recipe.baselines]
+    if as_json:
+        facts = {"recipe": str(recipe), "valid": True, "problems": [], "datasets": datasets, "baselines": baselines}
+        print_json(facts | {"searched": list(loaded.space), "to_download": absent_from(loaded.recipe)})
+        return
     searched = f"{count_of(len(loaded.space), 'setting')} searched" if loaded.space else "nothing searched"
-    baselines = count_of(len(loaded.recipe.baselines), "baseline")
-    typer.echo(f"{recipe}: fine; {count_of(count, 'data set')}, {searched}, {baselines}")
+    counts = f"{count_of(len(datasets), 'data set')}, {searched}, {count_of(len(baselines), 'baseline')}"
+    typer.echo(f"{recipe}: fine; {counts}")
     for line in download_lines(loaded.recipe, "will be"):
         typer.echo(line)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,7 +16,7 @@ from tsbench.errors import RecipeError
 from tsbench.recipe.schema import BaselineConfig, HyperparameterConfig, Recipe, is_group
 from tsbench.recipe.space import DEFAULT_SPACE
 
-__all__ = ["SCHEMA_FILE", "json_schema", "template"]
+__all__ = ["SCHEMA_FILE", "json_schema", "quickstart", "template"]
 
 COLUMN = 34  # where comments begin
 SCHEMA_FILE = "recipe.schema.json"  # beside the recipe
@@ -27,10 +29,7 @@ def template(name: str) -> str:
     Raises:
         RecipeError: the name is not one that a recipe may have.
     """
-    try:
-        TypeAdapter(Recipe.model_fields["name"].rebuild_annotation()).validate_python(name)
-    except ValidationError as error:
-        raise RecipeError([f"{name!r} cannot be a recipe's name: it {error.errors()[0]['msg']}"]) from None
+    _check_name(name)
     head = [
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
         f"# A recipe for tsbench. Check it with `tsbench validate {name}.yaml`, then run `tsbench search {name}.yaml`.",
@@ -55,6 +54,27 @@ def json_schema() -> str:
     """The JSON schema of recipes, by which editors complete and check them."""
     tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
     return json.dumps(tree, indent=2) + "\n"
+
+
+def quickstart(name: str) -> str:
+    """The recipe of the README under this name: two data sets that need no download, a few minutes on two cores.
+
+    Raises:
+        RecipeError: the name is not one that a recipe may have.
+    """
+    _check_name(name)
+    package = Path(__file__).parents[1]
+    folders = (package / "recipes", package.parent / "recipes")  # of an installed package, else of the repository
+    file = next(path for folder in folders if (path := folder / "quickstart.yaml").is_file())
+    text = file.read_text(encoding="utf-8").replace("recipes/quickstart.yaml", f"{name}.yaml")
+    return re.sub(r"^name: quickstart\b", f"name: {name}", text, flags=re.MULTILINE)
+
+
+def _check_name(name: str) -> None:
+    try:
+        TypeAdapter(Recipe.model_fields["name"].rebuild_annotation()).validate_python(name)
+    except ValidationError as error:
+        raise RecipeError([f"{name!r} cannot be a recipe's name: it {error.errors()[0]['msg']}"]) from None
 
 
 def _entry(key: str, info: FieldInfo, given: dict[str, Any], depth: int) -> Iterator[str]:

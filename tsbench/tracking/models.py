@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from tsbench.quiet import quiet
 from tsbench.redaction import redacted
 from tsbench.retries import retry
 from tsbench.tracking.connection import current_uri, passes
-from tsbench.tracking.store import Store
+from tsbench.tracking.store import DIGEST_LENGTH, Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow.types import Schema
     from numpy.typing import NDArray
 
-__all__ = ["LoggedModel", "fetch_model", "log_model", "refusal", "register_model"]
+__all__ = ["LoggedModel", "fetch_model", "link_scores", "log_model", "refusal", "register_model"]
 
 BEST = "best"
 """Alias of the registered version with the best CV score."""
@@ -86,6 +87,40 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
 
     with store.explained():
         return retry(log, passes)
+
+
+def link_scores(
+    store: Store,
+    run: str,
+    model_uri: str,
+    metrics: Mapping[str, float],
+    data: Mapping[str, tuple[str, str]],
+    tags: Mapping[str, Any],
+) -> None:
+    """Links a run's metrics with its model and the data that they are of, so that MLflow's tab Models ranks by them.
+
+    Args:
+        store: the store.
+        run: id of the run that the model belongs to.
+        model_uri: what `log_model` gave.
+        metrics: of the run; they are logged again with the link.
+        data: name and digest of a data set, as in `DataInput`, by what its metrics begin with (`test_`).
+        tags: of the model.
+
+    Raises:
+        TrackingError: the store failed.
+    """
+    from mlflow.entities import Metric
+
+    model, now = model_uri.removeprefix("models:/"), int(time.time() * 1000)
+    linked = []
+    for name, value in metrics.items():
+        dataset, digest = next((found for start, found in data.items() if name.startswith(start)), (None, None))
+        kept = None if digest is None else digest[:DIGEST_LENGTH]
+        linked.append(Metric(name, float(value), now, 0, model, dataset, kept, run))
+    with store.explained():
+        store.client.log_batch(run, linked)
+        store.client.set_logged_model_tags(model, {name: str(value) for name, value in tags.items()})
 
 
 def _inputs(example: NDArray[np.float64] | Mapping[str, Sequence[Any]]) -> Schema:

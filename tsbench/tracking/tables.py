@@ -16,7 +16,15 @@ from urllib.parse import quote
 from tsbench.errors import TrackingError
 from tsbench.tracking import names
 
-__all__ = ["ExperimentRow", "RunRow", "experiments", "newest_runs", "registered_models", "with_test_scores"]
+__all__ = [
+    "ExperimentRow",
+    "RunRow",
+    "classifiers",
+    "experiments",
+    "newest_runs",
+    "registered_models",
+    "with_test_scores",
+]
 
 BUSY = 2.0  # seconds that a reader waits for a writer
 
@@ -79,6 +87,21 @@ def newest_runs(database: Path, roles: Sequence[str], limit: int = 50) -> list[R
         (names.ROLE, *roles, limit),
     )
     return [RunRow(str(id_), str(name or ""), str(role)) for id_, name, role in rows]
+
+
+def classifiers(database: Path) -> list[str]:
+    """Names of the classifiers of all active runs, sorted.
+
+    Raises:
+        TrackingError: the file is not an MLflow store, or cannot be read.
+    """
+    rows = _rows(
+        database,
+        "SELECT DISTINCT tags.value FROM tags JOIN runs USING (run_uuid) "
+        "WHERE runs.lifecycle_stage = 'active' AND tags.key = ? ORDER BY tags.value",
+        (names.CLASSIFIER,),
+    )
+    return [str(value) for (value,) in rows]
 
 
 def registered_models(database: Path) -> list[str]:
