@@ -15,7 +15,15 @@ ADAPTERS = sorted((ROOT / "tsbench" / "adapters").glob("[!_]*.py"))
 PUBLIC = {
     *("_exit", "_replace"),  # documented by os and by named tuples
     *("_reconstruct", "_core"),  # in files that NumPy wrote
-    *("_TRAIN", "_TEST", "_TESTFOLDS", "_seconds", "_metadata"),  # parts of files' and metrics' names
+    *(
+        "_TRAIN",
+        "_TEST",
+        "_TESTFOLDS",
+        "_seconds",
+        "_accuracy",
+        "_se",
+        "_metadata",
+    ),  # parts of files' and metrics' names
 }
 
 

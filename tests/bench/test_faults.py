@@ -280,14 +280,14 @@ def out_of_memory_above(cases: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device with memory for so many cases of a mini-batch."""
     from tsbench.nn.network import Network
 
-    branches = Network.branches
+    learned = Network._learned
 
     def limited(self: Network, x: torch.Tensor, *rest: object) -> torch.Tensor:
         if len(x) > cases and self.training:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return branches(self, x, *rest)
+        return learned(self, x, *rest)
 
-    monkeypatch.setattr(Network, "branches", limited)
+    monkeypatch.setattr(Network, "_learned", limited)
 
 
 def test_out_of_memory_is_tried_once_more_with_half_of_each_mini_batch(

@@ -86,7 +86,7 @@ def died(run: CellRun, task: Task) -> list[str]:
 
 def two_trials(recipe_file: Write, first_is_better: bool) -> Path:
     """A recipe of two trials, of which one learns nothing."""
-    # By a rate of a billionth nothing is learned.
+    # By a rate of a billionth nothing is learned; the features' classifier is trained along, not solved for.
     rates = (0.01, 1e-9) if first_is_better else (1e-9, 0.01)
     return recipe_file(
         ("training.learning_rate: {float: [1e-3, 1e-1], log: true}", "training.learning_rate: {choice: [0.01, 1e-9]}"),
@@ -96,6 +96,7 @@ def two_trials(recipe_file: Write, first_is_better: bool) -> Path:
             f"{{training.learning_rate: {rates[1]}}}], trials: 2",
         ),
         ("[dummy]", "[]"),
+        ("features: {size: 84}", "features: {size: 84, head: gradient}"),
     )
 
 

@@ -231,7 +231,7 @@ def test_a_recipe_with_every_line_of_the_template_given_is_the_default(
     lines = [line.removeprefix("# ") for line in fixed.splitlines()[1:] if line.startswith("# ")]
     path = tmp_path / "mine.yaml"
     path.write_text(head + "\n".join(lines) + "\nspace:" + tail)
-    assert "hidden_size: 64" in path.read_text()
+    assert "hidden_size: 32" in path.read_text()
     assert load_recipe(path).recipe.hyperparameters == HyperparameterConfig()
 
 

@@ -66,7 +66,7 @@ def test_classifiers_and_data_sets_of_lists_are_completed(folder: Path) -> None:
     )
     assert completed(folder, "tsbench compare tiny --classifiers network,own") == ["network,own.package.Net"]
     assert completed(folder, "tsbench compare --control HC") == []
-    assert completed(folder, "tsbench compare --reference published --control HC") == ["HC2"]
+    assert completed(folder, "tsbench compare --reference published --control HC") == ["HC2", "HC2@MambaSL"]
     assert completed(folder, "tsbench compare --datasets GunPoint,uea-2") == ["GunPoint,uea-26"]
 
 

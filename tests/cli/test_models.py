@@ -185,7 +185,7 @@ def test_reproduce_says_what_differs(uri: str, searched: Searched, tmp_path: Pat
 def test_reproduce_agrees_to_the_bit_for_a_baseline(uri: str, runs: dict[str, RunRecord]) -> None:
     result = run("reproduce", runs["dummy"].run_id, "--tracking-uri", uri)
     assert result.exit_code == 0, result.output
-    assert "All 10 values agree to the bit." in result.output
+    assert "All 15 values agree to the bit." in result.output
 
 
 def test_explain_draws_the_named_cases_or_one_of_each_class(

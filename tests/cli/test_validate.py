@@ -84,7 +84,7 @@ def test_what_the_catalogue_has_is_fine_and_named_with_its_size(recipe: Write) -
     result = run("validate", recipe("datasets: [FordA, GunPoint]", "archive: new/sets"))
     assert result.exit_code == 0
     assert result.output == (
-        "r.yaml: fine; 2 data sets, nothing searched, 3 baselines\n"
+        "r.yaml: fine; 2 data sets, 25 settings searched, 3 baselines\n"
         f"will be downloaded into {Path.cwd()}/new/sets:\n"
         "  FordA: 3601 training and 1320 test cases, 1 channel, 500 time steps\n"
     )

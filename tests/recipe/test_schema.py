@@ -289,7 +289,7 @@ def test_other_kernels_are_refused(kernels):
 
 @pytest.mark.parametrize(
     ("given", "steps"),
-    [({}, 2000), ({"epochs": 30}, 0), ({"epochs": 30, "min_steps": 50}, 50), ({"min_steps": 7}, 7)],
+    [({}, 800), ({"epochs": 30}, 0), ({"epochs": 30, "min_steps": 50}, 50), ({"min_steps": 7}, 7)],
 )
 def test_epochs_that_are_given_are_meant_unless_steps_are_too(given, steps):
     assert HyperparameterConfig.model_validate({"training": given}).training.min_steps == steps

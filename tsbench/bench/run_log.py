@@ -17,6 +17,7 @@ __all__ = ["FILE", "LOGGER", "LoggedDisplay", "RunLog", "log_of"]
 
 FILE = "search.log"
 LOGGER = logging.getLogger("tsbench.search")
+LOGGER.addHandler(logging.NullHandler())  # else Python itself prints errors that nobody else does
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tsbench.nn.gate import Gate
 from tsbench.nn.generators import drawing_from, initialising_from
 
 __all__ = [
@@ -48,9 +49,13 @@ class Subject:
     shape: Callable[[nn.Module, int], tuple[int, ...]]
 
     def built(self, training: bool = False, seed: int = 0) -> nn.Module:
-        """The module in the given mode; torch's generator goes on from the seed."""
+        """The module in the given mode, its gates open; torch's generator goes on from the seed."""
         torch.manual_seed(seed)
-        return self.build().double().train(training)
+        module = self.build().double().train(training)
+        for gate in module.modules():
+            if isinstance(gate, Gate):  # closed, as it begins, it would hide what stands behind it
+                nn.init.constant_(gate.factor, 0.5)
+        return module
 
 
 def check(subject: Subject) -> None:
