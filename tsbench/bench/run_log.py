@@ -17,7 +17,6 @@ __all__ = ["FILE", "LOGGER", "LoggedDisplay", "RunLog", "log_of"]
 
 FILE = "search.log"
 LOGGER = logging.getLogger("tsbench.search")
-LOGGER.addHandler(logging.NullHandler())  # else Python itself prints errors that nobody else does
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -42,8 +41,9 @@ class RunLog(PlainDisplay):
         self._log(logging.ERROR, text)
 
     def _log(self, level: int, text: str) -> None:
-        for logger in (self._file, LOGGER):
-            logger.log(level, "%s", text)
+        self._file.log(level, "%s", text)
+        if LOGGER.hasHandlers():  # else Python itself would print errors
+            LOGGER.log(level, "%s", text)
 
 
 class LoggedDisplay:
