@@ -560,7 +560,7 @@ def confirming(recipe_file: Write, *overrides: str) -> tuple[Plan, CellRun]:
 
 
 def scored_again(run: CellRun, task: Task, *scores: float, seconds: float = 1.0) -> list[str]:
-    return receive(run, task, "result", Confirmation(scores, seconds, {"confirm_accuracy": float(np.mean(scores))}))
+    return receive(run, task, "result", Confirmation(scores, seconds, {"other_folds_accuracy": float(np.mean(scores))}))
 
 
 def test_the_best_trials_are_scored_again_before_the_refit(recipe_file: Write) -> None:
@@ -580,15 +580,15 @@ def test_the_best_trials_are_scored_again_before_the_refit(recipe_file: Write) -
     (line,) = run.cell.notes
     assert line.startswith(f"ItalyPowerDemand: trial {best} beats the default by ")
     trial = next(record for record in plan.store.runs("tiny") if record.tags.get("tsbench.trial") == "0")
-    confirmed = {name: value for name, value in trial.metrics.items() if name.startswith("confirm_")}
-    assert {"confirm_accuracy", "confirm_log_loss"} <= set(confirmed)
+    confirmed = {name: value for name, value in trial.metrics.items() if name.startswith("other_folds_")}
+    assert {"other_folds_accuracy", "other_folds_log_loss"} <= set(confirmed)
     assert run.cell.study.notes.confirmed[0].metrics == confirmed
-    assert confirmed["confirm_accuracy"] == np.mean(run.cell.study.notes.confirmed[0].scores)
-    assert confirmed["confirm_log_loss"] != trial.metrics["cv_log_loss"]  # the folds and networks are others
+    assert confirmed["other_folds_accuracy"] == np.mean(run.cell.study.notes.confirmed[0].scores)
+    assert confirmed["other_folds_log_loss"] != trial.metrics["cv_log_loss"]  # the folds and networks are others
     perform(run, member, *iter(run.next_task, None))
     score = next_task(run)
     assert score.arguments[1].tags["tsbench.choice"] == line.partition(": ")[2]
-    assert score.arguments[1].metrics["confirm_accuracy"] == 1.0
+    assert score.arguments[1].metrics["other_folds_accuracy"] == 1.0
     perform(run, score)
     perform(run, next_task(run))
     run.close()

@@ -48,7 +48,7 @@ def trials_of(*scores: float | None, same: bool = False, **search: object) -> Tr
 
 
 def confirmed(**scores: list[float]) -> dict[int, Confirmation]:
-    return {int(name[1:]): Confirmation(found, 3.0, {"confirm_accuracy": 0.5}) for name, found in scores.items()}
+    return {int(name[1:]): Confirmation(found, 3.0, {"other_folds_accuracy": 0.5}) for name, found in scores.items()}
 
 
 def chosen(trials: Trials, count: int = 3, **scores: list[float]) -> tuple[int, str]:

@@ -116,7 +116,7 @@ def cv(metric: str) -> str:
 
 def confirmed(metric: str) -> str:
     """Name of a metric's mean over the other folds that the best trials of a search are scored again on."""
-    return f"confirm_{metric}"
+    return f"other_folds_{metric}"
 
 
 def test(metric: str) -> str:
