@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import run
 from tests.conftest import RECIPE
+from tsbench.bench.run_log import FILE, log_of
 
 SECRET = "s3cr3tXy9"
 
@@ -97,3 +99,13 @@ def test_an_unexpected_traceback_shows_no_credentials(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.endswith("RuntimeError: no http://me:***@host\nThis is an error in tsbench; please report it.\n")
     assert SECRET not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_the_log_of_a_search_holds_no_credential_of_an_error(address: str, tmp_path: Path) -> None:
+    with suppress(OSError), log_of(tmp_path, "tiny") as log:
+        log.say(f"asking {address}")
+        raise OSError(f"no answer from {address}")
+    text = (tmp_path / FILE).read_text(encoding="utf-8")
+    assert "OSError: no answer from " in text
+    assert SECRET not in text

@@ -11,6 +11,7 @@ from typing import Self
 from rich.console import Console
 
 from tsbench.bench.progress import Display, PlainDisplay, RunState
+from tsbench.redaction import redacted
 from tsbench.signals import describe_interrupt
 
 __all__ = ["FILE", "LOGGER", "LoggedDisplay", "RunLog", "log_of"]
@@ -41,6 +42,7 @@ class RunLog(PlainDisplay):
         self._log(logging.ERROR, text)
 
     def _log(self, level: int, text: str) -> None:
+        text = redacted(text)  # of errors that are not tsbench's own, too
         self._file.log(level, "%s", text)
         if LOGGER.hasHandlers():  # else Python itself would print errors
             LOGGER.log(level, "%s", text)
