@@ -56,9 +56,7 @@ def load(path: Path, overrides: list[str] | None) -> LoadedRecipe:
 
 def store_for(uri: str | None) -> Store | None:
     """The store that an address, the environment or the current folder names; None if there is none."""
-    from tsbench.tracking.store import Store
-
-    store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+    store = _named_store(uri)
     if store.connection.exists():
         return store
     if uri is not None:
@@ -66,19 +64,29 @@ def store_for(uri: str | None) -> Store | None:
     return None
 
 
+def _recipe_of(name_or_recipe: str | None) -> Recipe | None:
+    """The recipe, if a recipe's file is named."""
+    from tsbench.data.folders import is_file
+
+    if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or is_file(name_or_recipe)):
+        return load(Path(name_or_recipe), None).recipe
+    return None
+
+
+def _named_store(uri: str | None, recipe: Recipe | None = None) -> Store:
+    """The store that an address, a recipe or the environment names, else that of the current folder."""
+    from tsbench.tracking.store import Store
+
+    of_recipe = None if recipe is None else recipe.tracking.uri
+    return Store(uri or of_recipe or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+
+
 def home(name_or_recipe: str | None, uri: str | None) -> tuple[Path, str | None]:
     """The folder `.tsbench` of a NAME, a RECIPE or neither, with the recipe's name."""
     from tsbench.bench.plan import studies_folder
-    from tsbench.data.folders import is_file
-    from tsbench.tracking.store import Store
 
-    name = name_or_recipe
-    if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or is_file(name_or_recipe)):
-        recipe = load(Path(name_or_recipe), None).recipe
-        name = recipe.name
-        uri = uri or recipe.tracking.uri
-    store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
-    return studies_folder(store), name
+    recipe = _recipe_of(name_or_recipe)
+    return studies_folder(_named_store(uri, recipe)), name_or_recipe if recipe is None else recipe.name
 
 
 def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, str | None, list[str]]:
@@ -87,17 +95,11 @@ def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, 
     Raises:
         RecipeError: the recipe is wrong, or the store is not there.
     """
-    from tsbench.data.folders import is_file
     from tsbench.data.selection import names_of
     from tsbench.redaction import redacted
-    from tsbench.tracking.store import Store
 
-    name, datasets = name_or_recipe, []
-    if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or is_file(name_or_recipe)):
-        recipe = load(Path(name_or_recipe), None).recipe
-        name, datasets = recipe.name, names_of(recipe)
-        uri = uri or recipe.tracking.uri
-    store = Store(uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE)
+    recipe = _recipe_of(name_or_recipe)
+    store = _named_store(uri, recipe)
     if not store.connection.exists():
         raise RecipeError(
             [
@@ -105,4 +107,6 @@ def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, 
                 "or name another store with --tracking-uri"
             ]
         )
-    return store, name, datasets
+    if recipe is None:
+        return store, name_or_recipe, []
+    return store, recipe.name, names_of(recipe)
