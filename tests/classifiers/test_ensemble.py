@@ -91,11 +91,7 @@ def test_fitting_is_deterministic_to_the_bit(unequal):
 
 def test_a_member_is_what_its_seed_gives_alone(fitted):
     alone = NetworkEnsemble.fit(cases(), settings(), seeds=[2])
-    together, apart = state(fitted.members[1]), state(alone.members[0])
-    learned = [name for name in together if not name.startswith("feature_branch.")]  # whose seed is the ensemble's
-    assert same_bits({name: together[name] for name in learned}, {name: apart[name] for name in learned})
-    first = NetworkEnsemble.fit(cases(), settings(), seeds=[1])
-    assert same_bits(state(fitted.members[0]), state(first.members[0]))
+    assert same_bits(state(fitted.members[1]), state(alone.members[0]))
 
 
 def test_the_history_of_every_member_is_handed_out():

@@ -667,13 +667,3 @@ def test_balanced_classes_and_groups_reach_the_closed_form():
     weights = [one.network.feature_branch.linear.weight for one in (plain, balanced, grouped)]
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-
-
-def test_jobs_of_one_feature_seed_share_their_features_and_nothing_else():
-    first, second, apart = job(seed=1), job(seed=2), job(seed=2)
-    second.series, second.targets = first.series, first.targets
-    first.feature_seed = second.feature_seed = apart.feature_seed = 1
-    solving(first, second), solving(apart)
-    assert second.network.feature_branch.has_features_of(first.network.feature_branch)
-    assert same_bits(state(second), state(apart))  # shared or computed by itself, it is the same network
-    assert not torch.equal(first.network.head.layers[0].weight, second.network.head.layers[0].weight)

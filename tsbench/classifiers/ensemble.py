@@ -26,7 +26,7 @@ from tsbench.recipe.former import FORMER, with_former_values
 from tsbench.recipe.messages import count_of
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import leaves
-from tsbench.training.inference import fixed_features, predict_probabilities
+from tsbench.training.inference import predict_probabilities
 from tsbench.training.jobs import Job, Series
 from tsbench.training.memory import train_within_memory
 from tsbench.training.trainer import train
@@ -106,10 +106,7 @@ class NetworkEnsemble(FittedClassifier):
 
         def attempt(accumulation_steps: int) -> list[Job]:
             settings, groups = (hyperparameters.model, hyperparameters.training), cases.group_numbers()
-            jobs = [
-                Job(series, targets, len(ensemble.classes), seed, *settings, groups, feature_seed=seeds[0])
-                for seed in seeds
-            ]
+            jobs = [Job(series, targets, len(ensemble.classes), seed, *settings, groups) for seed in seeds]
             train(jobs, device, on_epoch, accumulation_steps)
             return jobs
 
@@ -126,13 +123,9 @@ class NetworkEnsemble(FittedClassifier):
         if cases.channels != self.channels:
             raise ValueError(f"the model was trained on {self.channels} channels, these cases have {cases.channels}")
         series = Series(self.preprocessing.series(cases), self.preprocessing.lengths(cases))
-        branches = [member.feature_branch for member in self.members]
-        shared = branches[0] is not None and all(
-            branch is not None and branch.has_features_of(branches[0]) for branch in branches[1:]
+        mean: NDArray[np.float64] = np.mean(
+            [predict_probabilities(member, series).astype(np.float64) for member in self.members], axis=0
         )
-        features = fixed_features(self.members[0], series) if shared else None
-        found = [predict_probabilities(member, series, features=features) for member in self.members]
-        mean: NDArray[np.float64] = np.mean([probabilities.astype(np.float64) for probabilities in found], axis=0)
         return mean
 
     def summary(self) -> str:

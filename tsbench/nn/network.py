@@ -118,8 +118,8 @@ class Network(nn.Module):
         branches = self.branches(x, lengths, features)
         if len(branches) == 1:
             return branches[0]
-        share = torch.tensor([1 - self.share, self.share], dtype=branches.dtype, device=branches.device)
-        return torch.logsumexp(branches.log_softmax(dim=2) + share.log()[:, None, None], dim=0)
+        learned, computed = branches.log_softmax(dim=2)
+        return torch.logaddexp(learned + math.log(1 - self.share), computed + math.log(self.share))
 
     def branches(self, x: Tensor, lengths: Tensor | None = None, features: Tensor | None = None) -> Tensor:
         """The logits of each branch, shape (1 or 2, cases, classes); arguments as for `forward`."""
@@ -172,21 +172,10 @@ class Network(nn.Module):
         return self.encoder(encoded.transpose(1, 2), short_valid), short_valid, features, valid
 
     @torch.no_grad()
-    def prepare(self, x: Tensor, lengths: Tensor | None, seed: int, like: FeatureBranch | None = None) -> None:
-        """Lets the feature blocks see the training cases, whose statistics they keep.
-
-        Args:
-            x: the training cases.
-            lengths: true lengths in time steps, or None.
-            seed: of what the feature blocks draw.
-            like: another network's feature branch that was prepared with the same cases, to be copied; None to prepare.
-        """
-        if self.feature_branch is None:
-            return
-        if like is None:
+    def prepare(self, x: Tensor, lengths: Tensor | None, seed: int) -> None:
+        """Lets the feature blocks see the training cases, whose statistics they keep."""
+        if self.feature_branch is not None:
             self.feature_branch.prepare(x, _valid(x, lengths), torch.Generator().manual_seed(seed))
-        else:
-            self.feature_branch.copy(like)
 
     @torch.no_grad()
     def fixed_features(self, x: Tensor, lengths: Tensor | None) -> Tensor | None:

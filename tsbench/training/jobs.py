@@ -105,8 +105,6 @@ class Job:
         training: the training's configuration.
         groups: shape (cases,), numbers of the groups that cases come from, none of which is held out in part; None
             if each case stands for itself.
-        feature_seed: of what feature blocks draw; None for `seed`. Jobs with the same one, on the same cases and with
-            the same features, share these.
         network: set by `train`.
         history: a record for each epoch, set by `train`.
     """
@@ -118,20 +116,8 @@ class Job:
     model: ModelConfig
     training: TrainingConfig
     groups: NDArray[np.int64] | None = None
-    feature_seed: int | None = None
     network: Network | None = None
     history: list[EpochRecord] = field(default_factory=list)
-
-    def shares_features_with(self, other: Job) -> bool:
-        """Whether its feature branch begins as that of another job does."""
-        return (
-            self.feature_seed is not None
-            and (self.feature_seed, self.model.features) == (other.feature_seed, other.model.features)
-            and self.series is other.series
-            and self.targets is other.targets
-            # Each seed holds out other cases, and so prepares the branch with others.
-            and self.training.checkpoint != "validation_loss"
-        )
 
     def generators(self, device: torch.device) -> Generators:
         """Its sources of random numbers at the beginning of a training."""

@@ -48,10 +48,7 @@ def train(
         DivergedError: a training loss, or a weight at the end, is NaN or infinite.
         torch.OutOfMemoryError: the device has too little memory.
     """
-    fits: list[_Fit] = []
-    for job in jobs:
-        like = next((fit for fit in fits if job.shares_features_with(fit.job)), None)
-        fits.append(_Fit(job, torch.device(device), accumulation_steps, like))
+    fits = [_Fit(job, torch.device(device), accumulation_steps) for job in jobs]
     for epoch in range(1, max((job.training.epochs for job in jobs), default=0) + 1):
         for fit in fits:
             if epoch <= fit.training.epochs:
@@ -65,7 +62,7 @@ def train(
 class _Fit:
     """One job under training: network, optimiser, schedule and random streams."""
 
-    def __init__(self, job: Job, device: torch.device, accumulation_steps: int = 1, like: _Fit | None = None) -> None:
+    def __init__(self, job: Job, device: torch.device, accumulation_steps: int = 1) -> None:
         self.job = job
         self.accumulation_steps = accumulation_steps
         self.training = training = job.training
@@ -82,15 +79,9 @@ class _Fit:
             self.held_out = held_out.to(device) if len(held_out) else None
         train_index = self.cases.to(device)
         prepared = train_index if isinstance(self.values, Tensor) else _some_of(train_index, job.seed)
-        self.network.prepare(
-            self.values[prepared],
-            None if self.lengths is None else self.lengths[prepared],
-            job.seed if job.feature_seed is None else job.feature_seed,
-            None if like is None else like.network.feature_branch,
-        )
-        self.features: Tensor | None = fixed_features(self.network, job.series) if like is None else like.features
-        if like is None:
-            self.solve(train_index)
+        self.network.prepare(self.values[prepared], None if self.lengths is None else self.lengths[prepared], job.seed)
+        self.features = fixed_features(self.network, job.series)
+        self.solve(train_index)
         self.network.train()
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(

@@ -107,16 +107,6 @@ class FeatureBranch(nn.Module):
         self.linear.bias.copy_(fitted.bias)
         self.linear.requires_grad_(False)
 
-    def copy(self, other: FeatureBranch) -> None:
-        """Takes over all of another branch of the same configuration."""
-        self.load_state_dict(other.state_dict())
-        self.linear.requires_grad_(not other.solved)
-
-    def has_features_of(self, other: FeatureBranch) -> bool:
-        """Whether both compute the same features, so that those of a case can be computed once."""
-        mine, others = dict(self.blocks.named_buffers()), dict(other.blocks.named_buffers())
-        return self.fixed and mine.keys() == others.keys() and all(map(torch.equal, mine.values(), others.values()))
-
     @property
     def solved(self) -> bool:
         """Whether `solve` has fitted it, so that there is nothing to be trained."""

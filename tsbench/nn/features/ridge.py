@@ -4,6 +4,9 @@ With centred features, `K = X X'`, `H = K (K + alpha I)^-1 + 1/n` and residuals 
 the fit without it is `r_i / (1 - H_ii)` (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2nd
 edition, section 7.10). One eigendecomposition of K gives it for every penalty. The decision values are divided by the
 temperature at which their leave-one-out log loss is least (Guo et al. 2017), so that their softmax is a probability.
+
+`tsbench.classifiers.ridge` has the same formulas round scikit-learn's classifier, whose predictions the baselines must
+keep. This one is of torch alone, so that it runs on the network's device and on a machine without scikit-learn.
 """
 
 from __future__ import annotations
