@@ -76,7 +76,7 @@ def draw() -> str:
     for x, y, weight in ((middle_left, bottom_left, 1 - share), (middle_right, bottom_right, share)):
         parts.append(f'<path class="arrow" d="M{x} {y} V{end - 18} H{WIDTH / 2} V{end}"/>')
         parts.append(f'<text class="small" x="{x + 10}" y="{end - 24}">{weight:g}</text>')
-    _box(parts, "Mean of the probabilities, averaged over the ensemble's networks", [], WIDTH / 2 - 290, end, 580)
+    _box(parts, "Mean of the probabilities, averaged over the ensemble's networks", [], WIDTH / 2 - 310, end, 620)
     for x in (middle_left, middle_right):
         parts.append(f'<path class="arrow" d="M{WIDTH / 2} 50 V62 H{x} V{top}"/>')
     _box(parts, "Series: cases × channels × time steps", [], WIDTH / 2 - 200, 14, 400)
