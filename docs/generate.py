@@ -25,9 +25,9 @@ DOCS = ROOT / "docs"
 OUTSIDE = {
     "../datasets/README.md": ("sources/catalogue.md", ROOT / "datasets" / "README.md"),
     "../datasets/catalogue.csv": ("sources/catalogue.csv", ROOT / "datasets" / "catalogue.csv"),
-    "../tsbench/compare/references/README.md": (
+    "../tsbench/comparisons/references/README.md": (
         "sources/published.md",
-        ROOT / "tsbench" / "compare" / "references" / "README.md",
+        ROOT / "tsbench" / "comparisons" / "references" / "README.md",
     ),
     "../CONTRIBUTING.md": ("contributing.md", ROOT / "CONTRIBUTING.md"),
     "../CHANGELOG.md": ("changelog.md", ROOT / "CHANGELOG.md"),

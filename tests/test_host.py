@@ -24,7 +24,7 @@ for module in pkgutil.walk_packages(tsbench.__path__, "tsbench."):
         importlib.import_module(module.name)
         check(f"importing {module.name}")
 
-from tests.search.test_study import finish, make
+from tests.studies.test_study import finish, make
 from tsbench.classifiers.estimator import NetworkClassifier
 from tsbench.tracking.store import Store
 

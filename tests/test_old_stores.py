@@ -19,7 +19,7 @@ from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.archive import Archive
 from tsbench.errors import ModelError
 from tsbench.models.prediction import predict_file
-from tsbench.search.study import Study
+from tsbench.studies.study import Study
 from tsbench.tracking.models import fetch_model
 from tsbench.tracking.store import RunRecord, Store
 

@@ -1,7 +1,5 @@
 """tsbench: declarative AutoML and honest benchmarking for time series classification."""
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +9,7 @@ if TYPE_CHECKING:
     from tsbench.api.searching import SearchResults, search
     from tsbench.auto.estimator import AutoClassifier
     from tsbench.classifiers.estimator import NetworkClassifier
-    from tsbench.compare.comparison import Comparison
+    from tsbench.comparisons.comparison import Comparison
     from tsbench.recipe.schema import Recipe
 
 __all__ = [
@@ -32,7 +30,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AutoClassifier": "tsbench.auto.estimator",
-    "Comparison": "tsbench.compare.comparison",
+    "Comparison": "tsbench.comparisons.comparison",
     "NetworkClassifier": "tsbench.classifiers.estimator",
     "Recipe": "tsbench.recipe.schema",
     "SearchResults": "tsbench.api.searching",
@@ -55,14 +53,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps `tsbench.search` and `tsbench.compare` the functions, when Python imports the rooms of the same names."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in _HOMES or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -8,11 +8,11 @@ import pytest
 
 from tests.bench.test_run import Write, plan_of, run_plan, runs_by_role
 from tsbench.bench.plan import Plan
-from tsbench.compare.comparison import Comparison
-from tsbench.compare.latex import as_latex
-from tsbench.compare.report import as_json, as_markdown
-from tsbench.compare.results import read_results
-from tsbench.compare.wording import notes, run_notes
+from tsbench.comparisons.comparison import Comparison
+from tsbench.comparisons.latex import as_latex
+from tsbench.comparisons.report import as_json, as_markdown
+from tsbench.comparisons.results import read_results
+from tsbench.comparisons.wording import notes, run_notes
 from tsbench.errors import ModelError
 from tsbench.models.reproduction import reproduce
 from tsbench.tracking import names

@@ -22,11 +22,11 @@ from tests.processes import TSBENCH, finish, start, wait_for, workers_of
 from tests.servers import mlflow_server
 from tsbench.bench.file_watch import FileWatch
 from tsbench.errors import TrackingError
-from tsbench.search import trial_runner
-from tsbench.search.outcome import COMPLETE, FAILED, PRUNED
-from tsbench.search.specification import stored_fingerprint
-from tsbench.search.study import Study
-from tsbench.search.trial_runner import run_trial
+from tsbench.studies import trial_runner
+from tsbench.studies.outcome import COMPLETE, FAILED, PRUNED
+from tsbench.studies.specification import stored_fingerprint
+from tsbench.studies.study import Study
+from tsbench.studies.trial_runner import run_trial
 from tsbench.tracking.store import RunRecord, Store
 
 Write = Callable[..., Path]

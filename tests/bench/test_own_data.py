@@ -14,7 +14,7 @@ from tsbench.bench.progress import PlainDisplay
 from tsbench.bench.run import BenchmarkRun
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.cli import app
-from tsbench.compare.results import read_results
+from tsbench.comparisons.results import read_results
 from tsbench.data.collection import Collection
 from tsbench.data.stored import CHECKSUMS, VERIFIED
 from tsbench.recipe.loading import load_recipe

@@ -10,8 +10,8 @@ from tsbench.bench.preflight import check_ready
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import RecipeError, TrackingError
 from tsbench.recipe.loading import load_recipe
-from tsbench.search.specification import stored_fingerprint
-from tsbench.search.study import Study
+from tsbench.studies.specification import stored_fingerprint
+from tsbench.studies.study import Study
 
 Write = Callable[..., Path]
 

@@ -24,14 +24,14 @@ from tsbench.bench.run import BenchmarkRun
 from tsbench.bench.search_report import FILES
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.classifiers.contract import OutOfFold
-from tsbench.compare.comparison import Comparison
-from tsbench.compare.results import Results, read_results
+from tsbench.comparisons.comparison import Comparison
+from tsbench.comparisons.results import Results, read_results
 from tsbench.data.archive import Archive
 from tsbench.errors import RecipeError, SearchError
 from tsbench.evaluation.metrics import error_name
 from tsbench.recipe.loading import load_recipe
-from tsbench.search.specification import fingerprint_of, stored_fingerprint
-from tsbench.search.study import Study
+from tsbench.studies.specification import fingerprint_of, stored_fingerprint
+from tsbench.studies.study import Study
 from tsbench.tracking import names
 from tsbench.tracking.connection import current_uri
 from tsbench.tracking.store import RunRecord

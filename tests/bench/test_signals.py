@@ -16,8 +16,8 @@ import pytest
 
 from tests.bench.test_faults import check_that_all_is_told, folder_of, running, search
 from tests.processes import TSBENCH, finish, start, wait_for, workers_of
-from tsbench.search.study import Study
 from tsbench.signals import TerminatedError, blocked_signals, raised_signals
+from tsbench.studies.study import Study
 from tsbench.tracking.store import Store
 
 Write = Callable[..., Path]

@@ -23,10 +23,10 @@ from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import DataError, SearchError
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
-from tsbench.search.confirming import Confirmation
-from tsbench.search.outcome import TrialOutcome
-from tsbench.search.study import Study
-from tsbench.search.trials import LOST, RESULT
+from tsbench.studies.confirming import Confirmation
+from tsbench.studies.outcome import TrialOutcome
+from tsbench.studies.study import Study
+from tsbench.studies.trials import LOST, RESULT
 from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import Message, Task, WorkerContext
 

@@ -13,7 +13,7 @@ from tsbench.bench.study_list import find_search, list_studies
 from tsbench.cli import app
 from tsbench.errors import RecipeError, SearchError
 from tsbench.recipe.loading import load_recipe
-from tsbench.search.study import Study
+from tsbench.studies.study import Study
 
 Write = Callable[..., Path]
 

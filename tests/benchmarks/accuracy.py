@@ -7,7 +7,7 @@ Each data set is one line in docs/accuracy.jsonl with the digest of the defaults
 while they stand; so an interrupted run goes on where it was. Seconds are of one core: each data set is trained in a
 process of one thread. Nothing is chosen by these figures: see docs/ablations.md for what the defaults were chosen by.
 
-The published figures (tsbench/compare/references) are accuracies on the same split, from the results that accompany
+The published figures (tsbench/comparisons/references) are accuracies on the same split, from the results that accompany
 Middlehurst et al. 2024 ("Bake off redux") and Ruiz et al. 2021; LSTM-FCN's from Karim et al. 2018; ConvTran's and
 LITEMVTime's from Ismail-Fawaz et al. 2024.
 """
@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.parallel import archive, run_in_processes
-from tsbench.compare.published import load_reference
-from tsbench.compare.results import ARCHIVE_SPLIT
+from tsbench.comparisons.published import load_reference
+from tsbench.comparisons.results import ARCHIVE_SPLIT
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = DOCS / "accuracy.jsonl"

@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 
 from tests.benchmarks.table import Row
-from tsbench.compare.results import read_results
+from tsbench.comparisons.results import read_results
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 
@@ -22,10 +22,10 @@ TABLES = ("runs", "tags", "latest_metrics", "metrics", "params")
 
 COMPARE = f"""
 import json, resource, time
-from tests.compare.made_up import made_up
-from tsbench.compare.comparison import Comparison
-from tsbench.compare.page import as_html
-from tsbench.compare.report import as_json, as_markdown
+from tests.comparisons.made_up import made_up
+from tsbench.comparisons.comparison import Comparison
+from tsbench.comparisons.page import as_html
+from tsbench.comparisons.report import as_json, as_markdown
 
 results = made_up(
     tuple(f"classifier {{n}}" for n in range({CLASSIFIERS})), tuple(f"Set{{n}}" for n in range({DATASETS})), {RESAMPLES}

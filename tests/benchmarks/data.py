@@ -26,7 +26,7 @@ from tsbench.data.custom_data import load_own
 from tsbench.data.formats import read_ts
 from tsbench.errors import DataError
 from tsbench.recipe.schema import HyperparameterConfig, OwnDataConfig, SearchConfig
-from tsbench.search.objective import CrossValidation
+from tsbench.studies.objective import CrossValidation
 from tsbench.workers.pool import WorkerPool
 from tsbench.workers.protocol import Task, WorkerContext
 

@@ -26,7 +26,7 @@ from tsbench.evaluation.resampling import Fold
 from tsbench.nn.network import Network, build_network
 from tsbench.recipe.schema import ModelConfig, PreprocessingConfig, SearchConfig
 from tsbench.recipe.space import label
-from tsbench.search.specification import folds_of, study_seed
+from tsbench.studies.specification import folds_of, study_seed
 
 TRIALS = 24
 FOLDS = 3

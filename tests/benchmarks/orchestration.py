@@ -25,7 +25,7 @@ from tsbench.bench.run import BenchmarkRun
 from tsbench.bench.stages import Stage, TaskKey
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.recipe.loading import load_recipe
-from tsbench.search.study import Study
+from tsbench.studies.study import Study
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
 from tsbench.workers.protocol import Task, WorkerContext

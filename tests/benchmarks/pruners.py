@@ -25,10 +25,10 @@ from tsbench.classifiers.baselines import BASELINES
 from tsbench.data.collection import TrainingSet
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import SearchConfig
-from tsbench.search.objective import CrossValidation, Rung
-from tsbench.search.pruning import RUNGS, TrialPruner
-from tsbench.search.sampling import hyperparameters
-from tsbench.search.specification import study_seed
+from tsbench.studies.objective import CrossValidation, Rung
+from tsbench.studies.pruning import RUNGS, TrialPruner
+from tsbench.studies.sampling import hyperparameters
+from tsbench.studies.specification import study_seed
 
 EPOCHS = {  # so that a trial takes two to four seconds on each
     "ArrowHead": 60,

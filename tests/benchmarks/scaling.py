@@ -17,11 +17,11 @@ from tests.servers import mlflow_server, postgresql
 from tsbench.data.archive import Archive
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space_parsing import parse_space
-from tsbench.search.specification import StudySpec
-from tsbench.search.storage import together
-from tsbench.search.study import Study
-from tsbench.search.trial_runner import mlflow_params
-from tsbench.search.trials import RESULT, RUN
+from tsbench.studies.specification import StudySpec
+from tsbench.studies.storage import together
+from tsbench.studies.study import Study
+from tsbench.studies.trial_runner import mlflow_params
+from tsbench.studies.trials import RESULT, RUN
 from tsbench.tracking.store import Store
 
 TRIALS = 40

@@ -34,8 +34,8 @@ from tsbench.data.preprocessing import Preprocessing
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import PreprocessingConfig
 from tsbench.recipe.space import assign
-from tsbench.search.objective import CrossValidation
-from tsbench.search.specification import folds_of, study_seed
+from tsbench.studies.objective import CrossValidation
+from tsbench.studies.specification import folds_of, study_seed
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 

@@ -12,7 +12,7 @@ from tests.browser import CHROMIUM, chromium_page, served_ui
 from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.archive import Archive
 from tsbench.recipe.dotted import hyperparameters_of
-from tsbench.search.trial_runner import mlflow_params
+from tsbench.studies.trial_runner import mlflow_params
 from tsbench.tracking import names, provenance
 from tsbench.tracking.models import LoggedModel, log_model
 from tsbench.tracking.monitoring import Monitor

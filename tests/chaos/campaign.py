@@ -13,7 +13,7 @@ from typing import Any
 from tests.chaos.faults import FAULTS
 from tests.chaos.invariants import violations
 from tests.chaos.stores import COMPLETE, Search, Stores
-from tsbench.search.specification import stored_fingerprint
+from tsbench.studies.specification import stored_fingerprint
 
 __all__ = ["Campaign", "Injection", "run_campaign", "schedule"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tsbench.search.study import Study
+from tsbench.studies.study import Study
 from tsbench.tracking.store import RunRecord, Store
 
 __all__ = ["violations"]

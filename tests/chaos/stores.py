@@ -22,8 +22,8 @@ from optuna.trial import TrialState
 from tests.conftest import RECIPE
 from tests.processes import TSBENCH, start, workers_of
 from tests.servers import MlflowServer, PostgresqlServer, mlflow_server, postgresql
-from tsbench.search.specification import stored_fingerprint
-from tsbench.search.study import Study
+from tsbench.studies.specification import stored_fingerprint
+from tsbench.studies.study import Study
 from tsbench.tracking.store import Store
 
 __all__ = ["PATIENCE", "Search", "Stores", "opened_stores"]

@@ -18,7 +18,7 @@ from tests.chaos.invariants import violations
 from tests.chaos.stores import Search, Stores, opened_stores
 from tests.old_stores import unpack
 from tests.processes import start
-from tsbench.search.study import Study
+from tsbench.studies.study import Study
 from tsbench.tracking.store import Store
 
 

@@ -158,8 +158,8 @@ def test_a_failed_cell_ends_with_exit_code_1(recipe_file: Write) -> None:
 def test_ctrl_c_ends_the_search_with_130_and_it_can_be_continued(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(RECIPE.replace("epochs: 4", "epochs: 300").replace("trials: 4", "trials: 1"))
     process = start([TSBENCH, "search", "tiny.yaml"], tmp_path)
-    from tsbench.search.specification import stored_fingerprint
-    from tsbench.search.study import Study
+    from tsbench.studies.specification import stored_fingerprint
+    from tsbench.studies.study import Study
 
     folder = tmp_path / ".tsbench" / "tiny" / "ItalyPowerDemand"
     wait_for(lambda: stored_fingerprint(folder) is not None and Study.open(folder).trials().running(), process)
@@ -308,7 +308,7 @@ def test_help_and_validate_import_nothing_heavy(recipe_file: Write) -> None:
 
 
 def test_neither_the_supervisor_nor_reading_results_imports_torch() -> None:
-    rooms = "tsbench.compare.report, tsbench.compare.results, tsbench.data.archive, tsbench.bench.run"
+    rooms = "tsbench.comparisons.report, tsbench.comparisons.results, tsbench.data.archive, tsbench.bench.run"
     script = f"import sys, {rooms}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "False"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.compare.conftest import Log
+from tests.comparisons.conftest import Log
 from tsbench.cli import app
-from tsbench.compare.plots import PICTURES
+from tsbench.comparisons.plots import PICTURES
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 

@@ -45,7 +45,7 @@ def test_collections_are_those_of_the_literature():
 
 
 def test_listed_collections_are_those_of_aeon_and_of_the_bake_off():
-    from tsbench.compare.published import load_reference
+    from tsbench.comparisons.published import load_reference
 
     assert set(collection("multiverse-133")) == set(tsc_datasets.multiverse2026)
     assert set(collection("multiverse-66")) == set(tsc_datasets.multiverse_core)

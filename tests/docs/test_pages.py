@@ -82,7 +82,7 @@ def test_the_map_of_the_rooms_has_all_of_them_and_imports_downward_only():
     assert rooms[0] == "cli"
     assert rooms[-1] == "errors"
     used = generate.imports(rooms)
-    assert ("compare", "tracking") in used
+    assert ("comparisons", "tracking") in used
     assert all(rooms.index(source) < rooms.index(target) for source, target in used)
     picture = generate.draw_rooms()
     assert picture.count("<circle") == len(used)
@@ -140,7 +140,7 @@ def test_what_contributing_names_is_there():
     for path in re.findall(r"`((?:tsbench|tests|docs)/[\w/.]+)`", text):
         assert (ROOT / path).exists(), path
     for name, path in re.findall(r"`([A-Z_]{4,})` in\s+`([\w/.]+\.py)`", text):
-        found = ROOT / path if "/" in path else ROOT / "tsbench" / "search" / path
+        found = ROOT / path if "/" in path else ROOT / "tsbench" / "studies" / path
         assert re.search(rf"^{name}\b", found.read_text(encoding="utf-8"), re.MULTILINE), f"{name} in {path}"
     for session in re.findall(r"`nox -s (\w+)`", text):
         assert re.search(rf"^def {session}\(", (ROOT / "noxfile.py").read_text(encoding="utf-8"), re.MULTILINE), session

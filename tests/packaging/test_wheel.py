@@ -37,9 +37,9 @@ def test_a_wheel_carries_the_catalogue_and_finds_it(tmp_path: Path) -> None:
     tables = {f"tsbench/datasets/{name}.csv" for name in ("archives", "catalogue", "collections")}
     assert {*tables, "tsbench/py.typed"} <= names
     assert {
-        "tsbench/compare/references/published.csv",
-        "tsbench/compare/references/mambasl.csv",
-        "tsbench/compare/templates/report.html",
+        "tsbench/comparisons/references/published.csv",
+        "tsbench/comparisons/references/mambasl.csv",
+        "tsbench/comparisons/templates/report.html",
     } <= names
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tsbench").rglob("*.py")}
     assert modules <= names

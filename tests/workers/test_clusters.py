@@ -32,9 +32,9 @@ from tsbench.bench.run import BenchmarkRun
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.errors import RecipeError, SearchError, TsbenchError
 from tsbench.recipe.loading import load_recipe
-from tsbench.search.specification import stored_fingerprint
-from tsbench.search.storage import LIMITS, DatabaseAwayError, open_database
-from tsbench.search.study import Study
+from tsbench.studies.specification import stored_fingerprint
+from tsbench.studies.storage import LIMITS, DatabaseAwayError, open_database
+from tsbench.studies.study import Study
 
 Write = Callable[..., Path]
 
@@ -99,7 +99,7 @@ def test_a_database_that_is_not_there_is_told_without_its_password(recipe_file: 
 def test_a_password_from_the_environment_may_hold_any_character(monkeypatch: pytest.MonkeyPatch) -> None:
     from sqlalchemy.engine import make_url
 
-    from tsbench.search.storage import _with_driver_and_password
+    from tsbench.studies.storage import _with_driver_and_password
 
     for password in ("p@ss/w#rd", "100%ab", "a%20b", "a:b?c"):
         monkeypatch.setenv("PGPASSWORD", password)
@@ -118,7 +118,7 @@ def test_a_password_from_the_environment_may_hold_any_character(monkeypatch: pyt
 def test_a_database_that_starts_or_is_full_is_one_that_is_away(error: dict[str, str], away: bool) -> None:
     from sqlalchemy.exc import ProgrammingError
 
-    from tsbench.search.storage import _is_away
+    from tsbench.studies.storage import _is_away
 
     raised = StorageInternalError("An exception is raised during the commit.")
     raised.__cause__ = ProgrammingError("SELECT 1", None, Exception(error))  # as pg8000 has it
@@ -129,7 +129,7 @@ def test_a_database_that_starts_or_is_full_is_one_that_is_away(error: dict[str, 
 def test_a_broken_connection_of_the_pool_prints_no_traceback() -> None:
     import logging
 
-    from tsbench.search.storage import open_database
+    from tsbench.studies.storage import open_database
 
     with pytest.raises(TsbenchError):
         open_database("postgresql://me@127.0.0.1:1/none")

@@ -11,9 +11,9 @@ from tsbench.api.sources import store_and_name
 from tsbench.errors import RecipeError
 
 if TYPE_CHECKING:
-    from tsbench.compare.comparison import Comparison
-    from tsbench.compare.published import Reference
-    from tsbench.compare.results import Results
+    from tsbench.comparisons.comparison import Comparison
+    from tsbench.comparisons.published import Reference
+    from tsbench.comparisons.results import Results
     from tsbench.tracking.store import Store
 
 __all__ = ["compare"]
@@ -78,7 +78,7 @@ def compare(
         >>> figure = comparison.plot_critical_difference()
         >>> comparison.report("report.html")
     """
-    from tsbench.compare.comparison import Comparison
+    from tsbench.comparisons.comparison import Comparison
     from tsbench.evaluation.metrics import MAXIMISED
 
     if metric not in MAXIMISED:
@@ -114,7 +114,7 @@ def _load_references(given: Sequence[str], resamples: int, metric: str) -> tuple
     """
     from dataclasses import replace
 
-    from tsbench.compare.published import load_reference
+    from tsbench.comparisons.published import load_reference
 
     sources = list(dict.fromkeys(given))
     loaded = [load_reference(source, resamples, metric) for source in sources]
@@ -158,7 +158,7 @@ def _refuse_without_results(
 
 def _largest_collection(references: Sequence[Reference], protocol: tuple[int, ...]) -> tuple[tuple[str, ...], str]:
     """The data sets to show of published scores alone, and why; none if there are other references too."""
-    from tsbench.compare.archive_choice import choose_collection
+    from tsbench.comparisons.archive_choice import choose_collection
 
     if not references or not all(reference.carried for reference in references):
         return (), ""
@@ -195,7 +195,7 @@ def _find_experiments(
 
 def _read(store: Store | None, experiments: Sequence[str], references: Sequence[Reference]) -> Results:
     """The experiments' results; without any an empty table named after the references."""
-    from tsbench.compare.results import Results, read_results
+    from tsbench.comparisons.results import Results, read_results
 
     if store and experiments:
         return read_results(store, *experiments)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tsbench.bench.plan import Cell, Plan
     from tsbench.bench.progress import Display
     from tsbench.bench.run import BenchmarkRun
-    from tsbench.compare.comparison import Comparison
-    from tsbench.compare.results import Result, Results
+    from tsbench.comparisons.comparison import Comparison
+    from tsbench.comparisons.results import Result, Results
     from tsbench.models.reopening import SavedModel
     from tsbench.recipe.schema import Recipe
 
@@ -177,7 +177,7 @@ class SearchResults:
         Raises:
             TrackingError: nothing was recorded, or the store cannot be read.
         """
-        from tsbench.compare.results import read_results
+        from tsbench.comparisons.results import read_results
 
         return read_results(self.plan.store, self.recipe.name).of(self.datasets)
 
@@ -241,7 +241,7 @@ class SearchResults:
             RecipeError: there is no such data set or resample.
             SearchError: the study is gone, or damaged.
         """
-        from tsbench.search.study import Study
+        from tsbench.studies.study import Study
 
         return Study.open(self._cell(self._named(dataset), resample).folder).optuna
 
@@ -269,8 +269,8 @@ class SearchResults:
         return str(self.leaderboard().drop(columns="run_id").to_string(index=False))
 
     def _repr_html_(self) -> str:
-        from tsbench.compare.fragment import as_table
-        from tsbench.compare.report import leaderboard_rows
+        from tsbench.comparisons.fragment import as_table
+        from tsbench.comparisons.report import leaderboard_rows
 
         rows = leaderboard_rows(self.scores(), self.recipe.search.metric)
         failures = [["what failed"], *([failure] for failure in self.failures)]

@@ -7,8 +7,8 @@ from typing import Any
 from tsbench.bench.opening import OpenCell
 from tsbench.bench.search_stage import SearchStage
 from tsbench.bench.stages import Stage, TaskKey
-from tsbench.search.confirming import Choice, candidates, choose
-from tsbench.search.trials import BestTrial, Configuration
+from tsbench.studies.confirming import Choice, candidates, choose
+from tsbench.studies.trials import BestTrial, Configuration
 from tsbench.workers.protocol import Task
 
 __all__ = ["ConfirmStage", "choice_of"]

@@ -14,7 +14,7 @@ from tsbench.bench.plan import home_of
 from tsbench.bench.preflight import held
 from tsbench.data.folders import is_folder
 from tsbench.errors import SearchError
-from tsbench.search.study import Study
+from tsbench.studies.study import Study
 from tsbench.tracking import names
 from tsbench.tracking.models import delete_registered_model
 from tsbench.tracking.store import RunRecord, Store

@@ -24,7 +24,7 @@ from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import SearchConfig
 from tsbench.recipe.writing import to_yaml
-from tsbench.search.specification import (
+from tsbench.studies.specification import (
     StudySpec,
     fingerprint_of,
     folds_of,
@@ -32,7 +32,7 @@ from tsbench.search.specification import (
     stored_fingerprint,
     study_seed,
 )
-from tsbench.search.study import Study
+from tsbench.studies.study import Study
 from tsbench.tracking import names, provenance
 from tsbench.tracking.split import split_of
 from tsbench.tracking.store import DataInput, Store

@@ -81,7 +81,7 @@ class Plan:
     @property
     def notes(self) -> list[str]:
         """What a person should know of the search's settings before it runs."""
-        from tsbench.search.pruning import pruning_note
+        from tsbench.studies.pruning import pruning_note
 
         search, space = self.loaded.recipe.search, self.loaded.space
         notes = []
@@ -121,7 +121,7 @@ class Plan:
 
     def earlier_settings(self, cell: Cell, files: dict[str, str]) -> dict[str, Any]:
         """What `fixed_settings` are for a study of a version without some settings, of which the recipe names none."""
-        from tsbench.search.specification import EARLIER, EARLIER_HOLDOUT
+        from tsbench.studies.specification import EARLIER, EARLIER_HOLDOUT
 
         fixed, named = self.fixed_settings(cell, files), self.loaded.recipe.search.model_fields_set
         search = dict(fixed["search"])

@@ -13,8 +13,8 @@ from tsbench.data.folders import is_writable, nearest_folder
 from tsbench.errors import SearchError, TrackingError
 from tsbench.recipe.schema import Recipe
 from tsbench.redaction import redacted
-from tsbench.search.storage import open_database
-from tsbench.search.study import Study
+from tsbench.studies.storage import open_database
+from tsbench.studies.study import Study
 from tsbench.tracking.addresses import database_of
 from tsbench.tracking.store import Store
 from tsbench.workers import check_launcher

@@ -9,8 +9,8 @@ from tsbench.bench.confirm_stage import ConfirmStage, choice_of
 from tsbench.bench.opening import OpenCell
 from tsbench.bench.payloads import ENSEMBLE, SHORTENED, FinalNetwork, FittedMember
 from tsbench.bench.stages import Stage, TaskKey
-from tsbench.search.specification import derive_seed
-from tsbench.search.trials import Configuration
+from tsbench.studies.specification import derive_seed
+from tsbench.studies.trials import Configuration
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
 from tsbench.workers.protocol import Task

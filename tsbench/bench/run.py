@@ -28,9 +28,9 @@ from tsbench.bench.stages import TaskKey
 from tsbench.errors import DataError, TsbenchError
 from tsbench.redaction import redacted
 from tsbench.retries import stop_retrying
-from tsbench.search.specification import stored_fingerprint
-from tsbench.search.trials import BestTrial
 from tsbench.signals import TerminatedError, describe_interrupt, ignored_signals
+from tsbench.studies.specification import stored_fingerprint
+from tsbench.studies.trials import BestTrial
 from tsbench.workers import Launcher, make_launcher
 from tsbench.workers.inbox import Inbox
 from tsbench.workers.joining import ADDRESS, Listener

@@ -17,10 +17,10 @@ from tsbench.evaluation import prediction_plots
 from tsbench.evaluation.metrics import error_name, format_score
 from tsbench.recipe.space import label, leaves
 from tsbench.recipe.writing import to_yaml
-from tsbench.search.study import Study
-from tsbench.search.study_plots import draw_study
-from tsbench.search.trials import BestTrial
 from tsbench.spreadsheet import as_cell
+from tsbench.studies.study import Study
+from tsbench.studies.study_plots import draw_study
+from tsbench.studies.trials import BestTrial
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
 

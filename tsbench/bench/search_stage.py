@@ -7,7 +7,7 @@ from typing import Any
 
 from tsbench.bench.opening import OpenCell, mark_lost
 from tsbench.bench.stages import Stage, TaskKey
-from tsbench.search.trials import Configuration
+from tsbench.studies.trials import Configuration
 from tsbench.workers.protocol import Task
 
 __all__ = ["SearchStage"]

@@ -11,7 +11,7 @@ from tsbench.bench.plan import folder_of
 from tsbench.bench.preflight import is_held
 from tsbench.errors import SearchError
 from tsbench.evaluation.metrics import error_name
-from tsbench.search.study import Study
+from tsbench.studies.study import Study
 from tsbench.tracking import names
 from tsbench.workers.joining import ADDRESS, Address
 

@@ -27,10 +27,10 @@ from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.data.collection import Collection, DataSet
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import BaselineConfig, EvaluationConfig, HyperparameterConfig, format_duration
-from tsbench.search import trial_runner
-from tsbench.search.confirming import Confirmation
-from tsbench.search.outcome import TrialOutcome
-from tsbench.search.trial_runner import mlflow_params
+from tsbench.studies import trial_runner
+from tsbench.studies.confirming import Confirmation
+from tsbench.studies.outcome import TrialOutcome
+from tsbench.studies.trial_runner import mlflow_params
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.store import Curve, Store

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from tsbench.recipe.schema import Recipe
-from tsbench.search.study import Study
+from tsbench.studies.study import Study
 
 __all__ = ["TimeBudget"]
 

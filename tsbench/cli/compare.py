@@ -16,7 +16,7 @@ from tsbench.errors import RecipeError
 from tsbench.recipe.registries import Metric
 
 if TYPE_CHECKING:
-    from tsbench.compare.comparison import Comparison
+    from tsbench.comparisons.comparison import Comparison
 
 
 class Format(StrEnum):
@@ -139,14 +139,14 @@ def compare(
     if log and comparison.results.store is None:
         raise RecipeError(["--log needs an MLflow experiment to record the comparison in; name one"])
     if report:
-        from tsbench.compare.output import check_name
+        from tsbench.comparisons.output import check_name
 
         check_name(report)  # before anything is written
     if fail_if_worse_than:
         comparison.lead_over(fail_if_worse_than)  # an unknown name is refused before anything is recorded
     _print(comparison, Format.json if as_json else format_)
     if plots:
-        from tsbench.compare.plots import save_pictures
+        from tsbench.comparisons.plots import save_pictures
         from tsbench.recipe.messages import count_of
 
         try:
@@ -169,9 +169,9 @@ def _split(text: str) -> list[str]:
 
 
 def _print(comparison: Comparison, form: Format) -> None:
-    from tsbench.compare.report import FORMATS
-    from tsbench.compare.terminal import WIDEST, score_tables, standings_table
-    from tsbench.compare.wording import cautions, notes, sentences
+    from tsbench.comparisons.report import FORMATS
+    from tsbench.comparisons.terminal import WIDEST, score_tables, standings_table
+    from tsbench.comparisons.wording import cautions, notes, sentences
 
     if form is not Format.table:
         typer.echo(FORMATS[form](comparison).rstrip("\n"))
@@ -195,7 +195,7 @@ def _print(comparison: Comparison, form: Format) -> None:
 
 
 def _fail_if_worse(comparison: Comparison, name: str, margin: float) -> None:
-    from tsbench.compare.formatting import signed
+    from tsbench.comparisons.formatting import signed
     from tsbench.recipe.messages import count_of
 
     lead = comparison.lead_over(name)

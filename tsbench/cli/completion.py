@@ -114,7 +114,7 @@ def _published() -> list[str]:
     import csv
     from importlib.resources import files
 
-    folder = files("tsbench") / "compare" / "references"
+    folder = files("tsbench") / "comparisons" / "references"
     texts = [file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name.endswith(".csv")]
     return sorted({row["classifier"] for text in texts for row in csv.DictReader(text.splitlines())})
 

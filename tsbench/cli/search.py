@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tsbench.bench.plan import Plan
-    from tsbench.search.trials import BestTrial
+    from tsbench.studies.trials import BestTrial
 
 
 MAX_LEADERBOARDS = 3
@@ -127,10 +127,10 @@ def _described(path: Path, overrides: list[str] | None) -> str:
 
 
 def _print_results(console: Console, plan: Plan) -> None:
-    from tsbench.compare.comparison import Comparison
-    from tsbench.compare.results import read_results
-    from tsbench.compare.terminal import leaderboard
-    from tsbench.compare.wording import run_notes
+    from tsbench.comparisons.comparison import Comparison
+    from tsbench.comparisons.results import read_results
+    from tsbench.comparisons.terminal import leaderboard
+    from tsbench.comparisons.wording import run_notes
     from tsbench.data.selection import names_of
 
     recipe = plan.loaded.recipe
@@ -144,7 +144,7 @@ def _print_leaderboards(console: Console, plan: Plan) -> None:
     """The members of each `auto` of the archive's own split, and how to predict with it."""
     import csv
 
-    from tsbench.compare.terminal import members_table
+    from tsbench.comparisons.terminal import members_table
     from tsbench.tracking import names
 
     tags = {names.ROLE: "baseline", names.CLASSIFIER: names.AUTO, names.RESAMPLE: 0, names.STATE: "complete"}
@@ -158,7 +158,7 @@ def _print_leaderboards(console: Console, plan: Plan) -> None:
 
 def _print_front(console: Console, title: str, front: list[BestTrial], plan: Plan) -> None:
     """The best compromises of a search over several metrics."""
-    from tsbench.compare.terminal import front_table
+    from tsbench.comparisons.terminal import front_table
 
     search = plan.loaded.recipe.search
     metrics = (search.metric, *search.trade_off)

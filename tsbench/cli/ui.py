@@ -55,7 +55,7 @@ def _serve_dashboard(name: str | None, tracking_uri: str | None, port: int) -> N
     """Optuna's dashboard on copies of the studies, as they are now."""
     with working("reading the studies"):
         from tsbench.bench.study_list import find_studies
-        from tsbench.search.dashboard import dashboard_server
+        from tsbench.studies.dashboard import dashboard_server
 
         server = dashboard_server(find_studies(*home(name, tracking_uri)), port)
     with server:

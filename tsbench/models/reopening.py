@@ -18,7 +18,7 @@ from tsbench.data.folders import is_folder
 from tsbench.errors import ModelError, RecipeError
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.writing import to_yaml
-from tsbench.search.specification import EARLIER
+from tsbench.studies.specification import EARLIER
 from tsbench.tracking import names
 from tsbench.tracking.models import fetch_model
 from tsbench.tracking.store import RunRecord, Store

@@ -23,9 +23,9 @@ from tsbench.recipe.dotted import hyperparameters_of
 from tsbench.recipe.former import FORMER
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import leaves
-from tsbench.search.confirming import confirming_seed
-from tsbench.search.objective import CrossValidation, confirmation_of
-from tsbench.search.specification import derive_seed, study_seed
+from tsbench.studies.confirming import confirming_seed
+from tsbench.studies.objective import CrossValidation, confirmation_of
+from tsbench.studies.specification import derive_seed, study_seed
 from tsbench.tracking import names, provenance
 from tsbench.tracking.monitoring import device_name
 from tsbench.tracking.store import RunRecord, Store

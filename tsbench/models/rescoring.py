@@ -16,7 +16,7 @@ from tsbench.bench.payloads import BASELINE_ENTRY, PREPROCESSING_PARAMS
 from tsbench.errors import ModelError, TrackingError
 from tsbench.models.reopening import RecordedCell
 from tsbench.recipe.schema import BaselineConfig, BaselinePreprocessingConfig
-from tsbench.search.specification import folds_of, study_seed
+from tsbench.studies.specification import folds_of, study_seed
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
 from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess

@@ -70,20 +70,20 @@ SCHEDULERS: dict[str, Any] = {
 }
 
 SAMPLERS: dict[str, Any] = {
-    "tpe": "tsbench.search.sampling:tpe",
-    "gp": "tsbench.search.sampling:gaussian_process",
-    "cmaes": "tsbench.search.sampling:cma_es",
-    "nsga2": "tsbench.search.sampling:nsga_2",
-    "random": "tsbench.search.sampling:uniform",
-    "grid": "tsbench.search.sampling:uniform",  # every combination is queued, so that it draws none
+    "tpe": "tsbench.studies.sampling:tpe",
+    "gp": "tsbench.studies.sampling:gaussian_process",
+    "cmaes": "tsbench.studies.sampling:cma_es",
+    "nsga2": "tsbench.studies.sampling:nsga_2",
+    "random": "tsbench.studies.sampling:uniform",
+    "grid": "tsbench.studies.sampling:uniform",  # every combination is queued, so that it draws none
 }
 
 PRUNERS: dict[str, Any] = {
-    "median": "tsbench.search.pruning:MEDIAN",
-    "hyperband": "tsbench.search.pruning:HYPERBAND",
-    "successive_halving": "tsbench.search.pruning:SUCCESSIVE_HALVING",
-    "wilcoxon": "tsbench.search.pruning:WILCOXON",
-    "none": "tsbench.search.pruning:NONE",
+    "median": "tsbench.studies.pruning:MEDIAN",
+    "hyperband": "tsbench.studies.pruning:HYPERBAND",
+    "successive_halving": "tsbench.studies.pruning:SUCCESSIVE_HALVING",
+    "wilcoxon": "tsbench.studies.pruning:WILCOXON",
+    "none": "tsbench.studies.pruning:NONE",
 }
 
 METRICS: dict[str, Any] = {

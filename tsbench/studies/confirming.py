@@ -1,0 +1,159 @@
+"""The choice after a search: the best few trials and the default are scored again on other folds, and compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tsbench.evaluation.metrics import standard_error
+from tsbench.studies.specification import derive_seed
+from tsbench.studies.trials import BestTrial, Trials
+
+__all__ = ["Choice", "Confirmation", "candidates", "choose", "confirming_seed"]
+
+POINTS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc")  # metrics of which a hundredth is a point
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """How a candidate did on the other folds.
+
+    Attributes:
+        scores: of the searched metric by fold; NaN where a fold does not define it; none if it could not be trained.
+        seconds: that it took.
+        metrics: means of all metrics over the folds with their standard errors, by their names in MLflow.
+        repeats: how often the folds hold out each case.
+        reason: why it could not be trained; empty if it could.
+    """
+
+    scores: Sequence[float]
+    seconds: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    repeats: int = 1
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The configuration that is refitted.
+
+    Attributes:
+        trial: that ran it.
+        sentence: why it is this one, without a full stop; empty if there was nothing to choose from.
+        metrics: of its confirmation, by their names in MLflow; none without one.
+    """
+
+    trial: BestTrial
+    sentence: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the choice is by the scores on other folds."""
+        return bool(self.metrics)
+
+
+def confirming_seed(seed: int) -> int:
+    """Seed of the folds and networks of all confirmations of a study, which has `seed` for its trials."""
+    return derive_seed(seed, 3)
+
+
+def candidates(trials: Trials, count: int) -> list[BestTrial]:
+    """The trials that are scored again: the default if there is one, then the best few others that differ from it.
+
+    Args:
+        trials: all of the study.
+        count: of trials besides the default, at most.
+
+    Returns:
+        The default first. None at all if there is nothing to choose from: no trial besides the default was completed,
+        or a single one and there is no default.
+    """
+    default = trials.default()
+    found = [] if default is None else [default]
+    for trial in trials.ranked():
+        if len(found) - (default is not None) == count:
+            break
+        if all(trial.hyperparameters != other.hyperparameters for other in found):
+            found.append(trial)
+    return found if len(found) > 1 and count else []
+
+
+def choose(
+    trials: Trials, count: int, confirmed: Mapping[int, Confirmation], whatever_is_known: bool = False
+) -> Choice | None:
+    """The configuration that a search leads to.
+
+    Another than the default is chosen only if it is better on the other folds by more than the standard error of the
+    difference; of several such trials, the best on those folds. The difference is taken fold by fold, as all candidates
+    are scored on the same folds: its mean over the folds counts, and the standard error of that mean, the standard
+    deviation of the differences (with n - 1) divided by the square root of the number of folds. Where folds are
+    repeated, that is the number in one repeat, as repeats validate on the same cases.
+
+    Without a default among the trials, the best on the other folds is chosen.
+
+    Args:
+        trials: all of the study.
+        count: as in `candidates`; 0 chooses by the trials' own scores.
+        confirmed: what is known of the candidates, by number.
+        whatever_is_known: do not wait for more: choose among the candidates that were scored again.
+
+    Returns:
+        None if no trial was completed, or a candidate still has to be scored again.
+    """
+    best, default, rivals = trials.best(), trials.default(), candidates(trials, count)
+    if best is None:
+        return None
+    if not rivals:
+        return Choice(best)
+    if not whatever_is_known and any(trial.number not in confirmed for trial in rivals):
+        return None
+    known = {trial.number: confirmed[trial.number] for trial in rivals if trial.number in confirmed}
+    scored = [
+        replace(trial, seconds=known[trial.number].seconds)
+        for trial in rivals
+        if trial.number in known and known[trial.number].scores
+    ]
+    is_default_scored = default is not None and any(trial.number == default.number for trial in scored)
+    if len(scored) < 2 or not (default is None or is_default_scored):
+        return Choice(best, "the best trial by its CV score was taken, as too few could be scored again on other folds")
+    sign = 1.0 if trials.spec.maximise else -1.0
+    scored.sort(key=lambda trial: _worth(known[trial.number].scores, sign), reverse=True)  # ties: as the search has it
+    if default is None:
+        first = scored[0]
+        text = f"trial {first.number} is the best of {len(scored)} on other folds; the default is not among the trials"
+        return Choice(first, text, known[first.number].metrics)
+    for trial in scored:
+        if trial.number == default.number:
+            continue
+        difference, error = _paired(known[trial.number], known[default.number])
+        if sign * difference > error:
+            text = f"trial {trial.number} beats the default by {_by(trials.spec.search.metric, abs(difference), error)}"
+            return Choice(trial, text, known[trial.number].metrics)
+    kept = next(trial for trial in scored if trial.number == default.number)
+    return Choice(kept, "no trial beat the default beyond chance; the default was kept", known[default.number].metrics)
+
+
+def _worth(scores: Sequence[float], sign: float) -> float:
+    """Mean over the folds that have a score, more of which is better."""
+    found = [sign * score for score in scores if math.isfinite(score)]
+    return float(np.mean(found)) if found else -math.inf
+
+
+def _paired(one: Confirmation, other: Confirmation) -> tuple[float, float]:
+    """Mean difference over the folds that both have a score on, and its standard error; see `choose`."""
+    differences = np.subtract(one.scores, other.scores)
+    differences = differences[np.isfinite(differences)]
+    if not len(differences):
+        return math.nan, math.nan
+    return float(differences.mean()), standard_error(differences, one.repeats)
+
+
+def _by(metric: str, difference: float, error: float) -> str:
+    if metric not in POINTS:
+        return f"{difference:.3f} in {metric.replace('_', ' ')} (standard error {error:.3f})"
+    of = "" if metric == "accuracy" else f" of {metric.replace('_', ' ')}"
+    return f"{100 * difference:.1f} points{of} (standard error {100 * error:.1f})"

@@ -1,0 +1,149 @@
+"""Checks Optuna's journal before it is read: damage becomes a sentence with the line, not a wrong search.
+
+The format has no checksums, so a changed digit that leaves a plausible line is not found here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import TrialState
+
+from tsbench.adapters.optuna import JournalOperation
+from tsbench.errors import SearchError
+from tsbench.studies.trials import Trials, as_best, fixed_parameters
+from tsbench.tracking import names
+
+__all__ = ["MALFORMED", "check_journal", "check_results", "damaged_journal"]
+
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
+"""What Optuna and NumPy raise for files that do not hold what they should."""
+
+_STUDY, _TRIAL = "study_id", "trial_id"
+_KEYS: dict[int, tuple[str, ...]] = {
+    JournalOperation.CREATE_STUDY: ("study_name", "directions"),
+    JournalOperation.DELETE_STUDY: (_STUDY,),
+    JournalOperation.SET_STUDY_USER_ATTR: (_STUDY, "user_attr"),
+    JournalOperation.SET_STUDY_SYSTEM_ATTR: (_STUDY, "system_attr"),
+    JournalOperation.CREATE_TRIAL: (_STUDY, "datetime_start"),
+    JournalOperation.SET_TRIAL_PARAM: (_TRIAL, "param_name", "param_value_internal", "distribution"),
+    JournalOperation.SET_TRIAL_STATE_VALUES: (_TRIAL, "state", "values"),
+    JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE: (_TRIAL, "step", "intermediate_value"),
+    JournalOperation.SET_TRIAL_USER_ATTR: (_TRIAL, "user_attr"),
+    JournalOperation.SET_TRIAL_SYSTEM_ATTR: (_TRIAL, "system_attr"),
+}
+"""The operations that tsbench's studies consist of, and what each line of them must have."""
+
+
+class _DamageError(Exception):
+    """What is wrong with a line."""
+
+
+def damaged_journal(file: Path, what: str, line: int | None = None) -> SearchError:
+    """The error for a journal that cannot be continued."""
+    place = file if line is None else f"{file}:{line}"
+    return SearchError(
+        f"{place}: the trials of this study are damaged: {what}; put the file back as it was, or run the search with "
+        "--fresh, which archives the study and starts a new one"
+    )
+
+
+def check_journal(file: Path) -> None:
+    """Checks that every line is whole, and that no line is missing as far as others refer to it.
+
+    A last line without its end is what a killed process leaves, and is removed by the next write.
+
+    Raises:
+        SearchError: names the line, and what is wrong with it.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise damaged_journal(file, f"it cannot be read ({error.strerror})") from None
+    replay = _Replay()
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            replay.take(_parsed(line))
+        except _DamageError as damage:
+            raise damaged_journal(file, str(damage), number) from None
+
+
+def check_results(file: Path, trials: Trials) -> None:
+    """Checks that the results of each complete trial belong together; they do not if lines of the journal are missing.
+
+    Raises:
+        SearchError: names the trial.
+    """
+    for trial in trials:
+        if trial.state is not TrialState.COMPLETE:
+            continue
+        fixed = fixed_parameters(trial)
+        if any(trial.params[name] != fixed[name] for name in trial.params.keys() & fixed.keys()):
+            raise damaged_journal(file, f"trial {trial.number} did not run with the parameters it was to have")
+        try:
+            best = as_best(trial)
+            whole = [best.scores[names.cv(metric)] for metric in trials.spec.metrics] == list(trial.values)
+            whole = whole and "cv_log_loss" in best.scores
+        except MALFORMED:
+            whole = False
+        if not whole:
+            raise damaged_journal(file, f"trial {trial.number} is complete, and its results are not whole")
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        log = json.loads(line)
+    except (ValueError, RecursionError):
+        raise _DamageError("the line is not valid JSON") from None
+    code = log.get("op_code") if isinstance(log, dict) else None
+    if not isinstance(code, int) or code not in _KEYS:
+        raise _DamageError(f"the line has no known operation code ({code!r})")
+    missing = [key for key in ("worker_id", *_KEYS[code]) if key not in log]
+    if missing:
+        raise _DamageError(f"the line has no {missing[0]!r}")
+    return dict(log)
+
+
+class _Replay:
+    """What the lines so far have created."""
+
+    def __init__(self) -> None:
+        self._studies = 0
+        self._states: list[TrialState] = []  # of each trial, by its id
+
+    def take(self, log: dict[str, Any]) -> None:
+        """Checks a line against the lines before.
+
+        Raises:
+            _DamageError: it refers to what was never created, so that a line is missing, or is wrong.
+        """
+        code = log["op_code"]
+        if _STUDY in log and log[_STUDY] not in range(self._studies):
+            raise _DamageError(f"it refers to study {log[_STUDY]!r}, which no line before creates")
+        if _TRIAL in log and log[_TRIAL] not in range(len(self._states)):
+            raise _DamageError(
+                f"it refers to trial {log[_TRIAL]!r}, and the lines before create {len(self._states)}, so that a line "
+                "is missing"
+            )
+        if code == JournalOperation.CREATE_STUDY:
+            self._studies += 1
+        elif code == JournalOperation.CREATE_TRIAL:
+            self._states.append(_state(log.get("state", TrialState.RUNNING.value)))
+        elif code == JournalOperation.SET_TRIAL_STATE_VALUES:
+            self._change_state(log[_TRIAL], _state(log["state"]))
+
+    def _change_state(self, trial: int, state: TrialState) -> None:
+        before = self._states[trial]
+        if before is TrialState.WAITING and state.is_finished():
+            raise _DamageError(f"trial {trial} ends without having started, so that a line is missing")
+        if not before.is_finished():  # Optuna ignores what comes later
+            self._states[trial] = state
+
+
+def _state(value: Any) -> TrialState:
+    try:
+        return TrialState(value)
+    except ValueError:
+        raise _DamageError(f"the line has no known state of a trial ({value!r})") from None

@@ -1,0 +1,255 @@
+"""Cross-validates one configuration, its folds advancing together."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tsbench.classifiers.contract import OutOfFold
+from tsbench.classifiers.ensemble import encode
+from tsbench.data.collection import TrainingSet
+from tsbench.data.preprocessing import Preprocessing
+from tsbench.evaluation.metrics import mean_scores, score, score_all
+from tsbench.evaluation.resampling import Fold, repeats_of
+from tsbench.nn.network import Network
+from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.studies.pruning import RUNGS
+from tsbench.studies.specification import derive_seed, folds_of
+from tsbench.training.inference import fixed_features, predict_probabilities
+from tsbench.training.jobs import Job, Series
+from tsbench.training.trainer import train
+
+__all__ = ["CrossValidation", "Rung", "confirmation_of", "rungs"]
+
+
+UNPRUNED = 4
+"""Epochs between two scores if nobody prunes by them, and there are enough: each score is a forward pass of all
+validation parts."""
+
+
+def rungs(epochs: int, apart: int = 1) -> dict[int, int]:
+    """The epochs after which the folds are scored, evenly spread, the last among them, with their rungs of ten.
+
+    Args:
+        epochs: of a trial.
+        apart: epochs between two scores; fewer if else there would be one score alone.
+    """
+    count = min(RUNGS, epochs, max(2, epochs // apart))
+    return {round(epochs * (rung + 1) / count): round(RUNGS * (rung + 1) / count) for rung in range(count)}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A score on the way, of which a pruner hears.
+
+    Attributes:
+        step: 1 to 10, or the number of a fold if they are trained one after another.
+        score: of the searched metric: the mean over the folds, or the fold's.
+        mean: over what was scored so far.
+        when: in words.
+    """
+
+    step: int
+    score: float
+    mean: float
+    when: str
+
+
+@dataclass
+class _FoldJob:
+    """One fold: the job that trains on its training part, and its validation part.
+
+    Normalisation and label encoding are fitted on the training part alone.
+    """
+
+    job: Job
+    classes: NDArray[np.str_]
+    series: Series
+    labels: NDArray[np.str_]
+    held_out: NDArray[np.integer]
+    features: Tensor | None = None
+    prepared: bool = False
+
+    @classmethod
+    def make(cls, training: TrainingSet, fold: Fold, settings: HyperparameterConfig, seed: int) -> _FoldJob:
+        cases, (train_part, validation_part) = training.cases, fold
+        prepared = Preprocessing.fit(cases, settings.preprocessing, train_part)
+        labels, lengths = cases.labels[train_part], prepared.lengths(cases)
+        classes = np.unique(labels)
+        series = Series(prepared.series(cases, train_part), lengths[train_part])
+        targets, groups = encode(labels, classes), cases.group_numbers(train_part)
+        job = Job(series, targets, len(classes), seed, settings.model, settings.training, groups)
+        validation = Series(prepared.series(cases, validation_part), lengths[validation_part])
+        return cls(job, classes, validation, cases.labels[validation_part], validation_part)
+
+    @property
+    def network(self) -> Network:
+        """Under training, or trained."""
+        assert self.job.network is not None
+        return self.job.network
+
+    def probabilities(self) -> NDArray[np.float32]:
+        """Of the validation part, by the network as it is now; what training does not change is computed once."""
+        network = self.network
+        if not self.prepared:
+            self.features, self.prepared = fixed_features(network, self.series), True
+        return predict_probabilities(network, self.series, features=self.features)
+
+
+def confirmation_of(
+    training: TrainingSet,
+    hyperparameters: HyperparameterConfig,
+    search: SearchConfig,
+    seed: int,
+    device: str = "cpu",
+    accumulation_steps: int = 1,
+) -> CrossValidation:
+    """The cross-validation by which a trial is scored again: as its own, by another seed, to the end.
+
+    Where one held-out part takes the place of the folds, there are as many parts as folds: differences between trials
+    are judged by several of them, which are the same for all trials.
+    """
+    unpruned = search.model_copy(update={"pruner": "none"})
+    return CrossValidation(training, hyperparameters, unpruned, seed, device, accumulation_steps, parts=search.folds)
+
+
+@dataclass
+class CrossValidation:
+    """A configuration under cross-validation; the curves and scores of its folds as they come.
+
+    Attributes:
+        accumulation_steps: see `train`.
+        part: number of the held-out part, if one takes the place of the folds.
+        parts: how many there are then.
+        scores: mean over the folds of each metric, under its own name, with its standard error (`accuracy_se`), and
+            `predict_seconds` (all of them) and `parameters` (of one network); filled when training has ended.
+        curves: `train_loss`, `learning_rate` by epoch, and `cv_<metric>` of the searched metric by rung.
+        fold_scores: of the searched metric, for each fold by rung.
+        fold_losses: training loss, for each fold by epoch.
+        repeats: how often the folds hold out each case.
+        out_of_fold: probabilities of the cases that the folds held out; None until training has ended.
+        seconds: that it took.
+    """
+
+    training: TrainingSet
+    hyperparameters: HyperparameterConfig
+    search: SearchConfig
+    seed: int
+    device: str = "cpu"
+    accumulation_steps: int = 1
+    part: int = 0
+    parts: int = 1
+    scores: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    fold_scores: list[list[tuple[int, float]]] = field(default_factory=list)
+    fold_losses: list[list[tuple[int, float]]] = field(default_factory=list)
+    repeats: int = 1
+    out_of_fold: OutOfFold | None = None
+    seconds: float = 0.0
+
+    def run(
+        self,
+        on_rung: Callable[[Rung], None] | None = None,
+        on_epoch: Callable[[int], None] | None = None,
+    ) -> None:
+        """Trains all folds in lockstep, or one after another where the pruner compares folds.
+
+        Args:
+            on_rung: called with what a pruner may hear; may raise to end the trial.
+            on_epoch: called with each epoch; may raise too.
+
+        Raises:
+            DivergedError: a training loss is NaN or infinite.
+        """
+        started = time.perf_counter()
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # said once, by whoever began the study
+            folds = folds_of(self.training, self.search, self.seed, self.part, self.parts)
+        self.repeats = repeats_of(folds)
+        jobs = [
+            _FoldJob.make(self.training, fold, self.hyperparameters, derive_seed(self.seed, 1, number))
+            for number, fold in enumerate(folds)
+        ]
+        try:
+            if self.search.pruner == "wilcoxon":
+                self._run_in_turn(jobs, on_rung, on_epoch)
+            else:
+                self._run_in_lockstep(jobs, on_rung, on_epoch)
+        finally:
+            self._keep_curves(jobs)
+            self.seconds = time.perf_counter() - started
+        epochs = self.hyperparameters.training.epochs
+        self.scores = self._all_scores(jobs, epochs)
+        self.curves.setdefault(f"cv_{self.search.metric}", []).append((epochs, self.scores[self.search.metric]))
+        self.seconds = time.perf_counter() - started
+
+    def _run_in_lockstep(
+        self, jobs: list[_FoldJob], on_rung: Callable[[Rung], None] | None, on_epoch: Callable[[int], None] | None
+    ) -> None:
+        epochs = self.hyperparameters.training.epochs
+        scored = rungs(epochs, UNPRUNED if self.search.pruner == "none" else 1)
+        curve = self.curves.setdefault(f"cv_{self.search.metric}", [])
+
+        def after_epoch(epoch: int) -> None:
+            if on_epoch is not None:
+                on_epoch(epoch)
+            if epoch in scored and epoch < epochs:
+                mean = self._mean_score(jobs, epoch)
+                curve.append((epoch, mean))
+                if on_rung is not None:
+                    on_rung(Rung(scored[epoch], mean, mean, f"after epoch {epoch}"))
+
+        train([job.job for job in jobs], self.device, after_epoch, self.accumulation_steps)
+
+    def _run_in_turn(
+        self, jobs: list[_FoldJob], on_rung: Callable[[Rung], None] | None, on_epoch: Callable[[int], None] | None
+    ) -> None:
+        scores: list[float] = []
+        for number, job in enumerate(jobs, 1):
+            train([job.job], self.device, on_epoch, self.accumulation_steps)
+            scores.append(self._score(job))
+            if on_rung is not None:
+                on_rung(Rung(number, scores[-1], float(np.nanmean(scores)), f"in fold {number}"))
+
+    def _score(self, job: _FoldJob) -> float:
+        return score(self.search.metric, job.labels, job.probabilities(), job.classes)
+
+    def _mean_score(self, jobs: list[_FoldJob], epoch: int) -> float:
+        scores = [self._score(job) for job in jobs]
+        self._keep_fold_scores(epoch, scores)
+        return float(np.nanmean(scores))
+
+    def _keep_fold_scores(self, epoch: int, scores: list[float]) -> None:
+        self.fold_scores = self.fold_scores or [[] for _ in scores]
+        for curve, value in zip(self.fold_scores, scores, strict=True):
+            curve.append((epoch, value))
+
+    def _all_scores(self, jobs: list[_FoldJob], epoch: int) -> dict[str, float]:
+        began = time.perf_counter()
+        probabilities = [predict_probabilities(fold.network, fold.series) for fold in jobs]
+        seconds = time.perf_counter() - began
+        folds = [score_all(fold.labels, each, fold.classes) for fold, each in zip(jobs, probabilities, strict=True)]
+        parts = [(job.held_out, each, job.classes) for job, each in zip(jobs, probabilities, strict=True)]
+        self.out_of_fold = OutOfFold.of_folds(self.training.cases.labels, parts[: len(parts) // self.repeats])
+        self._keep_fold_scores(epoch, [scores.get(self.search.metric, float("nan")) for scores in folds])
+        means = mean_scores(folds, self.repeats)
+        means["predict_seconds"] = seconds
+        means["parameters"] = float(max(sum(p.numel() for p in fold.network.parameters()) for fold in jobs))
+        return means
+
+    def _keep_curves(self, jobs: list[_FoldJob]) -> None:
+        begun = [job for job in jobs if job.job.history]
+        epochs = min((len(job.job.history) for job in begun), default=0)
+        self.fold_losses = [
+            [(number, record.train_loss) for number, record in enumerate(job.job.history, 1)] for job in jobs
+        ]
+        for index in range(epochs):
+            records = [job.job.history[index] for job in begun]
+            loss = float(np.mean([record.train_loss for record in records]))
+            self.curves.setdefault("train_loss", []).append((index + 1, loss))
+            self.curves.setdefault("learning_rate", []).append((index + 1, records[0].learning_rate))

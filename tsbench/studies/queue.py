@@ -1,0 +1,108 @@
+"""The queue of a study's trials: a supervisor refills it, workers claim from it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from tsbench.adapters.optuna import id_of
+from tsbench.studies.sampling import Suggester
+from tsbench.studies.trials import LOST, RETRIES, RETRY_OF, deserves_retry, fixed_parameters, retries
+
+if TYPE_CHECKING:
+    from tsbench.studies.study import Study
+
+__all__ = ["TrialQueue"]
+
+
+class TrialQueue:
+    """The trials that wait, up to as many as are in flight at once and as the budget allows.
+
+    The process that supervises a study is the one to call `refill`; any number of workers `claim`.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def waiting(self) -> list[int]:
+        """Numbers of the trials in the queue, of as many as the budget allows: it may have been lowered since."""
+        counted = self.study.trials().counted()
+        waiting = [trial.number for trial in counted if trial.state is TrialState.WAITING]
+        return waiting[: max(0, self.study.notes.budget - len(counted) + len(waiting))]
+
+    def refill(self) -> list[int]:
+        """Puts new trials into the queue, as many as may be in flight, and returns the numbers of all that wait."""
+        enqueue = self.study.optuna.enqueue_trial
+        while not self.is_filled():
+            places = self.study.trials().latest()
+            if lost := next(filter(deserves_retry, places), None):
+                attributes = {RETRY_OF: lost.number, RETRIES: retries(lost)}
+                enqueue(fixed_parameters(lost) | lost.params, user_attrs=attributes)
+            elif self._suggester.ready([trial.state.is_finished() for trial in places]):
+                enqueue(self._suggester.suggest(list(map(_as_suggested, places, range(len(places))))))
+            else:
+                break
+        return self.waiting()
+
+    def is_filled(self) -> bool:
+        """Whether there are as many trials as the budget allows, ended or not, so that only lost ones may follow."""
+        return len(self.study.trials().counted()) >= self.study.notes.budget
+
+    def is_complete(self) -> bool:
+        """Whether as many trials have ended as the budget allows."""
+        return sum(trial.state.is_finished() for trial in self.study.trials().counted()) >= self.study.notes.budget
+
+    @cached_property
+    def _suggester(self) -> Suggester:
+        spec = self.study.spec
+        return Suggester(spec.space, spec.base, spec.search, spec.directions, spec.concurrency)
+
+    def fail_lost(self, number: int, reason: str) -> bool:
+        """Marks a trial as failed whose worker died, so that it is tried again; False if it had ended before."""
+        trial = self.study.trials()[number]
+        if trial.state is not TrialState.RUNNING:
+            return False
+        try:
+            self.study.storage.set_trial_user_attr(id_of(trial), LOST, reason)
+            self.study.storage.set_trial_state_values(id_of(trial), TrialState.FAIL)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            # Its worker lived and has just ended it, or this call did, and the connection broke before the answer.
+            return number in self.study.trials().lost()
+        return True
+
+    def claim(self, number: int) -> Trial | None:
+        """Takes a waiting trial, which no other worker then gets; None if it does not wait any more."""
+        trial_id = id_of(self.study.trials()[number])
+        try:
+            if self.study.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
+                return Trial(self.study.optuna, trial_id)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            pass  # somebody else has even finished it
+        return None
+
+
+def _as_suggested(trial: FrozenTrial, place: int) -> FrozenTrial:
+    """As the suggester sees it, by its place.
+
+    Until its worker ends it, a trial has its parameters noted, not set; they count the same.
+    """
+    fixed = fixed_parameters(trial)
+    if trial.number != place or trial.state is TrialState.WAITING or fixed.keys() - trial.params.keys():
+        trial = optuna.trial.FrozenTrial(
+            number=place,
+            trial_id=id_of(trial),
+            state=TrialState.RUNNING if trial.state is TrialState.WAITING else trial.state,
+            value=None,
+            values=trial.values,
+            datetime_start=None,
+            datetime_complete=None,
+            params=fixed | trial.params,
+            distributions={},
+            user_attrs=trial.user_attrs,
+            system_attrs=trial.system_attrs,
+            intermediate_values=trial.intermediate_values,
+        )
+    return trial

@@ -1,0 +1,188 @@
+"""From a search space to Optuna's suggestions, and from these to hyperparameters."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
+
+from tsbench.adapters.optuna import create_study
+from tsbench.recipe.registries import SAMPLERS, registered
+from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.recipe.space import Choice, IntRange, Range, Space, assign, grid, label, leaves, offers
+from tsbench.studies.pruning import Direction
+
+__all__ = ["Suggester", "default_parameters", "first_parameters", "hyperparameters", "make_sampler", "suggest"]
+
+
+def hyperparameters(trial: BaseTrial, space: Space, base: HyperparameterConfig) -> HyperparameterConfig:
+    """Suggests a value for every range whose condition holds; all else stays as the recipe has it."""
+    return assign(base, suggest(trial, space, base))
+
+
+def suggest(trial: BaseTrial, space: Space, base: HyperparameterConfig) -> dict[str, Any]:
+    """A value for every range whose condition holds, by dotted name."""
+    values: dict[str, Any] = {name: label(value) for name, value in leaves(base)}
+    chosen: dict[str, Any] = {}
+    for name, entry in space.items():
+        if all(values[key] in wanted for key, wanted in entry.when.items()):
+            chosen[name] = _suggest(trial, name, entry)
+            values[name] = label(chosen[name])
+    return chosen
+
+
+def default_parameters(space: Space, base: HyperparameterConfig) -> dict[str, Any]:
+    """The recipe's own values as Optuna's parameters, if the space offers them: the first trial."""
+    values = dict(leaves(base))
+    return {name: label(values[name]) for name, entry in space.items() if offers(entry, values[name])}
+
+
+def first_parameters(space: Space, base: HyperparameterConfig, search: SearchConfig) -> list[dict[str, Any]]:
+    """What is tried before the sampler has its say: what the recipe queues, then its own values; or the whole grid."""
+    if search.sampler == "grid":
+        combinations = grid(space)
+        order = np.random.default_rng(search.seed).permutation(len(combinations))
+        return [combinations[index] for index in order]
+    own = default_parameters(space, base)
+    queued = [own | {name: label(value) for name, value in settings.items()} for settings in search.enqueue]
+    return [*queued, own]
+
+
+def make_sampler(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+    """Optuna's sampler of the configured name."""
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        sampler: BaseSampler = registered(SAMPLERS, config.sampler)(config, space, seed)
+    return sampler
+
+
+def tpe(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+    """Tree-structured Parzen estimators of all ranges at once, conditional ones by groups."""
+    return optuna.samplers.TPESampler(
+        seed=seed,
+        n_startup_trials=_startup(config),
+        multivariate=True,
+        constant_liar=True,
+        group=any(entry.when for entry in space.values()),
+    )
+
+
+def gaussian_process(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+    """A Gaussian process of scores that hold noise."""
+    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=_startup(config), deterministic_objective=False)
+
+
+def cma_es(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+    """CMA-ES; choices and conditional ranges are not its own and are drawn at random."""
+    return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
+
+
+def nsga_2(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+    """NSGA-II, with at least four generations."""
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, min(50, config.trials // 4)))
+
+
+def uniform(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+    """Uniform draws."""
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _startup(config: SearchConfig) -> int:
+    return min(10, max(5, config.trials // 4))
+
+
+STATEFUL = ("cmaes", "nsga2")
+"""Samplers that note what they did with the trials, so that a study is continued by doing it all again."""
+
+
+class Suggester:
+    """Chooses each trial's parameters by the results of the trials at least `concurrency` before it.
+
+    Trials nearer than that count as running, whether or not they have ended; and the sampler is seeded again for each
+    trial. So what trial n is given depends on the recipe alone, and not on which worker was faster, nor on
+    interruptions.
+
+    Args:
+        space: the search space.
+        base: the recipe's own values.
+        config: sampler, metric and seed.
+        directions: Optuna's word for each of the metrics.
+        concurrency: see above.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        base: HyperparameterConfig,
+        config: SearchConfig,
+        directions: Sequence[Direction],
+        concurrency: int,
+    ) -> None:
+        self._space = space
+        self._base = base
+        self._config = config
+        self._concurrency = concurrency
+        self._mirror = create_study(directions=directions)
+        self._first = first_parameters(space, base, config)
+        self._asked: list[Trial] = []
+        self._told: set[int] = set()
+
+    def ready(self, finished: Sequence[bool]) -> bool:
+        """Whether the trial after those whose states are given may be chosen now."""
+        return all(finished[: max(0, len(finished) + 1 - self._concurrency)])
+
+    def suggest(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+        """Parameters for the trial that follows the given ones.
+
+        Args:
+            trials: all trials of the study by number, with parameters; of one that was lost, the one that repeats it.
+        """
+        while (number := len(self._asked)) < len(trials):
+            if self._config.sampler in STATEFUL:
+                self._record_known(trials, number)
+                # Optuna does not consult the sampler for a trial whose parameters are given, which would note nothing.
+                self._ask(trials[number].params if number < len(self._first) else None)
+            else:
+                self._ask(trials[number].params)
+        self._record_known(trials, len(trials))
+        return self._ask(self._first[len(trials)] if len(trials) < len(self._first) else None).params
+
+    def _record_known(self, trials: Sequence[FrozenTrial], number: int) -> None:
+        """Brings the mirror to where trial `number` is chosen."""
+        for trial in trials[: max(0, number + 1 - self._concurrency)]:
+            self._tell(trial)
+        seed = np.random.SeedSequence([self._config.seed, number]).generate_state(1)[0]
+        self._mirror.sampler = make_sampler(self._config, self._space, int(seed))
+
+    def _ask(self, parameters: Mapping[str, Any] | None) -> Trial:
+        if parameters is not None:
+            self._mirror.enqueue_trial(dict(parameters))
+        trial = self._mirror.ask()
+        suggest(trial, self._space, self._base)
+        self._asked.append(trial)
+        return trial
+
+    def _tell(self, trial: FrozenTrial) -> None:
+        if trial.number in self._told:
+            return
+        self._told.add(trial.number)
+        asked = self._asked[trial.number]
+        if trial.state is TrialState.COMPLETE:
+            self._mirror.tell(asked, trial.values)
+            return
+        if not self._config.trade_off:
+            for step, value in sorted(trial.intermediate_values.items()):
+                asked.report(value, step)
+        self._mirror.tell(asked, state=trial.state)
+
+
+def _suggest(trial: BaseTrial, name: str, entry: Range) -> Any:
+    if isinstance(entry, Choice):
+        return entry.labels[trial.suggest_categorical(name, list(entry.labels))]
+    if isinstance(entry, IntRange):
+        return trial.suggest_int(name, entry.low, entry.high, log=entry.log, step=entry.step)
+    return trial.suggest_float(name, entry.low, entry.high, log=entry.log, step=entry.step)

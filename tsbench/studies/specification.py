@@ -1,0 +1,217 @@
+"""What a study searches: its specification, the file that holds it, and the folds and seeds that follow from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsbench.data.collection import TrainingSet
+from tsbench.errors import SearchError
+from tsbench.evaluation.metrics import MAXIMISED
+from tsbench.evaluation.resampling import Fold, fraction_of, held_out_fold, stratified_folds
+from tsbench.recipe.former import with_former_values
+from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.recipe.space import Space, describe
+from tsbench.recipe.space_parsing import parse_space
+from tsbench.studies.pruning import Direction
+
+__all__ = [
+    "EARLIER",
+    "EARLIER_HOLDOUT",
+    "FRESH",
+    "SPECIFICATION",
+    "StudySpec",
+    "derive_seed",
+    "fingerprint_of",
+    "folds_of",
+    "repeats_for",
+    "stored_fingerprint",
+    "study_seed",
+]
+
+FORMAT = 2  # of study.json; a file without a number is of the first
+EARLIER: dict[str, Any] = {"confirm": 0, "repeats": 1, "holdout_redrawn": False}
+"""What searches of versions did that had no such settings, whose studies and runs do not name them."""
+
+EARLIER_HOLDOUT = 5000
+"""Default of `search.holdout_above` in these versions, which wrote it down."""
+
+FEW_CASES = 60
+"""With fewer training cases one draw of the folds is noise: each holds out less than twenty cases."""
+
+SPECIFICATION = "study.json"
+OPTUNA_NAME = "study"
+FRESH = "or run the search with --fresh, which archives the study and starts a new one"
+
+
+def derive_seed(*parts: int) -> int:
+    """A seed for each tuple of numbers, spread evenly (NumPy's SeedSequence)."""
+    # The count goes in too: SeedSequence takes (1,) and (1, 0) for the same.
+    return int(np.random.SeedSequence([len(parts), *parts]).generate_state(1)[0])
+
+
+def study_seed(search: SearchConfig, resample: int) -> int:
+    """Seed of a study's folds and networks, another for each resample."""
+    return derive_seed(search.seed, resample)
+
+
+def folds_of(training: TrainingSet, search: SearchConfig, seed: int, part: int = 0, parts: int = 1) -> list[Fold]:
+    """The folds that every trial of a study, and every baseline beside it, is scored on.
+
+    They index all training cases; with `search.fraction` they hold a share of them. Above `search.holdout_above` there
+    are held-out parts in their place.
+
+    Args:
+        training: the training cases.
+        search: how they are divided.
+        seed: of a study.
+        part: number of the first held-out part, which is another one for each number.
+        parts: how many held-out parts there are.
+    """
+    labels, groups = training.cases.labels, training.cases.groups
+    first = derive_seed(seed, 0)
+    chosen = fraction_of(labels, search.fraction, first, groups)
+    labels, groups = labels[chosen], None if groups is None else groups[chosen]
+
+    def draw(number: int) -> int:
+        return derive_seed(seed, 0, number) if number else first
+
+    folds: list[Fold] = []
+    if len(chosen) > search.holdout_above:
+        for number in range(part, part + parts):
+            folds += held_out_fold(labels, search.holdout_share, draw(number), groups)
+    else:
+        for number in range(repeats_for(search, len(chosen))):
+            with warnings.catch_warnings():
+                if number:  # the first said all that is to be said
+                    warnings.simplefilter("ignore")
+                folds += stratified_folds(labels, search.folds, draw(number), groups)
+    return [(chosen[train], chosen[validation]) for train, validation in folds]
+
+
+def repeats_for(search: SearchConfig, cases: int) -> int:
+    """How often the folds of so many cases are drawn."""
+    if search.repeats == "auto":
+        return 2 if cases < FEW_CASES else 1
+    return search.repeats
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """What a study searches and where its trials are recorded; plain enough to be written as JSON.
+
+    Attributes:
+        identity: made again for each study; tags all of its MLflow runs.
+        recipe: name of the recipe.
+        dataset: name of the data set.
+        resample: number of the resample.
+        base: the recipe's values.
+        space: the search space.
+        search: the recipe's search settings.
+        concurrency: trials in flight at most.
+        tracking_uri: absolute MLflow URI.
+        experiment: MLflow experiment id.
+        parent_run: MLflow run that the trials' runs stand below.
+    """
+
+    identity: str
+    recipe: str
+    dataset: str
+    resample: int
+    base: HyperparameterConfig
+    space: Space
+    search: SearchConfig
+    concurrency: int
+    tracking_uri: str
+    experiment: str
+    parent_run: str
+
+    @property
+    def maximise(self) -> bool:
+        """Whether more of the searched metric is better."""
+        return MAXIMISED[self.search.metric]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All that is improved: the metric, and what is weighed against it."""
+        return (self.search.metric, *self.search.trade_off)
+
+    @property
+    def directions(self) -> list[Direction]:
+        """Optuna's word for each of them."""
+        return ["maximize" if MAXIMISED.get(metric) else "minimize" for metric in self.metrics]
+
+    @property
+    def optuna_name(self) -> str:
+        """The study's name in Optuna's storage; a database may hold those of many recipes."""
+        if self.search.storage is None:
+            return OPTUNA_NAME
+        return f"{self.recipe}/{self.dataset}/{self.resample}/{self.identity}"
+
+    @property
+    def seed(self) -> int:
+        """Seed of the study's folds and networks."""
+        return study_seed(self.search, self.resample)
+
+    def write(self, folder: Path, fingerprint: str) -> None:
+        """Writes the specification into a folder, whole or not at all."""
+        plain = {"format": FORMAT, "meaning": fingerprint, **vars(self)} | {
+            "base": self.base.model_dump(mode="json"),
+            "search": self.search.model_dump(mode="json"),
+            "space": {name: describe(entry) for name, entry in self.space.items()},
+        }
+        part = folder / f"{SPECIFICATION}.part"
+        part.touch(0o600)  # the address of a database may hold a password
+        part.write_text(json.dumps(plain, indent=2), encoding="utf-8")
+        part.replace(folder / SPECIFICATION)
+
+    @classmethod
+    def read(cls, folder: Path) -> StudySpec:
+        """What `write` wrote.
+
+        Raises:
+            SearchError: the folder holds none, or one that cannot be read.
+        """
+        file = folder / SPECIFICATION
+        try:
+            plain = json.loads(file.read_text(encoding="utf-8"))
+            number = plain.pop("format", 1)
+            if isinstance(number, int) and number > FORMAT:
+                raise SearchError(
+                    f"{file} has format {number}, which a newer version of tsbench wrote; this one reads up to format "
+                    f"{FORMAT}: update tsbench, {FRESH}"
+                )
+            plain.pop("meaning")
+            plain["space"], problems = parse_space(plain["space"], set())
+            assert not problems, problems
+            plain["base"] = with_former_values(plain["base"])
+            plain["search"] = EARLIER | plain["search"]
+            for key, settings in (("base", HyperparameterConfig), ("search", SearchConfig)):
+                plain[key] = settings.model_validate_json(json.dumps(plain[key]))
+            return cls(**plain)
+        except FileNotFoundError:
+            raise SearchError(f"{folder} holds no study") from None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError):
+            raise SearchError(
+                f"{file} cannot be read: it is damaged, or was written by another version of tsbench; put it back as "
+                f"it was, {FRESH}"
+            ) from None
+
+
+def stored_fingerprint(folder: Path) -> str | None:
+    """The digest that the folder's study was created with; None if there is no whole study."""
+    try:
+        return str(json.loads((folder / SPECIFICATION).read_text(encoding="utf-8"))["meaning"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def fingerprint_of(**parts: Any) -> str:
+    """SHA-256 of everything that a study's results depend on; a study is continued only if it agrees."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
