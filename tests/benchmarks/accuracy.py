@@ -2,6 +2,7 @@
 
     TSBENCH_ARCHIVE=folder python -m tests.benchmarks.accuracy                 # the 24 univariate sets, and the page
     TSBENCH_ARCHIVE=folder python -m tests.benchmarks.accuracy multivariate large
+    TSBENCH_ARCHIVE=folder python -m tests.benchmarks.accuracy --preset classic
 
 Each data set is one line in docs/accuracy.jsonl with the digest of the defaults it was made with, and is not run again
 while they stand; so an interrupted run goes on where it was. Seconds are of one core: each data set is trained in a
@@ -33,8 +34,8 @@ from tsbench.comparisons.results import ARCHIVE_SPLIT
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = DOCS / "accuracy.jsonl"
 PAGE = DOCS / "accuracy.md"
-NETWORKS = 3
-"""Of the default ensemble."""
+NETWORKS = {None: 3, "classic": 1}
+"""How many networks are trained, by preset: the default ensemble, and the documents' own form, which is one network."""
 BAR = "InceptionTime"
 
 
@@ -102,21 +103,26 @@ GROUPS = {
 }
 
 
-def defaults() -> str:
+def defaults(preset: str | None = None) -> str:
     """A digest of every default that a figure depends on."""
-    from tsbench.recipe.schema import HyperparameterConfig
+    from tsbench.recipe.dotted import hyperparameters_of
 
-    settings = HyperparameterConfig().model_dump(mode="json")
+    settings = hyperparameters_of(_changes(preset)).model_dump(mode="json")
     return hashlib.sha256(json.dumps(settings, separators=(",", ":")).encode()).hexdigest()[:12]
 
 
-def evaluate(dataset: str) -> dict[str, Any]:
-    """Fits the default classifier on the training cases and scores it once on the test cases."""
+def _changes(preset: str | None) -> dict[str, Any]:
+    """What a preset changes in the defaults, by dotted names."""
+    return {"model.preset": preset} if preset else {}
+
+
+def evaluate(dataset: str, preset: str | None = None) -> dict[str, Any]:
+    """Fits the default classifier, or that of a preset, on the training cases; scores it once on the test cases."""
     from tsbench import NetworkClassifier
     from tsbench.evaluation.metrics import score_all
 
     data = archive().load(dataset)
-    classifier = NetworkClassifier(ensemble=NETWORKS, device="auto", random_state=0)
+    classifier = NetworkClassifier(_changes(preset), ensemble=NETWORKS[preset], device="auto", random_state=0)
     begun = time.process_time()
     classifier.fit(_panel(data.train), data.train.labels)
     fitted = time.process_time()
@@ -126,7 +132,8 @@ def evaluate(dataset: str) -> dict[str, Any]:
     learned = score_all(data.test.labels, _learned(classifier.ensemble_, data.test), classifier.classes_)
     return {
         "dataset": dataset,
-        "defaults": defaults(),
+        **({"preset": preset} if preset else {}),
+        "defaults": defaults(preset),
         "accuracy": scores["accuracy"],
         "balanced_accuracy": scores["balanced_accuracy"],
         "log_loss": scores["log_loss"],
@@ -166,12 +173,12 @@ def _panel(cases: Any) -> Any:
     return [pd.DataFrame(case.T) for case in cases.cases()]
 
 
-def read() -> dict[str, dict[str, Any]]:
-    """The records of today's defaults, by data set."""
+def read(preset: str | None = None) -> dict[str, dict[str, Any]]:
+    """The records of today's defaults, or of a preset's, by data set."""
     if not RECORDS.exists():
         return {}
-    lines = map(json.loads, RECORDS.read_text().splitlines())
-    return {line["dataset"]: line for line in lines if line["defaults"] == defaults()}
+    lines, digest = map(json.loads, RECORDS.read_text().splitlines()), defaults(preset)
+    return {line["dataset"]: line for line in lines if line["defaults"] == digest}
 
 
 def published() -> dict[tuple[str, str], float]:
@@ -186,8 +193,10 @@ def table(group: Group, records: dict[str, dict[str, Any]], known: dict[tuple[st
     rows = [name for name in group.datasets if name in records]
     if not rows:
         return "Not measured yet.\n"
-    columns = ["tsbench", *group.peers]
+    classic = read("classic")
+    columns = ["tsbench", *(["classic"] if classic.keys() & set(rows) else []), *group.peers]
     values = {(name, "tsbench"): records[name]["accuracy"] for name in rows}
+    values |= {(name, "classic"): classic[name]["accuracy"] for name in rows if name in classic}
     values |= {(name, peer): known[name, peer] for name in rows for peer in group.peers if (name, peer) in known}
     lines = [
         f"| data set | {' | '.join(columns)} | core seconds to fit |",
@@ -201,7 +210,7 @@ def table(group: Group, records: dict[str, dict[str, Any]], known: dict[tuple[st
     total = sum(records[name]["fit_core_seconds"] for name in rows)
     lines.append(f"| **mean of {len(rows)}** | {' | '.join(means)} | {total:.0f} |")
     wins = []
-    for peer in group.peers:
+    for peer in columns[1:]:
         pairs = [(values[name, "tsbench"], values[name, peer]) for name in rows if (name, peer) in values]
         better = sum(ours > theirs + 5e-5 for ours, theirs in pairs)
         worse = sum(ours < theirs - 5e-5 for ours, theirs in pairs)
@@ -217,9 +226,10 @@ def page(records: dict[str, dict[str, Any]]) -> str:
     parts = [
         "# Accuracy of the defaults",
         "Written by `python -m tests.benchmarks.accuracy`. `NetworkClassifier()` as it is, an ensemble of "
-        f"{NETWORKS} networks without a search, trained on the archive's training cases and scored once on its test "
-        "cases; beside it published accuracies on the same split (sources in `tests/benchmarks/accuracy.py`). An empty "
-        "cell is a figure that was not published. Seconds are of one core, all networks together.",
+        f"{NETWORKS[None]} networks without a search, trained on the archive's training cases and scored once on its "
+        "test cases; beside it published accuracies on the same split (sources in `tests/benchmarks/accuracy.py`). An "
+        "empty cell is a figure that was not published. `classic` is one network of `preset: classic`, the documents' "
+        "own form. Seconds are of one core, all networks together.",
     ]
     for name, group in GROUPS.items():
         parts += [f"## {group.title}", table(group, records, known).rstrip()]
@@ -240,24 +250,31 @@ def _verdict(group: Group, records: dict[str, dict[str, Any]], known: dict[tuple
     ours = float(np.mean([records[name]["accuracy"] for name in group.datasets]))
     learned = float(np.mean([records[name]["learned_accuracy"] for name in group.datasets]))
     minutes = sum(records[name]["fit_core_seconds"] for name in group.datasets) / 2 / 60
+    classic = read("classic")
+    documents = ""
+    if all(name in classic for name in group.datasets):
+        accuracy = np.mean([classic[name]["accuracy"] for name in group.datasets])
+        seconds = sum(classic[name]["fit_core_seconds"] for name in group.datasets)
+        documents = f" `preset: classic` has {accuracy:.4f} in {seconds:.0f} core seconds."
     return (
         f"The mean accuracy, {ours:.4f}, is {100 * (ours - mean(BAR)):+.2f} points from {BAR}'s ({mean(BAR):.4f}) and "
         f"{100 * (ours - mean('HC2')):+.2f} from HC2's ({mean('HC2'):.4f}). The learned branch alone has "
         f"{learned:.4f}; {BAR} is an ensemble of five networks of 1,500 epochs. All sets took "
-        f"{minutes:.0f} minutes of two cores."
+        f"{minutes:.0f} minutes of two cores.{documents}"
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", help=f"of {', '.join(GROUPS)}; univariate if none is given")
+    parser.add_argument("--preset", choices=[preset for preset in NETWORKS if preset], help="in place of the default")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     parsed = parser.parse_args(arguments)
     groups = parsed.groups or ["univariate"]
     if unknown := set(groups) - set(GROUPS):
         parser.error(f"unknown groups: {', '.join(sorted(unknown))}")
-    done = read()
-    waiting = [(name,) for group in groups for name in GROUPS[group].datasets if name not in done]
+    done = read(parsed.preset)
+    waiting = [(name, parsed.preset) for group in groups for name in GROUPS[group].datasets if name not in done]
     waiting.sort(key=lambda call: -_steps(call[0]))  # the longest first, so that the processes end together
     for record in run_in_processes(evaluate, waiting, parsed.processes):
         with RECORDS.open("a") as file:
