@@ -24,8 +24,8 @@ CLOSE = 1e-6  # how far a sum of probabilities may be from 1, as some libraries 
 ROUNDING = 1e-5
 """By which probabilities may differ in a fresh process.
 
-A process that loads numba's cache may run other machine code than the process that compiled it: a function is inlined
-into its caller or not, and sums in single precision are rounded otherwise. State that is not saved shows far above it.
+aeon's ROCKET rounds its single-precision sums differently in the process that compiles it and in processes that load
+the compiled code from numba's cache. State that is not saved shows far above that.
 """
 
 
