@@ -147,7 +147,7 @@ REFUSED: dict[str, Refused] = {
         Place.as_it_is,
         ["search", "tiny.yaml", "--fresh", "--set", "datasets=[Nowhere]"],
         2,
-        "neither the catalogue nor any of the folders has a data set 'Nowhere'",
+        "no data set in the catalogue or the folders is called 'Nowhere'",
     ),
     "search --fresh, no such device": (
         Place.as_it_is,
