@@ -252,7 +252,7 @@ def test_rm_does_not_touch_a_search_under_way(searched: Searched, tmp_path: Path
     with FileLock(tmp_path / "copy" / ".tsbench" / "tiny" / "lock"):
         result = run("rm", "tiny", "--yes", "--tracking-uri", uri)
     assert result.exit_code == 1
-    assert "a search of 'tiny' is under way; end it first" in result.output
+    assert "a search of 'tiny' is running; stop it first" in result.output
     assert len(list(Store(uri).runs("tiny"))) == 7
 
 

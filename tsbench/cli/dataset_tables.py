@@ -90,9 +90,9 @@ def _row(archive: Archive, name: str, folder: Path) -> dict[str, Any]:
 
 def print_facts(facts: Sequence[Facts], available: set[str], how: str, listed: Sequence[str] = ()) -> None:
     """The catalogue's entries as `names`, `json`, `csv` or `table`, and after them names without any facts."""
-    rows = [{**asdict(dataset), "at_hand": dataset.name in available} for dataset in facts]
+    rows = [{**asdict(dataset), "available": dataset.name in available} for dataset in facts]
     unknown = dict.fromkeys(field.name for field in fields(Facts))
-    rows += [{**unknown, "name": name, "at_hand": name in available} for name in listed]
+    rows += [{**unknown, "name": name, "available": name in available} for name in listed]
     if how == "names":
         typer.echo("\n".join([*(dataset.name for dataset in facts), *listed]))
     elif how == "json":

@@ -77,7 +77,7 @@ def list_(
     max_channels: Annotated[int | None, typer.Option(min=1, help="At most this many channels.")] = None,
     max_classes: Annotated[int | None, typer.Option(min=1, help="At most this many classes.")] = None,
     domain: Annotated[list[str] | None, typer.Option(help="Kind of data, such as ECG. Repeatable.")] = None,
-    before: Annotated[bool, typer.Option("--at-hand", help="Only sets that need no download.")] = False,
+    available: Annotated[bool, typer.Option("--available", help="Only sets that need no download.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     as_json: Json = False,
     archive: ArchiveFolder = None,
@@ -106,8 +106,8 @@ def list_(
     here = place.names()
     wanted = expand(names, lambda: place) if names else list(catalogue())
     _refuse_unknown(wanted)
-    facts = [catalogue()[name] for name in kept(wanted, filters) if name in here or not before]
-    listed = [name for name in wanted if name not in catalogue() and (name in here or not before)]
+    facts = [catalogue()[name] for name in kept(wanted, filters) if name in here or not available]
+    listed = [name for name in wanted if name not in catalogue() and (name in here or not available)]
     filtered = filters != SelectionConfig(collection="*")
     print_facts(facts, set(here), "json" if as_json else format_.value, () if filtered else listed)
     if filtered and listed:

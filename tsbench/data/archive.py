@@ -121,13 +121,13 @@ class Archive:
 
     def _alternatives(self, name: str) -> str:
         """What is available instead."""
-        at_hand = self.names()
-        if close := get_close_matches(name, list(at_hand), n=3):
+        available = self.names()
+        if close := get_close_matches(name, list(available), n=3):
             return f" Names close to it, available: {', '.join(close)}."
         known = get_close_matches(name, list(catalogue()), n=3) if name not in catalogue() else []
         hint = f" Names close to it, in the catalogue: {', '.join(known)}." if known else ""
         counts: dict[Path, int] = {}
-        for path in at_hand.values():
+        for path in available.values():
             counts[path.parent] = counts.get(path.parent, 0) + 1
         where = ", ".join(f"{count} in {folder}" for folder, count in counts.items())
         return f"{hint} Available: {where} (`tsbench datasets` lists them)."
