@@ -452,7 +452,7 @@ def test_resamples_are_units_of_their_own_and_are_averaged(recipe_file: Write) -
 def test_nothing_searched_means_one_trial(recipe_file: Write) -> None:
     plan = plan_of(recipe_file(), "space={}")
     assert plan.trials == 1
-    said = "note: the space is empty: the recipe's own values alone are tried, in 1 trial in place of 4"
+    said = "note: the space is empty: only the recipe's own values are tried, in 1 trial instead of 4"
     assert f"# {said}" in describe_plan(plan)
     assert said in run_plan(plan)[1]
     assert len(runs_by_role(plan, "trial")) == 1
@@ -603,7 +603,7 @@ def test_the_plan_is_told_in_yaml_that_loads_again(recipe_file: Write, tmp_path:
     plan = plan_of(recipe_file(), "model.dropout=0.2")
     text = describe_plan(plan)
     assert "# 1 study of 4 trials on 1 worker (cpu), 2 folds each (drawn twice below 60 training cases);" in text
-    assert "# fixed by --set and so not searched: model.dropout" in text
+    assert "# fixed by --set, so not searched: model.dropout" in text
     copy = tmp_path / "copy.yaml"
     copy.write_text(text)
     assert plan_of(copy).resolved() == plan.resolved()
@@ -620,7 +620,7 @@ def test_a_second_search_of_the_same_recipe_is_refused_while_one_runs(recipe_fil
     plan = plan_of(recipe_file())
     home = plan.cells[0].folder.parent
     home.mkdir(parents=True)
-    with FileLock(home / "lock"), pytest.raises(SearchError, match="another `tsbench search` of 'tiny' is under way"):
+    with FileLock(home / "lock"), pytest.raises(SearchError, match="another `tsbench search` of 'tiny' is running"):
         run_plan(plan)
 
 
@@ -724,7 +724,7 @@ def test_a_baseline_that_fails_crashes_or_overruns_is_a_row_with_its_reason(
         "dummy": "FINISHED",
     }
     assert runs["brittle.Choosy"].tags[names.REASON] == (
-        "fit_seconds may hold compile time: the warm-up failed (ValueError: too few cases)"
+        "fit_seconds may include compile time: the warm-up failed (ValueError: too few cases)"
     )
     assert runs["dummy"].params["baseline.classifier"] == "aeon.classification.dummy.DummyClassifier"
 
