@@ -43,7 +43,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports torch, sktime and MLflow only for whoever asks for what needs them: the commands must start at once."""
+    """Imports torch, sktime and MLflow only when a name needs them, so that commands start at once."""
     if name in _HOMES:
         from importlib import import_module
 

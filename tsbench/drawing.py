@@ -1,4 +1,4 @@
-"""Figures whose text is drawn as it stands, whatever people call their classes and data sets.
+"""Figures that draw text literally, whatever the names of classes and data sets contain.
 
 matplotlib reads `$...$` as a formula, and draws an empty box for a letter that its font lacks. Here a `$` is a `$`, a
 letter is drawn in the first installed font that has it, and one that no font has is written by its code point.
@@ -57,7 +57,7 @@ def _figure_class() -> type[Figure]:
         def draw(self, renderer: Any) -> None:
             for axes in self.axes:
                 for axis in (axes.xaxis, axes.yaxis):
-                    axis.get_ticklabels(which="both")  # makes the ticks that will be drawn
+                    axis.get_ticklabels(which="both")  # creates the ticks that will be drawn
             texts = [artist for artist in self.findobj(Text) if isinstance(artist, Text)]
             fonts = [_font_with(letter) for letter in sorted(set("".join(text.get_text() for text in texts)))]
             further = list(dict.fromkeys(font for font in fonts if font))
@@ -99,7 +99,7 @@ def _letters(path: str) -> frozenset[int]:
 
     try:
         return frozenset(font_manager.get_font(path).get_charmap())
-    except (OSError, RuntimeError):  # a font file that FreeType does not read
+    except (OSError, RuntimeError):  # FreeType cannot read this font file
         return frozenset()
 
 

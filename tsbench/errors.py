@@ -16,7 +16,7 @@ class TsbenchError(Exception):
         message: the sentence; passwords and tokens in it are hidden.
 
     Attributes:
-        exit_code: what the process ends with: 2 if the recipe or the arguments are wrong, 1 if a run failed.
+        exit_code: the exit code of the process: 2 if the recipe or the arguments are wrong, 1 if a run failed.
     """
 
     exit_code = 1
@@ -26,7 +26,7 @@ class TsbenchError(Exception):
 
 
 class RecipeError(TsbenchError):
-    """A recipe that cannot be run; holds every problem found, not the first one alone.
+    """A recipe that cannot be run; holds every problem found, not only the first.
 
     Args:
         problems: one sentence each, beginning with the place (`recipe.yaml:12:5 search.trails: ...`).
@@ -40,13 +40,13 @@ class RecipeError(TsbenchError):
 
 
 class DataError(TsbenchError):
-    """A data set that is absent, or whose files do not hold what they must; names the file, line and case."""
+    """A data set that is absent or whose files are invalid; names the file, line and case."""
 
     exit_code = 2
 
 
 class SearchError(TsbenchError):
-    """A search that cannot go on, such as one in which no trial finished."""
+    """A search that cannot continue, such as one in which no trial finished."""
 
 
 class TrackingError(TsbenchError):

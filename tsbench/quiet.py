@@ -1,4 +1,4 @@
-"""Silence for a library that has advice nobody asked for."""
+"""Silences a library's warnings, progress bars and advice."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ VARIABLES: Mapping[str, Mapping[str, str]] = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",  # names of variables that hold credentials
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a `Store` retries by itself, and knows what must not be done twice
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",  # seconds, so that a connection that died in silence is retried in time
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a `Store` retries by itself, calls that may be repeated
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",  # seconds, so that a dead connection is retried in time
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "GIT_PYTHON_REFRESH": "quiet",  # of a package that MLflow imports
+        "GIT_PYTHON_REFRESH": "quiet",  # a package that MLflow imports
     }
 }
-"""Variables of the environment by which a library does without what nobody asked for; some count at its import."""
+"""Environment variables that switch off a library's extra output; some take effect only at its import."""
 
 LEVELS: Mapping[str, Mapping[str, int]] = {
-    "mlflow": {"mlflow.store": logging.CRITICAL, "alembic": logging.WARNING}  # MLflow prints errors that it raises too
+    "mlflow": {"mlflow.store": logging.CRITICAL, "alembic": logging.WARNING}  # MLflow also prints errors that it raises
 }
-"""Levels of loggers beside the library's own, from which errors alone are printed."""
+"""Levels of further loggers; the library's own prints errors only."""
 
 _lock = threading.Lock()
-_silenced: list[str] = []  # a library for each block that runs now, in any thread
+_silenced: list[str] = []  # the library of each block that runs now, in any thread
 _changes = ExitStack()  # undone when the last block ends: threads that undid their own would undo others'
 
 
 @contextmanager
 def quiet(library: str) -> Iterator[None]:
-    """Without Python's warnings and progress bars, and with nothing but errors from a library's logger.
+    """Suppresses Python's warnings, progress bars, and messages below errors from a library's logger.
 
     After the block, filters, loggers and the environment are as they were; a variable that the user has set is kept.
     """
@@ -57,9 +57,9 @@ def quiet(library: str) -> Iterator[None]:
 
 
 def quiet_variables(library: str) -> dict[str, str]:
-    """The variables by which a library is silent that the user has not set.
+    """The variables that silence a library and that the user has not set.
 
-    Commands and workers have them as long as they live.
+    Commands and workers set them until they exit.
     """
     return {name: value for name, value in VARIABLES.get(library, {}).items() if name not in os.environ}
 
@@ -78,7 +78,7 @@ def _levels(levels: Mapping[str, int]) -> Iterator[None]:
 
 @contextmanager
 def environment(**variables: str) -> Iterator[None]:
-    """Sets variables of the environment as long as the block runs."""
+    """Sets environment variables while the block runs."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

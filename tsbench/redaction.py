@@ -13,7 +13,7 @@ from urllib.parse import unquote
 __all__ = ["redacted", "redacted_tree"]
 
 HIDDEN = "***"
-SHORTEST = 4  # characters of a secret that is hidden wherever it stands; a shorter one would be found by chance
+SHORTEST = 4  # length from which a secret is hidden wherever it occurs; a shorter one would match by chance
 
 _SCHEME = r"[a-zA-Z][a-zA-Z0-9+.\-]{0,30}"
 _NAME = r"[^\s:/@'\"=(\[{,]"
@@ -41,7 +41,7 @@ _ENCODED = re.compile(
 _NUMBERED_PORT = re.compile(r":\d*$")
 _PLAIN_USER = re.compile(r"[A-Za-z][A-Za-z_.\-]{0,30}\d{0,4}")
 _NO_PASSWORDS = {"", "x", "x-oauth-basic", "x-token-auth", "api_token", "token"}
-"""What stands for the password if the user's name is a token."""
+"""Passwords of services whose user name is a token."""
 
 _SECRET = (
     r"(?:token|password|passwd|passphrase|pwd|secret|credential|api[_\-]?key|access[_\-]?key|private[_\-]?key)"
@@ -64,14 +64,14 @@ _TOKEN = re.compile(
 def redacted(text: str, *addresses: str) -> str:
     """The text without passwords and tokens: what may be printed, logged, or written to a tag or a plan.
 
-    Hides the password of every address, and the user's name too if it may be a token; with or without a scheme,
+    Hides the password of every address, and the user name too if it may be a token; with or without a scheme,
     percent-encoded or not. Hides the values of a query's parameters and of settings that are named like a secret, and
     tokens in the form of well-known services. The path of a SQLite file stays as it is, whatever its folders are
     called.
 
     Args:
         text: an address, or any text with any number of addresses in it, such as the message of a database's driver.
-        addresses: those whose credentials are hidden wherever they stand in the text, also by themselves.
+        addresses: addresses whose credentials are hidden wherever they occur in the text, also alone.
     """
     for secret in sorted({secret for address in addresses for secret in _credentials(address)}, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
@@ -107,7 +107,7 @@ def _credentials(address: str) -> set[str]:
 
 
 def _end_of_credentials(rest: str) -> int:
-    """Where the credentials of an address end, given what follows its `://`.
+    """The end of an address's credentials, given the text after `://`.
 
     A password may hold unquoted `/`, `?`, `#` and `@`; then a port that is no number gives the address away.
 

@@ -1,4 +1,4 @@
-"""Retries what may succeed later: a full disk may be cleared, a server may come back."""
+"""Retries calls that may succeed later: a full disk may be cleared, a server may come back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _stopped = False
 
 
 def stop_retrying() -> None:
-    """Makes every later `retry` of this process try once only, because the process is to end."""
+    """Makes every later `retry` of this process try only once, because the process is about to exit."""
     global _stopped
     _stopped = True
 
@@ -44,7 +44,7 @@ def retry(call: Callable[[], R], is_transient: Callable[[Exception], bool]) -> R
     """Calls until it succeeds, fails for another reason, or `retry_timeout` has passed; a call's own time counts.
 
     Args:
-        call: must have changed nothing if it fails.
+        call: must change nothing if it fails.
         is_transient: whether an error may go away without a change to the call.
     """
     deadline, wait = time.monotonic() + retry_timeout(), 0.5

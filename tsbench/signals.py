@@ -17,7 +17,7 @@ __all__ = [
     "blocked_signals",
     "describe_interrupt",
     "exit_code_of",
-    "ignore_until_told",
+    "ignore_ending_signals",
     "ignored_signals",
     "kept_handlers",
     "raised_signals",
@@ -26,7 +26,7 @@ __all__ = [
 ENDING: tuple[signal.Signals, ...] = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-"""Ctrl-C; the end that `kill`, `docker stop`, systemd and Slurm ask for; a terminal that was closed."""
+"""Ctrl-C; the signal of `kill`, `docker stop`, systemd and Slurm; a closed terminal."""
 
 SAME_REQUEST = 0.3
 """Seconds within which further signals belong to the first: a shell passes SIGHUP on that the kernel sends as well."""
@@ -58,8 +58,8 @@ def describe_interrupt(interrupt: KeyboardInterrupt) -> str:
 def raised_signals() -> Iterator[None]:
     """Raises `TerminatedError` in the main thread when SIGTERM or SIGHUP arrives within the context.
 
-    A signal that the process was started to ignore stays ignored, such as SIGHUP under nohup. In other threads than the
-    main one nothing is changed, as Python allows no handlers there.
+    A signal that the process was started to ignore stays ignored, such as SIGHUP under nohup. Outside the main thread
+    nothing is changed, as Python allows no handlers there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -78,7 +78,7 @@ def raised_signals() -> Iterator[None]:
 
 @contextmanager
 def ignored_signals() -> Iterator[None]:
-    """Ignores the signals that would raise an exception; for the few moments of the last records."""
+    """Ignores the signals that would raise an exception, for the moments in which the last records are written."""
     with _handled_by(signal.SIG_IGN, [number for number in ENDING if callable(signal.getsignal(number))]):
         yield
 
@@ -158,8 +158,8 @@ def _masked_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def ignore_until_told() -> None:
-    """Lets the signals of `ENDING` pass by a worker process, which ends when its supervisor tells it to or has exited.
+def ignore_ending_signals() -> None:
+    """Ignores the signals of `ENDING` in a worker process, which ends when its supervisor asks it to or has exited.
 
     Slurm, systemd and closed terminals send them to every process. Processes that a worker starts react to SIGTERM as
     usual, because `multiprocessing.Pool` ends its own workers by it.

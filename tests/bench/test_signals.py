@@ -279,6 +279,6 @@ def test_a_signal_before_the_search_begins_ends_it_with_a_sentence(
             connection.close()
     assert code == 143
     assert errors.splitlines() == [
-        "Interrupted by SIGTERM before the search began. Run the same command again to begin it."
+        "Interrupted by SIGTERM before the search started. Run the same command to start it."
     ]
     assert not (tmp_path / ".tsbench").exists()

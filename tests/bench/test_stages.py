@@ -457,7 +457,7 @@ def test_a_cell_at_whose_trials_worker_after_worker_dies_ends(recipe_file: Write
     assert len(lines) == 30
     assert lines[0].endswith("trial 0 is tried again")
     (failure,) = run.cell.failures
-    assert "30 workers died at its trials, and none ended meanwhile: worker 1 was ended by SIGKILL" in failure
+    assert "30 workers died running its trials, and no trial ended meanwhile: worker 1 was ended by SIGKILL" in failure
 
 
 def test_a_trial_that_a_killed_searchs_worker_took_late_is_tried_again(recipe_file: Write) -> None:
@@ -686,7 +686,7 @@ def test_what_time_left_unconfirmed_is_not_done_by_the_same_command_again(recipe
     clock.now += 59.9
     assert run.stop_reason(again[1].key) == SPENT
     member = next_task(run)
-    assert run.stop_reason(again[1].key) == "the choice is made, or another trial is among the best"
+    assert run.stop_reason(again[1].key) == "the configuration is chosen, or another trial is among the best"
     assert run.cell.notes[0].endswith(
         "search.timeout left too little time to score the best trials again on other folds"
     )

@@ -44,7 +44,7 @@ def test_studies_are_listed_with_how_far_they_are(recipe_file: Write, tmp_path: 
 
 
 def test_no_studies_are_a_sentence_that_names_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(SearchError, match=r"holds no studies; `tsbench search RECIPE` begins one"):
+    with pytest.raises(SearchError, match=r"holds no studies; `tsbench search RECIPE` creates one"):
         list(list_studies(tmp_path / ".tsbench"))
     folder = tmp_path / ".tsbench" / "tiny" / "GunPoint"
     folder.mkdir(parents=True)

@@ -104,9 +104,9 @@ def test_a_long_table_in_any_spelling_is_sorted_by_time_and_keeps_the_order_of_c
         ({"case": [1, 1], "x": [2]}, "the table's columns do not fit together"),
         (
             {"case": [1, 1], "time": [0, 0], "x": [2, 3], "y": [1, 1]},
-            r"row 1 \(counted from 0\): case '1' has this time already, in row 0",
+            r"row 1 \(counted from 0\): case '1' already has this time, in row 0",
         ),
-        ({"case": [1, None], "x": [2, 3]}, "the table, row 1 .* there is nothing in column 'case'"),
+        ({"case": [1, None], "x": [2, 3]}, "the table, row 1 .* no value in column 'case'"),
         (
             {"case": [1, 1], "time": [0, None], "x": [2, 3]},
             "the table, row 1 .*: 'nan' in column 'time' is neither a number nor a date",

@@ -106,7 +106,7 @@ def test_validate_says_what_it_found(recipe_file: Write) -> None:
     path = recipe_file()
     result = run("validate", path)
     assert result.exit_code == 0
-    assert result.output == f"{path}: fine; 1 data set, 2 settings searched, 1 baseline\n"
+    assert result.output == f"{path}: valid; 1 data set, 2 settings searched, 1 baseline\n"
     assert run("validate", path, "--set", "search.trials=-1").exit_code == 2
 
 
@@ -196,7 +196,7 @@ def test_ctrl_c_while_the_search_starts_is_one_sentence(tmp_path: Path) -> None:
     assert code == 130
     assert errors.splitlines() in (
         ["Interrupted. The same command continues where it stopped."],
-        ["Interrupted before the search began. Run the same command again to begin it."],
+        ["Interrupted before the search started. Run the same command to start it."],
     )
 
 

@@ -47,8 +47,8 @@ def test_filters_narrow_the_list() -> None:
         "Libras",
         "PenDigits",
     ]
-    at_hand = run("list", "--at-hand", "--multivariate", "--format", "names").output.split()
-    assert at_hand == ["BasicMotions", "JapaneseVowels"]
+    names = run("list", "--available", "--multivariate", "--format", "names").output.split()
+    assert names == ["BasicMotions", "JapaneseVowels"]
 
 
 def test_names_without_sizes_are_listed_as_such_and_left_out_by_filters() -> None:
@@ -57,7 +57,7 @@ def test_names_without_sizes_are_listed_as_such_and_left_out_by_filters() -> Non
     assert "Sizes not in the catalogue (29): AudioMNIST, AudioMNIST-DS, " in result.output
     assert len(run("list", "multiverse-66", "--format", "names").output.split()) == 66
     unknown = json.loads(run("list", "Tools", "--format", "json").output)
-    assert unknown[0] == {**dict.fromkeys(unknown[0]), "name": "Tools", "at_hand": False}
+    assert unknown[0] == {**dict.fromkeys(unknown[0]), "name": "Tools", "available": False}
     filtered = run("list", "multiverse-66", "--max-channels", 2, "--format", "names")
     assert "Left out, because their sizes are not in the catalogue: Alzheimers, " in filtered.output
     assert "Libras" in filtered.output
@@ -71,7 +71,7 @@ def test_info_of_a_set_of_which_only_the_name_is_known_says_so() -> None:
 
 def test_the_list_is_data_too() -> None:
     (row,) = json.loads(run("list", "GunPoint", "--format", "json").output)
-    assert (row["train"], row["test"], row["ed_error"], row["at_hand"]) == (50, 150, 0.0867, True)
+    assert (row["train"], row["test"], row["ed_error"], row["available"]) == (50, 150, 0.0867, True)
     header, line = run("list", "Adiac", "--format", "csv").output.splitlines()
     assert dict(zip(header.split(","), line.split(","), strict=True))["classes"] == "37"
 

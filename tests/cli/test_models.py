@@ -88,7 +88,7 @@ def test_what_cannot_be_predicted_ends_in_a_sentence(
             "JapaneseVowels_TEST.ts: case 0 (counted from 0) has 12 channels; the model was trained on 1",
         ),
         (network, tmp_path / "none.ts", "none.ts: file not found"),
-        (network, tmp_path / "cases.xml", "no format is known by the suffix '.xml'"),
+        (network, tmp_path / "cases.xml", "no format has the suffix '.xml'"),
         (trial, cases_file, f"is a trial, which has no model; its search's final network is run {network}"),
         ("0" * 32, cases_file, f"has no run '{'0' * 32}'"),
         ("models:/nobody@best", cases_file, "has no model models:/nobody@best"),
@@ -240,7 +240,7 @@ def test_rm_asks_and_leaves_no_child_without_its_parent(searched: Searched, tmp_
     assert Store(uri).client.search_logged_models([Store(uri).experiment_id("tiny")]) == []
     assert not studies.exists()
     again = run("rm", "tiny", "--yes", "--tracking-uri", uri)
-    assert (again.exit_code, again.output) == (2, "there is nothing of 'tiny' to remove\n")
+    assert (again.exit_code, again.output) == (2, "'tiny' has no runs, models or studies to remove\n")
     assert run("rm", "nobody", "--yes", "--tracking-uri", uri).exit_code == 1
 
 
@@ -252,7 +252,7 @@ def test_rm_does_not_touch_a_search_under_way(searched: Searched, tmp_path: Path
     with FileLock(tmp_path / "copy" / ".tsbench" / "tiny" / "lock"):
         result = run("rm", "tiny", "--yes", "--tracking-uri", uri)
     assert result.exit_code == 1
-    assert "a search of 'tiny' is under way; end it first" in result.output
+    assert "a search of 'tiny' is running; stop it first" in result.output
     assert len(list(Store(uri).runs("tiny"))) == 7
 
 

@@ -121,13 +121,13 @@ REFUSED: dict[str, Refused] = {
         Place.search_under_way,
         ["search", "tiny.yaml", "--set", "search.trials=9"],
         1,
-        "another `tsbench search` of 'tiny' is under way",
+        "another `tsbench search` of 'tiny' is running",
     ),
     "search --fresh, under way": (
         Place.search_under_way,
         ["search", "tiny.yaml", "--fresh"],
         1,
-        "another `tsbench search` of 'tiny' is under way",
+        "another `tsbench search` of 'tiny' is running",
     ),
     "search, trials gone": (Place.trials_gone, ["search", "tiny.yaml"], 1, "has lost its trials"),
     "search, study damaged": (Place.study_damaged, ["search", "tiny.yaml"], 1, "study.json cannot be read: it is dam"),
@@ -147,7 +147,7 @@ REFUSED: dict[str, Refused] = {
         Place.as_it_is,
         ["search", "tiny.yaml", "--fresh", "--set", "datasets=[Nowhere]"],
         2,
-        "neither the catalogue nor any of the folders has a data set 'Nowhere'",
+        "no data set in the catalogue or the folders is called 'Nowhere'",
     ),
     "search --fresh, no such device": (
         Place.as_it_is,
@@ -186,7 +186,7 @@ REFUSED: dict[str, Refused] = {
         "has a data set 'Nowhere'",
     ),
     "rm, unknown name": (Place.as_it_is, ["rm", "nobody", "--yes"], 1, "has no experiment 'nobody'"),
-    "rm, under way": (Place.search_under_way, ["rm", "tiny", "--yes"], 1, "a search of 'tiny' is under way"),
+    "rm, under way": (Place.search_under_way, ["rm", "tiny", "--yes"], 1, "a search of 'tiny' is running"),
     "rm, experiment deleted": (Place.experiment_deleted, ["rm", "tiny", "--yes"], 1, "'tiny' was deleted"),
     "compare --log, unknown name": (Place.as_it_is, ["compare", "nobody", "--log"], 1, "has no experiment 'nobody'"),
     "compare --log, experiment deleted": (
@@ -294,7 +294,9 @@ def test_studies_without_their_store_are_refused(
     before = snapshot(folder)
     result = run("search", "tiny.yaml")
     assert result.exit_code == 1
-    assert f"which sqlite:///{folder}/mlflow.db does not have; name the store that has it" in result.output
+    assert (
+        f"which sqlite:///{folder}/mlflow.db does not have; set tracking.uri to the store that has it" in result.output
+    )
     assert snapshot(folder) == before
 
 

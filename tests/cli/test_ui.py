@@ -62,7 +62,7 @@ def test_the_only_experiment_is_served_by_one_process_and_the_address_answers(st
             f": {address}/tsbench/#/experiments/{experiment}/runs?workflowType=machine_learning"
             "&viewStateShareKey=tsbench-trials"  # nothing is scored yet
         )
-        assert others == ["Ctrl-C ends it."]  # MLflow's log is hidden
+        assert others == ["Press Ctrl-C to stop."]  # MLflow's log is hidden
         assert len(psutil.Process(server.process.pid).children(recursive=True)) == 1
         with urllib.request.urlopen(f"{address}/tsbench/", timeout=10) as page:
             assert b'location.replace("/" + location.hash)' in page.read()

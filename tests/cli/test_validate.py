@@ -48,10 +48,10 @@ def test_every_problem_with_the_data_is_reported_at_once_beside_others(recipe: W
     here = Path.cwd()
     lines = result.output.splitlines()
     expected = [
-        "r.yaml:4:5 datasets.1: neither the catalogue nor any of the folders has a data set 'GunPiont'; did you mean "
+        "r.yaml:4:5 datasets.1: no data set in the catalogue or the folders is called 'GunPiont'; did you mean "
         "'GunPoint'? If it is right, put GunPiont_TRAIN.ts and GunPiont_TEST.ts into ",
         f"r.yaml:5:17 datasets.2.file: {here}/none.csv: file not found",
-        f"r.yaml:6:31 datasets.3.test: {here}/b.xyz: no format is known by the suffix '.xyz'",
+        f"r.yaml:6:31 datasets.3.test: {here}/b.xyz: no format has the suffix '.xyz'",
         f"r.yaml:6:68 datasets.3.channels.1: {here}/a.csv has no column 'z'; its columns are: id, x, y, label",
         f"r.yaml:7:5 datasets.4.case: {here}/a.csv has no column 'case'",
         f"r.yaml:7:40 datasets.4.split.group: {here}/a.csv has no column 'machine'",
@@ -84,7 +84,7 @@ def test_what_the_catalogue_has_is_fine_and_named_with_its_size(recipe: Write) -
     result = run("validate", recipe("datasets: [FordA, GunPoint]", "archive: new/sets"))
     assert result.exit_code == 0
     assert result.output == (
-        "r.yaml: fine; 2 data sets, 25 settings searched, 3 baselines\n"
+        "r.yaml: valid; 2 data sets, 25 settings searched, 3 baselines\n"
         f"will be downloaded into {Path.cwd()}/new/sets:\n"
         "  FordA: 3601 training and 1320 test cases, 1 channel, 500 time steps\n"
     )

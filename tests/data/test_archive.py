@@ -200,7 +200,7 @@ def test_a_training_file_of_one_class_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         Archive(tmp_path).load("One")
     assert str(caught.value) == (
-        f"{folder}/One_TRAIN.ts:3: case 1: all 2 training cases have the one label 'a'; "
+        f"{folder}/One_TRAIN.ts:3: case 1: all 2 training cases have the same label 'a'; "
         "classification needs at least two classes"
     )
 

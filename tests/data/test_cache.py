@@ -200,7 +200,7 @@ def test_a_flipped_bit_in_the_cases_of_a_study_is_noticed_and_an_older_study_is_
         (tmp_path / f"{name}.away").rename(tmp_path / name)
     assert Collection.load(tmp_path).digest() == cases.digest()
     flip(tmp_path / "groups.npy")
-    with pytest.raises(ValueError, match=r"groups\.npy is not as it was written"):
+    with pytest.raises(ValueError, match=r"groups\.npy differs from what was written"):
         Collection.load(tmp_path)
 
 

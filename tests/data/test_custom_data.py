@@ -171,23 +171,23 @@ def test_float32_stays_float32_in_parquet(tmp_path):
             "x.csv:3: 'oops' in column 'x' is not a number; if it is not a column",
         ),
         ("x.csv", "id,t,x,y\n1,0,2,a\n\n1,1,oops,a\n", "x.csv:4: 'oops' in column 'x' is not a number"),
-        ("x.csv", "id,t,x,y\n1,0,2,a\n,1,3,a\n", "x.csv:3: there is nothing in column 'id'"),
+        ("x.csv", "id,t,x,y\n1,0,2,a\n,1,3,a\n", "x.csv:3: no value in column 'id'"),
         ("x.csv", "id,t,x,y\n1,0,2,a\n2,0,3,nan\n", "x.csv:3: 'nan' in column 'y' means that it is missing"),
         (
             "x.csv",
             "id,t,x,y\n1,0,2,a\n1,1,3,b\n",
             "x.csv:3: case '1' has the label 'b' here and 'a' in an earlier row; a case has one label",
         ),
-        ("x.csv", "id,t,x,y\n1,0,2,a\n1,0,3,a\n", "x.csv:3: case '1' has this time already, in row 2;"),
+        ("x.csv", "id,t,x,y\n1,0,2,a\n1,0,3,a\n", "x.csv:3: case '1' already has this time, in row 2;"),
         ("x.csv", "id,t,x,y\n1,then,2,a\n", "x.csv:2: 'then' in column 't' is neither a number nor a date like"),
         ("x.csv", "id,t,x,y\n1,0,2,a\n1,1,2,a,9,9\n", "x.csv:3: has 6 fields, the column names announce 4; if"),
         ("x.csv", "id,t,x,y\n1,0,2,5,a\n1,1,3,5,a\n", "x.csv:2: has 5 fields, the column names announce 4; if"),
         ("x.txt", "1,-0,53,2,10\n2,-0,25,1,35\n", "x.txt:1: case 1: the field '-0' looks like a part of a number"),
         ("x.txt", "1, 3,05, 2,10\n2, 1,25, 1,35\n", "x.txt:1: case 1: the field '05' looks like a part of a number"),
         ("x.ts", "@classLabel true a\n@data\n1,5,-0,25:a\n", "x.ts:3: case 1: the field '-0' looks like a part of"),
-        ("x.npz", "no zip", "x.npz: is not a whole .npz file: "),
+        ("x.npz", "no zip", "x.npz: is not a complete .npz file: "),
         ("x.parquet", "no parquet", "x.parquet: is not a whole Parquet file: "),
-        ("x.xls", "", "x.xls: no format is known by the suffix '.xls'; known: .ts, .arff, .tsv, .txt, .npz, .csv,"),
+        ("x.xls", "", "x.xls: no format has the suffix '.xls'; known: .ts, .arff, .tsv, .txt, .npz, .csv,"),
     ],
 )
 def test_a_broken_file_is_told_with_its_place(tmp_path, name, text, sentence):
@@ -240,7 +240,7 @@ def test_a_group_in_both_files_is_refused(tmp_path):
     write_csv(tmp_path / "train.csv", make_cases(groups=4))
     write_csv(tmp_path / "test.csv", make_cases(groups=2, seed=1))
     files = {"train": str(tmp_path / "train.csv"), "test": str(tmp_path / "test.csv")}
-    with pytest.raises(DataError, match=r"test\.csv:2: case 1 is of group 'g0', which has training cases too"):
+    with pytest.raises(DataError, match=r"test\.csv:2: case 1 is of group 'g0', which also has training cases"):
         load_own(own(**files, **LONG, group="machine"))
 
 

@@ -225,7 +225,7 @@ BROKEN = {
     ),
     "a channel more": (
         replaced("-0.64199155,", "-0.64199155:"),
-        "20: case 1 has 2 channels, the header or the first case says 1",
+        "20: case 1 has 2 channels, the header or the first case has 1",
     ),
     "bad @seriesLength": (
         replaced("@seriesLength 150", "@seriesLength many"),
@@ -281,10 +281,10 @@ def test_a_broken_file_is_refused_with_line_and_case(problem, mutate, sentence):
     [
         (
             "@univariate false\n@dimensions 2\n@data\n1,2:3,4:a\n1,2:a\n",
-            "5: case 2 has 1 channels, the header or the first case says 2",
+            "5: case 2 has 1 channels, the header or the first case has 2",
         ),
-        ("@data\n1,2:3,4:a\n1,2:a\n", "3: case 2 has 1 channels, the header or the first case says 2"),
-        ("@univariate true\n@data\n1,2:3,4:a\n", "3: case 1 has 2 channels, the header or the first case says 1"),
+        ("@data\n1,2:3,4:a\n1,2:a\n", "3: case 2 has 1 channels, the header or the first case has 2"),
+        ("@univariate true\n@data\n1,2:3,4:a\n", "3: case 1 has 2 channels, the header or the first case has 1"),
         ("@data\n1,2:3,4:a\n1,2:3,4,5:a\n", "3: case 2 has channels of different lengths: 2, 3"),
         ("@data\n1,2:3,4:a\n1,2:3,x:b\n", "3: case 2, channel 2, time step 2: 'x' is not a number"),
         (

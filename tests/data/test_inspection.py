@@ -69,17 +69,17 @@ def test_missing_infinite_and_constant_values_are_counted():
         "1 infinite value, refused when the data set is loaded",
         "2 missing values (1.67%); see preprocessing.missing",
         "channels that never vary: 2",
-        "1 case with no change at all over time",
+        "1 case without any change over time",
     )
 
 
 @pytest.mark.parametrize(
     ("train", "test", "finding"),
     [
-        ("aaaaaaaaaaaa", "ab", "all cases have the one label 'a'; classification needs two classes"),
+        ("aaaaaaaaaaaa", "ab", "all cases have the same label 'a'; classification needs two classes"),
         ("aaaaaabbbbbb", "ac", "test labels that no training case has: c"),
         ("aaaaaabbbbbb", "aa", "classes without a test case: b"),
-        ("aaaaaabbbbbc", "ab", "classes of a single training case, never validated on: c"),
+        ("aaaaaabbbbbc", "ab", "classes with a single training case, which is never used for validation: c"),
         ("aaaaaaaaaaab", "ab", "imbalance: the largest class has 11 training cases, the smallest 1"),
     ],
 )

@@ -131,7 +131,7 @@ def test_a_channel_that_runs_on_from_case_to_case_is_remarked_on(tmp_path, order
     clock[5] = np.nan if missing else clock[5]
     frame = table(meter=clock, charge=np.tile(np.cumsum(np.random.default_rng(2).random(6)), 12))
     (remark,) = read_long(written(tmp_path / "x.csv", frame.iloc[order]), COLUMNS).remarks
-    assert remark.startswith("channel 'meter' runs on from case to case, as a clock or a meter does")
+    assert remark.startswith("channel 'meter' continues from case to case, as a clock or a meter does")
     renamed = frame.rename(columns={"meter": "elapsed"})
     columns = read_long(written(tmp_path / "x.csv", renamed.iloc[order]), COLUMNS).collection.columns
     assert columns.ignored == {"elapsed": "holds times"}
@@ -270,7 +270,7 @@ def test_times_of_more_digits_than_a_float_has_are_different_times(tmp_path):
     read = read_long(written(tmp_path / "x.csv", frame), COLUMNS).collection
     np.testing.assert_array_equal(read.values, CASES.values[:, :, ::-1])
     twice = written(tmp_path / "x.csv", table(t=["1700000000.123456789"] * ROWS))
-    assert "case 'c0' has this time already, in row 2" in refused(read_long, twice, COLUMNS)
+    assert "case 'c0' already has this time, in row 2" in refused(read_long, twice, COLUMNS)
 
 
 # --- labels and encodings

@@ -74,7 +74,7 @@ def test_the_recipe_reference_has_every_key(site):
 def test_the_command_reference_has_every_command_with_its_options(site):
     text = (site / "commands.md").read_text(encoding="utf-8")
     assert re.findall(r"^## `(.*)`$", text, re.MULTILINE) == list(COMMANDS)
-    assert "| `--margin <float range>` | By how much it may be worse." in text
+    assert "| `--margin <float range>` | Difference that --fail-if-worse-than tolerates." in text
 
 
 def test_the_map_of_the_rooms_has_all_of_them_and_imports_downward_only():

@@ -136,7 +136,7 @@ def test_everything_goes_through_the_server_and_the_password_nowhere_else(
     for command, result in zip(commands, results, strict=True):
         assert result.exit_code == 0, (command, result.output)
     assert "agree to the bit" in results[3].output
-    assert f"The store is an MLflow server already: {address}/#/experiments/" in results[6].output
+    assert f"The store is already an MLflow server: {address}/#/experiments/" in results[6].output
     assert results[6].output.endswith("/runs?workflowType=machine_learning&viewStateShareKey=tsbench-leaderboard\n")
     assert list(store.runs("tiny")) == []
 

@@ -312,7 +312,7 @@ def test_a_search_on_another_machine_is_a_sentence_that_names_ray(tmp_path: Path
         find_search("tiny", tmp_path)
     code, _, errors = finish(start([TSBENCH, "worker", "tiny", "--storage", "postgresql://db/x"], tmp_path), 60)
     assert (code, len(errors.splitlines())) == (1, 1)
-    assert "--storage is not available any more: a worker can join on the search's own machine only" in errors
+    assert "--storage was removed: a worker can join on the search's own machine only" in errors
 
 
 def test_the_supervisors_end_is_noticed_and_the_cleanup_runs() -> None:

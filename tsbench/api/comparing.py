@@ -43,7 +43,7 @@ def compare(
     """Compares classifiers by a test score, as `tsbench compare` does.
 
     Args:
-        names: MLflow experiments, or recipes' files; several are compared together. None for the store's only one.
+        names: MLflow experiments or recipe files; several are compared together. None for the store's only one.
         tracking_uri: the MLflow store; by default the recipes', else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.
         every: compare every experiment of the store.
         reference: `published` for published accuracies, or CSV files of scores.

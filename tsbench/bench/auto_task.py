@@ -1,4 +1,4 @@
-"""Fits `auto` on a cell in a worker, scores it, and records it with its members."""
+"""Fits `auto` on a cell in a worker, scores it, and records it and its members."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run_auto(
     networks: Sequence[HyperparameterConfig],
     register: bool,
 ) -> Scored:
-    """Fits the members within the time limit, scores their vote once on the test cases, and records all of it.
+    """Fits the members within the time limit, scores their vote once on the test cases, and records everything.
 
     Args:
         context: of the worker.
@@ -97,7 +97,7 @@ def run_auto(
 
 
 def _with_networks(candidates: Sequence[Candidate], networks: Sequence[HyperparameterConfig]) -> list[Candidate]:
-    """The candidates with the search's best configurations in place of the default network."""
+    """The candidates, with the search's best configurations instead of the default network."""
     found: list[Candidate] = []
     for candidate in candidates:
         if candidate.classifier == "network" and networks:
@@ -110,7 +110,7 @@ def _with_networks(candidates: Sequence[Candidate], networks: Sequence[Hyperpara
 
 
 def auto_scores(vote: FittedVote, dataset: DataSet) -> dict[str, float]:
-    """Scores out of fold and on the test cases, coverage of sets of 90 %, and seconds."""
+    """Scores out of fold and on the test cases, coverage of 90 % prediction sets, and seconds."""
     began = time.perf_counter()
     probabilities = vote.predict_proba(dataset.test)
     metrics = {"predict_seconds": time.perf_counter() - began}
@@ -132,7 +132,7 @@ def auto_scores(vote: FittedVote, dataset: DataSet) -> dict[str, float]:
 def _record_members(
     store: Store, records: Records, run: str, vote: FittedVote, training: AutoTraining, started: float
 ) -> None:
-    """A child run for each member that was tried, with its scores out of fold, and the leaderboard as a table."""
+    """Logs a child run for each member that was tried, with its scores out of fold, and the leaderboard as a table."""
     inside, out_of_fold = replace(records, parent=run), training.out_of_fold
     for row in vote.leaderboard[1:]:
         child = begin_run(store, inside, row.member, "member", {}, started)
@@ -196,7 +196,7 @@ def _record_model(
 
 
 def _packages(vote: FittedVote) -> list[str]:
-    """Requirements of the libraries whose classifiers vote."""
+    """Requirements of the libraries whose classifiers are members."""
     found: dict[str, str] = {}
     for member in vote.members:
         bag: list[Any] = member.classifier.members if isinstance(member.classifier, FoldBag) else [member.classifier]

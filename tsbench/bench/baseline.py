@@ -31,16 +31,16 @@ __all__ = ["BaselineScores", "Keeping", "score_baseline", "scores_on_test"]
 
 @dataclass(frozen=True)
 class BaselineScores:
-    """What a baseline achieved.
+    """The result of a baseline.
 
     Attributes:
         metrics: CV and test scores, and seconds; empty if it was skipped.
         skipped: why it cannot take these cases; empty if it can.
-        remark: what is to be known of the seconds; empty if nothing is.
-        preprocessing: what was done to the cases first, in words; empty if the classifier took them as they are.
+        remark: a caveat on the seconds; empty if there is none.
+        preprocessing: a description of it; empty if the classifier took the cases unchanged.
         time_steps: that every case was given by the preprocessing; 0 if each kept its own.
-        model: its files; None if it was not to be kept, or cannot be.
-        not_kept: why it cannot be kept; empty if it was kept or was not to be.
+        model: its files; None if it was not requested, or cannot be saved.
+        not_kept: why it cannot be kept; empty if it was, or was not requested.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -54,10 +54,10 @@ class BaselineScores:
 
 @dataclass(frozen=True)
 class Keeping:
-    """What is to be kept of a baseline.
+    """What to keep of a baseline.
 
     Attributes:
-        folder: that the out-of-fold probabilities are written to.
+        folder: to which the out-of-fold probabilities are written.
         title: of the data set, for the model card.
         recipe: its name, for the model card.
         model: whether the fitted classifier is written, too.
@@ -82,19 +82,19 @@ def score_baseline(
     """Fits a baseline on the training cases and scores it once on the test cases, and on the folds if there are any.
 
     Args:
-        context: of the process, to which every step is reported.
+        context: of the process; every step is reported to it.
         classifier: a registered name, or an import path.
         parameters: of its constructor.
         dataset: training and test cases.
         folds: of the training cases; none for no CV score.
         seed: of the classifier.
-        preprocessing: what may be done to cases that the classifier cannot take as they are; None for nothing.
-        keeping: what is to be written; None for nothing.
+        preprocessing: of cases that the classifier cannot take unchanged; None for none.
+        keeping: what to write; None for nothing.
     """
     try:
         baseline = find_baseline(classifier, parameters)
-    except SystemExit as error:  # of a module that ends the process when it is imported
-        raise ImportError(f"importing {classifier} ends the process (SystemExit: {error})") from None
+    except SystemExit as error:  # the module exits when it is imported
+        raise ImportError(f"importing {classifier} exits the process (SystemExit: {error})") from None
     train, test = dataset.train, dataset.test
     if reason := baseline.refuses(train, test, preprocessing=preprocessing):
         return BaselineScores(skipped=reason)
@@ -130,7 +130,7 @@ def score_baseline(
 def _save(
     fitted: FittedBaseline, dataset: DataSet, metrics: Mapping[str, float], keeping: Keeping
 ) -> tuple[ModelFiles | None, str]:
-    """The files of the fitted classifier, or why there are none."""
+    """The files of the fitted classifier, or the reason why there are none."""
     requirements = provenance.requirements()
     requirements += [f"{name}=={text}" for name, text in packages_of(fitted.baseline.path, "skops").items()]
     facts = CardFacts(keeping.title, keeping.recipe, None, len(dataset.train), len(dataset.test), metrics, requirements)
@@ -142,12 +142,12 @@ def _save(
 
 
 def _warm_up(baseline: Baseline, train: Collection, preprocessing: BaselinePreprocessingConfig | None) -> str:
-    """A classifier by import path need not take the made-up cases; then its seconds hold the compile time."""
+    """A classifier by import path may refuse the synthetic cases; its seconds then include compile time."""
     cases = train if preprocessing is None else Adaptation.fit(train, preprocessing).apply(train)
     try:
         warm_up(baseline, cases)
-    except Exception as error:  # a third party's classifier may raise anything
-        return f"fit_seconds may hold compile time: the warm-up failed ({type(error).__name__}: {error})"
+    except Exception as error:  # a third-party classifier may raise any error
+        return f"fit_seconds may include compile time: the warm-up failed ({type(error).__name__}: {error})"
     return ""
 
 
@@ -158,7 +158,7 @@ def _cross_validate(
     seed: int,
     preprocessing: BaselinePreprocessingConfig | None,
 ) -> tuple[dict[str, float], OutOfFold]:
-    """Mean over the folds of each metric that every fold defines, its standard error, and the held-out probabilities.
+    """Means and standard errors over the folds of the metrics that every fold defines, and the held-out probabilities.
 
     Preprocessing is fitted on each fold's training cases.
     """

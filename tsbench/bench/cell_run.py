@@ -1,4 +1,4 @@
-"""A cell under way: its stages, each asked in turn what is to be done next."""
+"""The execution of a cell: its stages, each asked in turn for the next task."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["CellRun"]
 
 
 class CellRun:
-    """A cell under way.
+    """The execution of a cell.
 
     Args:
-        plan: what the cell is part of.
+        plan: of which the cell is a part.
         cell: a cell of the plan.
-        state: kept up to date for the display.
+        state: updated for the display.
 
     Attributes:
-        cell: what its stages share.
+        cell: the data that its stages share.
         stages: by name, the most urgent first.
 
     Raises:
@@ -49,7 +49,7 @@ class CellRun:
             self.refit = RefitStage(opened, self.confirmation, network)
             self.auto = auto = AutoStage(opened, lacks_auto, self.refit)
             baselines = BaselineStage(opened, missing, self.confirmation, auto)
-            # If an earlier call came to its end, and nothing is to be done, the report is there.
+            # If an earlier call finished and nothing is left to do, the report exists.
             titles = [REPORT] if needed or missing or lacks_auto or not opened.was_finished else []
             if opened.trials and (needed or not opened.was_finished):
                 titles.insert(0, PICTURES)
@@ -72,7 +72,7 @@ class CellRun:
         return next(filter(None, (stage.next_task() for stage in self.stages.values() if not stage.ended)), None)
 
     def early_task(self) -> Task | None:
-        """What is likely to be needed when the last trials have ended."""
+        """A task that will probably be needed when the last trials have ended."""
         return self.confirmation.early_task() or self.refit.early_task()
 
     def stop_reason(self, key: TaskKey) -> str:
@@ -80,14 +80,14 @@ class CellRun:
         return self.stages[key.stage].stop_reason(key)
 
     def receive(self, message: Message) -> None:
-        """Takes the end of one of its tasks."""
+        """Handles the end of one of its tasks."""
         assert message.task is not None
         self.stages[message.task.key.stage].receive(message)
         self._changed = True
 
     @property
     def leaves_workers(self) -> bool:
-        """Whether a study that is started now takes no worker, and so no time, from this one's search and refit."""
+        """Whether a study that is started now takes no worker, and so no time, from this cell's search and refit."""
         return self.search.done and self.confirmation.done and self.refit.all_begun
 
     @property
@@ -96,7 +96,7 @@ class CellRun:
         return all(stage.done for stage in self.stages.values())
 
     def update(self) -> None:
-        """Keeps the time spent in the study, and if anything has come in, brings the display's state up to date."""
+        """Saves the time spent in the study, and updates the display's state if a message has arrived."""
         if not self.refit.ended:
             self.cell.budget.note()
         if not self._changed:
@@ -117,7 +117,7 @@ class CellRun:
         state.stage = next((stage.progress for stage in self.stages.values() if not stage.done), ended)
 
     def close(self, status: str = "FINISHED") -> None:
-        """Ends the cell's runs, whichever still run, with their parent."""
+        """Ends the cell's open runs, including the parent."""
         store, study, failures = self.cell.plan.store, self.cell.study, self.cell.failures
         end_runs(store, study.spec)
         self.update()
@@ -129,10 +129,10 @@ class CellRun:
         store.end(self.cell.records.parent, "FAILED" if failures else status)
 
     def interrupt(self) -> None:
-        """Leaves nothing running: running tasks are marked as failed, its runs are ended.
+        """Marks running tasks as failed and ends the cell's runs.
 
         Raises:
-            SearchError: the study's database is away; the runs were ended all the same, as after any other error.
+            SearchError: the study's database cannot be reached; the runs were ended, as after any other error.
         """
         store, study = self.cell.plan.store, self.cell.study
         try:
@@ -146,10 +146,10 @@ class CellRun:
 
 
 def _missing_baselines(cell: OpenCell, recorded: dict[str, RunRecord]) -> list[BaselineConfig]:
-    """The baselines without a recorded run that is what today's recipe leads to.
+    """The baselines without a recorded run of the current recipe.
 
     A run on preprocessed cases, and one that was skipped, depend on `evaluation.baseline_preprocessing`, which the run
-    holds; runs of versions without this setting do not hold it, so what they skipped is tried again.
+    holds; earlier versions do not record it, so baselines that they skipped are tried again.
     """
     asked = preprocessing_params(cell.recipe.evaluation.baseline_preprocessing)
 
@@ -164,7 +164,7 @@ def _missing_baselines(cell: OpenCell, recorded: dict[str, RunRecord]) -> list[B
 
 
 def _lacks_auto(cell: OpenCell, recorded: dict[str, RunRecord]) -> bool:
-    """Whether the recipe asks for `auto`, and no recorded run is what it asks for."""
+    """Whether the recipe asks for `auto`, and no recorded run matches its settings."""
     if cell.recipe.auto is None:
         return False
     record = recorded.get(names.AUTO)

@@ -13,11 +13,11 @@ from tsbench.workers.protocol import Task
 
 __all__ = ["ConfirmStage", "choice_of"]
 
-CHOSEN = "the choice is made, or another trial is among the best"
+CHOSEN = "the configuration is chosen, or another trial is among the best"
 
 
 def choice_of(cell: OpenCell) -> Choice | None:
-    """What the finished search of a cell leads to; None while a trial still has to be scored again."""
+    """The configuration chosen by a cell's finished search; None while a trial still has to be scored again."""
     notes, timeout = cell.study.notes, cell.budget.timeout
     cut = notes.unconfirmed is not None and timeout is not None and timeout <= notes.unconfirmed
     return choose(cell.study.trials(), cell.confirm, notes.confirmed, whatever_is_known=cut)
@@ -28,12 +28,12 @@ class ConfirmStage(Stage):
 
     Attributes:
         best: the configuration to refit; None before it is chosen, and if there is none.
-        sentence: why it is that one; empty if there was nothing to choose from.
+        sentence: the reason for the choice; empty if there was only one candidate.
         metrics: of its confirmation.
 
     Args:
-        cell: what is searched for.
-        search: leads to the candidates.
+        cell: the cell that is searched.
+        search: gives the candidates.
     """
 
     name = "confirmation"
@@ -45,7 +45,7 @@ class ConfirmStage(Stage):
         self.best: Configuration | None = search.best if cell.undivided else None
         self.choice: Choice | None = None
         self._candidates: list[BestTrial] | None = None  # when the search has ended
-        self._failed: set[int | None] = set()  # those whose worker died or failed; another call tries them again
+        self._failed: set[int | None] = set()  # candidates whose worker died or failed; another call tries them again
 
     @property
     def ended(self) -> bool:
@@ -54,13 +54,13 @@ class ConfirmStage(Stage):
 
     @property
     def steps_left(self) -> int:
-        """Fits still to be made: those of a trial, for each candidate that is not scored yet."""
+        """Remaining fits: those of a trial, for each candidate without a score."""
         if not self.search.ended:
             return 0
         return len(self._missing()) * max(1, self.cell.recipe.search.folds - 1)
 
     def next_task(self) -> Task | None:
-        """A candidate that is not scored yet; if there is none, the choice is made."""
+        """A candidate without a score; if there is none, chooses the configuration."""
         if not self.search.ended:
             return None
         missing = self._missing()
@@ -77,7 +77,7 @@ class ConfirmStage(Stage):
         return self._begin(self._unscored(candidates(self.cell.study.trials(), self.cell.confirm)))
 
     def presumed(self) -> Configuration | None:
-        """What would be chosen by what is known so far, while the last trials or candidates are scored."""
+        """The configuration that would be chosen now, while the last trials or candidates are scored."""
         trials, confirm = self.cell.study.trials(), self.cell.confirm
         if self.search.only_awaits_trials() and not confirm:
             return trials.best()
@@ -88,7 +88,7 @@ class ConfirmStage(Stage):
         return choice.trial if choice is not None and choice.is_compared else default
 
     def stop_reason(self, key: TaskKey) -> str:
-        """Why a candidate need not be scored any more; empty if it must."""
+        """Why a candidate no longer needs a score; empty if it does."""
         if not self.search.ended:
             return ""
         if self.ended or key.number not in {trial.number for trial in self._found()}:
@@ -133,7 +133,7 @@ class ConfirmStage(Stage):
 
     def _take_result(self, key: TaskKey, result: Any) -> None:
         assert key.number is not None
-        if result is None or self.ended:  # its worker left, or it is not needed any more
+        if result is None or self.ended:  # its worker left, or it is no longer needed
             return
         self.cell.study.notes.note_confirmed(key.number, result)
         if result.reason:

@@ -1,4 +1,4 @@
-"""Removes a search whole, so that no child is left without its parent."""
+"""Removes a search completely, so that no child run is left without its parent."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["Removal", "plan_removal", "remove"]
 
 @dataclass(frozen=True)
 class Removal:
-    """What belongs to a search.
+    """The runs, models and studies of a search.
 
     Attributes:
         name: of the recipe.
         runs: parents, trials, networks and baselines.
         models: names of its registered models.
         folder: of its studies on disk, if there is one.
-        unreadable: a sentence for each study whose file cannot be read; it goes with the folder.
+        unreadable: a sentence for each study whose file cannot be read; it is removed with the folder.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Removal:
         return not (self.runs or self.models or self.folder)
 
     def described(self) -> str:
-        """What would go, in words."""
+        """Describes what would be removed."""
         counts = Counter(run.tags[names.ROLE] for run in self.runs)
         words = {"search": "parent run", "trial": "trial", "model": "final network", "baseline": "baseline"}
         parts = [
@@ -59,7 +59,7 @@ class Removal:
 
 
 def plan_removal(store: Store, name: str) -> Removal:
-    """What there is of a search.
+    """Finds the runs, models and studies of a search.
 
     Raises:
         TrackingError: the store has no such experiment.
@@ -76,7 +76,7 @@ def remove(store: Store, removal: Removal) -> None:
     """Removes the studies, then the runs, children before parents, and the registered models.
 
     Raises:
-        SearchError: the search is under way, its folder cannot be written, or the studies' database cannot be opened;
+        SearchError: the search is running, its folder cannot be written, or the studies' database cannot be opened;
             nothing was removed.
         TrackingError: the store cannot be written, and nothing was removed; or it failed later, and the same call
             removes what is left.
@@ -92,7 +92,7 @@ def remove(store: Store, removal: Removal) -> None:
             for name in removal.models:
                 delete_registered_model(store, name)
     except Timeout:
-        raise SearchError(f"a search of {removal.name!r} is under way; end it first") from None
+        raise SearchError(f"a search of {removal.name!r} is running; stop it first") from None
     if removal.folder is not None:
         shutil.rmtree(removal.folder)
 

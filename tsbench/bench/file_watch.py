@@ -1,4 +1,4 @@
-"""Notices that a SQLite store was deleted while it is in use: open connections would write to a file without a name."""
+"""Detects that a SQLite store in use was deleted: open connections would go on writing to the deleted file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["FileWatch"]
 
 @dataclass(frozen=True)
 class FileWatch:
-    """A file as it was when the search began; None for a store that is no file."""
+    """A file as it was when the search began; None for a store that is not a file."""
 
     path: Path | None
     identity: tuple[int, int] | None
@@ -23,10 +23,10 @@ class FileWatch:
         return cls(path, None if path is None else _identity(path))
 
     def check(self) -> None:
-        """Raises an error when the file is gone, or another one has taken its place.
+        """Raises an error if the file was deleted or replaced.
 
         Raises:
-            TrackingError: it says what was lost, and what to do.
+            TrackingError: with what was lost and what to do.
         """
         if self.path is not None and _identity(self.path) != self.identity:
             raise TrackingError(

@@ -1,4 +1,4 @@
-"""The record of a final network: its scores, the model with its card, and pictures on the parent run."""
+"""The record of a final network: its scores, the model with its card, and plots on the parent run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tsbench.tracking.store import Store
 __all__ = ["log_model_files", "record_model", "record_pictures"]
 
 MAX_DRAWN = 4
-"""Cases in the picture of misclassified ones."""
+"""Cases in the plot of misclassified cases."""
 
 
 def record_model(
@@ -38,7 +38,7 @@ def record_model(
     ensemble: NetworkEnsemble,
     metrics: Mapping[str, float],
 ) -> None:
-    """Logs the model on its run, with card, examples and requirements, and registers it if that is asked for."""
+    """Logs the model on its run, with card, examples and requirements, and registers it if requested."""
     facts = CardFacts(
         names.title(records.tags),
         str(records.tags[names.RECIPE]),
@@ -67,7 +67,7 @@ def log_model_files(
 ) -> str:
     """Logs a saved classifier as the model of a run, with its card as the run's description; returns its URI.
 
-    The run's scores are linked with the model and the data set, which it is tagged with.
+    The run's scores are linked with the model and the data set.
     """
     metadata = {
         "tsbench": __version__,
@@ -94,7 +94,7 @@ def record_pictures(
     test: Collection,
     probabilities: NDArray[np.float64],
 ) -> None:
-    """The test predictions as a table on the network's run; confusion, calibration and errors drawn on the parent."""
+    """Logs the test predictions on the network's run, and plots of confusion, calibration and errors on the parent."""
     classes = ensemble.classes
     predicted = classes[probabilities.argmax(axis=1)]
     table = pd.DataFrame({"case": range(len(test)), "label": test.labels, "predicted": predicted})
@@ -115,7 +115,7 @@ def record_pictures(
 
 
 def _draw_errors(ensemble: NetworkEnsemble, test: Collection, probabilities: NDArray[np.float64], path: Path) -> None:
-    """The misclassified cases that the network was surest of; if there are none, the least certain of the right."""
+    """Draws the misclassified cases of highest confidence; if there are none, the correct ones of lowest confidence."""
     wrong = ensemble.classes[probabilities.argmax(axis=1)] != test.labels
     shown, sign = (wrong, -1) if wrong.any() else (~wrong, 1)
     numbers = np.flatnonzero(shown)

@@ -1,4 +1,4 @@
-"""The files of a model as MLflow keeps them: the classifier's own, its card, and a few training cases."""
+"""The files of a model in MLflow: the classifier's files, its card, and a few training cases."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tsbench.data.collection import Collection
 __all__ = ["EXAMPLES", "MODEL_FOLDER", "ModelFiles", "few_of_each_class", "first_case", "write_model_files"]
 
 EXAMPLES = "examples.npz"
-"""File of the model with a few training cases: arrays `values`, `lengths` and `labels`, as in a `Collection`."""
+"""The model's file of a few training cases: arrays `values`, `lengths` and `labels`, as in a `Collection`."""
 
 MODEL_FOLDER = "ensemble"
 """Folder of tsbench's own files in an MLflow model's part `data`."""
 
 MAX_EXAMPLES = 8
-"""Training cases that are kept with a model."""
+"""Number of training cases that are kept with a model."""
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model in a folder, and what is passed to MLflow about it.
+    """A model in a folder, with its metadata for MLflow.
 
     Attributes:
-        folder: with the files.
+        folder: of the files.
         card: the model card, in Markdown.
         example: see `first_case`.
         classes: its labels.
@@ -48,7 +48,7 @@ def write_model_files(folder: Path, classifier: FittedClassifier, facts: CardFac
     """Saves a classifier with its card and examples.
 
     Args:
-        folder: the model's folder, made if it is absent.
+        folder: the model's folder; created if absent.
         classifier: the classifier.
         facts: of the card.
         examples: a few training cases.
@@ -78,5 +78,5 @@ def first_case(cases: Collection) -> NDArray[np.float64] | dict[str, list[Any]]:
 
 
 def few_of_each_class(labels: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Numbers of a few cases, of as many classes."""
+    """Numbers of a few cases that cover as many classes as possible."""
     return np.sort(np.unique(labels, return_index=True)[1][:MAX_EXAMPLES])

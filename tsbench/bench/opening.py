@@ -1,4 +1,4 @@
-"""Opens a cell's study: the one that an earlier call began, or a new one with its MLflow parent run."""
+"""Opens a cell's study: that of an earlier call, or a new one with its MLflow parent run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ __all__ = [
 
 
 def check_compatible(plan: Plan) -> None:
-    """Refuses to continue studies that were started with another fingerprint of the recipe.
+    """Refuses to continue studies of a recipe with another fingerprint.
 
     Raises:
         RecipeError: names the studies and says how to start again.
@@ -79,16 +79,18 @@ def _changed(plan: Plan, titles: Sequence[str]) -> RecipeError:
 
 
 def _is_changed(plan: Plan, cell: Cell, fingerprint: str, dataset: DataSet) -> bool:
-    ways = (_fingerprint(plan, cell, dataset), fingerprint_of(**plan.earlier_settings(cell, dataset.files)))
-    return fingerprint not in ways or not _are_read_alike(cell.folder, dataset.train)
+    earlier = [fingerprint_of(**settings) for settings in plan.earlier_settings(cell, dataset.files)]
+    return fingerprint not in (_fingerprint(plan, cell, dataset), *earlier) or not _are_read_alike(
+        cell.folder, dataset.train
+    )
 
 
 def _are_read_alike(folder: Path, now: Collection) -> bool:
-    """Whether the cases of a study are what its files give today: an older version took each column for a channel."""
+    """Whether the files still give the study's cases: an older version treated every column as a channel."""
     try:
         then = Collection.load(folder)
     except (OSError, ValueError, KeyError, TypeError):
-        return True  # whoever opens the study says that it is damaged
+        return True  # opening the study reports that it is damaged
     before, after = (np.unique(cases.labels, return_inverse=True)[1] for cases in (then, now))
     return then.values.shape == now.values.shape and np.array_equal(before, after)
 
@@ -98,7 +100,7 @@ def _fingerprint(plan: Plan, cell: Cell, dataset: DataSet) -> str:
 
 
 def cell_tags(plan: Plan, cell: Cell, identity: str) -> dict[str, Any]:
-    """The tags that all MLflow runs of a cell have; `identity` is its study's."""
+    """The tags of all MLflow runs of a cell; `identity` is its study's."""
     return {
         names.DATASET: cell.dataset,
         names.RESAMPLE: cell.resample,
@@ -109,24 +111,24 @@ def cell_tags(plan: Plan, cell: Cell, identity: str) -> dict[str, Any]:
 
 
 class OpenCell:
-    """What the stages of a cell share: its data, study, records and time, and what they have to say.
+    """What the stages of a cell share: its data, study, records, time and messages.
 
     Attributes:
         plan: what the cell is part of.
         recipe: the plan's.
-        title: what people call the cell.
+        title: the cell's name in messages.
         resample: number of the resample.
         dataset: read again.
         study: continued, or begun.
-        search: settings of the study, which one that an earlier version began keeps; its budgets are the recipe's.
+        search: settings of the study; a study of an earlier version keeps its own, with the recipe's budgets.
         undivided: why the training cases cannot be cross-validated, so that nothing is searched; empty if they can.
         trials: of the study; none if there is no search.
-        confirm: best trials that are scored again; a study keeps its own number unless the recipe names one.
-        was_finished: whether an earlier call did all that it was to do, to the last record.
+        confirm: number of best trials that are scored again; a study keeps its own unless the recipe sets it.
+        was_finished: whether an earlier call finished everything, including the last record.
         records: where its runs are recorded.
         budget: the time of its search and refit.
-        notes: lines to be shown; whoever shows them clears them.
-        failures: what failed for good, one sentence each.
+        notes: lines to be shown, which the caller clears.
+        failures: permanent failures, one sentence each.
 
     Raises:
         DataError: the data cannot be read, resampled, or searched by the recipe's metric.
@@ -142,7 +144,7 @@ class OpenCell:
         self.search = _search_of(plan, cell)
         self.undivided = ""
         if plan.trials and not self._is_easily_divided():
-            _ = self.folds  # so that what is to be said of them is said now
+            _ = self.folds  # so that notes on the folds are shown now
         self.trials = 0 if self.undivided else plan.trials
         self.study, self.was_finished = open_study(plan, cell, self.dataset)
         spec = self.study.spec
@@ -161,12 +163,12 @@ class OpenCell:
         self.notes.append(f"{self.title}: {text}")
 
     def fail(self, text: str, details: str = "") -> None:
-        """Keeps what failed, and has it shown with details such as a traceback."""
+        """Records a failure and shows it, with details such as a traceback."""
         self.failures.append(f"{self.title}: {text}")
         self.note(f"{text}\n{details}" if details else text)
 
     def _is_easily_divided(self) -> bool:
-        """Whether nothing can be said about the folds, so that the first trials need not wait for scikit-learn."""
+        """Whether the folds need no note, so that the first trials need not wait for scikit-learn."""
         train, search = self.dataset.train, self.search
         smallest = np.unique(train.labels, return_counts=True)[1].min()
         return (
@@ -201,14 +203,14 @@ class OpenCell:
         return folds
 
     def _network_share(self) -> float:
-        """A final network's training time by a trial's, which has each fold's training cases for all cases."""
+        """The ratio of a final network's training time to a trial's, which trains on each fold's training cases."""
         if self._is_easily_divided():
             return 1 / ((self.search.folds - 1) * repeats_for(self.search, len(self.dataset.train)))
         return len(self.dataset.train) / sum(len(training) for training, _ in self.folds)
 
 
 def _search_of(plan: Plan, cell: Cell) -> SearchConfig:
-    """The search settings of the cell's study if there is one; whoever opens it says if it cannot be read."""
+    """The search settings of the cell's study if there is one; opening the study reports if it cannot be read."""
     with suppress(SearchError):
         if stored_fingerprint(cell.folder) is not None:
             return StudySpec.read(cell.folder).search
@@ -216,15 +218,15 @@ def _search_of(plan: Plan, cell: Cell) -> SearchConfig:
 
 
 def open_study(plan: Plan, cell: Cell, dataset: DataSet) -> tuple[Study, bool]:
-    """Continues the cell's study if there is one, else begins it.
+    """Continues the cell's study if it exists, else creates it.
 
     Returns:
-        The study, and whether an earlier call did all that it was to do, to the last record.
+        The study, and whether an earlier call finished everything, including the last record.
 
     Raises:
-        RecipeError: the study is of another fingerprint of the recipe.
-        SearchError: its trials are gone.
-        TrackingError: its parent run is gone, or the store failed.
+        RecipeError: the recipe has another fingerprint than the study's.
+        SearchError: its trials were deleted.
+        TrackingError: its parent run was deleted, or the store failed.
     """
     fingerprint, stored = _fingerprint(plan, cell, dataset), stored_fingerprint(cell.folder)
     if stored is None:
@@ -247,14 +249,14 @@ def open_study(plan: Plan, cell: Cell, dataset: DataSet) -> tuple[Study, bool]:
 def _begin_study(plan: Plan, cell: Cell, dataset: DataSet, fingerprint: str) -> Study:
     spec = _new_spec(plan, cell, dataset)
     with ended_on_error(plan.store, spec.parent_run):
-        Study.archive(cell.folder)  # what a search left there that was killed before the study was whole
+        Study.archive(cell.folder)  # left by a search that was killed before the study was complete
         return Study.create(cell.folder, spec, dataset.training_set(), fingerprint)
 
 
 def archive_studies(plan: Plan) -> None:
-    """Makes room for new studies of all cells that can be started; the others keep theirs."""
+    """Archives the studies of all cells that can be started; the others keep theirs."""
     cells = [cell for cell in plan.cells if cell.folder.exists() and _can_begin(plan, cell)]
-    for cell in cells:  # all of what the store could refuse comes before the first study is moved
+    for cell in cells:  # every call that the store could refuse precedes the move of the first study
         _end_old(plan, cell)
     for cell in cells:
         Study.archive(cell.folder)
@@ -267,7 +269,7 @@ def _can_begin(plan: Plan, cell: Cell) -> bool:
         return False
     search = plan.loaded.recipe.search
     try:
-        with warnings.catch_warnings(action="ignore"):  # the cell itself says them when it is started
+        with warnings.catch_warnings(action="ignore"):  # reported when the cell is started
             folds = folds_of(dataset.training_set(), search, study_seed(search, cell.resample))
     except DataError:
         return True  # without a search
@@ -279,7 +281,7 @@ def _can_begin(plan: Plan, cell: Cell) -> bool:
 
 
 def check_roc_auc(search: SearchConfig, labels: NDArray[np.str_], folds: Sequence[Fold]) -> None:
-    """Refuses folds that have no area under the curve, if that is searched by.
+    """Refuses folds without an area under the curve, if the search's metric is that.
 
     Raises:
         DataError: a fold's validation cases are of one class, or of classes that are not trained on.
@@ -291,12 +293,12 @@ def check_roc_auc(search: SearchConfig, labels: NDArray[np.str_], folds: Sequenc
         if len(occurring) < 2 or not np.isin(occurring, labels[training]).any():
             raise DataError(
                 f"the recipe searches by roc_auc, which is not defined on fold {number}: its validation cases are all "
-                f"of class {' or '.join(repr(str(label)) for label in occurring)}; take another metric, or fewer folds"
+                f"of class {' or '.join(repr(str(label)) for label in occurring)}; use another metric, or fewer folds"
             )
 
 
 def _end_old(plan: Plan, cell: Cell) -> None:
-    # One that lost its trials or database, or that another version wrote, must not keep a new one from being begun.
+    # A study without its trials or database, or of another version, must not prevent a new one.
     with suppress(SearchError, KeyError, TypeError, ValueError, AssertionError):
         study = Study.open(cell.folder)
         end_runs(plan.store, study.spec, with_parent=True)
@@ -309,7 +311,7 @@ def ended_on_error(store: Store, run: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(TrackingError):  # the first error says more
+        with suppress(TrackingError):  # the first error is more informative
             store.end(run, "KILLED")
         raise
 
@@ -327,7 +329,7 @@ def mark_lost(study: Study, store: Store, numbers: Iterable[int], reason: str) -
     for number in [trial for trial in numbers if study.queue.fail_lost(trial, reason)]:
         tags = {names.STUDY: study.spec.identity, names.ROLE: "trial", names.TRIAL: number}
         for run in list(store.runs_in(study.spec.experiment, names.where(tags))):
-            store.fail(run.run_id, reason)  # also if the worker ended it and died before it told Optuna
+            store.fail(run.run_id, reason)  # also if the worker ended it and died before it reported to Optuna
 
 
 def _fail_runs_of_lost(study: Study, store: Store) -> None:
@@ -337,7 +339,7 @@ def _fail_runs_of_lost(study: Study, store: Store) -> None:
     """
     lost = study.trials().lost()
     tags = {names.STUDY: study.spec.identity, names.ROLE: "trial"}
-    for status in ("FINISHED", "RUNNING") if lost else ():  # the worker had ended the run before it died, or had not
+    for status in ("FINISHED", "RUNNING") if lost else ():  # the worker may have ended the run before it died
         for run in list(store.runs_in(study.spec.experiment, names.where(tags, status=status))):
             if (number := int(run.tags[names.TRIAL])) in lost:
                 store.fail(run.run_id, lost[number])
@@ -358,6 +360,7 @@ def _new_spec(plan: Plan, cell: Cell, dataset: DataSet) -> StudySpec:
         tracking_uri=plan.store.uri,
         experiment=experiment,
         parent_run=_begin_parent(plan, cell, dataset, experiment, identity),
+        portfolio=plan.portfolio,
     )
 
 

@@ -31,7 +31,7 @@ BASELINE_ENTRY = "baseline.recipe_entry"
 """Parameter of a baseline's run: its entry in the recipe, as JSON."""
 
 PREPROCESSING_PARAMS = "evaluation.baseline_preprocessing."
-"""What the parameters of a baseline's run begin with that say what may be done to its cases."""
+"""Prefix of a baseline run's parameters for the preprocessing that is allowed."""
 
 TIME_STEPS = "baseline.time_steps"
 """Parameter of a baseline's run: the time steps that preprocessing gave every case."""
@@ -112,7 +112,7 @@ class Scored:
     Attributes:
         state: complete, skipped, failed or stopped.
         reason: for the state; if it is complete, a remark or nothing.
-        preprocessing: what was done to the cases first, in words; empty if the classifier took them as they are.
+        preprocessing: a description of it; empty if the classifier took the cases as they are.
         accuracy: on the test cases, of `auto`.
     """
 

@@ -1,4 +1,4 @@
-"""What a recipe comes to: its cells, checked before anything is started."""
+"""The plan of a recipe: its cells, checked before anything is started."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tsbench.workers.local import find_devices
 __all__ = ["Cell", "Plan", "describe_plan", "folder_of", "home_of", "make_plan", "studies_folder", "study_folders"]
 
 BUDGETS_AND_PLACES = ("trials", "timeout", "storage", "confirm")
-"""Search settings that a study's trials do not depend on."""
+"""Search settings on which a study's trials do not depend."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Cell:
         dataset: name of the data set.
         resample: number of the resample.
         folder: of its study.
-        size: training cases times time steps, by which the time left is estimated.
+        size: training cases times time steps, from which the time left is estimated.
     """
 
     dataset: str
@@ -47,7 +47,7 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """The cell's name in messages."""
         return self.dataset if self.resample == 0 else f"{self.dataset} resample {self.resample}"
 
 
@@ -58,9 +58,9 @@ class Plan:
     Attributes:
         loaded: the recipe and its space.
         cells: in the order they are started.
-        devices: a torch device for each worker process of this machine; none where a launcher starts them elsewhere.
-        workers: how many there are to be.
-        concurrency: trials of a study in flight at most.
+        devices: a torch device for each worker process of this machine; empty if a launcher starts them elsewhere.
+        workers: number of workers.
+        concurrency: maximum number of trials of a study in flight.
         trials: of each study; 1 if there is nothing to search.
         store: the MLflow store.
     """
@@ -79,20 +79,29 @@ class Plan:
         return self.cells[0].folder.parent
 
     @property
+    def portfolio(self) -> tuple[dict[str, Any], ...]:
+        """What new studies try after the recipe's own values, as Optuna's parameters."""
+        from tsbench.studies.portfolio import portfolio_of
+
+        return portfolio_of(self.loaded.space, self.loaded.recipe.hyperparameters, self.loaded.recipe.search)
+
+    @property
     def notes(self) -> list[str]:
-        """What a person should know of the search's settings before it runs."""
+        """Notes on the search's settings, shown before it runs."""
         from tsbench.studies.pruning import pruning_note
 
         search, space = self.loaded.recipe.search, self.loaded.space
         notes = []
         if self.trials and not space:
-            instead = f", in 1 trial in place of {search.trials}" if search.trials > 1 else ""
-            notes.append(f"the space is empty: the recipe's own values alone are tried{instead}")
+            instead = f", in 1 trial instead of {search.trials}" if search.trials > 1 else ""
+            notes.append(f"the space is empty: only the recipe's own values are tried{instead}")
         elif self.trials and "space" not in self.loaded.recipe.model_fields_set:
             notes.append(
                 f"the recipe has no space, so the default space is searched ({count_of(len(space), 'setting')}); "
-                "`space: {}` tries the recipe's own values alone"
+                "`space: {}` tries only the recipe's own values"
             )
+        if search.sampler == "grid" and "portfolio" in search.model_fields_set and search.portfolio != "none":
+            notes.append("search.portfolio is not used: a grid tries every combination of the space")
         if "pruner" in search.model_fields_set and (note := pruning_note(search, self.trials, self.concurrency)):
             notes.append(note)
         return notes
@@ -110,7 +119,7 @@ class Plan:
         return tree
 
     def fixed_settings(self, cell: Cell, files: dict[str, str]) -> dict[str, Any]:
-        """All that a study's results depend on; its budgets, baselines, places and workers are not among it."""
+        """The settings on which a study's results depend, without budgets, baselines, storage and workers."""
         tree = self.loaded.resolved()
         search = {key: value for key, value in tree["search"].items() if key not in BUDGETS_AND_PLACES}
         kept = {key: tree[key] for key in ("model", "training", "preprocessing", "space")}
@@ -119,22 +128,26 @@ class Plan:
                 kept["data"] = entry.model_dump(mode="json", exclude={"train", "test", "file"})
         return {**kept, "search": search, "resample": cell.resample, "files": files}
 
-    def earlier_settings(self, cell: Cell, files: dict[str, str]) -> dict[str, Any]:
-        """What `fixed_settings` are for a study of a version without some settings, of which the recipe names none."""
+    def earlier_settings(self, cell: Cell, files: dict[str, str]) -> list[dict[str, Any]]:
+        """`fixed_settings` as earlier versions without some settings wrote them; the recipe sets none of these.
+
+        The first are of the version before the portfolio, the last of the versions before all of these settings.
+        """
         from tsbench.studies.specification import EARLIER, EARLIER_HOLDOUT
 
         fixed, named = self.fixed_settings(cell, files), self.loaded.recipe.search.model_fields_set
-        search = dict(fixed["search"])
-        for key, value in EARLIER.items():
-            if key not in named or search.get(key) == value:
-                search.pop(key, None)
+        unnamed = {key for key, value in EARLIER.items() if key not in named or fixed["search"].get(key) == value}
+        searches = [
+            {key: value for key, value in fixed["search"].items() if key not in unnamed & lacking}
+            for lacking in ({"portfolio"}, EARLIER.keys())
+        ]
         if "holdout_above" not in named:
-            search["holdout_above"] = EARLIER_HOLDOUT
-        return {**fixed, "search": search}
+            searches[-1]["holdout_above"] = EARLIER_HOLDOUT
+        return [{**fixed, "search": search} for search in searches]
 
 
 def studies_folder(store: Store) -> Path:
-    """Where the studies of all recipes lie: beside a SQLite store, else in the current folder."""
+    """The folder of all recipes' studies: beside a SQLite store, otherwise in the current folder."""
     return (store.database.parent if store.database else Path.cwd()) / ".tsbench"
 
 
@@ -156,7 +169,7 @@ def study_folders(recipe: Recipe, home: Path) -> Iterator[Path]:
 
 
 def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: None, dry: bool = False) -> Plan:
-    """Checks the recipe against this machine: every data set is read once, so that nothing fails an hour later.
+    """Checks the recipe against this machine: every data set is read once, so that no error appears an hour later.
 
     Args:
         loaded: the recipe.
@@ -165,9 +178,9 @@ def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: No
         dry: change nothing: no data set is downloaded, and nothing that is read is kept in a cache.
 
     Raises:
-        DataError: with every data set that is not available or broken.
-        TsbenchError: a device that is not there.
-        TrackingError: a store that MLflow does not take.
+        DataError: with every data set that is unavailable or broken.
+        TsbenchError: a device does not exist.
+        TrackingError: a store that MLflow does not accept.
     """
     recipe = loaded.recipe
     execution = recipe.execution
@@ -190,10 +203,10 @@ def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: No
 
 
 def check_reach(recipe: Recipe) -> None:
-    """Refuses stores that only this machine can write to, where workers are on others.
+    """Refuses stores that only this machine can write to if workers are on other machines.
 
     Raises:
-        RecipeError: names what to write instead.
+        RecipeError: with the address to write instead.
     """
     launcher, problems = f"execution.launcher {recipe.execution.launcher!r}", []
     if recipe.search.storage is None:
@@ -224,10 +237,10 @@ def _cells(loaded: LoadedRecipe, home: Path, sizes: Mapping[str, int]) -> Iterat
 
 
 def _sizes(loaded: LoadedRecipe, say: Callable[[str], None]) -> dict[str, int]:
-    """Training cases times time steps of each data set, which is downloaded if need be.
+    """Training cases times time steps of each data set, which is downloaded if necessary.
 
     Raises:
-        DataError: with every data set that cannot be had, or is broken.
+        DataError: with every data set that cannot be downloaded, or is broken.
     """
     archive, names = archive_of(loaded.recipe), names_of(loaded.recipe)
     archive.obtain_all(names, say)
@@ -235,7 +248,7 @@ def _sizes(loaded: LoadedRecipe, say: Callable[[str], None]) -> dict[str, int]:
 
 
 def _dry_sizes(loaded: LoadedRecipe, say: Callable[[str], None]) -> dict[str, int]:
-    """As `_sizes`, in which the catalogue speaks for what would be downloaded; 0 for what it does not know."""
+    """As `_sizes`, with the catalogue's sizes of sets that would be downloaded; 0 if it has none."""
     names, absent = names_of(loaded.recipe), absent_from(loaded.recipe)
     with nothing_kept():
         sizes = _read_sizes(archive_of(loaded.recipe), [name for name in names if name not in absent], say)
@@ -265,6 +278,12 @@ def _repeats(search: SearchConfig) -> str:
     return "" if search.repeats == 1 else f" drawn {search.repeats} times"
 
 
+def _portfolio(plan: Plan) -> list[str]:
+    before = len(plan.loaded.recipe.search.enqueue) + 1
+    count = max(0, min(len(plan.portfolio), plan.trials - before))
+    return [f"# {count_of(count, 'trial')} of the portfolio, after the recipe's own values;"] if count else []
+
+
 def _confirmation(plan: Plan) -> list[str]:
     confirm = min(plan.loaded.recipe.search.confirm, plan.trials - 1)
     if confirm < 1:
@@ -273,7 +292,7 @@ def _confirmation(plan: Plan) -> list[str]:
 
 
 def describe_plan(plan: Plan) -> str:
-    """The resolved recipe as YAML-compatible text, with a summary of what it comes to in comments."""
+    """The resolved recipe as YAML-compatible text, with a summary of the plan in comments."""
     recipe = plan.loaded.recipe
     on = f"{count_of(plan.workers, 'worker')} ({', '.join(sorted(set(plan.devices))) or recipe.execution.launcher})"
     further = f"{count_of(len(recipe.baselines), 'baseline')} for each."
@@ -284,7 +303,8 @@ def describe_plan(plan: Plan) -> str:
         lines = [
             f"# {count_of(len(plan.cells), 'study', 'studies')} of {count_of(plan.trials, 'trial')} on {on}, "
             f"{recipe.search.folds} folds each{_repeats(recipe.search)};",
-            f"# one held-out part in their place if there are more than {recipe.search.holdout_above} training cases;",
+            f"# one held-out part instead if there are more than {recipe.search.holdout_above} training cases;",
+            *_portfolio(plan),
             *_confirmation(plan),
             f"# then {count_of(recipe.evaluation.ensemble, 'network')} of the chosen configuration, {further}",
         ]
@@ -295,5 +315,5 @@ def describe_plan(plan: Plan) -> str:
     if len(plan.cells) > 20:
         lines.append(f"# - and {len(plan.cells) - 20} more")
     if plan.loaded.freed:
-        lines.append(f"# fixed by --set and so not searched: {', '.join(plan.loaded.freed)}")
+        lines.append(f"# fixed by --set, so not searched: {', '.join(plan.loaded.freed)}")
     return "\n".join(lines) + "\n" + to_yaml(plan.resolved())

@@ -1,4 +1,4 @@
-"""What can refuse a search is checked before the search changes anything: a refusal leaves everything as it was."""
+"""Checks a search before it changes anything, so that a refusal leaves everything as it was."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tsbench.workers.joining import ADDRESS
 __all__ = ["LOCK", "check_ready", "held", "is_held", "refusal_of_second"]
 
 LOCK = "lock"
-"""The file in a recipe's folder that the process of its search holds."""
+"""The lock file in a recipe's folder, held by the process of its search."""
 
 OR_FRESH = "or run with --fresh, which archives the study and starts a new one"
 
@@ -31,23 +31,23 @@ OR_FRESH = "or run with --fresh, which archives the study and starts a new one"
 def check_ready(recipe: Recipe, fresh: bool) -> None:
     """Refuses a search that could not be run, and changes nothing.
 
-    What depends on the data sets is checked later, as they may have to be downloaded.
+    Whatever depends on the data sets is checked later, as they may have to be downloaded.
 
     Args:
         recipe: the recipe.
-        fresh: whether its studies are to be archived, and new ones begun.
+        fresh: whether to archive its studies and create new ones.
 
     Raises:
-        SearchError: the search is under way, its folder or database cannot be written, or a study is damaged.
-        TsbenchError: there is no cluster where the recipe says.
-        TrackingError: the MLflow store cannot be reached or written, or what is to be continued was deleted there.
+        SearchError: the search is running, its folder or database cannot be written, or a study is damaged.
+        TsbenchError: there is no cluster at the recipe's address.
+        TrackingError: the MLflow store cannot be reached or written, or the runs to continue were deleted there.
     """
     store = Store(recipe.tracking.uri)
     home = home_of(store, recipe.name)
     _check_folder(home)
     if is_held(home):
         raise refusal_of_second(recipe.name, home)
-    check_launcher(recipe.execution)  # in a moment, where a store may be waited for
+    check_launcher(recipe.execution)  # quick checks first, as the store may have to be waited for
     store.connection.check(recipe.name)
     if recipe.search.storage is not None:
         open_database(recipe.search.storage)
@@ -56,7 +56,7 @@ def check_ready(recipe: Recipe, fresh: bool) -> None:
 
 
 def is_held(home: Path) -> bool:
-    """Whether a process carries out the search whose folder this is.
+    """Whether a process runs the search of this folder.
 
     Raises:
         SearchError: the file of its lock cannot be opened.
@@ -72,7 +72,7 @@ def is_held(home: Path) -> bool:
 
 @contextmanager
 def held(home: Path) -> Iterator[None]:
-    """Holds the lock of the search whose folder this is.
+    """Holds the lock of the search of this folder.
 
     Raises:
         Timeout: another process holds it.
@@ -94,9 +94,9 @@ def held(home: Path) -> Iterator[None]:
 
 
 def refusal_of_second(recipe: str, home: Path) -> SearchError:
-    """That another process carries the search out."""
+    """The error that another process runs the search."""
     return SearchError(
-        f"another `tsbench search` of {recipe!r} is under way (it holds {home / LOCK}); wait for it, or give this "
+        f"another `tsbench search` of {recipe!r} is running (it holds {home / LOCK}); wait for it, or give this "
         "recipe another name"
     )
 
@@ -112,7 +112,7 @@ def _check_folder(home: Path) -> None:
 
 
 def _check_studies(store: Store, folders: Iterable[Path]) -> None:
-    """Refuses to continue what is damaged, or is not in MLflow any more; all of its trials would be run again."""
+    """Refuses to continue a study that is damaged or no longer in MLflow, as all its trials would be run again."""
     studies = [Study.open(folder) for folder in folders if (folder / "study.json").exists()]
     for study in studies:
         study.check()
@@ -127,25 +127,25 @@ def _check_studies(store: Store, folders: Iterable[Path]) -> None:
 
 
 def _problem_of(study: Study, store: Store, there: dict[str, bool]) -> str | None:
-    """Why a study cannot be continued, as far as MLflow is concerned.
+    """Why MLflow does not let a study be continued.
 
     Args:
         study: the study.
         store: the recipe's store.
-        there: for each parent run in the store, whether it is there rather than deleted.
+        there: for each parent run in the store, whether it exists rather than being deleted.
     """
     spec = study.spec
     search = f"the search of {spec.dataset}" + (f" resample {spec.resample}" if spec.resample else "")
     recorded, now = redacted(spec.tracking_uri), redacted(store.uri)
     if _is_another_file(spec.tracking_uri, store.uri):
         return (
-            f"{search} is recorded in the MLflow store {recorded}, and the recipe now names {now}; name the former by "
-            f"tracking.uri, or move its folder back, {OR_FRESH}"
+            f"{search} is recorded in the MLflow store {recorded}, and the recipe now names {now}; set tracking.uri to "
+            f"the former, or move its folder back, {OR_FRESH}"
         )
     if spec.parent_run not in there:
         return (
-            f"{search} is recorded in the MLflow run {spec.parent_run}, which {now} does not have; name the store "
-            f"that has it by tracking.uri, {OR_FRESH}"
+            f"{search} is recorded in the MLflow run {spec.parent_run}, which {now} does not have; set "
+            f"tracking.uri to the store that has it, {OR_FRESH}"
         )
     if not there[spec.parent_run]:
         return (
@@ -156,7 +156,7 @@ def _problem_of(study: Study, store: Store, there: dict[str, bool]) -> str | Non
 
 
 def _is_another_file(recorded: str, now: str) -> bool:
-    """Whether two addresses are those of different SQLite files; a server may have got another name."""
+    """Whether two addresses are of different SQLite files; a server may have been renamed."""
     before, after = database_of(recorded), database_of(now)
     if before is None or after is None or before == after:
         return False

@@ -1,4 +1,4 @@
-"""Shows how a run goes: a live table on a terminal, plain lines elsewhere."""
+"""Shows the progress of a run: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REDRAW = 1.0  # seconds between two drawings in a notebook
 
 
 def format_elapsed(seconds: float) -> str:
-    """A duration for people: `48 s`, `3 min 5 s`, `2 h 10 min`."""
+    """A duration in readable units: `48 s`, `3 min 5 s`, `2 h 10 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -47,18 +47,18 @@ def format_elapsed(seconds: float) -> str:
 
 
 def format_trials(ended: int, asked: int) -> str:
-    """How many trials of a study ended, of how many: `2/3`, or `6 (3 asked for)` if the recipe now asks for fewer."""
+    """The ended trials of a study and their total: `2/3`, or `6 (3 asked for)` if the recipe now asks for fewer."""
     return f"{ended}/{asked}" if ended <= asked else f"{ended} ({asked} asked for)"
 
 
 @dataclass
 class CellState:
-    """How far one data set in one resample is.
+    """The progress of one data set in one resample.
 
     Attributes:
-        title: what people call it.
+        title: its name.
         size: see `Cell`.
-        trials: asked for.
+        trials: requested.
         ended: complete and pruned trials so far.
         pruned: those of them that were pruned.
         best: best CV score so far.
@@ -86,7 +86,7 @@ class CellState:
 
 @dataclass
 class WorkerState:
-    """What a worker is at."""
+    """What a worker is doing."""
 
     device: str
     text: str = "starting"
@@ -94,7 +94,7 @@ class WorkerState:
 
 @dataclass
 class RunState:
-    """All that a display shows."""
+    """Everything that a display shows."""
 
     name: str
     metric: str
@@ -108,7 +108,7 @@ class RunState:
         return time.monotonic() - self.began
 
     def seconds_left(self) -> float | None:
-        """An estimate from the trials so far, scaled by size to data sets not started; None before the first ended."""
+        """An estimate from the trials so far, scaled by size to other cells; None before the first trial has ended."""
         known = [cell for cell in self.cells if cell.trial_seconds]
         if not known:
             return None
@@ -125,7 +125,7 @@ class RunState:
 
 
 class LiveDisplay:
-    """One table on a terminal, drawn over itself; before it, a line with what is prepared."""
+    """A table on a terminal that is redrawn in place; before it, a line on what is being prepared."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -134,19 +134,19 @@ class LiveDisplay:
         self._preparing = True
 
     def __enter__(self) -> Self:
-        # It refreshes by itself: while a library is imported, the seconds go on.
+        # It refreshes by itself, so that the seconds advance while a library is imported.
         self._live = Live(_Preparation("starting", self._began), console=self._console, refresh_per_second=4)
         self._live.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._live is not None:
-            self._live.transient = self._preparing  # only a table stays
+            self._live.transient = self._preparing  # only a table remains
             self._live.__exit__(None, None, None)
             self._live = None
 
     def prepare(self, text: str) -> None:
-        """Shows the text with a sign of life and the seconds since the beginning."""
+        """Shows the text with a spinner and the elapsed seconds."""
         if self._preparing and self._live is not None:
             self._live.update(_Preparation(text, self._began), refresh=True)
 
@@ -162,7 +162,7 @@ class LiveDisplay:
 
 
 class NotebookDisplay:
-    """One output of a notebook's cell, which is drawn again; lines that stay are printed below it."""
+    """One output of a notebook's cell, redrawn in place; permanent lines are printed below it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -174,7 +174,7 @@ class NotebookDisplay:
     def __enter__(self) -> Self:
         from IPython.display import display
 
-        if self._output is None:  # preparation and run are one output
+        if self._output is None:  # preparation and run share an output
             self._output = display(self._drawing("starting"), display_id=True)
         return self
 
@@ -220,7 +220,7 @@ class _Preparation:
 
 
 class PlainDisplay:
-    """A line for each thing that happened, for logs and pipes."""
+    """A line for each event, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -258,7 +258,7 @@ class PlainDisplay:
             self.say(f"{cell.title}: {', '.join(parts)}")
 
     def say(self, text: str) -> None:
-        """Prints a line with the time since the beginning."""
+        """Prints a line with the elapsed time."""
         self._console.print(
             f"[{time.monotonic() - self._began:7.1f} s] {text}", markup=False, highlight=False, soft_wrap=True
         )
@@ -273,7 +273,7 @@ def _trials(cell: CellState) -> str:
 
 
 def _left(seconds: float) -> str:
-    """The estimate knows nothing of scoring, pictures and records, so it does not go down to 0."""
+    """The estimate leaves out scoring, plots and records, so it does not reach 0."""
     return f"about {format_elapsed(seconds)} left" if seconds >= FEW else "a few seconds left"
 
 
@@ -302,7 +302,7 @@ def render(state: RunState, most: int = 12) -> RenderableType:
         return Group(f"[bold]{escape(state.name)}[/bold]", table, foot)
     left = state.seconds_left()
     if any(cell.trials for cell in state.cells):
-        foot += ", time left is known after the first trial" if left is None else f", {_left(left)}"
+        foot += ", time left unknown until the first trial ends" if left is None else f", {_left(left)}"
     workers = Table.grid(padding=(0, 2))
     for number, worker in state.workers.items():
         workers.add_row(f"worker {number + 1}", worker.device, escape(worker.text))
@@ -310,7 +310,7 @@ def render(state: RunState, most: int = 12) -> RenderableType:
 
 
 def _worth_showing(cells: Sequence[CellState], most: int) -> list[CellState]:
-    """All cells where they fit, else those under way with their neighbours."""
+    """All cells if they fit, otherwise the running ones with their neighbours."""
     if len(cells) <= most:
         return list(cells)
     busy = next((i for i, cell in enumerate(cells) if cell.stage not in ("done", "failed")), len(cells))
@@ -319,11 +319,11 @@ def _worth_showing(cells: Sequence[CellState], most: int) -> list[CellState]:
 
 
 Display = LiveDisplay | PlainDisplay | NotebookDisplay
-"""Shows a run: `prepare` what is done before there is a state, `update` the state, `say` a line that stays."""
+"""Shows a run: `prepare` the steps before there is a state, `update` the state, `say` a permanent line."""
 
 
 def make_display(console: Console) -> Display:
-    """A live table on a terminal or in a notebook, else plain lines."""
+    """A live table on a terminal or in a notebook, otherwise plain lines."""
     if console.is_jupyter and not console.quiet:
         return NotebookDisplay(console)
     return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)

@@ -1,4 +1,4 @@
-"""The refit: trains the final networks by the chosen configuration, and has their ensemble scored."""
+"""The refit: trains the final networks with the chosen configuration, and has their ensemble scored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["RefitStage", "is_current"]
 
 
 def is_current(cell: OpenCell, record: RunRecord | None) -> bool:
-    """Whether a recorded network is the one that the finished search and today's recipe lead to."""
+    """Whether a recorded network is that of the finished search and the current recipe."""
     if record is None or not (cell.study.queue.is_complete() or cell.budget.ended_search()):
         return False
     choice = choice_of(cell)
@@ -34,16 +34,16 @@ def is_current(cell: OpenCell, record: RunRecord | None) -> bool:
 
 
 class RefitStage(Stage):
-    """Trains the networks when their configuration is chosen, or while the last is done for that, and has them scored.
+    """Trains the networks when their configuration is chosen or nearly so, and has them scored.
 
     Attributes:
-        networks: of the ensemble; fewer than the recipe asks for if a timeout leaves no time for all.
-        fitted: by task; those of another trial than the chosen one were started before the choice.
+        networks: of the ensemble; fewer than in the recipe if a timeout leaves no time for all.
+        fitted: by task; networks of other trials than the chosen one were started before the choice.
         accuracy: on the test cases, when it is known.
 
     Args:
-        cell: what is refitted for.
-        choice: leads to the configuration.
+        cell: the cell that is refitted.
+        choice: gives the configuration.
         recorded: the final network of an earlier call.
     """
 
@@ -69,7 +69,7 @@ class RefitStage(Stage):
 
     @property
     def all_begun(self) -> bool:
-        """Whether no network waits for a worker any more."""
+        """Whether every network has been given to a worker."""
         return self.ended or (self._has_begun and self._count_begun(self.choice.best) >= self.networks)
 
     @property
@@ -79,7 +79,7 @@ class RefitStage(Stage):
 
     @property
     def steps_left(self) -> int:
-        """Networks still to be fitted."""
+        """Remaining networks."""
         return max(0, self.networks - len(self.members))
 
     @property
@@ -89,7 +89,7 @@ class RefitStage(Stage):
         return [kept[number] for number in range(self.networks) if number in kept]
 
     def next_task(self) -> Task | None:
-        """A network by the chosen configuration, or when all are fitted, their scoring."""
+        """A network with the chosen configuration, or the scoring if all are fitted."""
         best = self.choice.best
         if best is not None and not self._has_begun:
             self._choose_networks(best)
@@ -102,7 +102,7 @@ class RefitStage(Stage):
         return self._task(self._score, "tasks:score_network", self.cell.records, self._final(best))
 
     def early_task(self) -> Task | None:
-        """A network by what would be chosen so far, while the last trials run or are scored again."""
+        """A network with the configuration that would be chosen now, while the last trials run or are scored again."""
         best = self.choice.presumed()
         return None if best is None or best.number in self._failed_early else self._next_member(best)
 
@@ -119,7 +119,7 @@ class RefitStage(Stage):
         return sum(best is not None and key.trial == best.number for key in (*self.running, *self.fitted))
 
     def _choose_networks(self, best: Configuration) -> None:
-        """Decides how many networks there are to be, by the time that is left now."""
+        """Decides the number of networks from the time that is left."""
         self._has_begun = True
         self.networks = self.cell.budget.networks_in_time(best.seconds, self._count_begun(best))
         asked, record = self.cell.recipe.evaluation.ensemble, self.recorded
@@ -168,7 +168,7 @@ class RefitStage(Stage):
     def _take_result(self, key: TaskKey, result: Any) -> None:
         if key == self._score:
             self.accuracy = result[names.test("accuracy")]
-        # None if its worker left, the run is interrupted, or another trial was better.
+        # None if its worker left, the run was interrupted, or another trial was better.
         elif result is not None and (not self.choice.ended or self._is_of_best(key)):
             self.fitted[key] = result
             self.cell.budget.note(now=self.choice.ended)

@@ -1,7 +1,7 @@
-"""Carries a plan out: keeps every worker busy with trials, refits and baselines until all cells are done.
+"""Runs a plan: keeps every worker busy with trials, refits and baselines until all cells are done.
 
-One process supervises. It alone puts trials into studies, hands tasks to workers, and decides what a cell needs next;
-workers run the tasks and write the records. While one cell's last trials run, idle workers go on with its baselines
+One process supervises. It alone adds trials to studies, gives tasks to workers, and decides what a cell needs next;
+workers run the tasks and write the records. While a cell's last trials run, idle workers continue with its baselines
 and with the next cell.
 """
 
@@ -39,22 +39,22 @@ from tsbench.workers.protocol import Message, Task
 
 __all__ = ["BenchmarkRun"]
 
-# What every worker needs at its first task; torch imports the last one at an optimizer's first step.
+# Modules that every worker needs at its first task; torch imports the last at an optimizer's first step.
 PRELOAD = ("tsbench.bench.tasks", "mlflow", "sklearn.model_selection", "tsbench.adapters.torch_compiler")
 PRELOAD_FOR_SQLITE = ("mlflow.store.tracking.sqlalchemy_store",)
-WAIT = 0.25  # seconds between two looks at the workers
-CHECK_SECONDS = 2.0  # seconds between two looks at what a launcher has started, and at the store's file
-SECONDS_AFTER_CTRL_C = 15.0  # for running tasks to end; whoever is at the keyboard can press it again
-SECONDS_AFTER_SIGNAL = 5.0  # as `docker stop` kills after 10 seconds, in which all must be recorded
+WAIT = 0.25  # seconds between two checks of the workers
+CHECK_SECONDS = 2.0  # seconds between two checks of the launcher's workers and of the store's file
+SECONDS_AFTER_CTRL_C = 15.0  # for running tasks to end; the user can press Ctrl-C again
+SECONDS_AFTER_SIGNAL = 5.0  # `docker stop` kills after 10 seconds, within which everything must be recorded
 
 
 class BenchmarkRun:
-    """A plan under way.
+    """The execution of a plan.
 
     Args:
-        plan: what to do.
-        display: shows how it goes.
-        fresh: archive earlier studies of these cells and start again.
+        plan: the plan to run.
+        display: shows the progress.
+        fresh: archive earlier studies of these cells and start new ones.
     """
 
     def __init__(self, plan: Plan, display: Display, fresh: bool = False) -> None:
@@ -76,7 +76,7 @@ class BenchmarkRun:
         self.open: dict[str, CellRun] = {}  # by title
         self.unopened = deque(zip(plan.cells, self.state.cells, strict=True))
         self.failures: list[str] = []
-        self.begun = False  # whether there is anything in MLflow
+        self.begun = False  # whether anything was recorded in MLflow
         self.launcher: Launcher | None = None
         self._database = FileWatch.of(None)
         self.fronts: dict[str, list[BestTrial]] = {}  # by cell, if several metrics are searched
@@ -86,7 +86,7 @@ class BenchmarkRun:
 
         Raises:
             KeyboardInterrupt: after Ctrl-C or another signal, when running trials were ended and recorded.
-            SearchError: another process carries this recipe out, or see `check_ready`; nothing was changed.
+            SearchError: another process runs this recipe, or see `check_ready`; nothing was changed.
             TrackingError: see `check_ready`; nothing was changed, or the store failed later, or its file was deleted.
         """
         home, recipe = self.plan.home, self.plan.loaded.recipe
@@ -124,7 +124,7 @@ class BenchmarkRun:
         finally:
             try:
                 self._leave_nothing_running()
-            except KeyboardInterrupt:  # records are still closed, which takes a moment, but nothing is waited for
+            except KeyboardInterrupt:  # records are still closed, which is quick, but calls are not retried
                 with ignored_signals():
                     self._leave_nothing_running()
                 raise
@@ -152,7 +152,7 @@ class BenchmarkRun:
             yield pool
 
     def _leave_nothing_running(self) -> None:
-        """Tells and ends what is still open, each whatever becomes of the others."""
+        """Ends whatever is still open, even if some of it fails."""
         with ExitStack() as stack:
             for title, run in self.open.items():
                 stack.callback(self._interrupt, title, run)
@@ -161,7 +161,7 @@ class BenchmarkRun:
         try:
             run.interrupt()
         except TsbenchError as error:
-            self.display.say(f"{title}: its records could not be ended: {error}")
+            self.display.say(f"{title}: its runs could not be ended: {error}")
         except KeyboardInterrupt:  # for the others too
             stop_retrying()
             raise
@@ -169,10 +169,10 @@ class BenchmarkRun:
     def _loop(self, pool: WorkerPool, log: RunLog) -> None:
         looked = time.monotonic()
         while True:
-            handed_out = self._hand_out(pool, log)
+            assigned = self._assign_tasks(pool, log)
             pool.stop_where(lambda task: self.open[task.key.cell].stop_reason(task.key))
             for run in self.open.values():
-                if handed_out:
+                if assigned:
                     run.search.prefetch()
                 run.update()
                 self._print_notes(run)
@@ -191,8 +191,8 @@ class BenchmarkRun:
                 for line in self.launcher.check_started() if self.launcher is not None else ():
                     self.display.say(line)
 
-    def _hand_out(self, pool: WorkerPool, log: RunLog) -> bool:
-        """Gives idle workers what there is to do; whether there was anything."""
+    def _assign_tasks(self, pool: WorkerPool, log: RunLog) -> bool:
+        """Gives tasks to idle workers; returns whether there were any."""
         handed = False
         for worker in list(pool.idle()):
             task = self._next_task()
@@ -208,7 +208,7 @@ class BenchmarkRun:
         for run in self.open.values():
             if task := run.next_task():
                 return task
-        # If time counts, a study is started when the one before takes no more of the workers' time for its own.
+        # With a timeout, a study is started when the one before needs no more of the workers' time.
         in_turn = self.plan.loaded.recipe.search.timeout is not None
         while self.unopened and (not in_turn or all(run.leaves_workers for run in self.open.values())):
             opened = self._open(*self.unopened.popleft())
@@ -217,7 +217,7 @@ class BenchmarkRun:
         return next(filter(None, (run.early_task() for run in self.open.values())), None)
 
     def _open(self, cell: Cell, state: CellState) -> CellRun | None:
-        """Begins a cell; None if its data do not let it be started, which must not end the others."""
+        """Starts a cell; None if its data do not permit it, which must not end the others."""
         self.display.prepare(f"opening the study of {cell.title}")
         try:
             opened = CellRun(self.plan, cell, state)
@@ -266,11 +266,11 @@ class BenchmarkRun:
             del self.open[title]
 
     def _drain(self, pool: WorkerPool, interrupt: KeyboardInterrupt) -> None:
-        """After a signal: lets running trials notice and record their end; a second signal does not wait."""
+        """After a signal, waits until running trials have recorded their end; a second signal stops the wait."""
         signalled = isinstance(interrupt, TerminatedError)
         again = "a second signal ends" if signalled else "Ctrl-C again to end"
         try:
-            self.display.say(f"{describe_interrupt(interrupt)}: ending what runs ({again} at once)")
+            self.display.say(f"{describe_interrupt(interrupt)}: ending running tasks ({again} at once)")
             pool.stop()
             deadline = time.monotonic() + (SECONDS_AFTER_SIGNAL if signalled else SECONDS_AFTER_CTRL_C)
             while pool.busy and time.monotonic() < deadline:
@@ -284,7 +284,7 @@ class BenchmarkRun:
 
 
 def _remove_unused(home: Path, created: Sequence[Path]) -> None:
-    """Removes the folders of a search that could not be started, unless there is anything in them."""
+    """Removes the folders of a search that could not be started, if they are empty."""
     with suppress(OSError):
         for file in (LOCK, FILE):
             (home / file).unlink(missing_ok=True)
@@ -293,5 +293,5 @@ def _remove_unused(home: Path, created: Sequence[Path]) -> None:
 
 
 def _describe(key: TaskKey, progress: Any = None) -> str:
-    """What a worker is at, for the display."""
+    """A worker's task, for the display."""
     return f"{key.cell}: {key.title}" + (f", {progress}" if progress else "")

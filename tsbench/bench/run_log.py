@@ -22,11 +22,11 @@ FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 class RunLog(PlainDisplay):
-    """Logs a run's lines to its file, whatever Python's loggers are set to, and to `LOGGER`."""
+    """Logs a run's lines to its file, independent of Python's logging settings, and to `LOGGER`."""
 
     def __init__(self, file: logging.Handler) -> None:
         super().__init__(Console(quiet=True))
-        self._file = logging.Logger(LOGGER.name)  # outside the hierarchy, so that nothing of it is printed
+        self._file = logging.Logger(LOGGER.name)  # outside the hierarchy, so that none of it is printed
         self._file.addHandler(file)
 
     def say(self, text: str) -> None:
@@ -34,26 +34,26 @@ class RunLog(PlainDisplay):
         self._log(logging.INFO, text)
 
     def detail(self, text: str) -> None:
-        """Logs what is worth knowing after a failure only."""
+        """Logs details that only matter after a failure."""
         self._log(logging.DEBUG, text)
 
     def fail(self, text: str) -> None:
-        """Logs what ended the run."""
+        """Logs the error that ended the run."""
         self._log(logging.ERROR, text)
 
     def _log(self, level: int, text: str) -> None:
-        text = redacted(text)  # of errors that are not tsbench's own, too
+        text = redacted(text)  # also of errors that are not tsbench's own
         self._file.log(level, "%s", text)
-        if LOGGER.hasHandlers():  # else Python itself would print errors
+        if LOGGER.hasHandlers():  # otherwise Python would print errors itself
             LOGGER.log(level, "%s", text)
 
 
 class LoggedDisplay:
-    """A display that logs too.
+    """A display that also logs.
 
     Args:
-        display: what is shown.
-        log: what is logged.
+        display: the display.
+        log: the log.
     """
 
     def __init__(self, display: Display, log: RunLog) -> None:
@@ -68,12 +68,12 @@ class LoggedDisplay:
         self._display.__exit__(*error)
 
     def prepare(self, text: str) -> None:
-        """Shows and logs what is prepared."""
+        """Shows and logs what is being prepared."""
         self._display.prepare(text)
         self.log.prepare(text)
 
     def update(self, state: RunState) -> None:
-        """Shows the state, and logs what has changed of it."""
+        """Shows the state, and logs its changes."""
         self._display.update(state)
         self.log.update(state)
 
@@ -85,7 +85,7 @@ class LoggedDisplay:
 
 @contextmanager
 def log_of(folder: Path, name: str) -> Iterator[RunLog]:
-    """Appends to a search's log while the block runs; how it ended is the last line.
+    """Appends to a search's log while the block runs; the last line reports how it ended.
 
     Args:
         folder: of its studies.

@@ -1,6 +1,6 @@
-"""What a person finds who opens a search in MLflow: the parent run's description, tables and pictures.
+"""Writes a search's page in MLflow: the parent run's description, tables and plots.
 
-What concerns only the search is written when it has ended, while the final network is trained; the rest at the end.
+The search's part is written when the search has ended, while the final network is trained; the rest at the end.
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ COLUMNS = {
 
 FILES = {
     "leaderboard.csv": "every classifier with its scores",
-    "best_configuration.yaml": "the settings of the chosen trial, as a recipe has them",
-    "recipe.yaml": "the recipe, with every value that was used",
-    "pareto_front.csv": "the trials that no other one surpasses in all metrics, with their settings",
+    "best_configuration.yaml": "the settings of the chosen trial, in the form of a recipe",
+    "recipe.yaml": "the recipe with every value that was used",
+    "pareto_front.csv": "the Pareto front: trials that no other trial surpasses in all metrics, with their settings",
     "accuracy.png": "test accuracy of the network and the baselines",
     "optimisation_history.png": "score by trial",
-    "hyperparameter_importances.png": "which settings the score depended on",
+    "hyperparameter_importances.png": "importance of each setting for the score",
     "parallel_coordinates.png": "settings and score of every complete trial",
     "learning_curves.png": "the chosen trial's folds by epoch",
     "confusion_matrix.png": "true and predicted labels of the test cases",
-    "reliability_diagram.png": "how far the predicted probabilities can be trusted",
-    "misclassified_cases.png": "errors that the network was surest of, with what it looked at",
+    "reliability_diagram.png": "calibration of the predicted probabilities",
+    "misclassified_cases.png": "the most confident errors, with the time steps behind them",
     "versions.json": "packages and machine",
 }
-"""What lies among the parent run's artifacts."""
+"""The parent run's artifacts, each with its description."""
 
 
 def write_search_report(records: Records, folder: Path) -> None:
-    """Adds the best configuration and the search's pictures to a cell's parent run.
+    """Adds the best configuration and the search's plots to a cell's parent run.
 
     Args:
-        records: where the cell's runs are.
+        records: of the cell's runs.
         folder: of its study.
     """
     store, study = Store(records.uri), Study.open(folder)
@@ -89,10 +89,10 @@ def write_search_report(records: Records, folder: Path) -> None:
 
 
 def write_report(records: Records, folder: Path) -> None:
-    """Adds leaderboard, the accuracies' picture and a description of all to a cell's parent run.
+    """Adds the leaderboard, the plot of accuracies and a description to a cell's parent run.
 
     Args:
-        records: where the cell's runs are.
+        records: of the cell's runs.
         folder: of its study.
     """
     store, study = Store(records.uri), Study.open(folder)
@@ -120,7 +120,7 @@ def write_report(records: Records, folder: Path) -> None:
 def _scored(store: Store, records: Records) -> list[RunRecord]:
     """The newest complete run of each classifier of the cell, the most accurate on the test cases first.
 
-    A classifier that was skipped since, because preprocessing was switched off, is not among them.
+    A classifier that was skipped later, because preprocessing was switched off, is left out.
     """
     tags = {names.STUDY: records.tags[names.STUDY]}
     newest: dict[str, RunRecord] = {}
@@ -143,7 +143,7 @@ def _leaderboard(classifiers: Sequence[RunRecord], metric: str) -> list[list[str
 
 
 def _with_preprocessing(rows: list[list[str]], classifiers: Sequence[RunRecord]) -> list[list[str]]:
-    """The leaderboard with a last column that says what was done to the cases; empty if they were taken as they are."""
+    """The leaderboard with a last column on preprocessing; empty if the cases were used unchanged."""
     column = ["preprocessing", *(run.tags.get(names.PREPROCESSING, "") for run in classifiers)]
     return [[*row, text] for row, text in zip(rows, column, strict=True)]
 
@@ -158,7 +158,7 @@ def _preprocessing_notes(classifiers: Sequence[RunRecord]) -> list[str]:
 
 
 def _title(run: RunRecord) -> str:
-    """What a classifier is called in a picture, which has no footnotes."""
+    """A classifier's name in a plot, which has no footnotes."""
     return run.tags[names.CLASSIFIER] + (" (preprocessed cases)" if names.PREPROCESSING in run.tags else "")
 
 
@@ -205,7 +205,7 @@ def _description(records: Records, study: Study, classifiers: Sequence[RunRecord
     lines = [searched if len(trials) else f"tsbench fitted classifiers to **{title}** (recipe `{spec.recipe}`).", ""]
     if remark := study.notes.remark:
         scored = (
-            " The best trials and the default were scored again on other folds for that."
+            " The best trials and the default were scored again on other folds to choose between them."
             if study.notes.confirmed
             else ""
         )
@@ -213,7 +213,8 @@ def _description(records: Records, study: Study, classifiers: Sequence[RunRecord
     if best is not None:
         error = best.scores.get(error_name(names.cv(spec.search.metric)))
         score = "" if math.isnan(best.value) else f", with {metric} {format_score(best.value, error)}"
-        lines += [f"Trial {best.number} was refitted{score}:", ""]
+        origin = " of the portfolio" if trials.origin_of(best.number) == "portfolio" else ""
+        lines += [f"Trial {best.number}{origin} was refitted{score}:", ""]
         chosen = trials[best.number].params
         lines += [f"- `{name}`: {value}" for name, value in sorted(chosen.items())] or ["- nothing was searched"]
         lines += [""]

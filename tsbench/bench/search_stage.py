@@ -12,7 +12,7 @@ from tsbench.workers.protocol import Task
 
 __all__ = ["SearchStage"]
 
-MAX_DEATHS = 30  # of workers, one after another, at trials of which none ends
+MAX_DEATHS = 30  # consecutive deaths of workers without a trial that ended
 SPENT = "the study's time is spent"
 
 
@@ -20,13 +20,13 @@ class SearchStage(Stage):
     """Runs trials until there are as many as the recipe asks for, or their time is spent.
 
     Attributes:
-        best: what it led to: a trial, or the recipe's own values if the cases cannot be cross-validated; None while it
+        best: the result: a trial, or the recipe's own values if the cases cannot be cross-validated; None while it
             runs, if it failed, or if there is nothing to search for.
         trial_seconds: of the trials that ended in this call.
 
     Args:
-        cell: what is searched for.
-        needed: whether there is anything to search.
+        cell: the cell that is searched.
+        needed: whether a search is needed.
     """
 
     name = "search"
@@ -44,7 +44,7 @@ class SearchStage(Stage):
         self._deaths_in_a_row = 0
 
     def next_task(self) -> Task | None:
-        """The next trial; if none is left, the search ends."""
+        """The next trial; ends the search if none is left."""
         if not self._is_stopped() and (number := self._next_trial()) is not None:
             return self._task(self._key(f"trial {number}", number), "tasks:run_trial", self.study.files, number)
         if not self.running and (self.stopped or self.study.queue.is_complete()):
@@ -56,17 +56,17 @@ class SearchStage(Stage):
         for numbers in (self.study.queue.waiting, self.study.queue.refill):
             if (number := next((number for number in numbers() if number not in begun), None)) is not None:
                 return number
-        if not begun:  # a worker of a killed search took these, and was killed too
+        if not begun:  # taken by a worker of a killed search, which was killed too
             mark_lost(self.study, self.cell.plan.store, self.study.trials().running(), "the search was killed")
         return None
 
     def prefetch(self) -> None:
-        """Chooses trials to come while the workers are busy, so that none waits for it."""
+        """Chooses the next trials while the workers are busy, so that no worker waits."""
         if not (self.ended or self._is_stopped()):
             self.study.queue.refill()
 
     def only_awaits_trials(self) -> bool:
-        """Whether its last trials run, so that it has no task for another worker."""
+        """Whether only its last trials still run, so that it has no task for another worker."""
         return not self.ended and bool(self.running) and not self._is_stopped() and self.study.queue.is_filled()
 
     def stop_reason(self, key: TaskKey) -> str:
@@ -93,7 +93,7 @@ class SearchStage(Stage):
     def _take_result(self, key: TaskKey, result: Any) -> None:
         self._deaths_in_a_row = 0
         if result is None:
-            self._lose(key, "its worker had lost it")  # nothing to be done if it had ended
+            self._lose(key, "its worker had lost it")  # nothing to do if it had ended
             return
         if result.state == "complete":
             self.cell.budget.add_trial(result.seconds)
@@ -103,14 +103,14 @@ class SearchStage(Stage):
             self.cell.note(f"{key.title} failed: {result.reason}")
 
     def _take_death(self, key: TaskKey, sentence: str) -> None:
-        """The study itself queues a lost trial again, twice at most."""
+        """The study itself queues a lost trial again, at most twice."""
         self._lose(key, sentence)
         self._deaths_in_a_row += 1
         if self._deaths_in_a_row < MAX_DEATHS:
             self.cell.note(f"{sentence}; {key.title} is tried again")
         elif not self.ended:
             self.ended = True
-            died = f"{self._deaths_in_a_row} workers died at its trials, and none ended meanwhile"
+            died = f"{self._deaths_in_a_row} workers died running its trials, and no trial ended meanwhile"
             self.cell.fail(f"{died}: {sentence}")
 
     def _fail(self, key: TaskKey, reason: str, details: str = "") -> None:
@@ -119,6 +119,6 @@ class SearchStage(Stage):
         self.ended = True
 
     def _lose(self, key: TaskKey, reason: str) -> None:
-        """Marks a trial as failed that its worker left running, in Optuna and in MLflow."""
+        """Marks a trial that its worker left running as failed, in Optuna and in MLflow."""
         assert key.number is not None
         mark_lost(self.study, self.cell.plan.store, [key.number], reason)

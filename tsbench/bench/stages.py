@@ -1,7 +1,8 @@
 """The stages of a cell: what they have in common, and those whose tasks are known from the start.
 
-Each hands out tasks, and takes their results. `CellRun` asks them in turn for their next task. A stage knows the stages
-that it waits for; a task knows only the name of its stage. The search and the refit are modules of their own.
+Each creates tasks and receives their results. `CellRun` asks them in turn for their next task. A stage refers to the
+stages that it waits for; a task has only the name of its stage. The search, the confirmation and the refit have their
+own modules.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from tsbench.workers.protocol import Message, Task
 __all__ = ["PICTURES", "REPORT", "AutoStage", "BaselineStage", "ListedStage", "ReportStage", "Stage", "TaskKey"]
 
 PICTURES, REPORT = "pictures of the search", "report"
-NETWORKS = 2  # of the search's best configurations, which become members of `auto`
-MAX_RETRIES = 2  # of a task whose worker died
+NETWORKS = 2  # number of the search's best configurations that become members of `auto`
+MAX_RETRIES = 2  # attempts at a task whose worker died
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class TaskKey:
     Attributes:
         cell: title of its cell.
         stage: name of its stage.
-        title: what it does, in words; unique in its stage but for networks of different trials.
+        title: describes it; unique in its stage except for networks of different trials.
         number: of a trial, or of a network in the final ensemble.
         trial: whose configuration a network has.
     """
@@ -47,9 +48,9 @@ class Stage(ABC):
     """A part of the work on a cell.
 
     Attributes:
-        name: by which its tasks are known.
+        name: the stage's name in the keys of its tasks.
         running: tasks that workers have.
-        stopped: why it was stopped; empty if it was not.
+        stopped: why the stage was stopped; empty if it was not.
     """
 
     name: ClassVar[str]
@@ -67,25 +68,25 @@ class Stage(ABC):
     @property
     @abstractmethod
     def progress(self) -> str:
-        """What it is doing, for the display."""
+        """The current activity, for the display."""
 
     @property
     def steps_left(self) -> int:
-        """Fits still to be made, by which the time left is estimated."""
+        """Remaining fits, from which the time left is estimated."""
         return 0
 
     @property
     @abstractmethod
     def ended(self) -> bool:
-        """Whether there is nothing more to begin, as far as is known."""
+        """Whether no further task is known."""
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, and none of its tasks runs."""
+        """Whether it has ended and none of its tasks is running."""
         return self.ended and not self.running
 
     def stop(self, reason: str) -> None:
-        """Begins no more tasks, and has those end that run."""
+        """Starts no more tasks, and ends the running ones."""
         self.stopped = self.stopped or reason
 
     def stop_reason(self, key: TaskKey) -> str:
@@ -93,7 +94,7 @@ class Stage(ABC):
         return self.stopped
 
     def receive(self, message: Message) -> None:
-        """Takes the end of one of its tasks."""
+        """Handles the end of one of its tasks."""
         assert message.task is not None
         key: TaskKey = message.task.key
         self.running.discard(key)
@@ -107,18 +108,18 @@ class Stage(ABC):
 
     @abstractmethod
     def _take_result(self, key: TaskKey, result: Any) -> None:
-        """Takes what a task returned."""
+        """Handles a task's result."""
 
     def _take_death(self, key: TaskKey, sentence: str) -> None:
-        """Gives a task up whose worker died three times; before that, `next_task` finds that it is missing."""
+        """Gives up a task whose worker died three times; before that, `next_task` returns it again."""
         self._deaths[key] += 1
         if self._deaths[key] > MAX_RETRIES:
             self._fail(key, f"{sentence}, three times")
         elif not self.stop_reason(key):
-            self.cell.note(f"{sentence}; {key.title} is done again")
+            self.cell.note(f"{sentence}; {key.title} is started again")
 
     def _fail(self, key: TaskKey, reason: str, details: str = "") -> None:
-        """Gives a task up."""
+        """Gives up a task."""
         self.cell.fail(f"{key.title}: {reason}", details)
 
     def _key(self, title: str, number: int | None = None, trial: int | None = None) -> TaskKey:
@@ -130,24 +131,24 @@ class Stage(ABC):
 
 
 class ListedStage(Stage):
-    """A stage whose tasks are known from the start: their titles in the order in which they are started."""
+    """A stage whose tasks are known from the start: their titles in the order of their start."""
 
     def __init__(self, cell: OpenCell, titles: Iterable[str]) -> None:
         super().__init__(cell)
-        self.left = dict.fromkeys(map(self._key, titles))  # those that run are among them until they have a result
+        self.left = dict.fromkeys(map(self._key, titles))  # includes running ones until they have a result
 
     @property
     def ended(self) -> bool:
-        """Whether all tasks that are left run."""
+        """Whether all remaining tasks are running."""
         return bool(self.stopped) or self.left.keys() <= self.running
 
     def next_task(self) -> Task | None:
-        """The first task that does not run, if its time has come."""
+        """The first task that is not running, if it can be started."""
         return next((self._begin(key) for key in self.left if key not in self.running), None)
 
     @abstractmethod
     def _begin(self, key: TaskKey) -> Task | None:
-        """Makes a task; None if its time has not come."""
+        """Creates a task; None if it cannot be started yet."""
 
     def _take_result(self, key: TaskKey, result: Any) -> None:
         del self.left[key]
@@ -161,7 +162,7 @@ class BaselineStage(ListedStage):
     """Fits and scores the baselines.
 
     Args:
-        cell: what they are fitted for.
+        cell: the cell of the baselines.
         baselines: those that are missing.
         search: goes first if time counts, as a worker that is at a baseline would be missed when the refit begins.
         auto: goes first, as it has a time limit and takes every core that this cell may use.
@@ -178,7 +179,7 @@ class BaselineStage(ListedStage):
 
     @property
     def steps_left(self) -> int:
-        """Baselines still to be fitted."""
+        """Remaining baselines."""
         return len(self.left)
 
     def _begin(self, key: TaskKey) -> Task | None:
@@ -205,8 +206,8 @@ class AutoStage(ListedStage):
     """Fits and scores the ensemble over families, when the search's best configurations are known.
 
     Args:
-        cell: what it is fitted for.
-        needed: whether the recipe asks for it, and no run of it is what today's recipe leads to.
+        cell: the cell of the ensemble.
+        needed: whether the recipe asks for it, and there is no run of the current recipe.
         refit: goes first, as the members take every core that this cell may use.
 
     Attributes:
@@ -223,7 +224,7 @@ class AutoStage(ListedStage):
 
     @property
     def steps_left(self) -> int:
-        """Ensembles still to be fitted."""
+        """Remaining ensembles."""
         return len(self.left)
 
     def _begin(self, key: TaskKey) -> Task | None:
@@ -247,13 +248,13 @@ class AutoStage(ListedStage):
 
 
 class ReportStage(ListedStage):
-    """Draws the search when it has ended, and writes the report when all else is done.
+    """Draws the search when it has ended, and writes the report when everything else is done.
 
     Args:
-        cell: what is reported on.
+        cell: the cell of the report.
         titles: `PICTURES` and `REPORT`, whichever are missing.
-        search: what is drawn.
-        others: what else is reported on.
+        search: the stage to draw.
+        others: the other stages of the report.
     """
 
     name = "report"

@@ -1,4 +1,4 @@
-"""What studies there are, how far each is, and where workers can join the search that supervises them."""
+"""Lists studies with their state, and finds the address at which workers can join a search."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class StudySummary:
         dataset: name of the data set.
         resample: number of the resample.
         state: running, complete, out of time, interrupted, or archived by `--fresh` or a changed recipe.
-        trials: ended so far, without those that were lost and run again.
+        trials: ended so far, not counting lost trials that were run again.
         budget: trials in all.
         pruned: of those ended.
         failed: of those ended.
         lost: trials whose worker died.
-        metric: what is improved.
+        metric: of the search.
         best: best CV score, None before the first complete trial.
         error: its standard error; None if it is not known.
-        folder: where it lies.
+        folder: its folder.
     """
 
     recipe: str
@@ -89,7 +89,7 @@ def find_studies(root: Path, recipe: str | None = None) -> list[Path]:
     found = [file for file in files if recipe in (None, "", file.parent.parent.name)]  # a name may be a path or pattern
     if not found:
         known = sorted({file.parent.parent.name for file in files})
-        hint = f"; there are studies of: {', '.join(known)}" if known else "; `tsbench search RECIPE` begins one"
+        hint = f"; there are studies of: {', '.join(known)}" if known else "; `tsbench search RECIPE` creates one"
         of = f" of {recipe!r}" if recipe else ""
         raise SearchError(f"{root} holds no studies{of}{hint}")
     return [file.parent for file in found]
@@ -139,7 +139,7 @@ def _summary(folder: Path) -> StudySummary:
 
 
 def find_search(name: str, root: Path) -> Address:
-    """Where a worker can join the search of a recipe.
+    """The address at which a worker can join the search of a recipe.
 
     Args:
         name: of the recipe.

@@ -1,4 +1,4 @@
-"""What workers are asked to do. Test cases appear here and nowhere below."""
+"""The tasks that workers run. Test cases appear here and nowhere below."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ __all__ = [
 
 
 def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> TrialOutcome | None:
-    """A waiting trial of a study."""
+    """Runs a waiting trial of a study."""
     spec = trial_runner.load_study(study.path)[0].spec
     guard(context, spec.tracking_uri, spec.parent_run)
     return trial_runner.run_trial(study.path, number, context.device, context.report, _stop_reason(context))
 
 
 def confirm_trial(context: WorkerContext, study: SharedFolder, number: int) -> Confirmation | None:
-    """One of the best trials of a study, or its default, on other folds; None if it is not needed any more."""
+    """Scores one of a study's best trials, or its default, on other folds; None if it is no longer needed."""
     spec = trial_runner.load_study(study.path)[0].spec
     guard(context, spec.tracking_uri, spec.parent_run)
     return trial_runner.confirm_trial(study.path, number, context.device, context.report, _stop_reason(context))
@@ -68,19 +68,19 @@ def _stop_reason(context: WorkerContext) -> Callable[[], str | None]:
 
 
 def guard(context: WorkerContext, uri: str, parent: str) -> None:
-    """Has this worker end a cell's parent run if the supervisor is killed, which would have ended it."""
+    """Makes this worker end a cell's parent run if the supervisor is killed."""
     context.on_orphaned(parent, lambda: Store(uri).end(parent, "KILLED", only_running=True))
 
 
 def fit_member(
     context: WorkerContext, cases: Collection, hyperparameters: HyperparameterConfig, seed: int
 ) -> FittedMember | None:
-    """Trains one member of the final ensemble on all training cases; None if it is not needed any more."""
+    """Trains one member of the final ensemble on all training cases; None if it is no longer needed."""
     epochs = hyperparameters.training.epochs
 
     def on_epoch(epoch: int) -> None:
         if context.stopping:
-            raise StoppedError("it is not needed any more, or the run was interrupted")
+            raise StoppedError("it is no longer needed, or the run was interrupted")
         monitor.sample()
         context.report(f"epoch {epoch}/{epochs}")
 
@@ -107,7 +107,7 @@ def _load(member: FittedMember) -> NetworkEnsemble:
 
 
 def score_network(context: WorkerContext, records: Records, final: FinalNetwork) -> dict[str, float]:
-    """Scores the ensemble of the members once on the test cases, and logs it with its model and pictures."""
+    """Scores the ensemble of the members once on the test cases, and logs it with its model and plots."""
     context.report("scoring")
     guard(context, records.uri, records.parent)
     ensemble, test = _load(final.members[0]), final.dataset.test
@@ -137,7 +137,7 @@ def score_network(context: WorkerContext, records: Records, final: FinalNetwork)
 
 
 def _usage(members: Sequence[FittedMember]) -> dict[str, Curve]:
-    """What the members' processes used, one after another."""
+    """The resources that the members' processes used, summed up."""
     curves: dict[str, list[tuple[int, float]]] = {}
     begun = 0
     for member in members:
@@ -148,7 +148,7 @@ def _usage(members: Sequence[FittedMember]) -> dict[str, Curve]:
 
 
 def write_report(context: WorkerContext, records: Records, study: SharedFolder, of_search: bool) -> None:
-    """The parent run's pictures of the search, when it has ended, or its report, when all else is recorded."""
+    """Writes the parent run's plots of the search when it has ended, or its report when everything else is recorded."""
     guard(context, records.uri, records.parent)
     (search_report.write_search_report if of_search else search_report.write_report)(records, study.path)
 
@@ -164,9 +164,9 @@ def run_baseline(
 ) -> Scored:
     """Fits a baseline on the training cases, scores it on the folds and once on the test cases, and logs it.
 
-    It runs in a separate process, for at most `evaluation.baseline_timeout` seconds. What it cannot take is recorded as
-    skipped; its failure, crash or overrun as failed; each with the reason. What was done to the cases first is recorded
-    with the scores.
+    It runs in a separate process, for at most `evaluation.baseline_timeout` seconds. A baseline that cannot take
+    the cases is recorded as skipped; a failure, crash or time-out as failed; each with the reason. The preprocessing is
+    recorded with the scores.
     """
     guard(context, records.uri, records.parent)
     store, started = Store(records.uri), time.time()
@@ -196,7 +196,7 @@ def _keep(
     keeping: Keeping,
     dataset: DataSet,
 ) -> None:
-    """Logs what was kept of a baseline on its run."""
+    """Logs the kept files of a baseline on its run."""
     if (path := keeping.folder / names.OUT_OF_FOLD).is_file():
         store.artifacts.add(run, path)
     if found.model is not None:
@@ -213,7 +213,7 @@ def _keep(
 def _score_apart(
     context: WorkerContext, arguments: tuple[Any, ...], timeout: float | None
 ) -> tuple[str, str, BaselineScores]:
-    """What became of the baseline: its state, the reason, and its scores."""
+    """The outcome of a baseline: its state, the reason, and its scores."""
     function = "tsbench.bench.baseline:score_baseline"
     try:
         found: BaselineScores = _apart().call(
@@ -224,7 +224,7 @@ def _score_apart(
     except isolated.OverranError:
         assert timeout is not None
         limit = format_duration(timeout)
-        return "failed", f"it took longer than {limit} (evaluation.baseline_timeout), and was ended", BaselineScores()
+        return "failed", f"it took longer than {limit} (evaluation.baseline_timeout) and was ended", BaselineScores()
     except (isolated.FailedError, isolated.CrashedError) as error:
         return "failed", str(error), BaselineScores()
     return ("skipped", found.skipped, found) if found.skipped else ("complete", found.remark, found)
@@ -232,12 +232,12 @@ def _score_apart(
 
 @lru_cache(maxsize=1)
 def _apart() -> isolated.IsolatedProcess:
-    """This worker's process for baselines; it ends itself with the worker."""
+    """This worker's process for baselines, which ends with the worker."""
     return isolated.IsolatedProcess()
 
 
 def _baseline_params(baseline: BaselineConfig, seed: int) -> dict[str, Any]:
-    # Another classifier's module is imported in the process apart alone: importing it runs it.
+    # A third-party classifier is imported only in the separate process, as its import runs code.
     known = BASELINES.get(baseline.classifier)
     parameters = {**(known.parameters if known else {}), **baseline.parameters}
     given = {f"baseline.{name}": value for name, value in parameters.items()}
@@ -253,7 +253,7 @@ def _baseline_params(baseline: BaselineConfig, seed: int) -> dict[str, Any]:
 def begin_run(
     store: Store, records: Records, classifier: str, role: str, tags: Mapping[str, Any], started: float
 ) -> str:
-    """Starts the run of a classifier below its cell's parent run, and returns its id."""
+    """Starts a classifier's run below its cell's parent run, and returns its id."""
     labels = {**records.tags, names.ROLE: role, names.CLASSIFIER: classifier, **tags}
     title = f"{records.tags[names.DATASET]} {classifier}"
     return store.begin(records.experiment, title, labels, records.parent, started)

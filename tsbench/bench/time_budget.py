@@ -1,4 +1,4 @@
-"""The time of a cell's search and refit: how much is spent, how much is left, and who gets how much of it."""
+"""The time budget of a cell's search and refit: how much is spent and left, and how it is shared."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from tsbench.studies.study import Study
 
 __all__ = ["TimeBudget"]
 
-NOTE_EVERY = 5.0  # seconds between two notes of the time spent, which only a killed search needs
-SLACK, LEAST_SLACK = 0.05, 5.0  # by how much of a timeout, and how many seconds at least, a refit may be late
+NOTE_EVERY = 5.0  # seconds between two records of the time spent, needed only after a killed search
+SLACK, LEAST_SLACK = 0.05, 5.0  # share of a timeout, and minimum seconds, by which a refit may be late
 
 
 class TimeBudget:
-    """The time of a cell's search and refit, in all calls together; without `search.timeout` it is only counted.
+    """The time of a cell's search and refit, over all calls; without `search.timeout` it is only counted.
 
     Args:
-        study: keeps the time spent, and holds the trials by which a refit's time is estimated.
-        recipe: has the timeout, and the number of networks to refit.
-        workers: that the networks are spread over.
-        opened: when this call began with the cell, in seconds since the epoch.
+        study: records the time spent; a refit's time is estimated from its trials.
+        recipe: gives the timeout and the number of networks to refit.
+        workers: number that share the networks.
+        opened: when this call started with the cell, in seconds since the epoch.
         network_share: returns a network's training time divided by a trial's; called when it is first needed.
         confirm: trials that are scored again on other folds, besides the default.
     """
@@ -42,7 +42,7 @@ class TimeBudget:
         self._opened = opened
         self._network_share = network_share
         self._confirm = min(confirm, max(0, recipe.search.trials - 1))
-        # As if earlier calls had just ended: a timeout is for all of them, and so are the seconds of the search.
+        # Time is counted over all calls, so earlier calls count as if they had just ended.
         self._began = opened - study.notes.seconds
         self._search_began = opened - study.notes.search_seconds
         self._search_ended: float | None = None
@@ -56,11 +56,11 @@ class TimeBudget:
 
     @property
     def search_seconds(self) -> float:
-        """What the search took so far, in all calls."""
+        """Seconds of the search so far, over all calls."""
         return (self._search_ended or time.time()) - self._search_began
 
     def ended_search(self) -> bool:
-        """Whether an earlier call's search ran out of time, and today's recipe gives it no more."""
+        """Whether an earlier call's search ran out of time and the current recipe gives it no more."""
         ended_by = self._study.notes.timed_out
         return ended_by is not None and self.timeout is not None and self.timeout <= ended_by
 
@@ -71,22 +71,22 @@ class TimeBudget:
         share = self._network_share()
         if self._longest:
             return time.time() > self._began + self.timeout - self._refit_share() - self._confirm_share()
-        # A first trial that ends now has taken all of this call, and must leave enough for one network of its settings.
+        # A first trial that ends now has taken this whole call, and must leave time for one network of its settings.
         return time.time() > (self._began + self.timeout + share * self._opened) / (1 + share)
 
     def is_confirmation_over(self) -> bool:
-        """Whether no more trials can be scored again, so that enough time is left for the refit."""
+        """Whether scoring trials again must stop, so that enough time is left for the refit."""
         return self.timeout is not None and time.time() > self._began + self.timeout - self._refit_share()
 
     def _refit_share(self) -> float:
-        """Seconds kept for the networks: half of the timeout at most, but time for one."""
+        """Seconds reserved for the networks: at most half of the timeout, but enough for one."""
         assert self.timeout is not None
         network = self._longest * self._network_share()
         rounds = -(-self._networks // self._workers)
         return max(network, min(network * rounds, self.timeout / 2))
 
     def _confirm_share(self) -> float:
-        """Seconds kept for scoring trials again; none if that took more than a quarter of the timeout."""
+        """Seconds reserved for scoring trials again; none if that took more than a quarter of the timeout."""
         assert self.timeout is not None
         if not self._confirm:
             return 0.0
@@ -94,10 +94,10 @@ class TimeBudget:
         return seconds if seconds <= self.timeout / 4 else 0.0
 
     def networks_in_time(self, trial_seconds: float, begun: int) -> int:
-        """How many networks there is time for, at least one.
+        """The number of networks that there is time for, at least 1.
 
         Args:
-            trial_seconds: that the trial took whose settings they have; 0 if it is not known.
+            trial_seconds: of the trial whose settings they have; 0 if unknown.
             begun: networks that are already fitted or being fitted.
         """
         if self.left is None or self.timeout is None or not trial_seconds:
@@ -107,11 +107,11 @@ class TimeBudget:
         return min(self._networks, max(1, begun + max(0, rounds) * self._workers))
 
     def add_trial(self, seconds: float) -> None:
-        """Takes the seconds of a complete trial into account."""
+        """Adds the seconds of a complete trial."""
         self._longest = max(self._longest, seconds)
 
     def end_search(self, timed_out: bool) -> None:
-        """Keeps in the study whether the search ran out of time."""
+        """Records in the study whether the search ran out of time."""
         self.note(now=True)
         self._study.notes.note_timed_out(self.timeout if timed_out else None)
 
@@ -121,7 +121,7 @@ class TimeBudget:
         self.note(now=True)
 
     def note(self, now: bool = False) -> None:
-        """Keeps the time spent in the study, unless that was done a moment ago."""
+        """Saves the time spent in the study, unless it was saved a moment ago."""
         if now or time.monotonic() - self._noted > NOTE_EVERY:
             self._noted = time.monotonic()
             self._study.notes.note_seconds(self.search_seconds, time.time() - self._began)

@@ -34,7 +34,7 @@ ClickError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ i
 
 
 class _RedactingGroup(TyperGroup):
-    """Commands whose errors show no credentials: not those of wrong arguments, nor any traceback."""
+    """A command group that hides credentials in errors about arguments and in tracebacks."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -54,7 +54,7 @@ class _RedactingGroup(TyperGroup):
 
 @contextmanager
 def _redacted_arguments() -> Iterator[None]:
-    """Hides credentials in what is reported of wrong arguments, such as an address in the wrong place."""
+    """Hides credentials in errors about arguments, such as an address in the wrong place."""
     try:
         yield
     except ClickError as error:
@@ -95,7 +95,9 @@ def _main(
     """Declarative AutoML and honest benchmarking for time series classification."""
     os.environ.update(quiet_variables("mlflow"))
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8; as Python has for stderr
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # file names need not be UTF-8; Python does the same for stderr
 
 
 @contextmanager
@@ -109,7 +111,7 @@ def _errors_as_messages() -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         raise typer.Exit(exit_code_of(interrupt)) from None
     except BrokenPipeError:
-        # Whoever read the output has gone (`tsbench compare | head`); nothing is left to say.
+        # The reader of the output has exited (`tsbench compare | head`), so nothing more can be printed.
         sys.stderr.close()
         raise typer.Exit(0) from None
     except OSError as error:
@@ -132,7 +134,7 @@ _OF_THE_DISK = {
     errno.EPERM,
     errno.EROFS,
 }
-"""Errors of files and folders that the user can mend; others are reported with a traceback."""
+"""File and folder errors that the user can fix; others are reported with a traceback."""
 
 
 def _describe(error: OSError) -> str:
@@ -140,7 +142,7 @@ def _describe(error: OSError) -> str:
     reason = error.strerror or type(error).__name__
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = f" of {error.filename}" if error.filename else ""
-        return f"no space is left on the disk{place}; free some, then run the same command again"
+        return f"no space is left on the disk{place}; free some space, then run the same command again"
     if error.filename:
         return f"{error.filename} cannot be read or written: {reason}; check its path and permissions"
     return f"a file cannot be read or written: {reason}"

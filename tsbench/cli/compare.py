@@ -1,4 +1,4 @@
-"""`tsbench compare`: which classifier is better, by how much and how surely, from MLflow and published scores."""
+"""`tsbench compare`: compares classifiers by scores from MLflow and published ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """Spellings of a comparison."""
+    """Output formats of a comparison."""
 
     table = "table"
     csv = "csv"
@@ -33,7 +33,7 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[NAME or RECIPE]...",
-        help="MLflow experiments, or recipes' files; several are compared together.",
+        help="MLflow experiments or recipe files; several are compared together.",
         autocompletion=completion.experiments_and_recipes,
     ),
 ]
@@ -42,7 +42,7 @@ References = Annotated[
     typer.Option(
         "--reference",
         metavar="published|FILE.csv",
-        help="Add published accuracies, or the scores of a CSV file. May be given several times.",
+        help="Add published accuracies, or the scores in a CSV file. Repeatable.",
     ),
 ]
 
@@ -51,16 +51,16 @@ References = Annotated[
 def compare(
     name: Names = None,
     tracking_uri: TrackingUri = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every experiment of the store.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Compare every experiment in the store.")] = False,
     reference: References = None,
     reference_resamples: Annotated[
         int,
         typer.Option(
             min=1,
-            help="Resamples that the scores of a FILE without a column for it are the mean of; 1: the first split.",
+            help="Resamples behind each score of a FILE without a column for them; 1: the first split.",
         ),
     ] = 1,
-    reference_only: Annotated[bool, typer.Option("--reference-only", help="Leave MLflow aside.")] = False,
+    reference_only: Annotated[bool, typer.Option("--reference-only", help="Do not read MLflow.")] = False,
     datasets: Annotated[
         str,
         typer.Option(
@@ -74,11 +74,11 @@ def compare(
         typer.Option(metavar="NAME,...", help="Classifiers to show.", autocompletion=completion.classifiers),
     ] = "",
     metric: Annotated[
-        Metric, typer.Option(help="Test score to compare; published ones exist for accuracy only.")
+        Metric, typer.Option(help="Test score to compare; published scores exist for accuracy only.")
     ] = "accuracy",
     resamples: Annotated[
         int | None,
-        typer.Option(min=1, help="Mean over resamples 0 to N-1; 1: the first split alone. By default all there are."),
+        typer.Option(min=1, help="Mean over resamples 0 to N-1; 1: the first split only. Default: all available."),
     ] = None,
     control: Annotated[
         str,
@@ -88,20 +88,20 @@ def compare(
             autocompletion=completion.classifiers,
         ),
     ] = "",
-    alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Level of the tests.")] = 0.05,
+    alpha: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Significance level of the tests.")] = 0.05,
     rope: Annotated[
-        float, typer.Option(min=0, max=0.5, help="Differences of the metric that are practically none (Bayesian test).")
+        float, typer.Option(min=0, max=0.5, help="Differences up to this count as equivalent (Bayesian test).")
     ] = 0.01,
-    nemenyi: Annotated[bool, typer.Option("--nemenyi", help="Nemenyi's test too, in JSON and the report.")] = False,
-    format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    nemenyi: Annotated[bool, typer.Option("--nemenyi", help="Add Nemenyi's test to JSON and the report.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.table,
     as_json: Json = False,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Write all of it as one self-contained page.")
+        Path | None, typer.Option(metavar="FILE.html", help="Write a self-contained HTML report.")
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write the pictures as PNG and SVG into a folder.")
+        Path | None, typer.Option(metavar="FOLDER", help="Write the plots as PNG and SVG to a folder.")
     ] = None,
-    log: Annotated[bool, typer.Option("--log", help="Record it as a run in MLflow.")] = False,
+    log: Annotated[bool, typer.Option("--log", help="Record the comparison as a run in MLflow.")] = False,
     fail_if_worse_than: Annotated[
         str,
         typer.Option(
@@ -110,9 +110,9 @@ def compare(
             autocompletion=completion.classifiers,
         ),
     ] = "",
-    margin: Annotated[float, typer.Option(min=0, help="By how much it may be worse.")] = 0.0,
+    margin: Annotated[float, typer.Option(min=0, help="Difference that --fail-if-worse-than tolerates.")] = 0.0,
 ) -> None:
-    """Compare classifiers by a test score. Says which is better, by how much, and how surely."""
+    """Compare classifiers by a test score. Reports which is better, by how much, and with what certainty."""
     with working("reading the results"):
         from tsbench.api.comparing import compare as compare_named
 
@@ -176,7 +176,7 @@ def _print(comparison: Comparison, form: Format) -> None:
     if form is not Format.table:
         typer.echo(FORMATS[form](comparison).rstrip("\n"))
         if form is Format.csv and comparison.remark:
-            typer.echo(comparison.remark, err=True)  # a file of scores has no place for it
+            typer.echo(comparison.remark, err=True)  # a CSV file of scores has no room for a remark
         return
     from rich.console import Console
 
@@ -187,9 +187,7 @@ def _print(comparison: Comparison, form: Format) -> None:
         standings_table(comparison, console.width).print(console)
     lines = sentences(comparison)[:1] + notes(comparison) + cautions(comparison)
     if len(comparison.classifiers) > WIDEST:
-        lines.append(
-            "The table by data set is too wide for a terminal: --classifiers, --report or --format csv show it."
-        )
+        lines.append("The table by data set is too wide for a terminal; use --classifiers, --report or --format csv.")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 

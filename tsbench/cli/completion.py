@@ -1,7 +1,7 @@
 """Completes names in a shell: recipes, experiments, data sets and runs, without any heavy import.
 
-A completion function never fails: if a name cannot be found out, nothing is completed, and what is wrong is reported by
-the command itself.
+A completion function never fails: if names cannot be found, nothing is completed, and the command itself reports
+the problem.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def recipes(incomplete: str) -> list[str]:
-    """YAML files in the folder that is typed and in the folders in it; deeper ones are left to the shell."""
+    """YAML files in the typed folder and in its subfolders; the shell completes deeper ones."""
     folder, _, start = incomplete.rpartition("/")
     shown = f"{folder}/" if "/" in incomplete else ""
     root = Path(shown or ".")
     found = []
-    with suppress(OSError, RuntimeError):  # RuntimeError if it begins with ~ and a user who does not exist
+    with suppress(OSError, RuntimeError):  # RuntimeError: no such user after ~
         root = root.expanduser()
         for path in sorted(root.iterdir()):
             if not path.name.startswith(start) or path.name.startswith("."):

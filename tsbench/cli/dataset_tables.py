@@ -1,4 +1,4 @@
-"""What `tsbench datasets` prints of data sets."""
+"""Prints data sets for `tsbench datasets`."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 __all__ = ["print_available", "print_catalogue_facts", "print_classes", "print_facts", "print_inspection", "say"]
 
-MAX_CLASSES = 20  # that the table of `check` lists
+MAX_CLASSES = 20  # classes in the table of `check`
 
 
 def say(text: str) -> None:
-    """Prints a text as it stands, in one line."""
+    """Prints a text without wrapping or markup."""
     Console().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(*columns: str) -> Table:
-    """Numbers are right-aligned, and so are the columns of this set; the first names what a row is of."""
+    """A table with right-aligned columns, except the first and those of text."""
     table = Table(padding=(0, 1), box=box.SIMPLE_HEAD)
     for number, title in enumerate(columns):
         if title in ("domain", "remarks") or number == 0:
@@ -77,7 +77,7 @@ def print_available(folder: Path | None, as_json: bool = False) -> None:
     Console().print(table)
     for place, count in folders.items():
         say(f"{count} in {place}")
-    say(f"Others are downloaded into {found.home} when a recipe names them.")
+    say(f"Other data sets are downloaded into {found.home} when a recipe names them.")
 
 
 def _row(archive: Archive, name: str, folder: Path) -> dict[str, Any]:
@@ -90,9 +90,9 @@ def _row(archive: Archive, name: str, folder: Path) -> dict[str, Any]:
 
 def print_facts(facts: Sequence[Facts], available: set[str], how: str, listed: Sequence[str] = ()) -> None:
     """The catalogue's entries as `names`, `json`, `csv` or `table`, and after them names without any facts."""
-    rows = [{**asdict(dataset), "at_hand": dataset.name in available} for dataset in facts]
+    rows = [{**asdict(dataset), "available": dataset.name in available} for dataset in facts]
     unknown = dict.fromkeys(field.name for field in fields(Facts))
-    rows += [{**unknown, "name": name, "at_hand": name in available} for name in listed]
+    rows += [{**unknown, "name": name, "available": name in available} for name in listed]
     if how == "names":
         typer.echo("\n".join([*(dataset.name for dataset in facts), *listed]))
     elif how == "json":
@@ -110,7 +110,7 @@ def print_facts(facts: Sequence[Facts], available: set[str], how: str, listed: S
 def _print_table(facts: Sequence[Facts], available: set[str]) -> None:
     console = Console()
     if not console.is_terminal:
-        console = Console(width=200)  # in a file or pipe there is no width to keep to
+        console = Console(width=200)  # a file or pipe has no width limit
     further = ["remarks", "domain"]
     while True:
         table = _facts_table(*reversed(further))
@@ -133,7 +133,7 @@ def _print_table(facts: Sequence[Facts], available: set[str]) -> None:
 
 
 def print_catalogue_facts(facts: Facts) -> None:
-    """What the catalogue knows of a data set."""
+    """Prints the catalogue's entry for a data set."""
     source = archives()[facts.archive]
     missing = ", missing values" if facts.missing_values else ""
     say(f"{facts.name}, of the {source.title}")
@@ -147,7 +147,7 @@ def print_catalogue_facts(facts: Facts) -> None:
 
 
 def print_classes(train: Collection, test: Collection) -> None:
-    """Each class with its cases, and the mean of those for training."""
+    """Prints each class with its number of cases and the mean of its training cases."""
     from tsbench.data.dataset_plots import mean_of_class, sparkline
 
     table = _table("class", "train", "test")
@@ -160,7 +160,7 @@ def print_classes(train: Collection, test: Collection) -> None:
 
 
 def print_inspection(found: Inspection, remarks: list[str]) -> None:
-    """What was found in files of cases."""
+    """Prints what an inspection found in files of cases."""
     table = _table("", *found.parts)
     parts = found.parts.values()
     rows: dict[str, list[str]] = {

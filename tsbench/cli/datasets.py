@@ -1,4 +1,4 @@
-"""`tsbench datasets`: the catalogue, what is available, and files of one's own."""
+"""`tsbench datasets`: the catalogue, the available data sets, and the user's own files."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ app.add_typer(datasets, name="datasets")
 
 ArchiveFolder = Annotated[
     Path | None,
-    typer.Option("--archive", metavar="FOLDER", help="A folder to look into first, besides TSBENCH_ARCHIVE."),
+    typer.Option("--archive", metavar="FOLDER", help="A folder to search first, before TSBENCH_ARCHIVE."),
 ]
 Plot = Annotated[
-    Path | None, typer.Option("--plot", metavar="FILE", help="Write a picture, such as classes.png or classes.pdf.")
+    Path | None, typer.Option("--plot", metavar="FILE", help="Write a plot, such as classes.png or classes.pdf.")
 ]
 
 
 class Format(StrEnum):
-    """How a list is printed."""
+    """Output formats of a list."""
 
     TABLE = "table"
     CSV = "csv"
@@ -65,22 +65,24 @@ def list_(
             autocompletion=completion.data_sets,
         ),
     ] = None,
-    univariate: Annotated[bool | None, typer.Option("--univariate/--multivariate", help="One channel or more.")] = None,
+    univariate: Annotated[
+        bool | None, typer.Option("--univariate/--multivariate", help="Univariate or multivariate sets only.")
+    ] = None,
     equal_length: Annotated[bool | None, typer.Option("--equal-length/--unequal-length")] = None,
     missing_values: Annotated[bool | None, typer.Option("--missing-values/--no-missing-values")] = None,
-    max_cases: Annotated[int | None, typer.Option(min=1, help="Training cases at most.")] = None,
-    min_cases: Annotated[int | None, typer.Option(min=1, help="Training cases at least.")] = None,
-    max_length: Annotated[int | None, typer.Option(min=1, help="Time steps at most.")] = None,
-    min_length: Annotated[int | None, typer.Option(min=1, help="Time steps at least.")] = None,
-    max_channels: Annotated[int | None, typer.Option(min=1, help="Channels at most.")] = None,
-    max_classes: Annotated[int | None, typer.Option(min=1, help="Classes at most.")] = None,
-    domain: Annotated[list[str] | None, typer.Option(help="Kind of data, such as ECG; may be given again.")] = None,
-    at_hand: Annotated[bool, typer.Option("--at-hand", help="Only what needs no download.")] = False,
-    format_: Annotated[Format, typer.Option("--format", help="How the list is printed.")] = Format.TABLE,
+    max_cases: Annotated[int | None, typer.Option(min=1, help="At most this many training cases.")] = None,
+    min_cases: Annotated[int | None, typer.Option(min=1, help="At least this many training cases.")] = None,
+    max_length: Annotated[int | None, typer.Option(min=1, help="At most this many time steps.")] = None,
+    min_length: Annotated[int | None, typer.Option(min=1, help="At least this many time steps.")] = None,
+    max_channels: Annotated[int | None, typer.Option(min=1, help="At most this many channels.")] = None,
+    max_classes: Annotated[int | None, typer.Option(min=1, help="At most this many classes.")] = None,
+    domain: Annotated[list[str] | None, typer.Option(help="Kind of data, such as ECG. Repeatable.")] = None,
+    available: Annotated[bool, typer.Option("--available", help="Only sets that need no download.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.TABLE,
     as_json: Json = False,
     archive: ArchiveFolder = None,
 ) -> None:
-    """List the catalogue's data sets, all or filtered. It holds the UCR and UEA archives, and the names of others."""
+    """List the catalogue's data sets, all or filtered. It holds the UCR and UEA archives, and names of others."""
     from tsbench.cli.dataset_tables import print_facts
     from tsbench.data.archive import Archive
     from tsbench.data.catalogue import catalogue, kept
@@ -104,8 +106,8 @@ def list_(
     here = place.names()
     wanted = expand(names, lambda: place) if names else list(catalogue())
     _refuse_unknown(wanted)
-    facts = [catalogue()[name] for name in kept(wanted, filters) if name in here or not at_hand]
-    listed = [name for name in wanted if name not in catalogue() and (name in here or not at_hand)]
+    facts = [catalogue()[name] for name in kept(wanted, filters) if name in here or not available]
+    listed = [name for name in wanted if name not in catalogue() and (name in here or not available)]
     filtered = filters != SelectionConfig(collection="*")
     print_facts(facts, set(here), "json" if as_json else format_.value, () if filtered else listed)
     if filtered and listed:
@@ -133,7 +135,7 @@ def info(
     archive: ArchiveFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Show what is known of a data set. If its files are available, each class is drawn."""
+    """Show the facts about a data set. If its files are available, each class is drawn."""
     from tsbench.cli.dataset_tables import print_catalogue_facts, print_classes, say
     from tsbench.data.archive import Archive
     from tsbench.data.catalogue import catalogue, collections_with
@@ -155,7 +157,7 @@ def info(
         if not as_json:
             say(f"not available; `tsbench datasets download {name}` fetches it")
         if plot is not None:
-            raise DataError(f"there is no picture without the cases: {name} is not available")
+            raise DataError(f"no plot can be drawn without the cases: {name} is not available")
         return
     loaded = place.load(name)
     if not as_json:
@@ -171,7 +173,7 @@ def info(
 
 
 def _described(name: str, facts: Facts | None, loaded: DataSet | None) -> dict[str, Any]:
-    """What is known of a data set, as plain data; counts of classes for each part if it is available."""
+    """The facts about a data set, as plain data; counts of classes for each part if it is available."""
     from collections import Counter
     from dataclasses import asdict
 
@@ -195,7 +197,7 @@ def download(
     ],
     archive: ArchiveFolder = None,
 ) -> None:
-    """Download data sets into the archive. Those that are already there are skipped."""
+    """Download data sets into the archive. Available ones are skipped."""
     from rich.console import Console
 
     from tsbench.data.archive import Archive
@@ -216,9 +218,9 @@ def download(
             except DataError as error:
                 failed.append(str(error))
                 typer.echo(str(error), err=True)
-    at_hand = len(wanted) - len(absent)
+    before = len(wanted) - len(absent)
     console.print(
-        f"{len(absent) - len(failed)} downloaded into {place.home}, {at_hand} available before, {len(failed)} failed.",
+        f"{len(absent) - len(failed)} downloaded into {place.home}, {before} available before, {len(failed)} failed.",
         highlight=False,
         soft_wrap=True,
     )
@@ -245,10 +247,12 @@ def verify(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...", help="By default all that are available.", autocompletion=completion.data_sets
+            metavar="[NAME]...", help="Default: all available data sets.", autocompletion=completion.data_sets
         ),
     ] = None,
-    accept: Annotated[bool, typer.Option("--accept", help="Record files that have changed as they are now.")] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Accept changed files and record their new checksums.")
+    ] = False,
     archive: ArchiveFolder = None,
 ) -> None:
     """Verify the files of data sets. Compares them with their recorded SHA-256 and with the catalogue."""
@@ -284,11 +288,11 @@ def check(
     ],
     test: Annotated[Path | None, typer.Argument(metavar="[TEST FILE]", help="The test cases.")] = None,
     format_: Annotated[str, typer.Option("--format", help=f"auto, {', '.join(FORMATS)}.")] = "auto",
-    case: Annotated[str, typer.Option(help="long: column that identifies the cases.")] = "case",
-    time: Annotated[str | None, typer.Option(help="long: column that orders a case's rows.")] = None,
-    label: Annotated[str, typer.Option(help="long: column of the class.")] = "label",
-    group: Annotated[str | None, typer.Option(help="Column of groups that must not be parted.")] = None,
-    channels: Annotated[list[str] | None, typer.Option(help="long: column of values; may be given again.")] = None,
+    case: Annotated[str, typer.Option(help="Long table: column that identifies the cases.")] = "case",
+    time: Annotated[str | None, typer.Option(help="Long table: column that orders a case's rows.")] = None,
+    label: Annotated[str, typer.Option(help="Long table: column of the class.")] = "label",
+    group: Annotated[str | None, typer.Option(help="Column of groups that are never split.")] = None,
+    channels: Annotated[list[str] | None, typer.Option(help="Long table: column of values. Repeatable.")] = None,
     plot: Plot = None,
     archive: ArchiveFolder = None,
     as_json: Json = False,
@@ -354,7 +358,7 @@ def _own_config(path: Path, test: Path | None, **options: Any) -> Any:
 
 @contextmanager
 def _written(path: Path) -> Iterator[None]:
-    """Says in one sentence why a picture cannot be written."""
+    """Reports in one sentence why a plot cannot be written."""
     from tsbench.errors import DataError
 
     try:

@@ -1,4 +1,4 @@
-"""`tsbench explain`: pictures of what a model looked at."""
+"""`tsbench explain`: plots of what a model's predictions rest on."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def explain(
         typer.Option("--case", min=0, help="Number of a test case, from 0; by default the first of each class."),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Cases to explain, in place of the test cases.")
+        Path | None, typer.Option("--file", metavar="FILE", help="Cases to explain instead of the test cases.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the pictures go.")] = Path("explanations"),
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for the plots.")] = Path("explanations"),
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Draw which time steps a model's predictions rest on. Of a network its attention and pooled maxima."""
+    """Draw the time steps that a model's predictions rest on. For a network, attention and pooled maxima."""
     with working("loading the model"):
         from tsbench.models.explaining import draw_cases
 

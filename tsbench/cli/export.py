@@ -23,13 +23,13 @@ class Target(StrEnum):
 @verb
 def export(
     model: ModelReference,
-    format_: Annotated[Target, typer.Option("--format", help="What to write.")] = Target.onnx,
+    format_: Annotated[Target, typer.Option("--format", help="Output format.")] = Target.onnx,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="The file; by default <data set>.onnx here.")
+        Path | None, typer.Option("--out", metavar="FILE", help="Output file. Default: <data set>.onnx.")
     ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Export a final network to ONNX. What was written is compared with PyTorch on real cases."""
+    """Export a final network to ONNX. The file's output is compared with PyTorch on real cases."""
     with working("exporting the model, and comparing it with PyTorch"):
         from tsbench.models.exporting import export_model
 

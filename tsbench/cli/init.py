@@ -19,7 +19,7 @@ def init(
         typer.Argument(help="The recipe's name; NAME.yaml is written here. Default: recipe, or quickstart."),
     ] = None,
     quickstart: Annotated[
-        bool, typer.Option("--quickstart", help="Write a small recipe that runs as it stands, in a few minutes.")
+        bool, typer.Option("--quickstart", help="Write a small recipe that runs unchanged, in a few minutes.")
     ] = False,
 ) -> None:
     """Write a commented recipe with every setting at its default.
@@ -36,7 +36,7 @@ def init(
             file.write(text)
         path.with_name(recipes.SCHEMA_FILE).write_text(recipes.json_schema(), encoding="utf-8")
     except FileExistsError:
-        raise RecipeError([f"{path}: this file already exists; give another name"]) from None
+        raise RecipeError([f"{path}: this file already exists; choose another name"]) from None
     except OSError as error:
         raise RecipeError([f"{path}: cannot be written: {error.strerror}"]) from None
     hint = "Run it" if quickstart else "Name your data sets in it, then"

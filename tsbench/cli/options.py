@@ -47,6 +47,6 @@ TrackingUri = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Log each task to standard error, in place of the table of progress.")
+    bool, typer.Option("--verbose", "-v", help="Log each task to standard error instead of showing the progress table.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print neither progress nor results, but what fails.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")]

@@ -1,4 +1,4 @@
-"""Standard output and errors that may go away: a closed terminal, a pipe whose reader has ended."""
+"""Standard output and error streams that may close: a closed terminal, a pipe whose reader has exited."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GONE = (errno.EIO, errno.EPIPE, errno.ENXIO, errno.EBADF)
 
 
 class _LastingStream:
-    """A text stream whose writes never fail; what can no longer be written is dropped."""
+    """A text stream whose writes never fail; text that cannot be written is dropped."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -24,13 +24,13 @@ class _LastingStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Writes text as far as there is anybody to read it."""
+        """Writes text if the stream is still open."""
         with self._without_errors():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Writes what is buffered."""
+        """Flushes the stream if it is still open."""
         with self._without_errors():
             self._stream.flush()
 

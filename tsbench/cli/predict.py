@@ -27,7 +27,7 @@ def predict(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write .csv or .parquet; by default CSV is printed.")
+        Path | None, typer.Option("--out", metavar="FILE", help="Write .csv or .parquet. Default: print CSV.")
     ] = None,
     case: Annotated[
         str | None, typer.Option("--case", help="A table's column of cases; default: as in training.")
@@ -41,7 +41,7 @@ def predict(
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
 ) -> None:
-    """Predict the labels of a file's cases, with probabilities. Uses a search's final network, or a baseline."""
+    """Predict the labels of a file's cases, with probabilities. The model may be a network, a baseline or `auto`."""
     with working("predicting"):
         from tsbench.models.prediction import as_csv, predict_file, write_table
         from tsbench.models.reopening import open_model

@@ -31,9 +31,9 @@ def reproduce(
     ],
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Run a recorded trial, network or baseline again. Says whether all numbers agree to the bit."""
+    """Run a recorded trial, network or baseline again. Reports whether all values agree to the bit."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ[variable] = "1"  # as a worker has; before NumPy and torch are imported
+        os.environ[variable] = "1"  # the same as in a worker; must precede the import of NumPy and torch
     from rich.console import Console
 
     from tsbench.bench.progress import format_elapsed
@@ -43,7 +43,7 @@ def reproduce(
     if store is None:
         raise ModelError("there is no MLflow store here; name one with --tracking-uri")
     console = Console(stderr=True)
-    with console.status("reading what was recorded") as status:
+    with console.status("reading the recorded run") as status:
         from tsbench.models.reproduction import reproduce as run_again
 
         done = run_again(store, run, lambda text: status.update(f"running again: {text}"))
@@ -57,7 +57,7 @@ def _print(done: Reproduction) -> None:
     if done.agrees:
         typer.echo(f"All {len(done.values)} values agree to the bit.")
     elif not done.values:
-        typer.echo("The run recorded no values to compare.")
+        typer.echo("The run holds no values to compare.")
     else:
         wrong = [value for value in done.values if not value.agrees]
         typer.echo(f"{len(wrong)} of {len(done.values)} values differ:")
@@ -70,4 +70,4 @@ def _print(done: Reproduction) -> None:
         for sentence in done.differences:
             typer.echo(f"  {sentence}")
     elif not done.agrees:
-        typer.echo("Versions, hardware and data are as they were.")
+        typer.echo("Versions, hardware and data are unchanged.")

@@ -1,4 +1,4 @@
-"""`tsbench rm`: removes a search with everything that belongs to it."""
+"""`tsbench rm`: removes a search: runs, models and study."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def rm(
             autocompletion=completion.experiments_and_recipes,
         ),
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Remove a search: its runs, its models and its study. Child runs and files on disk are included."""
-    with working("looking for what belongs to the search"):
+    with working("finding the search's runs, models and studies"):
         from tsbench.bench.deletion import plan_removal, remove
 
         store, experiment, _ = store_and_name(name, tracking_uri)
         assert experiment is not None
         removal = plan_removal(store, experiment)
     if removal.empty:
-        raise RecipeError([f"there is nothing of {experiment!r} to remove"])
+        raise RecipeError([f"{experiment!r} has no runs, models or studies to remove"])
     typer.echo(f"{experiment}: {removal.described()}")
     for sentence in removal.unreadable:
         typer.echo(f"note: {sentence}", err=True)
@@ -44,4 +44,4 @@ def rm(
         typer.echo("Nothing was removed.")
         return
     remove(store, removal)
-    typer.echo("Removed. MLflow keeps deleted runs until `mlflow gc` frees their space; till then it can restore them.")
+    typer.echo("Removed. MLflow can restore deleted runs until `mlflow gc` frees their space.")

@@ -9,7 +9,7 @@ from tsbench.cli.app import verb
 
 @verb
 def schema() -> None:
-    """Print the JSON schema of recipes. Editors complete and check YAML by it."""
+    """Print the JSON schema of recipes. Editors use it to complete and check YAML."""
     from tsbench.recipe.template import json_schema
 
     typer.echo(json_schema(), nl=False)

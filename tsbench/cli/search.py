@@ -1,4 +1,4 @@
-"""`tsbench search`: the main job."""
+"""`tsbench search`: tunes, fits and scores what a recipe declares."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 
 
 MAX_LEADERBOARDS = 3
-"""Data sets of which the members of `auto` are printed; MLflow has those of all."""
+"""Data sets whose `auto` members are printed; MLflow has the members of all."""
 
 
 @verb
 def search(
     recipe: RecipePath,
     set_: Set = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved plan, run nothing.")] = False,
     fresh: Annotated[
         bool,
-        typer.Option("--fresh", help="Begin new studies, where the same command would continue earlier ones."),
+        typer.Option("--fresh", help="Start new studies instead of continuing earlier ones."),
     ] = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tune the network on a recipe's data sets, and score it.
+    """Tune the network on a recipe's data sets and score it.
 
-    The network and the baselines are scored on the test cases, and all of it is recorded in MLflow.
+    The network and the baselines are scored on the test cases, and everything is recorded in MLflow.
 
-    The same command again continues a search that was interrupted, and runs nothing if it is complete. What happens
-    is logged to .tsbench/NAME/search.log too.
+    The same command continues an interrupted search, and runs nothing if it is complete. A log is written to
+    .tsbench/NAME/search.log.
     """
     with lasting_output(), raised_signals():
         if dry_run:
@@ -60,10 +60,10 @@ def search(
 def run_search(
     recipe: Path, overrides: list[str] | None, fresh: bool, verbose: bool = False, quiet: bool = False
 ) -> None:
-    """Does what a recipe asks for, shows its progress and prints its results.
+    """Runs a recipe, shows its progress and prints its results.
 
     Raises:
-        RecipeError: it is to be both verbose and quiet.
+        RecipeError: both `verbose` and `quiet` are set.
     """
     if verbose and quiet:
         raise RecipeError(["--verbose and --quiet contradict each other; leave one out"])
@@ -96,7 +96,7 @@ def run_search(
 
 
 def _log_to_stderr() -> None:
-    """Prints what is logged, down to each task; the package's own loggers alone."""
+    """Prints log messages of this package, down to each task."""
     import logging
 
     logger = logging.getLogger("tsbench")
@@ -108,15 +108,15 @@ def _log_to_stderr() -> None:
 
 
 def _ending(interrupt: KeyboardInterrupt, begun: bool, fresh: bool) -> str:
-    """What a search that a signal ended says last."""
+    """The last line of a search that was ended by a signal."""
     how = describe_interrupt(interrupt).replace("i", "I", 1)
     if not begun:
-        return f"{how} before the search began. Run the same command again to begin it."
+        return f"{how} before the search started. Run the same command to start it."
     return f"{how}. The same command{' without --fresh' if fresh else ''} continues where it stopped."
 
 
 def _described(path: Path, overrides: list[str] | None) -> str:
-    """The resolved plan of a recipe; nothing is changed to make it."""
+    """The resolved plan of a recipe; changes nothing."""
     from tsbench.bench.plan import describe_plan, make_plan
 
     loaded = load_with_data(path, overrides)
@@ -141,7 +141,7 @@ def _print_results(console: Console, plan: Plan) -> None:
 
 
 def _print_leaderboards(console: Console, plan: Plan) -> None:
-    """The members of each `auto` of the archive's own split, and how to predict with it."""
+    """Prints the members of each `auto` on the archive's own split, and how to predict with it."""
     import csv
 
     from tsbench.comparisons.terminal import members_table
@@ -157,7 +157,7 @@ def _print_leaderboards(console: Console, plan: Plan) -> None:
 
 
 def _print_front(console: Console, title: str, front: list[BestTrial], plan: Plan) -> None:
-    """The best compromises of a search over several metrics."""
+    """Prints the Pareto front of a search over several metrics."""
     from tsbench.comparisons.terminal import front_table
 
     search = plan.loaded.recipe.search

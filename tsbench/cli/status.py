@@ -1,4 +1,4 @@
-"""Says on a terminal what a verb is at while it is silent, such as importing a library or fetching a model."""
+"""A status line on a terminal while a verb imports a library or fetches a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["working"]
 
 @contextmanager
 def working(text: str) -> Iterator[None]:
-    """Shows a status on standard error while the block runs, and removes it; nothing if that is no terminal.
+    """Shows a status on standard error while the block runs, and removes it; nothing unless that is a terminal.
 
     The block must not print: what it prints would go to standard error too.
     """

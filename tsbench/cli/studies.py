@@ -1,4 +1,4 @@
-"""`tsbench studies`: how far the searches of a folder are."""
+"""`tsbench studies`: the state of the studies in a folder."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def studies(
     name: NameOrRecipe = None,
     tracking_uri: TrackingUri = None,
-    format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")] = "table",
+    format_: Annotated[Literal["table", "json"], typer.Option("--format", help="Output format.")] = "table",
     as_json: Json = False,
 ) -> None:
-    """List studies with state, trials and best CV score. There is one for each data set and resample.
+    """List studies with state, trials and best CV score. Each data set and resample has its own.
 
     A study that cannot be read is reported after the others, and the exit code is then 1.
     """
@@ -54,7 +54,7 @@ def _print_table(found: Sequence[StudySummary]) -> None:
     for title in ("recipe", "data set", "state"):
         table.add_column(title, no_wrap=True)
     table.add_column("trials", justify="right")
-    # Room is short in a terminal of 80 columns: what happened nowhere has no column.
+    # A terminal of 80 columns has little room, so that a count that is 0 everywhere has no column.
     happened = [kind for kind in ("pruned", "failed", "lost") if any(getattr(study, kind) for study in found)]
     for title in (*happened, "best cv score"):
         table.add_column(title, justify="right")

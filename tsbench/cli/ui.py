@@ -1,4 +1,4 @@
-"""`tsbench ui`: MLflow's own page on a recipe's store, or Optuna's on its studies."""
+"""`tsbench ui`: MLflow's page for a recipe's store, or Optuna's for its studies."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def ui(
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
     optuna: Annotated[
-        bool, typer.Option("--optuna", help="Serve optuna-dashboard on the studies' trials in place of MLflow's page.")
+        bool, typer.Option("--optuna", help="Serve optuna-dashboard for the studies instead of MLflow's page.")
     ] = False,
 ) -> None:
-    """Serve MLflow's page on a store to this machine, until Ctrl-C.
+    """Serve MLflow's page for a store on this machine, until Ctrl-C.
 
     The address is printed when the page answers. It opens the leaderboard of the recipe's experiment, or the trials as
     long as nothing is scored on test cases; without a name, the store's only experiment or the list of all.
@@ -38,13 +38,13 @@ def ui(
     if store.database is None:
         with working(f"asking {redacted(store.uri)}"):
             address = remote_page(store, experiment)
-        typer.echo(f"The store is an MLflow server already: {redacted(address)}")
+        typer.echo(f"The store is already an MLflow server: {redacted(address)}")
         return
     with ExitStack() as stack:
         with working("starting MLflow's page"):
             page = stack.enter_context(served_page(store, port, experiment))
         typer.echo(f"MLflow on {store.database}: {page.address}")
-        typer.echo("Ctrl-C ends it.")
+        typer.echo("Press Ctrl-C to stop.")
         try:
             page.wait()
         except KeyboardInterrupt:
@@ -52,15 +52,15 @@ def ui(
 
 
 def _serve_dashboard(name: str | None, tracking_uri: str | None, port: int) -> None:
-    """Optuna's dashboard on copies of the studies, as they are now."""
+    """Serves Optuna's dashboard on copies of the studies."""
     with working("reading the studies"):
         from tsbench.bench.study_list import find_studies
         from tsbench.studies.dashboard import dashboard_server
 
         server = dashboard_server(find_studies(*home(name, tracking_uri)), port)
     with server:
-        typer.echo(f"optuna-dashboard on the studies as they are now: http://127.0.0.1:{port}/dashboard/")
-        typer.echo("Ctrl-C ends it.")
+        typer.echo(f"optuna-dashboard on a copy of the studies: http://127.0.0.1:{port}/dashboard/")
+        typer.echo("Press Ctrl-C to stop.")
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["download_lines"]
 
-MAX_NAMES = 20  # of data sets in a line
+MAX_NAMES = 20  # data sets listed in a line
 
 
 @verb
@@ -40,16 +40,16 @@ def validate(recipe: RecipePath, set_: Set = None, as_json: Json = False) -> Non
         return
     searched = f"{count_of(len(loaded.space), 'setting')} searched" if loaded.space else "nothing searched"
     counts = f"{count_of(len(datasets), 'data set')}, {searched}, {count_of(len(baselines), 'baseline')}"
-    typer.echo(f"{recipe}: fine; {counts}")
+    typer.echo(f"{recipe}: valid; {counts}")
     for line in download_lines(loaded.recipe, "will be"):
         typer.echo(line)
 
 
 def download_lines(recipe: Recipe, verb_: str) -> list[str]:
-    """Which of a recipe's data sets are in none of the folders, with what the catalogue knows of their sizes.
+    """Lists a recipe's data sets that are in none of the folders, with their sizes if the catalogue has them.
 
     Args:
-        recipe: one whose data sets were checked.
+        recipe: a recipe whose data sets were checked.
         verb_: `will be` or `would be`.
     """
     from tsbench.data.catalogue import catalogue

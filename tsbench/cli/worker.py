@@ -1,4 +1,4 @@
-"""`tsbench worker`: one more worker for a search that is under way."""
+"""`tsbench worker`: adds a worker to a running search."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def worker(
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda:N.")] = "auto",
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Join a running search as one more worker.
+    """Join a running search as a worker.
 
     It works from a second terminal of the search's machine until the search is done, or until Ctrl-C.
 
-    The worker does what the search's own workers do. For workers on other machines, add these to a Ray cluster, and
-    search with execution.launcher: ray.
+    The worker runs the same tasks as the search's own workers. To use other machines, add them to a Ray cluster and
+    set execution.launcher: ray.
     """
     from tsbench.bench.study_list import ON_OTHER_MACHINES, find_search
     from tsbench.recipe.schema import DEVICE
@@ -45,13 +45,13 @@ def worker(
     if not re.fullmatch(DEVICE, device):
         raise TsbenchError(f"--device is {device!r}; expected auto, cpu, cuda or a GPU's number as in cuda:1")
     if storage is not None:
-        raise TsbenchError(f"--storage is not available any more: {ON_OTHER_MACHINES}")
+        raise TsbenchError(f"--storage was removed: {ON_OTHER_MACHINES}")
     root, name = home(study, tracking_uri)
     assert name is not None
     address = find_search(name, root)
-    with working("looking for a device"):
+    with working("selecting a device"):
         chosen = find_devices(device, 1)[0]
-    typer.echo(f"Working for {name!r} on {chosen}; Ctrl-C leaves.")
+    typer.echo(f"Working for {name!r} on {chosen}; press Ctrl-C to leave.")
     try:
         done = join(address, chosen, may_leave=True)
     except KeyboardInterrupt:

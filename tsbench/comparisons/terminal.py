@@ -313,7 +313,7 @@ def members_table(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
 
 
 def front_table(title: str, metrics: Sequence[str], front: Sequence[tuple[int, Mapping[str, float]]]) -> Table:
-    """The best compromises of a search over several metrics.
+    """The Pareto front of a search over several metrics.
 
     Args:
         title: of what was searched.

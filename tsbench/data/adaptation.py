@@ -23,9 +23,9 @@ class Adaptation:
     """A fitted adaptation of cases.
 
     Attributes:
-        config: what to do; `none` leaves lengths or missing values as they are.
+        config: the settings; `none` leaves lengths or missing values as they are.
         length: time steps of every adapted case; 0 if each case keeps its own.
-        mean: shape (channels,): what fills a channel of which a case has no value at all.
+        mean: shape (channels,): fills a channel in which a case has no value.
     """
 
     config: BaselinePreprocessingConfig
@@ -63,7 +63,7 @@ class Adaptation:
         return values
 
     def describe(self, train: Collection, test: Collection) -> str:
-        """What the adaptation changes of these cases, in words; empty if it changes nothing."""
+        """Describes what the adaptation changes in these cases; empty if nothing."""
         return "; ".join(self._sentences(train, test))
 
     def _sentences(self, train: Collection, test: Collection) -> Iterator[str]:
@@ -84,7 +84,7 @@ class Adaptation:
 def _padded(
     values: NDArray[np.floating], lengths: NDArray[np.int64], length: int, padding: str
 ) -> NDArray[np.floating]:
-    """Every case on `length` steps: what is past its own end is filled, what is past `length` is cut off.
+    """Every case on `length` steps: steps past its own end are filled, steps past `length` are cut off.
 
     Missing values within a case stay; a channel of which a case has no value is padded with missing values.
     """
@@ -97,7 +97,7 @@ def _padded(
 
 
 def _pad_value(case: NDArray[np.floating], padding: str) -> NDArray[np.floating]:
-    """What a case of shape (channels, time steps) is padded with, shape (channels,)."""
+    """The padding of a case of shape (channels, time steps), shape (channels,)."""
     if padding == "zero":
         return np.zeros(len(case))
     there = ~np.isnan(case)

@@ -1,4 +1,4 @@
-"""Finds a data set's two files, downloads them if they are absent, and checks what they hold."""
+"""Finds a data set's two files, downloads them if they are absent, and checks their content."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Description:
 
 
 class Archive:
-    """The folders in which data sets are looked for, in order (see `folders`), and data of one's own.
+    """The folders that are searched for data sets, in order (see `folders`), and the user's own data.
 
     Args:
-        folder: the recipe's own archive, looked into first and downloaded into; None for the default.
-        own: data sets of one's own, which stand before those of the same name in a folder.
+        folder: the recipe's archive, searched first, to which data sets are downloaded; None for the default.
+        own: the user's data sets, which precede those of the same name in a folder.
         progress: called with the bytes of a download as they arrive.
     """
 
@@ -57,7 +57,7 @@ class Archive:
 
     @property
     def home(self) -> Path:
-        """The folder that downloads go to."""
+        """The folder for downloads."""
         return self._places.home
 
     @property
@@ -73,7 +73,7 @@ class Archive:
         """The folder of an available data set, or None.
 
         Raises:
-            DataError: the name is none, or the folder is there but one of its two files is not.
+            DataError: the name is none, or the folder exists but lacks one of its two files.
         """
         return self._places.locate(name)
 
@@ -81,7 +81,7 @@ class Archive:
         """The folder of a data set, downloaded by sktime if it is not available.
 
         Raises:
-            DataError: it is not available and cannot be downloaded; names the folder to fill and close names.
+            DataError: it is not available and cannot be downloaded; names the folder to put it into, and similar names.
         """
         if path := self.locate(name):
             return path
@@ -94,17 +94,17 @@ class Archive:
             raise DataError(
                 f"data set {name!r} is not available and could not be downloaded ({reason}). "
                 f"Put {name}_TRAIN.ts and {name}_TEST.ts into {self.home / name}, or name another folder by "
-                f"`archive:` in the recipe or TSBENCH_ARCHIVE.{self._at_hand(name)}"
+                f"`archive:` in the recipe or TSBENCH_ARCHIVE.{self._alternatives(name)}"
             ) from None
 
     def obtain_all(self, names: Iterable[str], say: Callable[[str], None] = lambda text: None) -> None:
-        """Downloads those of the data sets that are not available.
+        """Downloads the data sets that are not available.
 
-        If a download fails the rest are not tried, which offline would each take a time-out.
+        If a download fails the rest are not tried, as each would take a time-out without a network.
 
         Args:
             names: of data sets.
-            say: called with each before it is downloaded.
+            say: called with a line before each download.
 
         Raises:
             DataError: names all that are still missing.
@@ -119,15 +119,15 @@ class Archive:
                 more = f"\nNot available either, and not tried ({len(rest)}): {', '.join(rest)}" if rest else ""
                 raise DataError(f"{error}{more}") from None
 
-    def _at_hand(self, name: str) -> str:
-        """What there is in its place."""
-        at_hand = self.names()
-        if close := get_close_matches(name, list(at_hand), n=3):
+    def _alternatives(self, name: str) -> str:
+        """What is available instead."""
+        available = self.names()
+        if close := get_close_matches(name, list(available), n=3):
             return f" Names close to it, available: {', '.join(close)}."
         known = get_close_matches(name, list(catalogue()), n=3) if name not in catalogue() else []
         hint = f" Names close to it, in the catalogue: {', '.join(known)}." if known else ""
         counts: dict[Path, int] = {}
-        for path in at_hand.values():
+        for path in available.values():
             counts[path.parent] = counts.get(path.parent, 0) + 1
         where = ", ".join(f"{count} in {folder}" for folder, count in counts.items())
         return f"{hint} Available: {where} (`tsbench datasets` lists them)."
@@ -154,10 +154,10 @@ class Archive:
         )
 
     def load(self, name: str) -> DataSet:
-        """Reads and checks a data set, in the archive's own split; a second time from arrays that are kept.
+        """Reads and checks a data set, in the archive's own split; from cached arrays after the first time.
 
         Raises:
-            DataError: with file, line and case, if a file is broken or holds what no classifier can be trained on,
+            DataError: with file, line and case, if a file is broken or unusable for training,
                 or if a file is another than it was when it was first read.
         """
         if name in self._own:
@@ -175,7 +175,7 @@ class Archive:
         )
 
     def cache(self, folder: Path) -> Cache:
-        """Where what is read from a data set's folder is kept."""
+        """The cache for a data set's folder."""
         archive = folder.parent
         return Cache(user_cache() if archive == shipped() else place_for(archive))
 

@@ -1,11 +1,11 @@
-"""Keeps what has been read: a file's SHA-256 by its size and time, and its cases as memory-mapped arrays.
+"""Caches files that have been read: their SHA-256 by size and time, and their cases as memory-mapped arrays.
 
 <root>/seen/<name>.json      SHA-256, size and time of change of a file when it was last read whole
 <root>/parsed/<key>/         the cases of a file by its digest: *.npy, and about.json
-<root>/checked/<key>         the checks of a train and a test file together were passed
+<root>/checked/<key>         a train and a test file have passed their checks together
 
 All of it may be removed at any time, except that `seen` then forgets which files were ever changed. Any number of
-processes may write at once: everything is written beside its place and moved there whole.
+processes may write at once: everything is written to a temporary place and then moved.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _KEEPS: ContextVar[bool] = ContextVar("tsbench_cache_keeps", default=True)
 
 @contextmanager
 def nothing_kept() -> Iterator[None]:
-    """What is read herein is not written to any cache; what was kept before is used."""
+    """Within the context nothing is written to any cache; existing entries are used."""
     token = _KEEPS.set(False)
     try:
         yield
@@ -60,7 +60,7 @@ def user_cache() -> Path:
 
 
 def place_for(archive: Path) -> Path:
-    """Where to keep what is read from an archive: `.tsbench` in it, or the user's cache if it cannot be written."""
+    """The cache folder of an archive: `.tsbench` in it, or the user's cache if it cannot be written."""
     if os.environ.get("TSBENCH_CACHE") or not is_writable(archive):
         return user_cache()
     return archive / ".tsbench"
@@ -75,7 +75,7 @@ class Seen:
     size: int
     modified: int
     inode: int
-    changed: int = 0  # when the inode was last written; records of older versions do not have it
+    changed: int = 0  # change time of the inode; records of older versions lack it
 
     @classmethod
     def of(cls, path: Path, sha256: str = "") -> Seen:
@@ -85,10 +85,10 @@ class Seen:
 
 
 class Cache:
-    """What has been read, in one folder; see the module.
+    """A cache in one folder; see the module.
 
     Args:
-        root: the folder, made when something is written.
+        root: the folder, created on the first write.
     """
 
     def __init__(self, root: Path) -> None:
@@ -101,12 +101,12 @@ class Cache:
         reader: Callable[[Path], CaseFile],
         changed: Callable[[Seen, str], None] | None = None,
     ) -> tuple[CaseFile, str]:
-        """The cases of a file, as memory-mapped arrays wherever they can be kept, and its SHA-256.
+        """The cases of a file, as memory-mapped arrays if the cache can be written, and its SHA-256.
 
         Args:
             path: of the file.
-            how: what the result depends on besides: the reader's name and its options.
-            reader: reads the file where its cases are not kept yet.
+            how: what else the result depends on: the reader's name and its options.
+            reader: reads the file if its cases are not cached.
             changed: called with the last record and the new SHA-256 if the content is another than when it was last
                 read; may raise, and then the record stays.
 
@@ -127,8 +127,8 @@ class Cache:
         Args:
             path: of the file.
             digest: its SHA-256.
-            how: what the result depends on besides.
-            make: makes them if they are not kept yet.
+            how: what else the result depends on.
+            make: makes them if they are not cached.
         """
         folder = self._folder(how, digest)
         return _load(folder, path) or self._kept(folder, make())
@@ -149,7 +149,7 @@ class Cache:
         return now, sha256
 
     def _refuse_change(self, path: Path, before: Seen, digest: str) -> None:
-        """Refuses a file that was written to while it was read: its cases may be of another content than its digest.
+        """Refuses a file that was written to while it was read: its cases may not match its digest.
 
         Times of change are as coarse as a tick of the system's clock, so a file that is that young is hashed again.
         """
@@ -175,12 +175,12 @@ class Cache:
         return None
 
     def record(self, path: Path, seen: Seen) -> None:
-        """Notes a file as it was when it was read."""
-        with suppress(OSError):  # a cache that cannot be written spares no work, and does no harm
+        """Records a file as it was when it was read."""
+        with suppress(OSError):  # a cache that cannot be written saves no work and does no harm
             self._write(self._seen(path), json.dumps(asdict(seen)))
 
     def _seen(self, path: Path) -> Path:
-        # An archive may be moved with its records, so within it files go by their place in it.
+        # An archive may be moved with its records, so files in it are identified by their relative path.
         beside = self.root.parent
         name = path.relative_to(beside).as_posix() if path.is_relative_to(beside) else str(path)
         return self.root / "seen" / f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.json"
@@ -189,12 +189,12 @@ class Cache:
         return self.root / "parsed" / _key(str(FORMAT), how, digest)
 
     def _kept(self, folder: Path, file: CaseFile) -> CaseFile:
-        """The same cases from where they are now kept."""
+        """Writes the cases to the cache and returns them from there."""
         if not _KEEPS.get():
             return file
         try:
             self._keep(folder, file)
-        except OSError:  # no place to keep them; they stay in memory
+        except OSError:  # the cache cannot be written; the cases stay in memory
             return file
         return _load(folder, file.path) or file
 
@@ -209,7 +209,7 @@ class Cache:
             scratch.chmod(0o755)
             try:
                 scratch.rename(folder)
-            except OSError:  # another process was faster, or what stands there is damaged
+            except OSError:  # another process was faster, or the entry is damaged
                 if _load(folder, file.path) is None:
                     shutil.rmtree(folder, ignore_errors=True)
                     scratch.rename(folder)
@@ -221,7 +221,7 @@ class Cache:
         return (self.root / "checked" / _key(str(FORMAT), *digests)).exists()
 
     def note_passed(self, *digests: str) -> None:
-        """Notes that files of these digests have passed the checks that they must pass together."""
+        """Records that files with these digests have passed their checks together."""
         with suppress(OSError):
             self._write(self.root / "checked" / _key(str(FORMAT), *digests), "")
 
@@ -240,7 +240,7 @@ def _key(*parts: str) -> str:
 
 
 def _load(folder: Path, path: Path) -> CaseFile | None:
-    """What is kept in a folder; None if it is not there, or not whole."""
+    """Loads an entry; None if it does not exist or is damaged."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         lines = np.load(folder / "lines.npy", allow_pickle=False)

@@ -1,6 +1,6 @@
-"""The catalogue: what is known of the archives' data sets before any of them is available.
+"""The catalogue: facts about the archives' data sets, known without their files.
 
-The facts stand in `datasets/catalogue.csv` and `datasets/archives.csv` of the repository, which an installed package
+The facts are in `datasets/catalogue.csv` and `datasets/archives.csv` of the repository, which an installed package
 carries as `tsbench/datasets/`; `datasets/README.md` names their sources.
 """
 
@@ -21,7 +21,7 @@ __all__ = ["ArchiveFacts", "Facts", "archives", "catalogue", "collection", "coll
 
 @dataclass(frozen=True)
 class ArchiveFacts:
-    """An archive: its name in full, whom to cite, and where it is described."""
+    """An archive: its full name, citation, and description's address."""
 
     name: str
     title: str
@@ -39,7 +39,7 @@ class Facts:
         ucr_2015: whether it is among the 85 of the UCR archive's 2015 version.
         train, test: cases of each split.
         channels: of a case.
-        shortest: length in time steps; None if lengths vary and the least is not published.
+        shortest: length in time steps; None if lengths vary and the shortest is not published.
         longest: length in time steps.
         equal_length: whether all cases have the same length.
         classes: number of classes.
@@ -142,7 +142,7 @@ def _listed() -> Mapping[str, Sequence[str]]:
 
 def _in_collection(facts: Facts, wanted: Mapping[str, object]) -> bool:
     regular = facts.equal_length and not facts.missing_values
-    # One training case a class, so that nothing is left to validate on: the field's 112 leave it out too.
+    # It has one training case per class and so none to validate on; the usual 112 leave it out too.
     single = facts.train <= facts.classes
     return (
         facts.archive == wanted["archive"]
@@ -152,7 +152,7 @@ def _in_collection(facts: Facts, wanted: Mapping[str, object]) -> bool:
 
 
 def kept(names: Iterable[str], filters: SelectionConfig) -> list[str]:
-    """Those of the names that the catalogue knows and the filters let pass, in their order."""
+    """The names that are in the catalogue and pass the filters, in their order."""
     return [name for name in names if (facts := catalogue().get(name)) is not None and _passes(facts, filters)]
 
 

@@ -1,4 +1,4 @@
-"""What a train and a test file must hold for a classifier to be trained on them."""
+"""Checks that a classifier can be trained on a train file and scored on a test file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["check_finite", "check_set"]
 
 
 def check_set(train: CaseFile, test: CaseFile) -> None:
-    """Refuses what no classifier can be trained on or scored by.
+    """Refuses data that no classifier can be trained on or scored on.
 
     Raises:
         DataError: infinite values, missing ones that the header does not announce, labels that training cases do not
@@ -60,7 +60,7 @@ def _check_labels(train: CaseFile, test: CaseFile) -> None:
     classes = train.collection.classes
     if len(classes) < 2:
         raise DataError(
-            f"{train.place(0)}: all {len(train.collection)} training cases have the one label {str(classes[0])!r}; "
+            f"{train.place(0)}: all {len(train.collection)} training cases have the same label {str(classes[0])!r}; "
             "classification needs at least two classes"
         )
     unknown = ~np.isin(test.collection.labels, classes)
@@ -79,6 +79,6 @@ def _check_groups(train: CaseFile, test: CaseFile) -> None:
     if both.any():
         case = int(np.argmax(both))
         raise DataError(
-            f"{test.place(case)} is of group {str(test_groups[case])!r}, which has training cases too; "
-            "a group must be on one side, or its test cases are no test"
+            f"{test.place(case)} is of group {str(test_groups[case])!r}, which also has training cases; "
+            "keep each group in one part, or its test scores are too high"
         )

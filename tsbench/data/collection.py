@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["ARRAYS", "CHUNK_SIZE", "COLUMNS", "Collection", "DataSet", "TrainingSet", "parts"]
 
 CHUNK_SIZE = 2**20
-"""Values that are worked on at once, so that a memory-mapped collection is never copied whole."""
+"""Values that are processed at once, so that a memory-mapped collection is never copied whole."""
 
 
 ARRAYS = ("values", "lengths", "labels", "groups")
 COLUMNS = "columns.json"
-"""The file beside the arrays that says from which columns of a table they were read."""
+"""The file beside the arrays with the columns of the table that they were read from."""
 
 
 def parts(cases: int, values_per_case: int) -> Iterator[slice]:
@@ -47,7 +47,7 @@ class Collection:
         values: shape (cases, channels, longest length); steps past a case's own length are 0, missing values NaN.
         lengths: shape (cases,), the true length of each case in time steps.
         labels: shape (cases,), texts.
-        groups: shape (cases,), texts: what each case was taken from, where cases of one group must not be parted.
+        groups: shape (cases,), texts: the source of each case; cases of one group are never split.
         columns: the columns of the table that the cases were read from; None if it was not a table.
         stored: the folder that `save` wrote the arrays to, if they are memory maps of it.
     """
@@ -131,7 +131,7 @@ class Collection:
         return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
     def parts(self) -> Iterator[slice]:
-        """Slices of the cases that are small enough to be worked on at once."""
+        """Slices of the cases that are small enough to be processed at once."""
         return parts(len(self), self.channels * self.length)
 
     def cases(self) -> list[NDArray[np.floating]]:
@@ -166,14 +166,13 @@ class Collection:
     def load(cls, folder: Path, note: bool = False) -> Collection:
         """The arrays that `save` wrote, as memory maps, which all processes share.
 
-        With `note` a verification of their checksums is written down, so that the next one only looks at the files'
-        times.
+        With `note` the verification of their checksums is recorded, so that the next one only compares file times.
 
-        A write to them changes no file and is seen by nobody else; compiled code takes them as it takes any array.
+        Writes to the arrays change neither the files nor other processes' arrays. Compiled code accepts them.
 
         Raises:
             OSError: a file does not exist.
-            ValueError, KeyError, TypeError: a file is not whole, or not as it was written.
+            ValueError, KeyError, TypeError: a file is damaged or was changed.
         """
         verify(folder, note)
         names = [name for name in ARRAYS if (folder / f"{name}.npy").exists()]
@@ -184,11 +183,13 @@ class Collection:
         if (folder / COLUMNS).exists():
             columns = Columns.from_json(json.loads((folder / COLUMNS).read_text(encoding="utf-8")))
         cases = cls(arrays["values"], arrays["lengths"], arrays["labels"], arrays.get("groups"), columns)
-        object.__setattr__(cases, "stored", folder)  # not an argument, so that no copy with other values inherits it
+        object.__setattr__(
+            cases, "stored", folder
+        )  # not an argument, so that a copy with other values does not inherit it
         return cases
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What is memory-mapped goes to another process by its place, not by its content."""
+        """Pickles a memory-mapped collection by its path, not by its content."""
         if self.stored is not None:
             return _load, (self.stored,)
         return Collection, (self.values, self.lengths, self.labels, self.groups, self.columns)
@@ -203,7 +204,7 @@ def _load(folder: Path) -> Collection:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a search may see of a data set: its training cases. There is no field for test cases."""
+    """The training cases of a data set, all that a search may use. There is no field for test cases."""
 
     name: str
     cases: Collection
@@ -216,11 +217,11 @@ class DataSet:
     Attributes:
         name: the archive's name for it.
         train: the training cases.
-        test: the test cases; only what scores the chosen models may look at them.
+        test: the test cases; only code that scores the chosen models may use them.
         resample: 0 for the archive's own split, r > 0 for the r-th stratified resample.
         source: the folder, or for own data the file, that the cases came from.
         files: SHA-256 of each file, by its name.
-        remarks: what a person should know of how the files were read, one sentence each.
+        remarks: notes on how the files were read, one sentence each.
     """
 
     name: str

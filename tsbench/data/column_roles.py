@@ -1,4 +1,4 @@
-"""The roles of a table's columns, as they were in the training data, so that every later table is read alike."""
+"""The roles of a table's columns in the training data, by which every later table is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT_CHOSEN = "was not chosen"
 
 @dataclass(frozen=True)
 class Columns:
-    """The roles of a table's columns, as a recipe asks for them or as a table was read.
+    """The roles of a table's columns, as a recipe gives them or as they were detected.
 
     Attributes:
         case: the column that identifies the cases.

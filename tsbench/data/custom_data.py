@@ -1,4 +1,4 @@
-"""Data of one's own, by path: a train and a test file, or one file that is split."""
+"""The user's own data, by path: a train and a test file, or one file that is split."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["columns_of", "load_own", "read_own"]
 
 
 def load_own(config: OwnDataConfig) -> DataSet:
-    """Reads and checks a data set of one's own.
+    """Reads and checks a data set of the user's own.
 
     The test file of a table is read by the training file's columns, whatever their order.
 
@@ -40,13 +40,13 @@ def load_own(config: OwnDataConfig) -> DataSet:
     if not cache.passed("own", train_digest, test_digest):
         check_set(train, test)
         cache.note_passed("own", train_digest, test_digest)
-    # Two files may have one name, in folders `train` and `test` say.
+    # Two files may have the same name, for example in folders `train` and `test`.
     files = {f"train {_plain(train.path)}": train_digest, f"test {_plain(test.path)}": test_digest}
     return _data_set(config, train, test, config.train, files)
 
 
 def _load_one_file(config: OwnDataConfig, path: Path) -> DataSet:
-    """Both parts are kept by themselves, so that they are memory-mapped as two files' cases are."""
+    """Caches each part separately, so that they are memory-mapped like the cases of two files."""
     path = expanded(path)
     file, digest = read_own(path, config)
     cache, how = Cache(user_cache()), f"{_how(path, config)} {config.split.model_dump_json()}"
@@ -76,13 +76,13 @@ def _part(config: OwnDataConfig, part: str, file: CaseFile) -> CaseFile:
         raise DataError(f"{file.path}: {error}") from None
     indices = train if part == "train" else test
     cases = file.collection.subset(indices)
-    # Without the padding that no case of it needs: how long the others are must not show.
+    # Without padding that no case of the part needs: the length of the others must not leak.
     trimmed = replace(cases, values=cases.values[:, :, : int(cases.lengths.max())])
     return replace(file, collection=trimmed, lines=file.lines[indices] if len(file.lines) else file.lines)
 
 
 def read_own(path: Path, config: OwnDataConfig, known: Columns | None = None) -> tuple[CaseFile, str]:
-    """The cases of one file, a second time from arrays that are kept, and its SHA-256.
+    """The cases of one file, from cached arrays after the first time, and its SHA-256.
 
     Args:
         path: the file.
@@ -121,7 +121,7 @@ def columns_of(path: Path, config: OwnDataConfig) -> tuple[str, ...]:
 
 
 def _plain(path: Path) -> str:
-    """The file's name in the letters that MLflow takes in the name of a tag."""
+    """The file's name in the characters that MLflow allows in a tag's name."""
     return re.sub(r"[^\w.\- ]", "_", path.name)
 
 
@@ -130,7 +130,7 @@ def _format(path: Path, config: OwnDataConfig) -> str:
 
 
 def _how(path: Path, config: OwnDataConfig) -> str:
-    """The format, with the columns where it needs them: what the cases of a file depend on besides the file."""
+    """What the cases depend on besides the file: the format, and the columns if it needs them."""
     how = _format(path, config)
     return f"{how} {_columns(config)}" if FORMATS[how].columns else how
 

@@ -1,4 +1,4 @@
-"""Pictures of a data set: each class as a line of text, and as panels in a file."""
+"""Plots of a data set: each class as a line of text, and as panels in a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["draw_classes", "draw_inspection", "mean_of_class", "sparkline"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 MAX_PANELS = 24
-MAX_CASES = 8  # of a class, drawn thin
+MAX_CASES = 8  # cases of a class, drawn thin
 BLUE, GREY, ORANGE = "#1f5fa8", "#9aa5b1", "#d9822b"
 
 
@@ -32,7 +32,7 @@ def mean_of_class(cases: Collection, label: str, channel: int = 0) -> NDArray[np
 
 
 def sparkline(series: NDArray[np.float64], width: int = 40) -> str:
-    """A series as bars of text between its least and its largest value; a blank if there is none."""
+    """A series as bars of text between its smallest and its largest value; a blank for a missing value."""
     series = series[: np.flatnonzero(~np.isnan(series))[-1] + 1] if (~np.isnan(series)).any() else series[:0]
     bins = np.array_split(series, min(width, len(series))) if len(series) else []
     means = np.array([np.nan if np.isnan(values).all() else np.nanmean(values) for values in bins])
@@ -44,11 +44,11 @@ def sparkline(series: NDArray[np.float64], width: int = 40) -> str:
 
 
 def draw_classes(cases: Collection, title: str, path: Path) -> None:
-    """Writes a panel for each class: some of its cases, and their mean; of several channels the first.
+    """Draws a panel for each class: some of its cases, and their mean. Only the first channel is drawn.
 
     Raises:
         OSError: the file cannot be written.
-        ValueError: matplotlib writes no such format.
+        ValueError: matplotlib does not support the format.
     """
     labels = list(map(str, cases.classes))
     shown = labels[:MAX_PANELS]
@@ -65,19 +65,19 @@ def draw_classes(cases: Collection, title: str, path: Path) -> None:
         )
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
-    more = f", {len(labels) - len(shown)} classes more" if len(labels) > len(shown) else ""
+    more = f", {len(labels) - len(shown)} more classes" if len(labels) > len(shown) else ""
     of = f", {plain(cases.channel_name(0))} of {cases.channels}" if cases.channels > 1 else ""
-    figure.suptitle(f"{plain(title)}: mean (blue) and {MAX_CASES} training cases at most{of}{more}", fontsize=11)
+    figure.suptitle(f"{plain(title)}: mean (blue) and at most {MAX_CASES} training cases{of}{more}", fontsize=11)
     figure.supxlabel("time step", fontsize=9)
     figure.savefig(path, dpi=150)
 
 
 def draw_inspection(parts: Mapping[str, Collection], title: str, path: Path) -> None:
-    """Writes what `tsbench datasets check` says as a picture: cases by class, lengths, and some cases of each class.
+    """Draws what `tsbench datasets check` reports: cases by class, lengths, and some cases of each class.
 
     Raises:
         OSError: the file cannot be written.
-        ValueError: matplotlib writes no such format.
+        ValueError: matplotlib does not support the format.
     """
     figure, axes = _panels(1, 3, height=3.2)
     colours = dict(zip(parts, (BLUE, ORANGE), strict=False))

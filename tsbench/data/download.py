@@ -1,4 +1,4 @@
-"""Downloads data sets by sktime's downloader, into a temporary place from which they are moved when they are whole."""
+"""Downloads data sets with sktime's downloader into a temporary folder, and moves them when they are complete."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from tsbench.errors import DataError
 __all__ = ["TIMEOUT", "Progress", "cause_of", "download"]
 
 TIMEOUT = 30.0
-"""Seconds that a download may stand still."""
+"""Seconds without data after which a download fails."""
 
 EVERY = 0.2  # seconds between two reports of progress
 
 Progress = Callable[[str, int], None]
-"""Called with a data set's name and the bytes that have arrived."""
+"""Called with a data set's name and the number of bytes received."""
 
 
 def download(name: str, home: Path, progress: Progress | None = None) -> Path:
-    """Fetches a data set into `home/name` from the first of sktime's mirrors that has it whole.
+    """Fetches a data set into `home/name` from the first of sktime's mirrors that has it.
 
-    Another process that wants the same one waits, and then finds it there.
+    Another process that needs the same data set waits for it.
 
     Args:
         name: a data set's name, checked by the caller.
         home: the archive's folder.
-        progress: called with the bytes as they arrive.
+        progress: called with the number of bytes received.
 
     Raises:
         DataError: no mirror has it; gives each mirror's reason.
@@ -70,12 +70,12 @@ def _download(name: str, target: Path, progress: Progress | None) -> Path:
             try:
                 with _reported(name, folder, progress):
                     arrived = _fetch(f"{mirror}/{name}.zip", folder / name)
-            except Exception as error:  # whatever the mirror's failure happens to be
+            except Exception as error:  # a mirror may fail in any way
                 reasons[urlsplit(mirror).hostname] = cause_of(error).replace(f"{folder}/{name}/", "")
                 continue
             home.mkdir(parents=True, exist_ok=True)
             if not target.exists():
-                whole = folder / "whole"  # the two files alone, whatever else the zip file held
+                whole = folder / "whole"  # only the two files, whatever else is in the zip file
                 whole.mkdir()
                 for file in ts_files(arrived):
                     shutil.move(file, whole / file.name)
@@ -85,11 +85,11 @@ def _download(name: str, target: Path, progress: Progress | None) -> Path:
 
 
 def _fetch(url: str, folder: Path) -> Path:
-    """Unpacks one mirror's zip file and reads what it holds; sktime's loaders would stop at the first mirror's failure.
+    """Unpacks one mirror's zip file and reads its files; sktime's loaders would stop at the first mirror's failure.
 
     Raises:
         DataError: it is not a data set that can be read.
-        Exception: whatever sktime's downloader raises.
+        Exception: any error of sktime's downloader.
     """
     downloader(url).download(folder.parent, force_download=True)
     for file in ts_files(folder):
@@ -100,7 +100,7 @@ def _fetch(url: str, folder: Path) -> Path:
 
 
 def cause_of(error: BaseException) -> str:
-    """What lies beneath an error, in a few words, such as `Connection refused` or `File is not a zip file`."""
+    """The cause of an error in a few words, such as `Connection refused` or `File is not a zip file`."""
     while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = inner
     text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
@@ -147,6 +147,6 @@ def _bytes_in(folder: Path) -> int:
     for path in folder.rglob("*"):
         try:
             total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # moved meanwhile
+        except OSError:  # moved in the meantime
             continue
     return total

@@ -1,4 +1,4 @@
-"""The folders in which data sets are looked for; it reads no cases, so that a recipe can be checked in a moment."""
+"""The folders that are searched for data sets. Reads no cases, so that a recipe is checked quickly."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 
 
 class Places:
-    """The folders in which data sets are looked for, in order.
+    """The folders that are searched for data sets, in order.
 
     Args:
-        folder: the recipe's own archive, looked into first and downloaded into; None for the default.
+        folder: the recipe's archive, searched first, to which data sets are downloaded; None for the default.
 
     Raises:
-        DataError: a folder that cannot exist, or that cannot be looked into.
+        DataError: a folder cannot exist or cannot be listed.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
@@ -45,7 +45,7 @@ class Places:
 
     @property
     def home(self) -> Path:
-        """The folder that downloads go to."""
+        """The folder for downloads."""
         return (self._given or [DEFAULT_ARCHIVE])[0].absolute()
 
     @property
@@ -66,7 +66,7 @@ class Places:
         """The folder of a data set; None if none of the folders has it.
 
         Raises:
-            DataError: the name is not valid, or the folder is there but one of its two files is not.
+            DataError: the name is not valid, or the folder exists but lacks one of its two files.
         """
         if not _NAME.fullmatch(name):
             raise DataError(
@@ -93,11 +93,11 @@ def expanded(path: str | Path, start: str = "") -> Path:
         start: what precedes the path in an error.
 
     Raises:
-        DataError: the home is that of a user who does not exist, or the system takes no such path.
+        DataError: the user after `~` does not exist, or the path is invalid.
     """
     try:
         found = Path(path).expanduser().absolute()
-        found.exists()  # raises an error if the name is too long, or a folder above may not be looked into
+        found.exists()  # raises an error if the name is too long or a parent folder cannot be listed
     except RuntimeError:  # Python's own message does not name the user
         raise DataError(
             f"{start}the path {shown(str(path))} begins with ~ and the name of a user who has no home "
@@ -109,7 +109,7 @@ def expanded(path: str | Path, start: str = "") -> Path:
 
 
 def ts_files(folder: Path) -> tuple[Path, Path]:
-    """Where a data set's train and test file stand in its folder."""
+    """The paths of a data set's train and test file in its folder."""
     return folder / f"{folder.name}_TRAIN.ts", folder / f"{folder.name}_TEST.ts"
 
 
@@ -122,7 +122,7 @@ def shipped() -> Path:
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether a folder may be written; one whose mode forbids it is left alone by root too, whom nothing would stop."""
+    """Whether a folder is writable by its mode; root, whom nothing would stop, respects the mode too."""
     with suppress(OSError):
         return bool(folder.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)) and os.access(folder, os.W_OK)
     return False

@@ -1,4 +1,4 @@
-"""Looks a data set over: what it holds, and what of it will make trouble."""
+"""Inspects a data set: what it holds, and which problems it will cause."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class PartFacts:
         infinite: infinite values.
         constant_channels: numbers, from 1, of channels that have one value in all cases.
         constant_cases: cases whose every channel has one value.
-        duplicates: cases whose series another case before them has.
-        contradictions: those of them whose label is another.
+        duplicates: cases with the series of an earlier case.
+        contradictions: duplicates with another label.
         groups: number of groups; None if cases have none.
     """
 
@@ -54,12 +54,12 @@ class PartFacts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A data set looked over.
+    """The result of inspecting a data set.
 
     Attributes:
         parts: `train` and `test`, or `all` of one file.
-        leaked: test cases whose series a training case has.
-        findings: sentences on what will make trouble, the gravest first.
+        leaked: test cases whose series is also a training case.
+        findings: sentences on problems, the most serious first.
     """
 
     parts: Mapping[str, PartFacts]
@@ -68,7 +68,7 @@ class Inspection:
 
 
 def inspect(parts: Mapping[str, Collection]) -> Inspection:
-    """Looks over the cases of one file (`all`), or of two (`train` and `test`)."""
+    """Inspects the cases of one file (`all`), or of two (`train` and `test`)."""
     prints = {name: _fingerprints(cases) for name, cases in parts.items()}
     facts = {name: _facts(cases, prints[name]) for name, cases in parts.items()}
     leaked = 0
@@ -127,7 +127,9 @@ def _findings(facts: Mapping[str, PartFacts], leaked: int, parts: Mapping[str, C
     training = facts.get("train", facts.get("all"))
     assert training is not None
     if len(training.classes) < 2:
-        found.append(f"all cases have the one label {next(iter(training.classes))!r}; classification needs two classes")
+        found.append(
+            f"all cases have the same label {next(iter(training.classes))!r}; classification needs two classes"
+        )
     if "test" in facts:
         if facts["test"].channels != training.channels:
             found.append(f"training cases have {training.channels} channels, test cases {facts['test'].channels}")
@@ -156,9 +158,9 @@ def _findings(facts: Mapping[str, PartFacts], leaked: int, parts: Mapping[str, C
             constant = [cases.channel_name(channel - 1).removeprefix("channel ") for channel in part.constant_channels]
             found.append(f"channels{of} that never vary: {_listed(constant)}")
         if part.constant_cases:
-            found.append(f"{_cases(part.constant_cases)}{of} with no change at all over time")
+            found.append(f"{_cases(part.constant_cases)}{of} without any change over time")
     if few := [name for name, count in training.classes.items() if count < FEW]:
-        found.append(f"classes of a single training case, never validated on: {_listed(few)}")
+        found.append(f"classes with a single training case, which is never used for validation: {_listed(few)}")
     most, least = max(training.classes.values()), min(training.classes.values())
     if most >= UNBALANCED * least:
         found.append(

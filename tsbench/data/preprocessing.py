@@ -1,4 +1,4 @@
-"""What is done to series before a classifier sees them; fitted on training cases alone."""
+"""Preprocessing of series, fitted on training cases only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Preprocessing:
 
     Attributes:
         normalise: `channel`, `case` or `none`.
-        mean: shape (channels,), of the values that are there.
+        mean: shape (channels,), of the values that are present.
         scale: shape (channels,), standard deviations; see `_scale` for a constant channel; used by `channel`.
         missing: `linear`, `forward`, `mean` or `none`.
         marked: the channels that have a further channel marking where values are missing.
@@ -42,7 +42,7 @@ class Preprocessing:
     def fit(
         cls, cases: Collection, config: PreprocessingConfig, indices: NDArray[np.int64] | None = None
     ) -> Preprocessing:
-        """Takes each channel's mean and standard deviation over all values of the training cases that are there.
+        """Takes each channel's mean and standard deviation over all values present in the training cases.
 
         Args:
             cases: the training cases, or a collection of which they are a part.
@@ -58,21 +58,21 @@ class Preprocessing:
 
     @property
     def channels(self) -> int:
-        """Channels of what `apply` gives."""
+        """Channels of `apply`'s result."""
         return len(self.mean) + len(self.marked)
 
     def lengths(self, cases: Collection) -> NDArray[np.int64]:
-        """The lengths of what `apply` gives, shape (cases,)."""
+        """The lengths of `apply`'s result, shape (cases,)."""
         return np.full(len(cases), self.length, dtype=np.int64) if self.length else cases.lengths
 
     def steps(self, cases: Collection) -> int:
-        """The time steps of what `apply` gives."""
+        """The time steps of `apply`'s result."""
         return self.length or cases.length
 
     def apply(self, cases: Collection) -> NDArray[np.float32]:
         """The normalised series, shape (cases, self.channels, self.steps(cases)).
 
-        What float32 cannot hold becomes its largest. Statistics and differences are in float64. A channel of which a
+        Values beyond float32 become its largest. Statistics and differences are in float64. A channel of which a
         case has no value at all becomes the training mean, or with `case` the case's own, which is 0. With missing
         values left out (`none`), they are 0 after the normalisation.
         """
@@ -84,7 +84,7 @@ class Preprocessing:
     def series(
         self, cases: Collection, indices: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32] | PreparedSeries:
-        """What `apply` gives of all cases, or of some; those of a large collection are prepared when they are drawn."""
+        """`apply`'s result for all cases or some; cases of a large collection are prepared when they are drawn."""
         if len(cases) * self.channels * self.steps(cases) > MAX_IN_MEMORY:
             return PreparedSeries(self, cases, indices)
         return self.apply(cases if indices is None else cases.subset(indices))
@@ -115,7 +115,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class PreparedSeries:
-    """The series of many cases, of which only those that are asked for are prepared.
+    """The series of many cases, prepared when they are read.
 
     Attributes:
         preprocessing: fitted.
@@ -147,13 +147,13 @@ class PreparedSeries:
 def resampled(
     values: NDArray[np.floating], absent: NDArray[np.bool_], lengths: NDArray[np.int64], length: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Every case on `length` steps, evenly spread from its first to its last, values along straight lines.
+    """Resamples every case to `length` evenly spaced steps by linear interpolation.
 
     A new step between a value and a missing one is missing.
 
     Args:
         values: shape (cases, channels, time steps).
-        absent: of the same shape: where values are missing.
+        absent: of the same shape: True if a value is missing.
         lengths: shape (cases,), each case's own time steps.
         length: time steps of each case of the result.
 
@@ -195,7 +195,7 @@ def filled(given: NDArray[np.floating], lengths: NDArray[np.int64], how: str) ->
         if not len(there):
             continue
         steps = np.arange(len(series))
-        if how == "linear":  # the first and last values reach to the ends
+        if how == "linear":  # the first and last values extend to the ends
             series[:] = np.interp(steps, there, series[there])
         else:  # before the first value there is none to carry forward, so it is carried back
             series[:] = series[there[np.maximum(np.searchsorted(there, steps, side="right") - 1, 0)]]
@@ -208,14 +208,14 @@ def _valid(lengths: NDArray[np.int64], steps: int) -> NDArray[np.bool_]:
 
 
 def channel_means(cases: Collection) -> NDArray[np.float64]:
-    """Each channel's mean over the values that are there, shape (channels,); 0 for a channel without any."""
+    """Each channel's mean over the values present, shape (channels,); 0 for a channel without any."""
     return _channel_moments(cases, None)[0]
 
 
 def _channel_moments(
     cases: Collection, indices: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Each channel's mean, standard deviation and whether it lacks values, a part of the cases at a time."""
+    """Each channel's mean, standard deviation and whether it lacks values, computed part by part."""
     gathered = list(_part_moments(cases, indices))
     if len(gathered) == 1:
         return gathered[0][1:]
@@ -231,7 +231,7 @@ def _channel_moments(
 def _part_moments(
     cases: Collection, indices: NDArray[np.int64] | None
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]]:
-    """Of each part: for each channel its values that are there, their mean and deviation, and whether some lack."""
+    """For each part and channel: the number of values present, their mean and deviation, and whether any is missing."""
     count = len(cases) if indices is None else len(indices)
     for part in parts(count, cases.channels * cases.length):
         chosen = part if indices is None else indices[part]

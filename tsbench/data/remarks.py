@@ -1,4 +1,4 @@
-"""What a person should know of how a data set was read, before anything is trained on it."""
+"""Notes on how a data set was read, for the user to check before training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def remarks_on_channels(cases: Collection) -> list[str]:
 
 
 def remarks_on_labels(labels: Iterable[str]) -> list[str]:
-    """Labels that a person may have meant to be the same."""
+    """Labels that may have been meant to be the same."""
     return [
         f"the labels {', '.join(map(repr, group))} differ only in spelling, and count as different classes; give "
         "them one spelling if they are the same"

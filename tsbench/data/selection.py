@@ -1,4 +1,4 @@
-"""From what a recipe says under `datasets` to the names of data sets, and what is wrong with it."""
+"""Resolves the entries under `datasets` of a recipe to names of data sets, and finds their problems."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["absent_from", "archive_of", "expand", "names_of", "problems_of"]
 
 Entry = str | SelectionConfig | OwnDataConfig
 Problem = tuple[tuple[str | int, ...], str]
-"""The path of a key in the recipe, and what is wrong there."""
+"""The path of a key in the recipe, and its problem."""
 
 MAX_COLUMNS = 20  # named in a sentence
 
 
 def archive_of(recipe: Recipe, progress: Progress | None = None) -> Archive:
-    """Where the recipe's data sets are looked for, its own data among them."""
+    """The archive of a recipe, with its own data."""
     from tsbench.data.archive import Archive
 
     return Archive(
@@ -38,10 +38,10 @@ def archive_of(recipe: Recipe, progress: Progress | None = None) -> Archive:
 
 
 def names_of(recipe: Recipe) -> list[str]:
-    """The recipe's data sets, each once: collections, patterns and filters in full.
+    """The recipe's data sets, each once, with collections, patterns and filters expanded.
 
     Raises:
-        DataError: a pattern or a filter lets nothing through.
+        DataError: a pattern or a filter matches nothing.
     """
     names: dict[str, None] = {}
     for entry in recipe.datasets:
@@ -53,7 +53,7 @@ def absent_from(recipe: Recipe) -> list[str]:
     """The recipe's data sets that are in none of the folders, and so will be downloaded.
 
     Raises:
-        DataError: a pattern or a filter lets nothing through, or one of a data set's two files is missing.
+        DataError: a pattern or a filter matches nothing, or one of a data set's two files is missing.
     """
     own = {entry.name for entry in recipe.datasets if isinstance(entry, OwnDataConfig)}
     places = Places(recipe.archive)
@@ -61,7 +61,7 @@ def absent_from(recipe: Recipe) -> list[str]:
 
 
 def problems_of(entries: Mapping[int, Entry], archive: str | None) -> Iterator[Problem]:
-    """What is wrong with the data sets of a recipe, found without reading a case or writing anything.
+    """Finds problems of a recipe's data sets without reading a case or writing anything.
 
     A data set of the catalogue that is in none of the folders is fine, as it can be downloaded.
 
@@ -75,7 +75,7 @@ def problems_of(entries: Mapping[int, Entry], archive: str | None) -> Iterator[P
         yield ("datasets",) if archive is None else ("archive",), str(error)
         return
     spelling: dict[str, str] = {}  # the names so far by their letters in lower case
-    # Names that are spelt out were compared with each other by the schema, but not with a collection's.
+    # The schema compared explicit names with each other, but not with a collection's.
     spelt_out = {entry.name if isinstance(entry, OwnDataConfig) else str(entry) for entry in entries.values()}
     absent = False
     for number, entry in entries.items():
@@ -87,7 +87,7 @@ def problems_of(entries: Mapping[int, Entry], archive: str | None) -> Iterator[P
             continue
         alike = [(spelling[name.lower()], name) for name in names if spelling.get(name.lower(), name) != name]
         for before, name in [pair for pair in alike if not spelt_out.issuperset(pair)][:1]:
-            yield path, f"{before!r} and {name!r} differ only in case, so that some file systems take them for one"
+            yield path, f"{before!r} and {name!r} differ only in case, which some file systems treat as the same name"
         spelling |= {name.lower(): name for name in names}
         if isinstance(entry, OwnDataConfig):
             yield from ((path + place, message) for place, message in _problems_of_own(entry))
@@ -106,7 +106,7 @@ def problems_of(entries: Mapping[int, Entry], archive: str | None) -> Iterator[P
 
 
 def _problems_of_home(archive: str | None, places: Places) -> Iterator[Problem]:
-    """What keeps data sets from being downloaded."""
+    """Problems that would prevent downloads."""
     path = ("datasets",) if archive is None else ("archive",)
     folder = nearest_folder(places.home)
     if not folder.is_dir():
@@ -123,7 +123,7 @@ def _unknown(name: str, places: Places) -> str:
         )
     hint = suggestion(name, {**catalogue(), **places.names()}) or "."
     return (
-        f"neither the catalogue nor any of the folders has a data set {name!r}{hint} If it is right, put "
+        f"no data set in the catalogue or the folders is called {name!r}{hint} If it is right, put "
         f"{name}_TRAIN.ts and {name}_TEST.ts into {places.home / name}, or run `tsbench datasets download {name}`, "
         "which tries the archives' servers"
     )
@@ -140,7 +140,7 @@ def _problems_of_own(entry: OwnDataConfig) -> Iterator[Problem]:
         if (problem := _problem_of_file(path)) is not None:
             yield (key,), problem
             continue
-        from tsbench.data.custom_data import columns_of  # it imports NumPy, which recipes without own data do not need
+        from tsbench.data.custom_data import columns_of  # imports NumPy, which recipes without own data do not need
 
         try:
             columns = columns_of(path, entry)
@@ -184,10 +184,10 @@ def expand(entries: Sequence[str | SelectionConfig], archive: Callable[[], Archi
 
     Args:
         entries: as a recipe has them, without own data.
-        archive: gives where patterns find the names of the available data sets.
+        archive: returns the archive, whose available names patterns match too.
 
     Raises:
-        DataError: a pattern or a filter lets nothing through.
+        DataError: a pattern or a filter matches nothing.
     """
     names: dict[str, None] = {}
     for entry in entries:
@@ -204,7 +204,7 @@ def _names_in(entry: Entry, archive: str | None) -> list[str]:
     """The data sets of one entry.
 
     Raises:
-        DataError: a pattern or a filter lets nothing through.
+        DataError: a pattern or a filter matches nothing.
     """
     if isinstance(entry, OwnDataConfig):
         return [entry.name]

@@ -1,4 +1,4 @@
-"""Parts cases into train and test, by class and by group."""
+"""Splits cases into train and test, by class and by group."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tsbench.recipe.schema import SplitConfig
 
 __all__ = ["split_cases"]
 
-TRIES = 50  # draws of groups, of which the one that is nearest to what is wanted is taken
+TRIES = 50  # random draws of groups, the best of which is used
 
 
 def split_cases(
@@ -18,13 +18,13 @@ def split_cases(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The indices of the training and the test cases, each sorted.
 
-    Without groups by scikit-learn's (stratified) shuffle split. With groups, which are never parted, the best of
-    several draws of groups: nearest in size, and with `stratify` in each class's share, to what is asked for.
+    Without groups, this is scikit-learn's (stratified) shuffle split. Groups are never split: of several random draws
+    of groups, the one closest to the requested size, and with `stratify` to each class's share, is used.
 
     Args:
         labels: shape (cases,).
         groups: shape (cases,), or None.
-        split: what is asked for.
+        split: the settings of the split.
 
     Raises:
         DataError: there are too few cases or groups, or no draw leaves each class a training case.
@@ -51,7 +51,7 @@ def _split_groups(
     names, group = np.unique(groups, return_inverse=True)
     classes, label = np.unique(labels, return_inverse=True)
     if len(names) < 2:
-        raise DataError(f"all cases are of one group, {str(names[0])!r}; it cannot be parted into train and test")
+        raise DataError(f"all cases are of one group, {str(names[0])!r}; it cannot be split into train and test")
     counts = np.zeros((len(names), len(classes)))  # cases of each group and class
     np.add.at(counts, (group, label), 1)
     if not split.stratify:
@@ -76,7 +76,7 @@ def _split_groups(
 
 
 def _draw(counts: NDArray[np.float64], share: float, random: np.random.Generator) -> NDArray[np.bool_]:
-    """Groups in random order, each taken for the test where it brings the classes' shares nearer to what is wanted."""
+    """Draws groups in random order; a group becomes test data if it brings the classes' shares closer to the target."""
     total = counts.sum(axis=0)
     taken = np.zeros(counts.shape[1])
     chosen = np.zeros(len(counts), dtype=bool)

@@ -1,7 +1,7 @@
-"""Checksums of arrays in a folder, so that a byte that changed on the disk is noticed before it is used.
+"""Checksums of arrays in a folder, so that a changed byte on the disk is noticed before use.
 
 <folder>/checksums.json      SHA-256 of each file when it was written
-<folder>/verified.json       size, times and inode of each file when it was last found to be whole
+<folder>/verified.json       size, times and inode of each file when it was last verified
 
 Files whose size, times and inode are those of the last verification are not hashed again: a memory map of a large array
 is opened in a moment, and any write to a file changes its time of change, which no program can set back.
@@ -21,7 +21,7 @@ CHECKSUMS, VERIFIED = "checksums.json", "verified.json"
 
 
 def seal(folder: Path, names: list[str], note: bool = True) -> None:
-    """Writes the checksums of files that were just written, and with `note` that they are whole."""
+    """Writes the checksums of files that were just written, and with `note` records them as verified."""
     state = {name: _state(folder / name) for name in names}
     sums = {name: sha256_of(folder / name) for name in names}
     _write(folder / CHECKSUMS, json.dumps(sums))
@@ -32,15 +32,15 @@ def seal(folder: Path, names: list[str], note: bool = True) -> None:
 def verify(folder: Path, note: bool = True) -> None:
     """Compares the files of a folder with their checksums; a folder of an older version has none.
 
-    Files are hashed again only if their size, times or inode are others than at the last verification that was noted.
+    Files are hashed again only if their size, times or inode differ from the last recorded verification.
 
     Args:
         folder: the folder.
-        note: write down that the files are whole.
+        note: record the verification.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: a file is not as it was written.
+        ValueError: a file differs from what was written.
     """
     if not (folder / CHECKSUMS).exists():
         return
@@ -51,7 +51,7 @@ def verify(folder: Path, note: bool = True) -> None:
             return
     for name, sha256 in sums.items():
         if sha256_of(folder / name) != sha256:
-            raise ValueError(f"{folder / name} is not as it was written")
+            raise ValueError(f"{folder / name} differs from what was written")
     if note:
         with suppress(OSError):  # a folder that cannot be written is verified each time
             _write(folder / VERIFIED, json.dumps(state))

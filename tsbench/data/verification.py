@@ -1,4 +1,4 @@
-"""Reads every file of an available data set again, and compares it with what was recorded and with the catalogue."""
+"""Reads every file of an available data set again, and compares it with its record and the catalogue."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Verdict", "verify"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a data set was found.
+    """The result of verifying a data set.
 
     Attributes:
         name: of the data set.
-        folder: where it stands.
-        problems: sentences; none if all is well.
+        folder: its folder.
+        problems: sentences; empty if there are none.
         news: files that were recorded for the first time, or again.
     """
 
@@ -34,10 +34,10 @@ class Verdict:
 
 
 def verify(archive: Archive, name: str, accept: bool = False) -> Verdict:
-    """Reads both files whole, whatever is kept of them.
+    """Reads both files completely, whatever is cached.
 
     Args:
-        archive: where the data set is looked for.
+        archive: where to find the data set.
         name: of the data set, which is available.
         accept: record a file that has changed as it is now.
 
@@ -55,7 +55,7 @@ def verify(archive: Archive, name: str, accept: bool = False) -> Verdict:
         now, before = Seen.of(path), cache.seen(path)
         try:
             files.append(read_ts(path))
-        except DataError as error:  # what cannot be read is not accepted
+        except DataError as error:  # an unreadable file is not accepted
             problems.append(str(error))
             continue
         sha256 = cache.sha256(path)

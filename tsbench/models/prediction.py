@@ -108,8 +108,7 @@ def read_cases(path: Path, classifier: FittedClassifier, columns: Mapping[str, s
             raise ModelError(f"{path}: {error}") from None
     if suffix_of(path) not in SUFFIXES:
         raise DataError(
-            f"{path}: no format is known by the suffix {path.suffix!r}; known: "
-            f"{', '.join([*SUFFIXES, '.json', '.npy'])}"
+            f"{path}: no format has the suffix {path.suffix!r}; known: {', '.join([*SUFFIXES, '.json', '.npy'])}"
         )
     how = format_of(path)
     if FORMATS[how].columns:

@@ -527,6 +527,11 @@ class SearchConfig(Settings):
     enqueue: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = Field(
         (), description="configurations to be tried first: values by the dotted names of the space"
     )
+    portfolio: Literal["default", "none"] = Field(
+        "default",
+        description="configurations that did well on other data sets, tried after the recipe's own values and before "
+        "the sampler draws, as far as the space offers their values; not used by grid",
+    )
     storage: str | None = Field(
         None, description="postgresql:// address of a database for the trials; null: a file on this machine"
     )
@@ -600,11 +605,11 @@ class OwnDataConfig(Settings):
     test: FilePath | None = Field(None, description="file of the test cases")
     file: FilePath | None = Field(None, description="file of all cases, in place of train and test; see split")
     format: FormatName = Field("auto", description=f"auto goes by the suffix: {_SUFFIXES}")
-    case: str = Field("case", description="long: column that identifies the cases")
-    time: str | None = Field(None, description="long: column that orders a case's rows; null: they are in order")
-    label: str = Field("label", description="long: column of the class")
+    case: str = Field("case", description="long table: column that identifies the cases")
+    time: str | None = Field(None, description="long table: column that orders a case's rows; null: they are in order")
+    label: str = Field("label", description="long table: column of the class")
     channels: Annotated[tuple[str, ...] | None, Field(strict=False)] = Field(
-        None, description="long: columns of values; null: all that are nothing else"
+        None, description="long table: columns of values; null: all that are nothing else"
     )
     group: str | None = Field(None, description="as split.group, for a train and a test file")
     split: SplitConfig = Field(default_factory=SplitConfig, description="of `file` into train and test")

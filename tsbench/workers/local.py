@@ -18,7 +18,7 @@ from types import ModuleType
 
 from tsbench.errors import TsbenchError
 from tsbench.quiet import environment, quiet_variables
-from tsbench.signals import blocked_signals, ignore_until_told
+from tsbench.signals import blocked_signals, ignore_ending_signals
 from tsbench.workers.protocol import run_tasks
 
 __all__ = ["begin_imports", "count_cores", "describe_exit", "find_devices", "start_process"]
@@ -92,7 +92,7 @@ def _own_modules() -> dict[str, str]:
 
 
 def _live(connection: Connection, device: str, preload: Sequence[str], environment: Mapping[str, str]) -> None:
-    ignore_until_told()
+    ignore_ending_signals()
     os.environ.clear()  # the server's may be of an earlier time
     os.environ.update(environment)
     try:

@@ -36,13 +36,13 @@ SUFFIXES = {suffix: name for name, known in FORMATS.items() for suffix in known.
 
 
 def reader_of(name: str) -> Callable[..., CaseFile]:
-    """What reads a format; one with columns takes their roles, too."""
+    """The reader of a format; a reader of tables also takes the roles of the columns."""
     reader: Callable[..., CaseFile] = registered({}, FORMATS[name].read)
     return reader
 
 
 def format_of(path: Path) -> str:
-    """The format that a file's suffix names; `.gz` after it means that a text file is compressed.
+    """The format of a file by its suffix; `.gz` after it means that a text file is compressed.
 
     Raises:
         DataError: no format is known by this suffix.
@@ -51,7 +51,7 @@ def format_of(path: Path) -> str:
     known = SUFFIXES.get(suffix)
     if known is None or (path.suffix.lower() == ".gz" and suffix in FORMATS[known].binary):
         raise DataError(
-            f"{path}: no format is known by the suffix {path.suffix!r}; known: {', '.join(SUFFIXES)}, and text files "
+            f"{path}: no format has the suffix {path.suffix!r}; known: {', '.join(SUFFIXES)}, and text files "
             "with .gz behind, or say which it is with `format:`"
         )
     return known

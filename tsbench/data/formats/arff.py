@@ -33,7 +33,7 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "u0027": "'"}
 
 @dataclass
 class _Header:
-    """What the lines before `@data` say.
+    """The header: the lines before `@data`.
 
     Attributes:
         steps: numeric attributes, the time steps of a channel.
@@ -107,7 +107,7 @@ def _read_attribute(place: str, line: str, number: int, header: _Header) -> None
     if match is None:
         raise DataError(f"{place}: expected `@attribute name type`")
     if header.class_line:
-        raise DataError(f"{place}: the class must be the last attribute; line {header.class_line} has one already")
+        raise DataError(f"{place}: the class must be the last attribute; line {header.class_line} already declares it")
     kind = match[2].strip()
     if _KIND.fullmatch(kind):
         header.steps += 1
@@ -136,7 +136,7 @@ def _read_case(place: str, line: str, header: _Header) -> tuple[NDArray[np.float
         row, label = _row_and_label(place, line)
         rows = [row]
     text, label = uniform_label(label), label_text(label)
-    if header.classes is not None and text in header.classes:  # also a class that is called `?` or `NaN`
+    if header.classes is not None and text in header.classes:  # a class may also be named `?` or `NaN`
         label = text
     elif header.classes is not None and label:
         known = ", ".join(header.classes[:10]) + (", ..." if len(header.classes) > 10 else "")
@@ -146,7 +146,7 @@ def _read_case(place: str, line: str, header: _Header) -> tuple[NDArray[np.float
 
 
 def _row_and_label(place: str, line: str) -> tuple[str, str]:
-    """The numbers of a case as one text, which is read at once, and its label."""
+    """The numbers of a case as one text, to be read at once, and its label."""
     if "'" in line or '"' in line:
         *fields, label = _fields(place, line)
         return ",".join(fields), label
@@ -155,7 +155,7 @@ def _row_and_label(place: str, line: str) -> tuple[str, str]:
 
 
 def _in_blanks(line: str) -> tuple[str, str]:
-    """A case whose fields are separated by blanks, which Weka takes too."""
+    """A case whose fields are separated by blanks, which Weka accepts too."""
     *fields, label = line.split()
     return ",".join(fields), label
 
@@ -189,7 +189,7 @@ def _read_row(place: str, channel: int, row: str, header: _Header) -> NDArray[np
 
 
 def _fields(place: str, text: str) -> list[str]:
-    """What commas outside quotes separate, without quotes and escapes."""
+    """The fields between commas outside quotes, without quotes and escapes."""
     return [_unquoted(match[1]) for match in _matches(_FIELD, place, text)]
 
 

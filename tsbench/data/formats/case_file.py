@@ -1,4 +1,4 @@
-"""What every reader gives: the cases of one file, and where in it each stands."""
+"""The result of every reader: the cases of one file, and the line of each."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["CaseFile", "collect", "trimmed"]
 
 @dataclass(frozen=True)
 class CaseFile:
-    """The cases of one file, and the line that each stands on, for messages about a case.
+    """The cases of one file with their line numbers, for messages about a case.
 
     Attributes:
         path: of the file.
         collection: its cases.
-        lines: shape (cases,), counted from 1, or of no length where the format has no lines.
+        lines: shape (cases,), counted from 1, or empty if the format has no lines.
         missing: whether there may be missing values; .ts files announce them (`@missing true`), others just have them.
-        remarks: what a person should know of how the file was read, one sentence each.
+        remarks: notes on how the file was read, one sentence each.
     """
 
     path: Path
@@ -58,7 +58,7 @@ def trimmed(place: str, case: NDArray[np.float64]) -> NDArray[np.float64]:
     """A case without the missing values at its end, by which formats of fixed width pad shorter series.
 
     Raises:
-        DataError: nothing is left.
+        DataError: the case has no value.
     """
     if not np.isnan(case[:, -1]).all():
         return case

@@ -1,4 +1,4 @@
-"""What the cells of a table's columns hold: numbers, times, and names of cases, groups and labels."""
+"""Parses the columns of a table: numbers, times, and names of cases, groups and labels."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def numbers(table: Table, column: str, advice: str = "") -> NDArray[np.floating]
     Args:
         table: the table.
         column: its name.
-        advice: what to do about something that is not a number, behind the sentence on it.
+        advice: what to do about a cell that is not a number, appended to the error.
 
     Raises:
-        DataError: names the row of something that is not a number.
+        DataError: a cell is not a number; names its row.
     """
     import pandas as pd
 
@@ -86,10 +86,10 @@ def _is_missing(value: Any) -> bool:
 
 
 def times(table: Table, column: str) -> NDArray[Any]:
-    """What orders the rows, shape (rows,): numbers, or dates in their finest unit. Equal only if the cells are.
+    """Keys that order the rows, shape (rows,): numbers, or dates in their finest unit. Equal only if the cells are.
 
     Raises:
-        DataError: names the row of something that is neither a number nor a date.
+        DataError: a cell is neither a number nor a date; names its row.
     """
     import pandas as pd
 
@@ -136,7 +136,7 @@ def _ranked(values: NDArray[np.float64], exact: pd.Series[Any]) -> NDArray[Any]:
 
 
 def holds_times(table: Table, column: str) -> NDArray[np.int64] | None:
-    """A column of dates or times of day as whole numbers, shape (rows,); None if it holds something else."""
+    """A column of dates or times of day as whole numbers, shape (rows,); None if it holds anything else."""
     import pandas as pd
 
     series = table.frame[column]

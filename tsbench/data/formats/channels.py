@@ -1,6 +1,6 @@
-"""Which columns of a table are channels, and which only count, date or identify its rows.
+"""Decides which columns of a table are channels, and which only count, date or identify its rows.
 
-A table's index, a counter or an identifier that becomes a channel can give the class away, as cases often stand in
+A table's index, a counter or an identifier that becomes a channel can reveal the class, as cases often stand in
 order of their class. So such columns are left out with the reason, unless the recipe names them by `channels`.
 """
 
@@ -99,7 +99,7 @@ def channels_of(
 
 def _why_no_channel(table: Table, column: str, values: NDArray[np.floating], rows: RowOrder) -> str:
     """Why a column of numbers is not a channel; empty if it may be one."""
-    # A counter of which a cell is missing counts still: steps beside it are left out here, its row below.
+    # A counter with a missing cell is still a counter: steps beside the cell are left out here, its row below.
     for what, steps in (("", np.diff(values[rows.order])[rows.inside]), ("the rows ", np.diff(values))):
         steps = steps[np.isfinite(steps)]
         if _is_constant_step(steps):
@@ -151,7 +151,7 @@ def _present(values: NDArray[np.floating], rows: RowOrder) -> tuple[NDArray[np.f
 
 
 def _runs_on(values: NDArray[np.floating], rows: RowOrder) -> bool:
-    """Whether values only grow or only fall in every case, and go on from case to case, as a clock or a meter does."""
+    """Whether values only grow or only fall, within cases and from case to case, as a clock's or a meter's do."""
     ordered = values[rows.order]
     steps = np.diff(ordered)[rows.inside]
     if len(steps) < MIN_ROWS or not steps.any() or not ((steps >= 0).all() or (steps <= 0).all()):
@@ -166,8 +166,8 @@ def _doubt(column: str, values: NDArray[np.floating], rows: RowOrder) -> list[st
     values, rows = _present(values, rows)
     if _runs_on(values, rows):
         return [
-            f"channel {column!r} runs on from case to case, as a clock or a meter does, and may give the class away by "
-            "when a case was recorded; if it is one, leave it out by naming the other columns by `channels`"
+            f"channel {column!r} continues from case to case, as a clock or a meter does, and may reveal the class by "
+            "the time of recording; if it is one, leave it out by naming the other columns by `channels`"
         ]
     if _per_case(values, rows) is None:
         return []
@@ -178,7 +178,7 @@ def _doubt(column: str, values: NDArray[np.floating], rows: RowOrder) -> list[st
 
 
 def _refuse_disorder(table: Table, column: str, rows: RowOrder) -> None:
-    """Rows that stand in another order than their times are in no order for a time series."""
+    """Refuses rows that are not in the order of their times."""
     times = holds_times(table, column)
     assert times is not None
     before = (np.diff(times[rows.order]) < 0) & rows.inside

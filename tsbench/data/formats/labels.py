@@ -14,7 +14,7 @@ import numpy as np
 __all__ = ["MISSING_LABELS", "label_text", "lookalikes", "name_text", "uniform_label"]
 
 MISSING_LABELS = ("", "?", "NaN", "nan")
-"""Spellings of a label that is not known."""
+"""Spellings of a missing label."""
 
 _WHOLE = re.compile(r"[+-]?\d{1,15}(\.0*)?(e[+-]?0+)?", re.IGNORECASE | re.ASCII)
 
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.ASCII)
 
 
 def uniform_label(text: str) -> str:
-    """A label in the spelling by which it is known.
+    """The canonical spelling of a label.
 
     Spaces at its ends are removed, others become one space, composed and decomposed letters become the same, and a
     whole number loses its decimals (`1.0`, `1.0000e+00`). Leading zeros and case stay, as they may be meant.
@@ -36,13 +36,13 @@ def uniform_label(text: str) -> str:
 
 
 def label_text(value: Any) -> str:
-    """A label of any type, in the spelling by which it is known; empty if it is missing."""
+    """The canonical spelling of a label of any type; empty if it is missing."""
     text = uniform_label(name_text(value))
     return "" if text in MISSING_LABELS else text
 
 
 def name_text(value: Any) -> str:
-    """What a case, group or label is called; a whole number is spelled as such, also as a float; empty if missing."""
+    """The name of a case, group or label; a whole float is spelled as a whole number; empty if missing."""
     if value is None or value != value:  # NaN, NaT
         return ""
     if isinstance(value, bytes):

@@ -47,8 +47,8 @@ def read_long(path: Path, columns: Columns) -> CaseFile:
 
     Args:
         path: the file.
-        columns: the roles of its columns; if it names no channels, these are all others but those that only count, date
-            or identify the rows.
+        columns: the roles of its columns; if it names no channels, all others are channels, except those that only
+            count, date or identify the rows.
 
     Raises:
         DataError: names the file and, if there is one, the line (CSV) or row (Parquet) and column at fault.
@@ -83,7 +83,7 @@ def known_columns(table: Table, known: Columns, given: Mapping[str, str] | None 
     Args:
         table: the table.
         known: the columns of the training table; channels are None if it was not a table.
-        given: columns of this table by their role, if they are called otherwise here.
+        given: columns of this table by their role, if their names differ here.
 
     Raises:
         DataError: a column is missing, unknown, or has two roles.
@@ -106,8 +106,8 @@ def known_columns(table: Table, known: Columns, given: Mapping[str, str] | None 
     if unknown:
         raise DataError(
             f"{table.name}: unknown column{'s' if len(unknown) > 1 else ''} {listed(unknown)}; the training data had "
-            f"the channels {listed(known.channels)}. Remove what is not a channel, or name the column of cases, times "
-            "or labels if it is called otherwise here"
+            f"the channels {listed(known.channels)}. Remove columns that are not channels, or name the "
+            "column of cases, times or labels if it has another name here"
         )
     return replace(known, case=case, label=roles["label"], time=roles["time"], group=roles["group"])
 
@@ -144,7 +144,7 @@ def cases_of(table: Table, columns: Columns, labelled: bool = True) -> TableCase
 
     Args:
         table: the table.
-        columns: the roles of its columns; channels are None if they are to be found.
+        columns: the roles of its columns; channels are None if they are to be detected.
         labelled: whether every case must have a label.
 
     Raises:
@@ -182,7 +182,7 @@ def _refuse_empty(table: Table, column: str, spelled: NDArray[np.str_]) -> None:
     if absent.any():
         row = int(np.argmax(absent))
         given = table.frame[column].iloc[row]
-        what = f"there is nothing in column {column!r}"
+        what = f"no value in column {column!r}"
         if isinstance(given, str) and given.strip() in MISSING_LABELS[1:]:
             what = f"{given!r} in column {column!r} means that it is missing; spell the class otherwise if it is one"
         raise DataError(f"{table.place(row)}: {what}")
@@ -197,7 +197,7 @@ def _order(table: Table, columns: Columns, case: NDArray[np.int64]) -> tuple[Row
 
 
 def _with_channels(table: Table, columns: Columns, rows: RowOrder) -> tuple[Columns, tuple[str, ...]]:
-    """The columns with their channels, which are found if none are named."""
+    """The columns with their channels, which are detected if none are named."""
     if columns.channels is not None:
         named = {*columns.channels, *columns.roles.values()}
         others = {name: NOT_CHOSEN for name in table.columns if name not in named}
@@ -261,7 +261,7 @@ def _refuse_repeated_times(table: Table, rows: RowOrder, when: NDArray[np.generi
     if repeated.any():
         before, row = (int(number) for number in rows.order[np.argmax(repeated) :][:2])
         raise DataError(
-            f"{table.place(row)}: case {str(spelled[row])!r} has this time already, in row {table.rows[before]}; "
+            f"{table.place(row)}: case {str(spelled[row])!r} already has this time, in row {table.rows[before]}; "
             "a case has one row for each time"
         )
 

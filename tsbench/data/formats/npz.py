@@ -74,7 +74,7 @@ def _remarks(path: Path, values: NDArray[np.floating]) -> tuple[str, ...]:
 
 
 class _Arrays:
-    """The arrays of an open file, each read when it is asked for."""
+    """The arrays of an open file, each read on first use."""
 
     def __init__(self, path: Path, file: np.lib.npyio.NpzFile) -> None:
         self._path, self._file = path, file
@@ -114,7 +114,7 @@ class _Arrays:
         return np.array(texts, dtype=np.str_)
 
     def _read(self, name: str) -> NDArray[Any]:
-        """An array, unless it holds far more than its compressed size lets expect."""
+        """Reads an array, unless it expands far beyond its compressed size."""
         about = self._file.zip.getinfo(f"{name}.npy")
         check_expansion(f"{self._path}: array {name!r}", about.compress_size, about.file_size)
         array: NDArray[Any] = self._file[name]
@@ -128,18 +128,18 @@ class _Arrays:
         raise DataError(f"{self._path}: there is no array {' or '.join(names)}; available: {found}")
 
     def _objects(self, name: str) -> NDArray[Any]:
-        """An array that may hold objects, which NumPy pickles; nothing but plain texts and numbers is unpickled."""
+        """Reads an array of objects, which NumPy pickles; only plain texts and numbers are unpickled."""
         with self._file.zip.open(f"{name}.npy") as content:
             shape, dtype = _header(content)
             if dtype != np.dtype(object):
                 return self._read(name)
             loaded = _PlainUnpickler(content).load()
         if not isinstance(loaded, np.ndarray) or loaded.shape != shape:
-            raise ValueError(f"the array {name!r} is not what its header says")
+            raise ValueError(f"the array {name!r} does not match its header")
         return loaded
 
     def _check(self, what: str, array: NDArray[Any], cases: int) -> None:
-        """Refuses what does not name each case."""
+        """Refuses an array that does not name each case."""
         if array.ndim == 2 and array.shape[0] == cases and array.dtype.kind in "iufb":
             raise DataError(
                 f"{self._path}: {what} are of shape {array.shape}, a column for each class; save one column of class "
@@ -157,7 +157,7 @@ class _Arrays:
 
 
 def _header(content: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """An array's shape and type; what is left of the content are its values."""
+    """An array's shape and type; the rest of the content is its values."""
     npy: Any = np.lib.format
     read = npy.read_array_header_1_0 if npy.read_magic(content) == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(content)
@@ -199,7 +199,7 @@ def _empty_array(kind: Any, shape: Any, code: Any) -> NDArray[Any]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Arrays]:
-    """The file's arrays; whatever is wrong with it becomes a sentence."""
+    """The arrays of a file. Raises a `DataError` if the file is damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
@@ -208,7 +208,7 @@ def _opened(path: Path) -> Iterator[_Arrays]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except _DAMAGE as error:
-        raise DataError(f"{path}: is not a whole .npz file: {_first_line(error)}") from None
+        raise DataError(f"{path}: is not a complete .npz file: {_first_line(error)}") from None
 
 
 _DAMAGE = (
@@ -244,7 +244,7 @@ def _given_lengths(path: Path, lengths: NDArray[Any], values: NDArray[np.floatin
 
 
 def _own_lengths(path: Path, values: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Up to the last step at which a channel has a value."""
+    """Lengths up to the last step at which a channel has a value."""
     lengths = np.full(len(values), values.shape[2], dtype=np.int64)
     for case in np.flatnonzero(np.isnan(values[:, :, -1]).all(axis=1)):
         present = np.flatnonzero(~np.isnan(values[case]).all(axis=0))

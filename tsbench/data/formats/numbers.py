@@ -1,4 +1,4 @@
-"""Numbers in text: a row at once by pydantic's JSON reader, and what that does not take, value by value.
+"""Numbers in text: read a row at once by pydantic's JSON reader, or value by value if that refuses it.
 
 A row of numbers is a JSON list but for its brackets, and that reader is the fastest available: twice as fast as NumPy's
 `fromstring` and as exact.
@@ -29,7 +29,7 @@ _NO_WHOLE_NUMBER = re.compile(r"(?:^|,)\s*(-0|[+-]?0\d+)\s*(?=,|$)", re.ASCII)
 
 
 class CommaError(ValueError):
-    """A comma inside a number may be a decimal comma or part thousands; `index` says in which of the texts."""
+    """A comma in a number may be a decimal comma or separate thousands; `index` is the number of the text."""
 
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(reason)
@@ -43,7 +43,7 @@ def decimal_commas(texts: Iterable[str]) -> bool:
         texts: the numbers of the whole file, as they are written.
 
     Raises:
-        CommaError: there are commas, but it cannot be known what they mean: `1,234` alone may be 1.234 or 1234.
+        CommaError: the meaning of the commas is ambiguous: `1,234` alone may be 1.234 or 1234.
     """
     first, certain, point = -1, False, False
     for index, text in enumerate(texts):
@@ -74,7 +74,7 @@ def check_commas(place: str, text: str) -> None:
         text: the numbers of a channel, separated by commas.
 
     Raises:
-        DataError: names a field that is hardly a number of its own.
+        DataError: names a field that is probably part of a number.
     """
     if "." not in text and (match := _NO_WHOLE_NUMBER.search(text)):
         raise DataError(
@@ -89,15 +89,15 @@ def read_numbers(
 
     Args:
         place: file, line and case, for messages.
-        text: the numbers, parted by commas.
+        text: the numbers, separated by commas.
         channel: number of the channel for messages, from 1; None if there is but one.
         missing: spellings of a missing value.
 
     Raises:
-        DataError: names the time step of what is no number.
+        DataError: a value is not a number; names its time step.
     """
-    if not any(letter in text for letter in 'ul"'):  # null, true, false and texts are JSON, but no numbers
-        with suppress(ValueError, TypeError, OverflowError):  # of what is no list of numbers
+    if not any(letter in text for letter in 'ul"'):  # null, true, false and strings are JSON, but not numbers
+        with suppress(ValueError, TypeError, OverflowError):  # for anything but a list of numbers
             values = np.array(from_json(f"[{text.replace('?', 'NaN')}]"), dtype=np.float64)
             if values.ndim == 1 and len(values):
                 return values
@@ -106,7 +106,7 @@ def read_numbers(
 
 
 def _read_number(place: str, channel: int | None, step: int, text: str, missing: tuple[str, ...]) -> float:
-    """One of them; Python takes `1_0` and the digits of other scripts for numbers, nobody else does."""
+    """Reads a number; Python also accepts `1_0` and the digits of other scripts, which other programs do not."""
     text = text.strip()
     if text in missing:
         return float("nan")

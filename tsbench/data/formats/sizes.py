@@ -1,4 +1,4 @@
-"""Bounds on what a file may expand to, so that a small file cannot take all memory."""
+"""Limits on what a file may expand to, so that a small file cannot exhaust memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_PADDING = 8
 
 
 def check_expansion(place: str, packed: int, expanded: int) -> None:
-    """Refuses a compressed file that holds far more than its size lets expect.
+    """Refuses a compressed file that expands far beyond its size.
 
     Raises:
         DataError: with both sizes.
@@ -60,5 +60,5 @@ def check_padding(place: str, lengths: NDArray[np.int64] | Sequence[int], channe
 
 
 def gigabytes(size: int) -> str:
-    """A number of bytes for people: `3.8 GB`, `12 MB`."""
+    """A number of bytes in a readable unit: `3.8 GB`, `12 MB`."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"

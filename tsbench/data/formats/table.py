@@ -1,4 +1,4 @@
-"""Tables as they are read, before their columns have roles: CSV and Parquet files, and data frames."""
+"""Tables before their columns have roles: CSV and Parquet files, and data frames."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = ["NO_NAME", "PARQUET", "Table", "column_names", "listed", "read_table"
 PARQUET = (".parquet", ".pq")
 SEPARATORS = (",", ";", "\t", "|")
 NO_NAME = "column without a name, number "
-"""Begins what a column is called whose name is empty."""
+"""Start of the name given to a column without one."""
 
 MAX_LISTED = 30
 """Columns that a message lists."""
 
 _UNNAMED = re.compile(r"(Unnamed: \d+(_level_\d+)?|__index_level_\d+__|None)?")  # as pandas and pyarrow write them
-_HEAD = 2**20  # bytes of a file that hold its column names
+_HEAD = 2**20  # bytes read to find a file's column names
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Table:
 
     @classmethod
     def of_frame(cls, frame: pd.DataFrame) -> Table:
-        """A table that somebody handed over.
+        """A table from a data frame.
 
         Raises:
             DataError: two columns have the same name.
@@ -141,7 +141,7 @@ def _read_csv(path: Path) -> Table:
     if not names:
         raise DataError(f"{path}:{skipped + 1}: the line is empty; write the names of the columns in it")
     try:
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # of fields left out
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # leaves out fields
             frame = pd.read_csv(
                 io.BytesIO(content),
                 sep=separator,
@@ -191,7 +191,7 @@ def _check_widths(path: Path, content: bytes, separator: str, skipped: int, widt
 
 def _header(path: Path, content: bytes) -> tuple[list[str], str, int]:
     """The column names, the separator, and how many lines they take."""
-    head = content[:_HEAD].decode("utf-8", errors="ignore")  # the last character may be cut
+    head = content[:_HEAD].decode("utf-8", errors="ignore")  # the last character may be cut off
     skipped = 0
     separators: Sequence[str] = SEPARATORS
     if match := re.match(r"\"?sep=(.)\"?\r?\n", head):  # Excel's own line

@@ -12,7 +12,7 @@ from tsbench.errors import DataError
 __all__ = ["read_head", "read_lines", "read_utf8", "suffix_of"]
 
 GZIP = b"\x1f\x8b"
-_BOMS = (  # UTF-32's begin as UTF-16's do
+_BOMS = (  # UTF-32's marks begin like UTF-16's
     (BOM_UTF8, "utf-8"),
     (BOM_UTF32_LE, "utf-32-le"),
     (BOM_UTF32_BE, "utf-32-be"),
@@ -22,7 +22,7 @@ _BOMS = (  # UTF-32's begin as UTF-16's do
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix that says a file's format, in lower case; `.csv` for `cases.csv.gz`."""
+    """The suffix that names a file's format, in lower case; `.csv` for `cases.csv.gz`."""
     suffix = path.suffix.lower()
     return path.with_suffix("").suffix.lower() if suffix == ".gz" else suffix
 
@@ -61,7 +61,7 @@ def read_head(path: Path, size: int) -> bytes:
             head = zlib.decompressobj(wbits=31).decompress(head, size)
         except zlib.error as error:
             raise DataError(f"{path}: is not a complete gzip file: {error}") from None
-    lines, end, _ = head.rpartition(b"\n")  # the last letter may be cut; in UTF-16 half of the line's end is
+    lines, end, _ = head.rpartition(b"\n")  # the last character may be cut; in UTF-16, half of the line end is
     whole = lines + end + (b"\0" if head.startswith(BOM_UTF16_LE) else b"") if end and len(head) >= size else head
     return _as_utf8(path, whole)
 
@@ -123,7 +123,7 @@ def _as_utf8(path: Path, content: bytes) -> bytes:
 
 
 def _without_mark(content: bytes) -> str:
-    """UTF-16 without a mark shows by its zeros: half of the bytes of plain text, and none in UTF-8."""
+    """UTF-16 without a mark is recognised by zero bytes: half of the bytes of plain text, and none in UTF-8."""
     head = content[:4096]
     if len(head) >= 4 and len(head) % 2 == 0:
         even, odd = head[::2].count(0), head[1::2].count(0)

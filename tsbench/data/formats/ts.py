@@ -1,7 +1,7 @@
-"""Reads the archives' .ts files, and says of a broken one which line and case is at fault.
+"""Reads the archives' .ts files, and names the line and case at fault in a broken one.
 
 sktime's own reader accepts a truncated file and names no line in its errors; this one checks each case against the
-header. A test holds it equal to sktime's reader on every data set that sktime ships.
+header. A test compares it with sktime's reader on every data set that sktime ships.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["is_labelled", "read_ts"]
 
 @dataclass
 class _Header:
-    """What the lines before `@data` say; None if they say nothing."""
+    """The lines before `@data`; None for what they do not set."""
 
     classes: tuple[str, ...] | None = None
     channels: int | None = None
@@ -72,7 +72,7 @@ def is_labelled(path: Path) -> bool:
                 return words[1:2] == ["true"]
             if words[:1] in (["@targetlabel"], ["@data"]):
                 return False
-    return True  # a broken header is for `read_ts` to explain
+    return True  # `read_ts` reports a broken header
 
 
 def _read_header(path: Path, lines: list[str]) -> tuple[_Header, int]:
@@ -129,7 +129,7 @@ def _read_case(place: str, line: str, header: _Header, labelled: bool) -> tuple[
     if header.channels is None:
         header.channels = len(texts)
     if len(texts) != header.channels:
-        raise DataError(f"{place} has {len(texts)} channels, the header or the first case says {header.channels}")
+        raise DataError(f"{place} has {len(texts)} channels, the header or the first case has {header.channels}")
     for text in texts:
         check_commas(place, text)
     channels = [read_numbers(place, text, number) for number, text in enumerate(texts, 1)]

@@ -1,4 +1,4 @@
-"""Reads the UCR archive's own text files: a case a line, its label first (.tsv of 2018, .txt of 2015)."""
+"""Reads the UCR archive's own text files: one case per line, its label first (.tsv of 2018, .txt of 2015)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_ucr(path: Path, labelled: bool = True) -> CaseFile:
     """
     lines = [(number, line.strip("\r\n ")) for number, line in enumerate(read_lines(path), 1) if line.strip()]
     if not lines:
-        raise DataError(f"{path}: the file holds nothing but spaces; remove it, or download it again")
+        raise DataError(f"{path}: the file holds only blanks; remove it, or download it again")
     separator = _separator(lines[0][1])
     rows = [line.split(separator) for _, line in lines]
     places = [f"{path}:{number}: case {case}" for case, (number, _) in enumerate(lines, 1)]
