@@ -37,7 +37,7 @@ SEARCHED = ("model.convolution.kernels", "model.dropout", "training.learning_rat
 RECIPE = """\
 name: search
 datasets: [{dataset}]
-model: {{convolution: {{channels: 8, blocks: 2}}, features: {{blocks: []}}}}
+model: {{convolution: {{channels: 8, blocks: 2, kernels: [5, 11, 23]}}, features: {{blocks: []}}}}
 training:
   epochs: {epochs}
   batch_size: 16
