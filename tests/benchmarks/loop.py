@@ -32,7 +32,7 @@ from tsbench.studies.specification import folds_of, study_seed
 TRIALS = 24
 FOLDS = 3
 EPOCHS = {"GunPoint": 120, "OSULeaf": 20}  # so that a trial takes four to eight seconds on both
-KERNELS = [[3, 5, 7], [5, 11, 23], [9, 19, 39]]
+KERNELS = [[3, 5, 9], [5, 11, 23], [9, 19, 39]]
 
 
 def search(

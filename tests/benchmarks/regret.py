@@ -94,8 +94,16 @@ def settings_of(dataset: str) -> str:
     return fingerprint_of(parts=parts, portfolio=portfolio_of(loaded.space, base, search))[:12]
 
 
-def search(dataset: str, seed: int) -> Record:
-    """Both sides' searches, as the records of each budget."""
+def measure(dataset: str, seed: int) -> Record:
+    """Both sides' searches, and the accuracies of all that they would have chosen at any time, as records."""
+    searches = _search(dataset, seed)
+    known = Results(read()).fresh
+    wanted = [(dataset, default_configuration(dataset))]
+    wanted += [(dataset, key_of(configuration)) for found in searches for _, configuration in found["incumbents"]]
+    return {"records": searches + [evaluate(*pair) for pair in dict.fromkeys(wanted) if pair not in known]}
+
+
+def _search(dataset: str, seed: int) -> list[Record]:
     _warm_up()
     began = time.process_time()
     trials = search_by_loop(dataset, seed, EPOCHS[dataset], threads=1, clock=lambda: time.process_time() - began)
@@ -103,7 +111,7 @@ def search(dataset: str, seed: int) -> Record:
     found = {"dataset": dataset, "seed": seed, "settings": settings_of(dataset), "seconds": round(seconds, 2)}
     peer = {"side": PEER, "budget": 1.0, "trials": TRIALS}
     peer["incumbents"] = _shares(best_so_far(trials), seconds)
-    return {"records": [found | record for record in (peer, *_search_by_tsbench(dataset, seed, seconds))]}
+    return [found | record for record in (peer, *_search_by_tsbench(dataset, seed, seconds))]
 
 
 @cache
@@ -251,7 +259,7 @@ def evaluate(dataset: str, key: str) -> Record:
         validation.run()
         accuracies.append(round(validation.scores["accuracy"], 5))
     found = {"dataset": dataset, "settings": settings_of(dataset), "configuration": json.loads(key)}
-    return {"records": [found | {"fresh": accuracies}]}
+    return found | {"fresh": accuracies}
 
 
 def key_of(configuration: dict[str, Any]) -> str:
@@ -344,15 +352,30 @@ def table(results: Results, defaults: dict[str, str]) -> str:
         confirmed = sum(record["confirmed"] > 1 for record in found)
         lines.append(row(words, results.regrets(TSBENCH, budget), f"{confirmed} of {len(found)}"))
     lines.append(row("none: the recipe's own values", results.default_regrets(defaults), ""))
-    sets = {dataset for dataset, _ in results.cells}
+    sets = sorted({dataset for dataset, _ in results.cells})
     seconds = [results.searches[*cell, PEER, 1.0]["seconds"] for cell in results.cells]
     lines += [
         "",
-        f"Points of accuracy, means of {len(results.cells)} searches on {len(sets)} data sets "
-        f"({', '.join(sorted(sets))}) ± standard errors; the peer's {TRIALS} trials took {min(seconds):.0f} to "
-        f"{max(seconds):.0f} s of one core.",
+        f"Points of accuracy, means of {len(results.cells)} searches on {len(sets)} data sets ({', '.join(sets)}) with "
+        f"standard errors of the differences in pairs; the peer's {TRIALS} trials took {min(seconds):.0f} to "
+        f"{max(seconds):.0f} s of one core. "
+        + " ".join(
+            aim(words, results.regrets(TSBENCH, budget) - share * peers)
+            for words, budget, share in (
+                ("in the same time at most half of the peer's regret", 1.0, 0.5),
+                ("in a quarter of the time not more than the peer's", 0.25, 1.0),
+            )
+        ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def aim(words: str, excess: NDArray[np.float64]) -> str:
+    """A sentence on whether an aim was reached, by what the regret of each cell exceeds it."""
+    mean, error = mean_and_error(excess)
+    verdict = "missed" if mean > 0 else "reached"
+    beyond = "" if abs(mean) > 2 * error else ", which is within two standard errors of it"
+    return f"The aim, {words}, was {verdict} by {abs(mean):.2f} ± {error:.2f} points{beyond}."
 
 
 def draw(results: Results, path: Path) -> None:
@@ -393,35 +416,29 @@ def read() -> list[Record]:
     return [line for line in lines if line["settings"] == current.get(line["dataset"])]
 
 
-def _append(results: Iterable[Record]) -> None:
-    for result in results:
-        with RECORDS.open("a") as file:
-            file.writelines(json.dumps(record) + "\n" for record in result["records"])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     parser.add_argument("--seeds", type=int, default=SEEDS)
     given = parser.parse_args()
-    defaults = {dataset: default_configuration(dataset) for dataset in EPOCHS}
-    for seed in range(given.seeds):  # so that an interrupted run has whole seeds
-        searches = Results(read()).searches
-        missing = [(dataset, seed) for dataset in EPOCHS if (dataset, seed, PEER, 1.0) not in searches]
-        _append(run_in_processes(search, missing, given.processes))
-        results, wanted = Results(read()), dict.fromkeys(defaults.items())
-        for (dataset, *_), record in results.searches.items():
-            wanted |= dict.fromkeys((dataset, key_of(configuration)) for _, configuration in record["incumbents"])
-        _append(run_in_processes(evaluate, [pair for pair in wanted if pair not in results.fresh], given.processes))
-        _write(Results(read()), defaults)
-    print(table(Results(read()), defaults))
+    known = Results(read()).searches
+    cells = [(dataset, seed) for seed in range(given.seeds) for dataset in EPOCHS]
+    missing = [cell for cell in cells if (*cell, PEER, 1.0) not in known]
+    for result in run_in_processes(measure, missing, given.processes):
+        with RECORDS.open("a") as file:
+            file.writelines(json.dumps(record) + "\n" for record in result["records"])
+        _write(Results(read()))
+    _write(Results(read()))
 
 
-def _write(results: Results, defaults: dict[str, str]) -> None:
+def _write(results: Results) -> None:
+    found = table(results, {dataset: default_configuration(dataset) for dataset in EPOCHS})
     text = PAGE.read_text()
     head, tail = text[: text.index(MARKS[0])], text[text.index(MARKS[1]) :]
-    PAGE.write_text(f"{head}{MARKS[0]}\n\n{table(results, defaults)}\n{tail}")
-    draw(results, PICTURE)
+    PAGE.write_text(f"{head}{MARKS[0]}\n\n{found}\n{tail}")
+    if len(results.cells) > 1:
+        draw(results, PICTURE)
+    print(found)
 
 
 if __name__ == "__main__":

@@ -37,14 +37,14 @@ SEARCHED = ("model.convolution.kernels", "model.dropout", "training.learning_rat
 RECIPE = """\
 name: search
 datasets: [{dataset}]
-model: {{convolution: {{channels: 8, blocks: 2, kernels: [5, 11, 23]}}, features: {{blocks: []}}}}
+model: {{convolution: {{channels: 8, blocks: 2}}, features: {{blocks: []}}}}
 training:
   epochs: {epochs}
   batch_size: 16
   label_smoothing: 0.0
   augmentation: {{scaling: 0.0, window_warping: 0.0}}
 space:
-  model.convolution.kernels: {{choice: [[3, 5, 7], [5, 11, 23], [9, 19, 39]]}}
+  model.convolution.kernels: {{choice: [[3, 5, 9], [5, 11, 23], [9, 19, 39]]}}
   model.dropout: {{float: [0.0, 0.5]}}
   training.learning_rate: {{float: [1e-4, 1e-2], log: true}}
 search: {{trials: {trials}, folds: {folds}, seed: {seed}, pruner: {pruner}}}

@@ -8,6 +8,7 @@ from tests.benchmarks.regret import (
     PEER,
     TSBENCH,
     Results,
+    aim,
     best_so_far,
     chosen,
     draw,
@@ -91,8 +92,15 @@ def test_differences_are_taken_in_pairs():
     assert mean_and_error(np.array([1.0, 2.0, 3.0])) == (2.0, pytest.approx(1 / 3**0.5))
     text = table(Results(records()), {"Toy": key_of(MIDDLING)})
     assert "| the same time | 0.00 | 10.00 | 0.00 | -10.00 ± 5.00 | -5.00 ± 2.50 | 2 of 2 |" in text
+    assert (
+        "The aim, in the same time at most half of the peer's regret, was reached by 5.00 ± 2.50 points, which" in text
+    )
     assert "| none: the recipe's own values | 5.00 | 10.00 | 0.50 | -5.00 ± 5.00 |" in text
     assert table(Results([]), {}) == "Not measured yet.\n"
+
+
+def test_an_aim_is_missed_by_what_the_regret_exceeds_it():
+    assert aim("so much", np.array([2.0, 3.0, 4.0])) == "The aim, so much, was missed by 3.00 ± 0.58 points."
 
 
 def test_the_picture_is_drawn_from_the_first_choice_on(tmp_path):
