@@ -32,6 +32,7 @@ from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
+from ruamel.yaml import YAML
 
 from tests.benchmarks.loop import FOLDS, TRIALS
 from tests.benchmarks.loop import search as search_by_loop
@@ -68,17 +69,10 @@ Incumbents = list[tuple[float, dict[str, Any]]]
 """After so many seconds, the configuration that would be chosen then."""
 
 
-@cache
-def _folder() -> Path:
-    """Of this process, with the MLflow store of all its searches."""
-    return Path(tempfile.mkdtemp(prefix="regret"))
-
-
-def _recipe(dataset: str, seed: int) -> LoadedRecipe:
-    path = _folder() / "recipe.yaml"
+def _recipe(dataset: str, seed: int, folder: str = "") -> LoadedRecipe:
     settings = {"dataset": dataset, "epochs": EPOCHS[dataset], "folds": FOLDS, "seed": seed, "pruner": "median"}
-    path.write_text(RECIPE.format(**settings, trials=1000, folder=_folder(), workers=1))
-    return load_recipe(path, (), BASELINES)
+    text = RECIPE.format(**settings, trials=1000, folder=folder, workers=1)
+    return load_recipe(YAML(typ="safe").load(text), (), BASELINES)
 
 
 def _configuration(trial: BestTrial) -> dict[str, Any]:
@@ -94,32 +88,33 @@ def settings_of(dataset: str) -> str:
     return fingerprint_of(parts=parts, portfolio=portfolio_of(loaded.space, base, search))[:12]
 
 
-def measure(dataset: str, seed: int) -> Record:
+def measure(dataset: str, seed: int, folder: str) -> Record:
     """Both sides' searches, and the accuracies of all that they would have chosen at any time, as records."""
-    searches = _search(dataset, seed)
+    searches = _search(dataset, seed, folder)
     known = Results(read()).fresh
     wanted = [(dataset, default_configuration(dataset))]
     wanted += [(dataset, key_of(configuration)) for found in searches for _, configuration in found["incumbents"]]
     return {"records": searches + [evaluate(*pair) for pair in dict.fromkeys(wanted) if pair not in known]}
 
 
-def _search(dataset: str, seed: int) -> list[Record]:
-    _warm_up()
+def _search(dataset: str, seed: int, folder: str) -> list[Record]:
+    folder = _warm_up(folder)
     began = time.process_time()
     trials = search_by_loop(dataset, seed, EPOCHS[dataset], threads=1, clock=lambda: time.process_time() - began)
     seconds = time.process_time() - began
     found = {"dataset": dataset, "seed": seed, "settings": settings_of(dataset), "seconds": round(seconds, 2)}
     peer = {"side": PEER, "budget": 1.0, "trials": TRIALS}
     peer["incumbents"] = _shares(best_so_far(trials), seconds)
-    return [found | record for record in (peer, *_search_by_tsbench(dataset, seed, seconds))]
+    return [found | record for record in (peer, *_search_by_tsbench(dataset, seed, seconds, folder))]
 
 
 @cache
-def _warm_up() -> None:
-    """Has this process import all that either side needs, and open the store, before anything is timed."""
-    dataset = next(iter(EPOCHS))
+def _warm_up(folder: str) -> str:
+    """Has this process import all that either side needs, and open a store of its own, before anything is timed."""
+    own, dataset = tempfile.mkdtemp(dir=folder), next(iter(EPOCHS))
     search_by_loop(dataset, 0, epochs=1, threads=1, trials=2)
-    _search_by_tsbench(dataset, 0, 1e-3)
+    _search_by_tsbench(dataset, 0, 1e-3, own)
+    return own
 
 
 def best_so_far(trials: Sequence[tuple[float, float, dict[str, Any]]]) -> Incumbents:
@@ -136,12 +131,12 @@ def _shares(incumbents: Incumbents, seconds: float) -> Incumbents:
     return [(round(ended / seconds, 4), configuration) for ended, configuration in incumbents]
 
 
-def _search_by_tsbench(dataset: str, seed: int, seconds: float) -> list[Record]:
+def _search_by_tsbench(dataset: str, seed: int, seconds: float, folder: str) -> list[Record]:
     """Runs trials for so many seconds, and chooses by those of each budget."""
-    loaded = _recipe(dataset, seed)
+    loaded = _recipe(dataset, seed, folder)
     confirm = loaded.recipe.search.confirm
     began = time.process_time()
-    study = _new_study(loaded, dataset)
+    study = _new_study(loaded, dataset, Path(folder))
     ended: list[float] = []
     while not ended or ended[-1] < seconds:
         run_trial(study.folder, study.queue.refill()[0], "cpu")
@@ -184,7 +179,7 @@ def _store(uri: str) -> Store:
     return Store(uri)
 
 
-def _new_study(loaded: LoadedRecipe, dataset: str) -> Study:
+def _new_study(loaded: LoadedRecipe, dataset: str, folder: Path) -> Study:
     recipe = loaded.recipe
     store = _store(recipe.tracking.uri)
     experiment, identity = store.experiment(recipe.name), uuid4().hex
@@ -202,7 +197,7 @@ def _new_study(loaded: LoadedRecipe, dataset: str) -> Study:
         parent_run=store.begin(experiment, identity, {}),
         portfolio=portfolio_of(loaded.space, recipe.hyperparameters, recipe.search),
     )
-    return Study.create(_folder() / identity, spec, archive().load(dataset).training_set(), identity)
+    return Study.create(folder / identity, spec, archive().load(dataset).training_set(), identity)
 
 
 def _confirm(study: Study, number: int) -> tuple[float, Confirmation]:
@@ -423,11 +418,12 @@ def main() -> None:
     given = parser.parse_args()
     known = Results(read()).searches
     cells = [(dataset, seed) for seed in range(given.seeds) for dataset in EPOCHS]
-    missing = [cell for cell in cells if (*cell, PEER, 1.0) not in known]
-    for result in run_in_processes(measure, missing, given.processes):
-        with RECORDS.open("a") as file:
-            file.writelines(json.dumps(record) + "\n" for record in result["records"])
-        _write(Results(read()))
+    with tempfile.TemporaryDirectory() as folder:
+        missing = [(*cell, folder) for cell in cells if (*cell, PEER, 1.0) not in known]
+        for result in run_in_processes(measure, missing, given.processes):
+            with RECORDS.open("a") as file:
+                file.writelines(json.dumps(record) + "\n" for record in result["records"])
+            _write(Results(read()))
     _write(Results(read()))
 
 
