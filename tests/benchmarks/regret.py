@@ -54,6 +54,14 @@ from tsbench.tracking.store import Store
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS, PAGE, PICTURE = DOCS / "regret.jsonl", DOCS / "search.md", DOCS / "images" / "regret.svg"
 MARKS = ("<!-- regret -->", "<!-- end of regret -->")
+CAPTION = f"""
+![Regret over time of tsbench and of Optuna around a torch loop](images/{PICTURE.name})
+
+The lines are what a search of the full time would choose if it ended then, by its CV scores; tsbench's last step is the
+confirmation. The dots are searches with less time, which end with a confirmation of their own if there is time for one.
+Bands and bars are one standard error of the mean, which includes the differences between data sets; the table's are of
+pairs and smaller.
+"""
 EPOCHS = {"CBF": 20, "GunPoint": 15, "JapaneseVowels": 6, "Libras": 9, "NATOPS": 9, "Plane": 14}
 """Of a trial, by data set; none of these is among those that the portfolio is learned from."""
 
@@ -429,11 +437,12 @@ def main() -> None:
 
 def _write(results: Results) -> None:
     found = table(results, {dataset: default_configuration(dataset) for dataset in EPOCHS})
+    if len(results.cells) > 1:
+        draw(results, PICTURE)
+        found += CAPTION
     text = PAGE.read_text()
     head, tail = text[: text.index(MARKS[0])], text[text.index(MARKS[1]) :]
     PAGE.write_text(f"{head}{MARKS[0]}\n\n{found}\n{tail}")
-    if len(results.cells) > 1:
-        draw(results, PICTURE)
     print(found)
 
 
