@@ -107,10 +107,10 @@ def test_equal_accuracies_are_ties_though_the_published_ones_are_rounded():
     theirs = reference({("A", "X"): 0.862857, ("B", "X"): 0.6667, ("C", "X"): 0.9})
     comparison = of(ours, references=(theirs,))
     assert comparison.rounded == 6
-    assert comparison.against_control() == [None, (1, 2, 0)]
+    assert comparison.statistics.wins_against(comparison.control_column) == [None, (1, 2, 0)]
     assert "All scores are rounded to 6 decimals, as those are." in notes(comparison)
     coarse = of(ours, references=(reference({("A", "X"): 0.8629, ("B", "X"): 0.6667, ("C", "X"): 0.9}),))
-    assert coarse.against_control() == [None, (0, 3, 0)]
+    assert coarse.statistics.wins_against(coarse.control_column) == [None, (0, 3, 0)]
 
 
 def test_published_figures_alone_are_not_rounded(published):

@@ -54,7 +54,7 @@ def test_ranks_are_over_the_data_sets_where_all_have_a_figure(comparison):
 
 
 def test_each_classifier_is_counted_against_the_network(comparison):
-    assert comparison.against_control() == [None, (0, 1, 2), (1, 0, 0)]
+    assert comparison.statistics.wins_against(comparison.control_column) == [None, (0, 1, 2), (1, 0, 0)]
 
 
 def test_the_best_rank_is_the_control_where_there_is_no_network(log, store):
@@ -62,7 +62,7 @@ def test_the_best_rank_is_the_control_where_there_is_no_network(log, store):
     log("A", "minirocket", 0.9)
     comparison = Comparison(read_results(store, "small"))
     assert comparison.control == "minirocket"
-    assert comparison.against_control() == [(0, 0, 1), None]
+    assert comparison.statistics.wins_against(comparison.control_column) == [(0, 0, 1), None]
     assert [row[0] for row in score_rows(comparison)] == [
         "data set",
         "A",

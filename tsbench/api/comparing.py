@@ -98,7 +98,18 @@ def compare(
         results = results.under(tuple(range(resamples)))
     shown, remark = (shown, "") if shown or results.rows else _largest_collection(references, results.protocol)
     chosen = tuple(_texts(classifiers))
-    return Comparison(results, references, shown, chosen, control, alpha, rope, nemenyi, metric, remark)
+    return Comparison(
+        results,
+        references,
+        shown,
+        chosen,
+        metric,
+        remark,
+        against=control,
+        alpha=alpha,
+        rope=rope,
+        with_nemenyi=nemenyi,
+    )
 
 
 def _texts(given: str | Path | Sequence[str | Path]) -> list[str]:

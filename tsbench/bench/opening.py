@@ -235,8 +235,8 @@ def open_study(plan: Plan, cell: Cell, dataset: DataSet) -> tuple[Study, bool]:
     _ = study.optuna  # a study that cannot be read is refused before its parent run is touched
     if (status := plan.store.resume(study.spec.parent_run)) is None:
         raise TrackingError(
-            f"the MLflow run {study.spec.parent_run}, in which the search of {cell.title} is recorded, is gone; "
-            "restore it in the MLflow UI, or run with --fresh, which archives the study and starts a new one"
+            f"the MLflow run {study.spec.parent_run}, in which the search of {cell.title} is recorded, was "
+            "deleted; restore it in the MLflow UI, or run with --fresh, which archives the study and starts a new one"
         )
     with ended_on_error(plan.store, study.spec.parent_run):
         mark_lost(study, plan.store, study.trials().running(), "the search was killed")

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tsbench.comparisons.comparison import CONFIDENCE, Comparison, Standing
+from tsbench.comparisons.comparison import Comparison, Standing
 from tsbench.comparisons.formatting import METRIC_WORDS, fixed, format_p, signed
 from tsbench.comparisons.latex import as_latex
 from tsbench.comparisons.preprocessed import preprocessed
 from tsbench.comparisons.results import Results
+from tsbench.comparisons.significance import CONFIDENCE
 from tsbench.comparisons.wording import cautions, notes, protocol, sentences
 from tsbench.evaluation.metrics import error_name, format_score
 from tsbench.recipe.messages import count_of
@@ -40,7 +41,7 @@ def as_json(comparison: Comparison) -> str:
     """The table under the metric's name, `protocol`, `splits`, `missing` with reasons, `published` with sources,
     `chosen_on_test` with data sets, and `statistics`."""
     results, scores = comparison.results, comparison.scores
-    wins = zip(comparison.classifiers, comparison.against_control(), strict=True)
+    wins = zip(comparison.classifiers, comparison.statistics.wins_against(comparison.control_column), strict=True)
     tree: dict[str, Any] = {
         "name": results.name,
         "metric": comparison.metric,
@@ -152,7 +153,10 @@ def score_rows(comparison: Comparison) -> list[list[str]]:
     for dataset, row in zip(comparison.datasets, comparison.scores, strict=True):
         table.append([dataset, *("" if np.isnan(value) else fixed(value) for value in row)])
     table.append(["average rank", *("" if np.isnan(rank) else fixed(rank, 2) for rank in comparison.statistics.ranks)])
-    wins = ["" if counts is None else "/".join(map(str, counts)) for counts in comparison.against_control()]
+    wins = [
+        "" if counts is None else "/".join(map(str, counts))
+        for counts in comparison.statistics.wins_against(comparison.control_column)
+    ]
     if any(wins):
         table.append([f"win/tie/loss against {comparison.control}", *wins])
     return table
