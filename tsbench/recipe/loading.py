@@ -18,14 +18,14 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from ruamel.yaml.comments import CommentedMap
 
 from tsbench.errors import RecipeError, TsbenchError
-from tsbench.recipe.messages import sentence, shortened, shown, suggestion
+from tsbench.recipe.messages import sentence, shown, suggestion
+from tsbench.recipe.overrides import apply_override, fixed_settings, free_overridden
 from tsbench.recipe.plain import plain
 from tsbench.recipe.presets import PRESETS
-from tsbench.recipe.reading import MAX_BYTES, NotReadableError, read_yaml
+from tsbench.recipe.reading import MAX_BYTES, NotReadableError, plain_yaml, read_yaml
 from tsbench.recipe.report import MAX_PROBLEMS, KeyPath, Report
 from tsbench.recipe.schema import (
     DataEntry,
-    HyperparameterConfig,
     OwnDataConfig,
     Recipe,
     SearchConfig,
@@ -35,7 +35,6 @@ from tsbench.recipe.schema import (
 )
 from tsbench.recipe.space import (
     COUNTED,
-    DEFAULT_SPACE,
     FloatRange,
     Space,
     describe,
@@ -145,8 +144,8 @@ def load_recipe(
         path, tree = UNWRITTEN, _tree_of(source)
         report = Report(None, CommentedMap())
     for text in overrides:
-        _override(tree, text, report)
-    freed = _free_overridden(tree, report)
+        apply_override(tree, text, report)
+    freed = free_overridden(tree, report)
     recipe = _validate(tree, report, {"baselines": baselines, "check_baseline": check_baseline})
     if recipe is not None:
         _check_stores(recipe, check_stores or {}, report)
@@ -158,7 +157,7 @@ def load_recipe(
     raw_space = tree.get("space", _unnamed_space(recipe)) or {}
     space: Space = {}
     if isinstance(raw_space, Mapping) or raw_space == "default":
-        space, problems = parse_space(raw_space, _fixed(tree))
+        space, problems = parse_space(raw_space, fixed_settings(tree))
         for problem in problems[:MAX_PROBLEMS]:
             report.add(("space", *problem.path), problem.message)
     if recipe is not None:
@@ -182,7 +181,7 @@ def _tree_of(source: Mapping[str, Any] | Recipe) -> dict[str, Any]:
         if (preset := source.model.preset) is not None:
             dumped["model"] = _beyond(dumped["model"], PRESETS[preset])
         return dumped
-    tree: dict[str, Any] = _plain(plain(source))
+    tree: dict[str, Any] = plain_yaml(plain(source))
     return tree
 
 
@@ -277,72 +276,7 @@ def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
     if not isinstance(document, CommentedMap):
         kind = "a list" if isinstance(document, list) else "a single value"
         raise RecipeError([f"{path}:1:1 expected `key: value` lines, got {kind}"])
-    return document, _plain(document)
-
-
-def _plain(node: Any) -> Any:
-    """Ruamel's annotated containers and numbers as Python's own, which strict validation expects."""
-    if isinstance(node, Mapping):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_plain(value) for value in node]
-    if isinstance(node, bool) or node is None:
-        return node
-    if isinstance(node, int):
-        return int(str(int(node)))
-    for kind in (float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return str(node)  # a date or time: no setting takes one, the text says what was read
-
-
-def _override(tree: dict[str, Any], text: str, report: Report) -> None:
-    key, separator, value = text.partition("=")
-    path = _override_path(key.strip())
-    if not separator or not all(path):
-        report.add((), "expected KEY=VALUE, such as search.trials=30", at=f"--set {shortened(text)}")
-        return
-    try:
-        parsed = _plain(read_yaml(value))
-    except NotReadableError as error:
-        problem = "the value is not valid YAML" if str(error).startswith("not valid") else str(error)
-        report.add((key,), f"{problem}: {shown(value)}", at=f"--set {shortened(text)}")
-        return
-    if path[0] == "space" and len(path) > 1 and tree.get("space", "default") == "default":
-        tree["space"] = {name: entry for name, entry in DEFAULT_SPACE.items() if name not in _fixed(tree)}
-    node: Any = tree
-    place: KeyPath = ()
-    for part in path:
-        if isinstance(node, list) and part not in map(str, range(len(node))):
-            problem = f"there is no entry {shown(part)}; they are counted from 0 to {len(node) - 1}"
-            report.add(place, problem, at=f"--set {shortened(text)}")
-            return
-        step: Any = int(part) if isinstance(node, list) else part
-        place = (*place, step)
-        found = node[step] if isinstance(node, list) else node.get(step)
-        last = len(place) == len(path)
-        if last or not isinstance(found, dict | list):
-            node[step] = parsed if last else {}
-        node = node[step]
-    report.overridden.pop(place, None)  # the last one is to stand last
-    report.overridden[place] = text
-
-
-def _override_path(key: str) -> tuple[str, ...]:
-    """`space.model.dropout` names an entry of the space, whose own name has dots."""
-    head, _, rest = key.partition(".")
-    return (head, rest) if head == "space" and rest else tuple(key.split("."))
-
-
-def _free_overridden(tree: dict[str, Any], report: Report) -> tuple[str, ...]:
-    """A value set on the command line is meant: it leaves the space that the file searches."""
-    space = tree.get("space")
-    if not isinstance(space, dict):
-        return ()
-    fixed = _fixed(tree)
-    freed = [name for name in space if name in fixed and report.override(tuple(name.split("."))) is not None]
-    tree["space"] = {name: entry for name, entry in space.items() if name not in freed}
-    return tuple(freed)
+    return document, plain_yaml(document)
 
 
 def _validate(tree: dict[str, Any], report: Report, context: Mapping[str, Any]) -> Recipe | None:
@@ -405,17 +339,3 @@ def _siblings(path: KeyPath, loc: tuple[str | int, ...]) -> list[str]:
             return []
         model = groups[0]
     return list(model.model_fields)
-
-
-def _fixed(tree: Mapping[str, Any]) -> set[str]:
-    """Dotted names of the searchable settings that the recipe itself gives a value."""
-    known = {name for name, _ in leaves(HyperparameterConfig)}
-
-    def given(node: Any, prefix: str) -> Iterable[str]:
-        if prefix in known:
-            yield prefix
-        elif isinstance(node, Mapping):
-            for key, value in node.items():
-                yield from given(value, f"{prefix}.{key}" if prefix else str(key))
-
-    return {name for group in HyperparameterConfig.model_fields for name in given(tree.get(group), group)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -11,7 +12,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent, ScalarEvent
 from ruamel.yaml.reader import ReaderError
 
-__all__ = ["MAX_BYTES", "NotReadableError", "read_yaml"]
+__all__ = ["MAX_BYTES", "NotReadableError", "plain_yaml", "read_yaml"]
 
 MAX_BYTES = 100_000
 """Of a recipe's file; the longest that tsbench writes itself has some 5,000."""
@@ -135,3 +136,19 @@ def _explained(error: Exception) -> NotReadableError:
 def _place_of(text: str, position: int) -> tuple[int, int]:
     before = text[:position]
     return before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1
+
+
+def plain_yaml(node: Any) -> Any:
+    """Ruamel's annotated containers and numbers as Python's own, which strict validation expects."""
+    if isinstance(node, Mapping):
+        return {str(key): plain_yaml(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [plain_yaml(value) for value in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    if isinstance(node, int):
+        return int(str(int(node)))
+    for kind in (float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return str(node)  # a date or time: no setting takes one, the text says what was read
