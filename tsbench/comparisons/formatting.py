@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-__all__ = ["METRIC_WORDS", "fixed", "format_p", "listed", "signed"]
+__all__ = ["METRIC_WORDS", "fixed", "format_p", "signed"]
 
 METRIC_WORDS = {
     "accuracy": "accuracy",
@@ -14,9 +12,6 @@ METRIC_WORDS = {
     "roc_auc": "ROC AUC",
 }
 """The metrics as people write them."""
-
-MAX_LISTED = 6
-"""Names that a sentence lists; of more, the number is given."""
 
 
 def fixed(value: float, decimals: int = 4) -> str:
@@ -36,9 +31,3 @@ def format_p(p: float) -> str:
     if p < 1e-4:
         return "< 0.0001"
     return f"= {p:.4f}" if p < 0.001 else f"= {p:.3f}"
-
-
-def listed(names: Sequence[str], most: int = MAX_LISTED) -> str:
-    """The names, and of many the first ones and how many more there are."""
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

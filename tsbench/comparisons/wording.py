@@ -8,11 +8,11 @@ import numpy as np
 
 from tsbench.comparisons.classifier_columns import marks_of
 from tsbench.comparisons.comparison import Comparison, Standing
-from tsbench.comparisons.formatting import fixed, format_p, listed
+from tsbench.comparisons.formatting import fixed, format_p
 from tsbench.comparisons.preprocessed import preprocessing_notes
 from tsbench.comparisons.published import Reference
 from tsbench.comparisons.results import ARCHIVE_SPLIT
-from tsbench.recipe.messages import count_of
+from tsbench.recipe.messages import count_of, listed
 from tsbench.tracking import names
 from tsbench.tracking.split import Split
 

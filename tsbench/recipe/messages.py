@@ -1,16 +1,17 @@
-"""How a recipe's problems are put into words."""
+"""Words for messages: the problems of a recipe, values, counts and lists of names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from tsbench.redaction import redacted
 
-__all__ = ["count_of", "escaped", "sentence", "shortened", "shown", "suggestion"]
+__all__ = ["count_of", "escaped", "listed", "sentence", "shortened", "shown", "suggestion"]
 
-LONGEST = 60  # characters of a value in a sentence
+LONGEST = 60  # characters of a value in a message
+MAX_LISTED = 6
 
 
 def shown(value: object) -> str:
@@ -87,6 +88,12 @@ _BOUNDS = {
     "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
 }
+
+
+def listed(names: Sequence[str], most: int = MAX_LISTED) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def count_of(count: int, noun: str, plural: str = "") -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tsbench.data.formats.numbers import CommaError, decimal_commas
 from tsbench.data.formats.text import read_head, read_utf8, suffix_of
 from tsbench.errors import DataError
+from tsbench.recipe.messages import listed as first_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,8 +106,8 @@ class Table:
 
 def listed(names: Sequence[str]) -> str:
     """Names of columns in a message."""
-    shown = ", ".join(repr(name) if not name or name != name.strip() else name for name in names[:MAX_LISTED])
-    return f"{shown} and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else shown or "none"
+    shown = [repr(name) if not name or name != name.strip() else name for name in names]
+    return first_of(shown, MAX_LISTED) or "none"
 
 
 def read_table(path: Path) -> Table:
