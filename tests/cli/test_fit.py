@@ -122,7 +122,7 @@ def test_a_vote_that_the_time_cut_short_is_not_reproduced(
 def test_what_cannot_be_fitted_ends_in_a_sentence(pumps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(pumps)
     for arguments, sentence in (
-        (("none.csv",), "none.csv: there is no such file"),
+        (("none.csv",), "none.csv: file not found"),
         (("GunPoint", "--label", "state"), "--label: only for files, and GunPoint is a data set's name"),
         (("pumps.csv", "--label", "stat", "--case", "pump", "--name", "a"), "stat"),
         (("pumps.csv", "--label", "state", "--case", "pump", "--name", "b", "--preset", "gold"), "gold"),

@@ -70,7 +70,7 @@ def test_what_is_wrong_with_a_baseline_is_told_with_its_place(tmp_path):
         f"{path}:8:5 baselines.4: cannot be imported: module 'sktime.classification.interval_based' has no attribute "
         "'Forest'",
         f"{path}:9:5 baselines.5: cannot be imported: No module named 'sktime.nothing'",
-        f"{path}:10:5 baselines.6: tsbench.errors.TsbenchError is no classifier: it has no fit and predict",
+        f"{path}:10:5 baselines.6: tsbench.errors.TsbenchError is not a classifier: it has no fit and predict",
     ]
 
 

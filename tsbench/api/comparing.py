@@ -47,18 +47,18 @@ def compare(
         tracking_uri: the MLflow store; by default the recipes', else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.
         every: compare every experiment of the store.
         reference: `published` for published accuracies, or CSV files of scores.
-        reference_resamples: resamples that the scores of a file without a column for it are the mean of.
-        reference_only: leave MLflow aside.
+        reference_resamples: number of resamples behind each score of a file without a column for them.
+        reference_only: do not read MLflow.
         datasets: data sets to show, or collections such as `ucr-112`; by default the experiments' own.
         classifiers: classifiers to show; by default all of the experiments', and the published ones with the most data
             sets.
         metric: accuracy, balanced_accuracy, f1_macro, log_loss or roc_auc.
-        resamples: take the mean over resamples 0 to this number less 1; by default over all that there are.
+        resamples: take the mean over resamples 0 to this number less 1; by default over all available.
         control: the classifier that the others are compared with; by default the network, else the best rank.
-        alpha: level of the tests.
-        rope: differences of at most this much are practically none (Bayesian test).
+        alpha: significance level of the tests.
+        rope: differences of at most this much count as equivalent (Bayesian test).
         nemenyi: whether Nemenyi's test is reported too.
-        say: called with what a person should know; warns by default.
+        say: called with notes for the user; warns by default.
 
     Returns:
         Scores and statistics. A notebook shows them as a table.
@@ -121,7 +121,7 @@ def _load_references(given: Sequence[str], resamples: int, metric: str) -> tuple
     """Each reference once; files of the same name are distinguished by their folders.
 
     Raises:
-        RecipeError: published scores of another metric than accuracy are asked for.
+        RecipeError: published scores are requested for another metric than accuracy.
     """
     from dataclasses import replace
 
@@ -146,7 +146,7 @@ def _load_references(given: Sequence[str], resamples: int, metric: str) -> tuple
 def _refuse_without_results(
     everything: Results, shown: Results, with_reference: bool, say: Callable[[str], None]
 ) -> None:
-    """An empty table would look like a result.
+    """Raises an error if the table would be empty.
 
     Raises:
         RecipeError: the experiments hold nothing, or nothing on the data sets chosen, and nothing else is shown.
@@ -168,7 +168,7 @@ def _refuse_without_results(
 
 
 def _largest_collection(references: Sequence[Reference], protocol: tuple[int, ...]) -> tuple[tuple[str, ...], str]:
-    """The data sets to show of published scores alone, and why; none if there are other references too."""
+    """The data sets to show of published scores alone, and the reason; none if there are other references too."""
     from tsbench.comparisons.archive_choice import choose_collection
 
     if not references or not all(reference.carried for reference in references):
@@ -181,11 +181,11 @@ def _find_experiments(
 ) -> tuple[Store | None, list[str], list[str]]:
     """The store, the experiments to read and the data sets of the recipes among them.
 
-    No store, and none, if nothing is named, nothing is there and references are shown anyway.
+    Without names and store, but with references, there are no experiments to read.
     """
     found = [store_and_name(address, uri) for address in given]
     if len({store.uri for store, _, _ in found}) > 1:
-        raise RecipeError(["these recipes have different MLflow stores; name one for all by --tracking-uri"])
+        raise RecipeError(["these recipes have different MLflow stores; choose one with --tracking-uri"])
     if found and not every:
         datasets = [dataset for _, _, some in found for dataset in some]
         return found[0][0], list(dict.fromkeys(name for _, name, _ in found if name)), datasets
@@ -205,7 +205,7 @@ def _find_experiments(
 
 
 def _read(store: Store | None, experiments: Sequence[str], references: Sequence[Reference]) -> Results:
-    """The experiments' results; without any an empty table named after the references."""
+    """The experiments' results; without experiments, an empty table named after the references."""
     from tsbench.comparisons.results import Results, read_results
 
     if store and experiments:
@@ -214,7 +214,7 @@ def _read(store: Store | None, experiments: Sequence[str], references: Sequence[
 
 
 def _data_sets(given: Sequence[str], references: Sequence[Reference], results: Results) -> tuple[str, ...]:
-    """The data sets asked for, collections in place of their names, spelt as they are known."""
+    """The requested data sets in their known spelling, with collections expanded."""
     from tsbench.data.catalogue import collection
     from tsbench.recipe.registries import COLLECTIONS
 

@@ -22,14 +22,14 @@ def load_dataset(
     archive: str | Path | None = None,
     **reading: Any,
 ) -> DataSet:
-    """Reads a data set of the UCR and UEA archives, downloaded if it is not available, or files of one's own.
+    """Reads a data set of the UCR and UEA archives, downloaded if it is not available, or the user's own files.
 
     Args:
         name: a data set's name, or a file of labelled cases: .ts, .arff, .tsv, .npz, .csv or .parquet.
         resample: number of the resample; 0 for the archive's own split.
         test: a file of test cases; without it part of the cases of a file are held out.
-        archive: a folder of data sets, looked into first.
-        reading: of a file, as in a recipe: `case`, `time`, `label`, `group`, `channels`, `split`, ...
+        archive: a folder of data sets, searched first.
+        reading: settings of a file, as in a recipe: `case`, `time`, `label`, `group`, `channels`, `split`, ...
 
     Returns:
         The data set; `train` and `test` have `X` and `y` for classifiers of sktime, aeon and tsbench.

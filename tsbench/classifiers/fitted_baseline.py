@@ -41,13 +41,13 @@ class FittedBaseline(FittedClassifier):
     """A classifier of aeon, sktime or another library after `fit`.
 
     Attributes:
-        baseline: what it was made from.
+        baseline: its specification.
         classifier: the fitted object.
         classes: shape (classes,), its labels.
-        fit_seconds: that fitting took, the adaptation of the training cases included.
-        training: what the training cases were like.
+        fit_seconds: of the fit, including the adaptation of the training cases.
+        training: facts about the training cases.
         probe: a few training cases, by which a saved classifier is compared with this one.
-        adaptation: what every case goes through first; None if cases are taken as they are.
+        adaptation: applied to every case first; None if cases are used unchanged.
         out_of_fold: of a ridge classifier, see `RidgeHead`.
         package_versions: of the libraries that the object is of, by the name of their distribution.
     """
@@ -73,7 +73,7 @@ class FittedBaseline(FittedClassifier):
 
     @property
     def shortest_allowed(self) -> int:
-        """As for any classifier, if it takes several lengths; else the length of the training cases."""
+        """As for any classifier if it takes several lengths; otherwise the length of the training cases."""
         if not self._takes_any_length:
             return self.shortest
         return max(super().shortest_allowed, self.baseline.min_length if self.adaptation is None else 1)
@@ -86,7 +86,7 @@ class FittedBaseline(FittedClassifier):
     def predict_proba(self, cases: Collection) -> NDArray[np.float64]:
         """Class probabilities, shape (cases, classes); of a classifier without them, 1 for its prediction."""
         series = _series(self.baseline, self.adaptation.apply(cases) if self.adaptation else cases)
-        # aeon warns of its own intermediate values, of which a user can do nothing.
+        # aeon warns about its own intermediate values, about which a user can do nothing.
         with _host_unchanged(), warnings.catch_warnings(action="ignore", category=UserWarning):
             if hasattr(self.classifier, "predict_proba"):
                 return np.asarray(self.classifier.predict_proba(series), dtype=np.float64)
@@ -104,7 +104,7 @@ class FittedBaseline(FittedClassifier):
         """Writes the object by skops, its description, and a few cases with their probabilities; no code is pickled.
 
         Raises:
-            ModelError: the object holds what cannot be saved without pickling code, or is not the same after loading.
+            ModelError: the object cannot be saved without pickling code, or differs after loading.
         """
         folder.mkdir(parents=True, exist_ok=True)
         probabilities = self.predict_proba(self.probe)
@@ -117,7 +117,7 @@ class FittedBaseline(FittedClassifier):
         write_description(folder, "baseline", self._description(), [OBJECT, PROBE])
         again = FittedBaseline.load(folder).predict_proba(probe)
         if not np.array_equal(again, probabilities, equal_nan=True):
-            raise ModelError(f"{self.baseline.path} cannot be saved: it predicts otherwise after it was loaded again")
+            raise ModelError(f"{self.baseline.path} cannot be saved: it predicts differently after it was loaded again")
 
     @classmethod
     def load(cls, folder: Path) -> FittedBaseline:
@@ -187,11 +187,11 @@ class FittedBaseline(FittedClassifier):
 
 
 def _compare(fitted: FittedBaseline, probabilities: NDArray[np.float64], here: Mapping[str, str], folder: Path) -> None:
-    """Refuses a classifier that predicts otherwise with other versions of its libraries."""
+    """Refuses a classifier that predicts differently with other versions of its libraries."""
     try:
         again = fitted.predict_proba(fitted.probe)
         agrees = np.allclose(again, probabilities, rtol=1e-6, atol=1e-9, equal_nan=True)
-    except Exception:  # another version of a library may lack anything
+    except Exception:  # another version of a library may lack any attribute
         agrees = False
     if not agrees:
         then = ", ".join(f"{name} {text}" for name, text in fitted.package_versions.items())
@@ -205,7 +205,9 @@ def _compare(fitted: FittedBaseline, probabilities: NDArray[np.float64], here: M
 def packages_of(path: str, *others: str) -> dict[str, str]:
     """Versions of the distributions whose objects a classifier may consist of, by its import path, and of others."""
     package = path.partition(".")[0]
-    own = {"aeon": "aeon", "sktime": "sktime", "tsbench": "sktime"}.get(package)  # tsbench's own is made of sktime's
+    own = {"aeon": "aeon", "sktime": "sktime", "tsbench": "sktime"}.get(
+        package
+    )  # tsbench's own classifier consists of sktime's
     found = {}
     for name in (own, "scikit-learn", *others):
         if name is not None:
@@ -263,7 +265,7 @@ def _host_unchanged() -> Iterator[None]:
 
 
 class _OneClass:
-    """Has seen one class, and predicts it."""
+    """Was fitted on one class, and predicts it."""
 
     def fit(self, series: Any, labels: NDArray[np.str_]) -> None:
         self.classes_ = labels[:1]
@@ -273,7 +275,7 @@ class _OneClass:
 
 
 def warm_up(baseline: Baseline, cases: Collection) -> None:
-    """Lets numba compile a classifier's code for cases like these, on five made-up cases of each of two classes."""
+    """Lets numba compile a classifier's code for cases like these, on five synthetic cases of each of two classes."""
     if not baseline.compiled:
         return
     generator = np.random.default_rng(0)
