@@ -232,7 +232,7 @@ def test_an_empty_comparison_is_no_error():
 def test_data_sets_that_nobody_has_are_named():
     comparison = Comparison(made_up(), chosen=("Beef", "Nowhere"))
     assert comparison.datasets == ("Beef",)
-    assert "No score at all on: Nowhere." in notes(comparison)
+    assert "No scores on: Nowhere." in notes(comparison)
 
 
 def test_many_missing_cells_are_one_line_for_each_classifier_and_reason():

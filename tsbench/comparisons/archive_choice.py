@@ -1,4 +1,4 @@
-"""Which of the archives' collections to show of published scores, if the user named no data sets."""
+"""Chooses the archive's collection of which published scores are shown, if the user named no data sets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def choose_collection(reference: Reference, protocol: tuple[int, ...]) -> tuple[
 
     Args:
         reference: the published scores.
-        protocol: the resamples that every score is the mean of.
+        protocol: the resamples behind every score.
 
     Returns:
         Its data sets, and a sentence that says so and names the other collections; empty if there is none.

@@ -26,7 +26,7 @@ __all__ = ["Comparison", "Lead", "Standing"]
 
 @dataclass(frozen=True)
 class Standing:
-    """How a classifier stands over the complete data sets, beside the control.
+    """A classifier's results over the complete data sets, compared with the control.
 
     Attributes:
         classifier: its label.
@@ -180,10 +180,10 @@ class Comparison(ScoreTable):
         return pd.DataFrame(pairs_of(self, order))
 
     def plot_critical_difference(self) -> Figure:
-        """Average ranks on a line, those joined of which no two differ.
+        """Average ranks on a line; bars join groups without significant differences.
 
         Raises:
-            RecipeError: it cannot be drawn, with the reason; so do the others.
+            RecipeError: it cannot be drawn, with the reason; the other plots raise it too.
         """
         return self._draw("critical_difference")
 
@@ -220,7 +220,7 @@ class Comparison(ScoreTable):
         return read_provenance(self.results.store, self.results.experiments, self.datasets)
 
     def report(self, path: str | Path) -> None:
-        """Writes all of it as one self-contained HTML page; folders on the way are created.
+        """Writes a self-contained HTML report; missing folders are created.
 
         Raises:
             RecipeError: the file cannot be written, or its name is not that of an HTML page.
@@ -233,7 +233,7 @@ class Comparison(ScoreTable):
         """Records it as a run of its first experiment, and returns the run's id.
 
         Raises:
-            RecipeError: it is of references alone.
+            RecipeError: it has no MLflow experiment.
             TrackingError: the store failed.
         """
         from tsbench.comparisons.output import log_comparison

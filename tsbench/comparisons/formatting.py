@@ -1,4 +1,4 @@
-"""How numbers and metrics are written, by one rule for every table, picture and sentence."""
+"""Formats of numbers and metrics, the same in every table, plot and sentence."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ METRIC_WORDS = {
     "log_loss": "log loss",
     "roc_auc": "ROC AUC",
 }
-"""The metrics as people write them."""
+"""The metrics' names in sentences."""
 
 
 def fixed(value: float, decimals: int = 4) -> str:
-    """A number with a fixed count of decimals; what rounds to zero has no sign."""
+    """A number with a fixed count of decimals; a rounded zero has no sign."""
     text = f"{value:.{decimals}f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
 
 def signed(value: float, decimals: int = 4) -> str:
-    """A difference with its sign, `+0.0120`; what rounds to zero has none."""
+    """A difference with its sign, `+0.0120`; a rounded zero has none."""
     text = f"{value:+.{decimals}f}"
     return text[1:] if float(text) == 0 else text
 

@@ -1,4 +1,4 @@
-"""A comparison in text, as CSV, JSON and Markdown."""
+"""A comparison as CSV, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -189,11 +189,11 @@ FORMATS: dict[str, Callable[[Comparison], str]] = {
     "markdown": as_markdown,
     "latex": as_latex,
 }
-"""The spellings of a comparison as plain text; a terminal's are in `terminal`."""
+"""The plain-text formats of a comparison; the terminal's is in `terminal`."""
 
 
 def standing_rows(comparison: Comparison) -> list[list[str]]:
-    """How each classifier stands, as texts: a header, then the best rank first."""
+    """The standings as texts: a header, then the best rank first."""
     header = ["classifier", "average rank", f"mean {comparison.words}", "win/tie/loss"]
     header += ["mean difference", "95 % interval", "p"]
     return [header, *map(_standing_row, comparison.standings)]
@@ -215,7 +215,7 @@ def _standing_row(standing: Standing) -> list[str]:
 
 
 def leaderboard_rows(results: Results, metric: str) -> list[list[str]]:
-    """What a search's results are, as texts: a header, then a row for each data set and classifier.
+    """A search's results as texts: a header, then a row for each data set and classifier.
 
     A score of one resample has its standard error, if it is known; there is none of a mean over resamples.
 
@@ -245,7 +245,7 @@ def leaderboard_rows(results: Results, metric: str) -> list[list[str]]:
 
 
 def over(comparison: Comparison) -> str:
-    """What the standings are over, as a table's title."""
+    """The title of the standings: data sets and control."""
     return f"Over {count_of(comparison.statistics.pairs.count, 'data set')}, against {comparison.control}"
 
 

@@ -1,4 +1,4 @@
-"""Reads scored classifiers out of MLflow, into one row each."""
+"""Reads scored classifiers from MLflow, one row each."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ARCHIVE_SPLIT = (0,)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one classifier did on one resample of one data set.
+    """The result of one classifier on one resample of one data set.
 
     Attributes:
         state: complete, skipped, failed, running, interrupted, or `on another split` than the data set's newest
             result, with which it cannot be compared.
-        data: what its search recorded of its data.
-        preprocessing: what was done to cases that the classifier could not take as they are; empty for nothing.
+        data: its search's record of the data.
+        preprocessing: of cases that the classifier could not take unchanged; empty for none.
     """
 
     dataset: str
@@ -54,7 +54,7 @@ class Results:
             default all that any classifier was scored on.
         empty: the experiments that hold no result.
         experiments: that were read.
-        store: that they are in; None if nothing was read from MLflow.
+        store: of the experiments; None if nothing was read from MLflow.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Results:
 
     @cached_property
     def classifiers(self) -> tuple[str, ...]:
-        """The network first, then as they first appeared."""
+        """The network first, then in the order of appearance."""
         found = dict.fromkeys(row.classifier for row in self.rows)
         return tuple(sorted(found, key=lambda name: not is_network(name)))
 
@@ -92,7 +92,7 @@ class Results:
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        """Whose split each data set's scores are of; of one without any it is unknown."""
+        """The split of each data set's scores; unknown for one without scores."""
         found = dict.fromkeys(self.datasets, UNKNOWN)
         for row in self.rows:
             if row.dataset in found and row.state == "complete" and row.data.split != UNKNOWN:
@@ -101,7 +101,7 @@ class Results:
 
     @cached_property
     def changed(self) -> list[str]:
-        """The data sets whose files were not the same in all the searches that the scores are of."""
+        """The data sets whose files differed between the searches of the scores."""
         seen: dict[str, set[frozenset[str]]] = defaultdict(set)
         for row in self.rows:
             if row.state == "complete" and row.data.digests:
@@ -109,7 +109,7 @@ class Results:
         return [dataset for dataset in self.datasets if len(seen[dataset]) > 1]
 
     def scores_of(self, metric: str, dataset: str, classifier: str) -> dict[int, float]:
-        """What there is, by the resample; a score that is no number is left out."""
+        """The scores by resample; NaN is left out."""
         cell = self._cells.get((dataset, classifier), {})
         found = {number: row.metrics.get(metric, math.nan) for number, row in cell.items() if row.state == "complete"}
         return {number: value for number, value in sorted(found.items()) if not math.isnan(value)}
@@ -122,7 +122,7 @@ class Results:
         return sum(found[number] for number in self.protocol) / len(self.protocol)
 
     def preprocessing(self, dataset: str, classifier: str) -> str:
-        """What was done to the cases behind a cell's score; empty if the classifier took them as they are."""
+        """The preprocessing behind a cell's score; empty if the classifier took the cases unchanged."""
         cell = self._cells.get((dataset, classifier), {})
         rows = [cell[number] for number in self.protocol if number in cell]
         done = list(dict.fromkeys(row.preprocessing for row in rows if row.state == "complete" and row.preprocessing))
@@ -142,7 +142,7 @@ class Results:
         lacking = [number for number in self.protocol if number not in cell]
         if not lacking:
             return f"complete, but without a test {METRIC_WORDS[metric]}"
-        return f"{_resamples(lacking)} {'are' if len(lacking) > 1 else 'is'} not there"
+        return f"{_resamples(lacking)} {'are' if len(lacking) > 1 else 'is'} missing"
 
     def of(self, datasets: Sequence[str]) -> Results:
         """The results on some of the data sets, each once, in the order given."""
@@ -157,7 +157,7 @@ class Results:
 
 
 def is_network(classifier: str) -> bool:
-    """Whether it is the tuned network, of one recipe or of several that are compared."""
+    """Whether it is the tuned network, also if several recipes are compared."""
     return classifier.partition("@")[0] == names.NETWORK
 
 
@@ -172,8 +172,8 @@ def read_results(store: Store, *experiments: str) -> Results:
     """The results of one or more MLflow experiments.
 
     If a classifier was run more than once on the same resample, the newest finished run counts. All scores of a data
-    set are of one split, that of the newest result: results on another lose theirs. The networks of several recipes
-    are different classifiers, each named after its recipe: `network@quickstart`.
+    set are of one split, that of the newest result; results on another split have no scores. The networks of several
+    recipes are different classifiers, each named after its recipe: `network@quickstart`.
 
     Raises:
         TrackingError: there is no such experiment.
@@ -215,7 +215,7 @@ def _newest(results: Iterable[Result]) -> Iterable[Result]:
     for result in results:
         key = (result.dataset, result.classifier, result.resample)
         replaces_failure = key not in newest or newest[key].state != "complete"
-        # Preprocessing was switched off since: its score must not stand for a classifier that skips these cases.
+        # Preprocessing was switched off later: its score must not count for a classifier that skips these cases.
         refused = result.state == "skipped" and not replaces_failure and newest[key].preprocessing != ""
         if result.state == "complete" or replaces_failure or refused:
             newest[key] = result
@@ -241,14 +241,14 @@ def _result(run: RunRecord, experiment: str, studies: Mapping[str, StudyData]) -
 
 
 def _metrics(run: RunRecord) -> dict[str, float]:
-    """What the run recorded; without what was computed from probabilities that were 0 or 1."""
+    """The run's metrics, except those computed from one-hot probabilities."""
     if not names.is_one_hot(run.tags, run.params):
         return run.metrics
     return {name: value for name, value in run.metrics.items() if not name.endswith(names.PROBABILISTIC)}
 
 
 def _data(run: RunRecord, studies: Mapping[str, StudyData]) -> StudyData:
-    """What the run's search recorded, or without it what the run itself did."""
+    """The record of the run's search, or else of the run itself."""
     study = studies.get(run.tags.get(names.STUDY, ""), StudyData())
     if study.split != UNKNOWN or names.SPLIT not in run.tags:
         return study

@@ -63,7 +63,7 @@ class ScoreTable:
 
     @property
     def published(self) -> dict[str, str]:
-        """The columns that are of others, each with its source."""
+        """The columns of references, each with its source."""
         found = {label: self.columns[label] for label in self.classifiers}
         return {
             label: column.reference.source(column.name)
@@ -72,7 +72,7 @@ class ScoreTable:
         }
 
     def source(self, label: str) -> str:
-        """The name of the reference that a column is of; empty if it was run here."""
+        """The name of a column's reference; empty if it was run here."""
         reference = self.columns[label].reference
         return "" if reference is None else reference.name
 
@@ -80,16 +80,16 @@ class ScoreTable:
     def scores(self) -> NDArray[np.float64]:
         """Shape (data sets, classifiers): the metric under the protocol, NaN where it is missing.
 
-        Beside scores of others, all are rounded to as many decimals as those have, so that equal ones are ties.
+        Beside references, all are rounded to as many decimals as those have, so that equal ones are ties.
         """
         cells = [[self.columns[label].score(dataset) for label in self.classifiers] for dataset in self.datasets]
         scores = np.array(cells, dtype=np.float64).reshape(len(self.datasets), len(self.classifiers))
         scores = scores if self.rounded is None else np.round(scores, self.rounded)
-        return scores + 0.0  # without -0.0, which a perfect log loss is
+        return scores + 0.0  # turns -0.0, a perfect log loss, into 0.0
 
     @cached_property
     def rounded(self) -> int | None:
-        """Decimals that all scores are rounded to; None if they are as measured."""
+        """Decimals that all scores are rounded to; None without rounding."""
         if not self.published or len(self.published) == len(self.classifiers):
             return None
         given = [[self.columns[label].score(dataset) for dataset in self.datasets] for label in self.published]
@@ -102,7 +102,7 @@ class ScoreTable:
 
     @property
     def complete_scores(self) -> NDArray[np.float64]:
-        """The rows of `scores` that the statistics are over."""
+        """The rows of `scores` in the statistics."""
         return self.scores[self.complete]
 
     def missing(self) -> list[dict[str, str]]:
@@ -116,7 +116,7 @@ class ScoreTable:
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        """Whose split each of the data sets shown is of."""
+        """The split of each data set shown."""
         ours = set(self.results.datasets)
         return {
             dataset: self.results.splits.get(dataset, UNKNOWN) if dataset in ours else self.selection.split_of(dataset)
@@ -125,7 +125,7 @@ class ScoreTable:
 
     @property
     def words(self) -> str:
-        """The metric as people write it."""
+        """The metric's name in sentences."""
         return METRIC_WORDS[self.metric]
 
     @property

@@ -22,9 +22,9 @@ class Statistics:
 
     Attributes:
         scores: shape (data sets, classifiers), so that more is better; NaN if one is missing.
-        sign: -1 if the metric is better the lower it is, so that differences are of the metric itself; else 1.
-        alpha: level of the tests.
-        rope: differences of at most this much are practically none (Bayesian test).
+        sign: -1 if lower values of the metric are better, so that differences are of the metric itself; otherwise 1.
+        alpha: significance level of the tests.
+        rope: differences of at most this much count as equivalent (Bayesian test).
     """
 
     scores: NDArray[np.float64]
@@ -39,7 +39,7 @@ class Statistics:
 
     @cached_property
     def friedman(self) -> Friedman | None:
-        """Whether any differ."""
+        """Friedman's test of whether any classifiers differ."""
         return statistics.friedman(self.scores)
 
     @cached_property
@@ -59,7 +59,7 @@ class Statistics:
 
     @cached_property
     def nemenyi(self) -> NDArray[np.float64]:
-        """P-values of Nemenyi's test, for those who ask for it."""
+        """P-values of Nemenyi's test."""
         return statistics.nemenyi(self.scores)
 
     def intervals(self, control: int) -> NDArray[np.float64]:
