@@ -333,7 +333,10 @@ def test_a_configuration_that_cannot_be_read_is_refused(config, message):
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
-    [({"ensemble": 0}, "ensemble must be at least 1, got 0"), ({"device": "cuda:7"}, "device 'cuda:7' is not there")],
+    [
+        ({"ensemble": 0}, "ensemble must be at least 1, got 0"),
+        ({"device": "cuda:7"}, "device 'cuda:7' is not available"),
+    ],
 )
 def test_parameters_that_cannot_be_met_are_refused(parameters, message):
     if "device" in parameters and torch.cuda.is_available():

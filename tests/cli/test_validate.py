@@ -89,7 +89,7 @@ def test_what_the_catalogue_has_is_fine_and_named_with_its_size(recipe: Write) -
         "  FordA: 3601 training and 1320 test cases, 1 channel, 500 time steps\n"
     )
     many = run("validate", recipe("datasets: ucr-112", "archive: new/sets"))
-    assert "fine; 112 data sets" in many.output
+    assert "valid; 112 data sets" in many.output
     assert many.output.splitlines()[-1].strip().startswith("and ")
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["r.yaml"]
 

@@ -196,7 +196,7 @@ def test_names_that_differ_in_case_are_ours_first_and_then_theirs(published):
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ([("A", "network", 0.5)], ["There is one classifier, network, and so nothing to compare it with."]),
+        ([("A", "network", 0.5)], ["There is only one classifier, network, so there is nothing to compare."]),
         (
             [("A", "network", 0.5), ("A", "dummy", 0.4)],
             [

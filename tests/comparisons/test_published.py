@@ -165,7 +165,7 @@ def test_every_wrong_line_is_told_at_once(tmp_path):
         "others.csv:3: X on A has a score in line 2 already",
         "others.csv:4: X on B: expected an accuracy between 0 and 1, got '93.1'",
         "others.csv:5: Y on B: expected an accuracy between 0 and 1, got 'good'",
-        "others.csv:6: names no data set",
+        "others.csv:6: has no data set",
         "others.csv:7: the classifiers 'x' and 'X' (line 2) differ only in case; use the same spelling",
         "others.csv:8: has 2 values, the header 3",
         "others.csv: if its values are percentages, divide them by 100",

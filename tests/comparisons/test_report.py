@@ -241,7 +241,7 @@ def test_two_protocols_never_stand_in_one_column(log, store):
     results = read_results(store, "small")
     comparison = Comparison(results)
     np.testing.assert_array_equal(comparison.scores, [[(0.5 + 0.6 + 0.7) / 3], [math.nan]])
-    assert comparison.missing() == [{"dataset": "B", "classifier": "network", "reason": "resamples 1, 2 are not there"}]
+    assert comparison.missing() == [{"dataset": "B", "classifier": "network", "reason": "resamples 1, 2 are missing"}]
     assert notes(comparison)[-1] == "Scores on the archive's own split: --resamples 1."
     np.testing.assert_array_equal(Comparison(results.under((0,))).scores, [[0.5], [0.9]])
     np.testing.assert_allclose(Comparison(results.under((0, 1))).scores, [[0.55], [math.nan]])
@@ -271,7 +271,7 @@ def test_resamples_are_averaged_in_the_table(log, store):
     assert notes(comparison) == [
         "Mean accuracy over 2 resamples of each data set.",
         "No data set has a score of every classifier, so there are no ranks and no tests; see --classifiers.",
-        "Missing: dummy on A (resample 1 is not there)",
+        "Missing: dummy on A (resample 1 is missing)",
         "Scores on the archive's own split: --resamples 1.",
     ]
 

@@ -112,7 +112,7 @@ def test_a_classifier_that_lacks_a_resample_of_the_others_has_no_figure(log, rea
     results = read()
     assert results.mean(ACCURACY, "A", "network") == 0.5
     assert results.mean(ACCURACY, "A", "dummy") is None
-    assert missing(results) == {("A", "dummy"): "resamples 1, 3 are not there"}
+    assert missing(results) == {("A", "dummy"): "resamples 1, 3 are missing"}
 
 
 def test_a_resample_that_failed_is_the_reason(log, read):
@@ -127,7 +127,7 @@ def test_resamples_of_one_data_set_say_nothing_of_another(log, read):
     log("A", "network", 0.5, resample=0)
     log("A", "network", 0.5, resample=1)
     log("B", "network", 0.25, resample=0)
-    assert missing(read()) == {("B", "network"): "resample 1 is not there"}
+    assert missing(read()) == {("B", "network"): "resample 1 is missing"}
     assert missing(read().under((0,))) == {}
     assert read().scored("B") == (0,)
 
@@ -234,6 +234,6 @@ def test_the_reasons_tell_one_resample_from_several_and_a_figure_that_is_not_the
     log("A", "1nn-dtw", 0.5, resample=1)
     assert missing(read()) == {
         ("A", "minirocket"): "complete, but without a test accuracy",
-        ("A", "dummy"): "resamples 1, 2 are not there",
-        ("A", "1nn-dtw"): "resample 2 is not there",
+        ("A", "dummy"): "resamples 1, 2 are missing",
+        ("A", "1nn-dtw"): "resample 2 is missing",
     }

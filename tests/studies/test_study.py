@@ -358,7 +358,7 @@ def test_the_folds_of_few_cases_are_drawn_twice(cases: int, repeats: int | str, 
 def test_what_is_to_be_said_of_folds_is_said_once() -> None:
     labels = np.array(["a"] * 20 + ["b"] * 2)
     training = TrainingSet("made", Collection(np.zeros((22, 1, 4)), np.full(22, 4), labels))
-    with pytest.warns(UserWarning, match="2 folds in place of 3") as caught:
+    with pytest.warns(UserWarning, match="2 folds instead of 3") as caught:
         assert len(folds_of(training, SearchConfig(), seed=1)) == 4
     assert len(caught) == 1
 

@@ -1,6 +1,6 @@
-"""Contracts that every registered block, encoder, scheduler, augmentation and classifier keeps, to check new ones by.
+"""Checks of the contracts that every block, encoder, scheduler, augmentation and classifier keeps.
 
-Each is a plain function that raises AssertionError and says what was broken. A new feature block is checked by
+Each is a plain function that raises AssertionError with the broken contract. A new feature block is checked by
 
     from tsbench.testing import check_feature_block, check_onnx
 
