@@ -136,7 +136,7 @@ def test_a_run_of_another_project_is_told(store_uri: str, cases_file: Path) -> N
     for verb in (["predict", other, cases_file], ["reproduce", other], ["explain", other]):
         result = run(*verb, "--tracking-uri", store_uri)
         assert result.exit_code == 1
-        assert f"the run {other} (my run) is not one of tsbench's: it has no tag {names.ROLE}" in result.output
+        assert f"the run {other} (my run) is not a tsbench run: it has no tag {names.ROLE}" in result.output
 
 
 def test_a_model_of_a_newer_tsbench_is_told(

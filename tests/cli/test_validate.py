@@ -191,13 +191,13 @@ def test_validate_reads_headers_alone(recipe: Write) -> None:
         ("http://", "names no host"),
         ("http://host:99999", "Port out of range"),
         ("http://host\\n/x", "control characters"),
-        ("foo://host", "is of no kind that MLflow knows"),
+        ("foo://host", "is not of a kind that MLflow supports"),
         ("mysql+nosuchdriver://host/x", "is not a database's address"),
         ("mysql+cymysql://host/x", "needs the Python package cymysql"),
         ("postgresql+pg8000://host:port/x", "is not a database's address"),
         ("sqlite:///~nosuchuser/x.db", "the name of a user who has no home directory on this machine"),
         ("sqlite:///" + "x" * 5000, "File name too long"),
-        ("foo://" + "x" * 5000, "is of no kind that MLflow knows"),
+        ("foo://" + "x" * 5000, "is not of a kind that MLflow supports"),
     ],
 )
 def test_a_store_that_cannot_be_used_is_refused_with_its_place(recipe: Write, uri: str, reason: str) -> None:

@@ -193,14 +193,14 @@ def test_an_unknown_experiment_is_refused_with_the_known_ones(store):
     with pytest.raises(TrackingError) as caught:
         read_results(store, "third")
     text = str(caught.value)
-    assert text.startswith(f"{store.uri} has no experiment 'third'; experiments there: ")
+    assert text.startswith(f"{store.uri} has no experiment 'third'; existing experiments: ")
     assert sorted(text.rpartition(": ")[2].split(", ")) == ["first", "second"]
 
 
 def test_an_unknown_experiment_of_an_empty_store_is_refused(store):
     with pytest.raises(TrackingError) as caught:
         read_results(store, "third")
-    assert str(caught.value) == f"{store.uri} has no experiment 'third'; experiments there: none"
+    assert str(caught.value) == f"{store.uri} has no experiment 'third'; existing experiments: none"
 
 
 def test_a_finished_run_without_an_accuracy_is_missing_for_that_reason(log, read):

@@ -101,7 +101,7 @@ def test_data_inputs_show_digest_source_shape_and_context(store_uri: str) -> Non
 def test_an_unknown_experiment_is_named_with_those_there(store_uri: str) -> None:
     store = Store(store_uri)
     store.experiment("here")
-    with pytest.raises(TrackingError, match="has no experiment 'there'; experiments there: here"):
+    with pytest.raises(TrackingError, match="has no experiment 'there'; existing experiments: here"):
         list(store.runs("there"))
 
 

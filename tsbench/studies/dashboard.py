@@ -40,7 +40,7 @@ def dashboard_server(folders: Sequence[Path], port: int) -> WSGIServer:
         return make_server(HOST, port, page, _Server, _Quiet)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise SearchError(f"port {port} on {HOST} cannot be used: {reason}; name another one with --port") from None
+        raise SearchError(f"port {port} on {HOST} cannot be used: {reason}; choose another with --port") from None
 
 
 def _copies(folders: Sequence[Path]) -> BaseStorage:
