@@ -62,7 +62,7 @@ class DataInput:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run from the store; `finished` is in seconds since the epoch, None while it is running; `experiment` is an id."""
+    """A run of the store; `finished` is in seconds since the epoch, None while running; `experiment` is an id."""
 
     run_id: str
     name: str
