@@ -6,7 +6,7 @@ setup(
     packages=[*find_packages(include=["tsbench*"]), "tsbench.datasets", "tsbench.recipes"],
     package_dir={"tsbench.datasets": "datasets", "tsbench.recipes": "recipes"},
     package_data={
-        "tsbench": ["py.typed", "comparisons/references/*", "comparisons/templates/*"],
+        "tsbench": ["py.typed", "comparisons/references/*", "comparisons/templates/*", "studies/portfolio.json"],
         "tsbench.datasets": ["*.csv"],
         "tsbench.recipes": ["quickstart.yaml"],
     },

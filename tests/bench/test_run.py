@@ -363,22 +363,63 @@ def test_a_study_of_an_earlier_version_is_continued_as_it_was_begun(recipe_file:
     run_plan(plan)
     file = cell.folder / "study.json"
     written = json.loads(file.read_text())
-    for key in ("confirm", "repeats", "holdout_redrawn"):
+    del written["portfolio"]
+    for key in ("confirm", "repeats", "holdout_redrawn", "portfolio"):
         del written["search"][key]
     written["search"]["holdout_above"] = 5000
-    earlier = fingerprint_of(**plan.earlier_settings(cell, plan.load(cell).files))
+    _, oldest = plan.earlier_settings(cell, plan.load(cell).files)
+    earlier = fingerprint_of(**oldest)
     assert earlier != written["meaning"]
     file.write_text(json.dumps(written | {"meaning": earlier, "format": 1}))
     more = plan_of(path, "search.trials=2")
     check_compatible(more)
     search = Study.open(cell.folder).spec.search
     assert (search.confirm, search.repeats, search.holdout_redrawn, search.holdout_above) == (0, 1, False, 5000)
+    assert search.portfolio == "none"
     assert run_plan(more)[0] == []
     assert not [run for run in runs_by_role(more, "trial") if names.confirmed("accuracy") in run.metrics]
     check_compatible(plan_of(path, "search.repeats=1", "search.confirm=2"))
-    for other in ("search.repeats=2", "search.holdout_redrawn=true", "search.holdout_above=1000"):
+    for other in (
+        "search.repeats=2",
+        "search.holdout_redrawn=true",
+        "search.holdout_above=1000",
+        "search.portfolio=default",
+    ):
         with pytest.raises(RecipeError, match="cannot be continued"):
             check_compatible(plan_of(path, other))
+
+
+def test_a_study_from_before_the_portfolio_goes_on_without_one(recipe_file: Write) -> None:
+    path = recipe_file()
+    without = plan_of(path, "search.portfolio=none", "search.trials=3")
+    run_plan(without)
+    (cell,) = without.cells
+    parameters = [trial.params for trial in Study.open(cell.folder).trials()]
+    run_plan(plan_of(path, "search.portfolio=none", "search.trials=1"), fresh=True)
+    file = cell.folder / "study.json"
+    written = json.loads(file.read_text())
+    del written["portfolio"], written["search"]["portfolio"]
+    before, _ = without.earlier_settings(cell, without.load(cell).files)
+    file.write_text(json.dumps(written | {"meaning": fingerprint_of(**before)}))
+    more = plan_of(path, "search.trials=3")
+    check_compatible(more)
+    assert run_plan(more)[0] == []
+    study = Study.open(cell.folder)
+    assert [trial.params for trial in study.trials()] == parameters
+    origins = [study.trials().origin_of(number) for number in range(3)]
+    assert origins == ["recipe", "tpe", "tpe"]
+
+
+def test_a_trial_says_that_it_is_of_the_portfolio_and_an_interrupted_search_goes_on_with_it(recipe_file: Write) -> None:
+    path = recipe_file()
+    run_plan(plan_of(path, "search.trials=2"))
+    plan = plan_of(path, "search.trials=3")
+    assert run_plan(plan)[0] == []
+    trials = Study.open(plan.cells[0].folder).trials()
+    expected = [{"model.dropout": 0.1, "training.learning_rate": 1e-3}, *plan.portfolio]
+    assert [trial.params for trial in trials] == expected[:3]
+    origins = {run.tags[names.TRIAL]: run.tags[names.ORIGIN] for run in runs_by_role(plan, "trial")}
+    assert origins == {"0": "recipe", "1": "portfolio", "2": "portfolio"}
 
 
 def test_budgets_places_and_workers_are_not_part_of_the_meaning(recipe_file: Write) -> None:

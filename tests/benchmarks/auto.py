@@ -31,6 +31,8 @@ LIMIT = {"quick": 120.0, "good": 600.0, "best": 3600.0}
 
 COVERAGE = 0.9
 PEERS = ("HC2", "MultiROCKET-Hydra", "QUANT", "RDST", "H-InceptionTime")
+MULTIVARIATE_PEERS = ("HC2@MambaSL", "MultiROCKET-Hydra@MambaSL", "ROCKET@MambaSL", "1NN-DTW-D@MambaSL")
+"""Run by the authors of MambaSL (2026): the bake-off has no figures of unequal lengths, nor of MultiROCKET-Hydra."""
 
 
 def settings(preset: str) -> str:
@@ -101,7 +103,8 @@ def table(group: Group, presets: list[str], records: dict[tuple[str, str], dict[
     rows = [name for name in group.datasets if all((preset, name) in records for preset in presets)]
     if not rows:
         return ["Not measured yet."]
-    peers = [peer for peer in PEERS if all((name, peer) in known for name in rows)]
+    peers = MULTIVARIATE_PEERS if group is GROUPS["multivariate"] else PEERS
+    peers = [peer for peer in peers if all((name, peer) in known for name in rows)]
     values = {(name, preset): records[preset, name]["accuracy"] for name in rows for preset in presets}
     values |= {(name, peer): known[name, peer] for name in rows for peer in peers}
     columns = [*presets, *peers]

@@ -69,7 +69,7 @@ def test_missing_infinite_and_constant_values_are_counted():
         "1 infinite value, refused when the data set is loaded",
         "2 missing values (1.67%); see preprocessing.missing",
         "channels that never vary: 2",
-        "1 case that are constant over time",
+        "1 case without any change over time",
     )
 
 

@@ -79,8 +79,10 @@ def _changed(plan: Plan, titles: Sequence[str]) -> RecipeError:
 
 
 def _is_changed(plan: Plan, cell: Cell, fingerprint: str, dataset: DataSet) -> bool:
-    ways = (_fingerprint(plan, cell, dataset), fingerprint_of(**plan.earlier_settings(cell, dataset.files)))
-    return fingerprint not in ways or not _are_read_alike(cell.folder, dataset.train)
+    earlier = [fingerprint_of(**settings) for settings in plan.earlier_settings(cell, dataset.files)]
+    return fingerprint not in (_fingerprint(plan, cell, dataset), *earlier) or not _are_read_alike(
+        cell.folder, dataset.train
+    )
 
 
 def _are_read_alike(folder: Path, now: Collection) -> bool:
@@ -358,6 +360,7 @@ def _new_spec(plan: Plan, cell: Cell, dataset: DataSet) -> StudySpec:
         tracking_uri=plan.store.uri,
         experiment=experiment,
         parent_run=_begin_parent(plan, cell, dataset, experiment, identity),
+        portfolio=plan.portfolio,
     )
 
 

@@ -79,6 +79,13 @@ class Plan:
         return self.cells[0].folder.parent
 
     @property
+    def portfolio(self) -> tuple[dict[str, Any], ...]:
+        """What new studies try after the recipe's own values, as Optuna's parameters."""
+        from tsbench.studies.portfolio import portfolio_of
+
+        return portfolio_of(self.loaded.space, self.loaded.recipe.hyperparameters, self.loaded.recipe.search)
+
+    @property
     def notes(self) -> list[str]:
         """Notes on the search's settings, shown before it runs."""
         from tsbench.studies.pruning import pruning_note
@@ -93,6 +100,8 @@ class Plan:
                 f"the recipe has no space, so the default space is searched ({count_of(len(space), 'setting')}); "
                 "`space: {}` tries only the recipe's own values"
             )
+        if search.sampler == "grid" and "portfolio" in search.model_fields_set and search.portfolio != "none":
+            notes.append("search.portfolio is not used: a grid tries every combination of the space")
         if "pruner" in search.model_fields_set and (note := pruning_note(search, self.trials, self.concurrency)):
             notes.append(note)
         return notes
@@ -119,18 +128,22 @@ class Plan:
                 kept["data"] = entry.model_dump(mode="json", exclude={"train", "test", "file"})
         return {**kept, "search": search, "resample": cell.resample, "files": files}
 
-    def earlier_settings(self, cell: Cell, files: dict[str, str]) -> dict[str, Any]:
-        """`fixed_settings` as an earlier version without some settings wrote them; the recipe sets none of these."""
+    def earlier_settings(self, cell: Cell, files: dict[str, str]) -> list[dict[str, Any]]:
+        """`fixed_settings` as earlier versions without some settings wrote them; the recipe sets none of these.
+
+        The first are of the version before the portfolio, the last of the versions before all of these settings.
+        """
         from tsbench.studies.specification import EARLIER, EARLIER_HOLDOUT
 
         fixed, named = self.fixed_settings(cell, files), self.loaded.recipe.search.model_fields_set
-        search = dict(fixed["search"])
-        for key, value in EARLIER.items():
-            if key not in named or search.get(key) == value:
-                search.pop(key, None)
+        unnamed = {key for key, value in EARLIER.items() if key not in named or fixed["search"].get(key) == value}
+        searches = [
+            {key: value for key, value in fixed["search"].items() if key not in unnamed & lacking}
+            for lacking in ({"portfolio"}, EARLIER.keys())
+        ]
         if "holdout_above" not in named:
-            search["holdout_above"] = EARLIER_HOLDOUT
-        return {**fixed, "search": search}
+            searches[-1]["holdout_above"] = EARLIER_HOLDOUT
+        return [{**fixed, "search": search} for search in searches]
 
 
 def studies_folder(store: Store) -> Path:
@@ -265,6 +278,12 @@ def _repeats(search: SearchConfig) -> str:
     return "" if search.repeats == 1 else f" drawn {search.repeats} times"
 
 
+def _portfolio(plan: Plan) -> list[str]:
+    before = len(plan.loaded.recipe.search.enqueue) + 1
+    count = max(0, min(len(plan.portfolio), plan.trials - before))
+    return [f"# {count_of(count, 'trial')} of the portfolio, after the recipe's own values;"] if count else []
+
+
 def _confirmation(plan: Plan) -> list[str]:
     confirm = min(plan.loaded.recipe.search.confirm, plan.trials - 1)
     if confirm < 1:
@@ -285,6 +304,7 @@ def describe_plan(plan: Plan) -> str:
             f"# {count_of(len(plan.cells), 'study', 'studies')} of {count_of(plan.trials, 'trial')} on {on}, "
             f"{recipe.search.folds} folds each{_repeats(recipe.search)};",
             f"# one held-out part instead if there are more than {recipe.search.holdout_above} training cases;",
+            *_portfolio(plan),
             *_confirmation(plan),
             f"# then {count_of(recipe.evaluation.ensemble, 'network')} of the chosen configuration, {further}",
         ]

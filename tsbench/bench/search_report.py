@@ -213,7 +213,8 @@ def _description(records: Records, study: Study, classifiers: Sequence[RunRecord
     if best is not None:
         error = best.scores.get(error_name(names.cv(spec.search.metric)))
         score = "" if math.isnan(best.value) else f", with {metric} {format_score(best.value, error)}"
-        lines += [f"Trial {best.number} was refitted{score}:", ""]
+        origin = " of the portfolio" if trials.origin_of(best.number) == "portfolio" else ""
+        lines += [f"Trial {best.number}{origin} was refitted{score}:", ""]
         chosen = trials[best.number].params
         lines += [f"- `{name}`: {value}" for name, value in sorted(chosen.items())] or ["- nothing was searched"]
         lines += [""]

@@ -158,7 +158,7 @@ def _findings(facts: Mapping[str, PartFacts], leaked: int, parts: Mapping[str, C
             constant = [cases.channel_name(channel - 1).removeprefix("channel ") for channel in part.constant_channels]
             found.append(f"channels{of} that never vary: {_listed(constant)}")
         if part.constant_cases:
-            found.append(f"{_cases(part.constant_cases)}{of} that are constant over time")
+            found.append(f"{_cases(part.constant_cases)}{of} without any change over time")
     if few := [name for name, count in training.classes.items() if count < FEW]:
         found.append(f"classes with a single training case, which is never used for validation: {_listed(few)}")
     most, least = max(training.classes.values()), min(training.classes.values())

@@ -527,6 +527,11 @@ class SearchConfig(Settings):
     enqueue: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = Field(
         (), description="configurations to be tried first: values by the dotted names of the space"
     )
+    portfolio: Literal["default", "none"] = Field(
+        "default",
+        description="configurations that did well on other data sets, tried after the recipe's own values and before "
+        "the sampler draws, as far as the space offers their values; not used by grid",
+    )
     storage: str | None = Field(
         None, description="postgresql:// address of a database for the trials; null: a file on this machine"
     )

@@ -58,7 +58,7 @@ class TrialQueue:
     @cached_property
     def _suggester(self) -> Suggester:
         spec = self.study.spec
-        return Suggester(spec.space, spec.base, spec.search, spec.directions, spec.concurrency)
+        return Suggester(spec.space, spec.base, spec.search, spec.directions, spec.concurrency, spec.portfolio)
 
     def fail_lost(self, number: int, reason: str) -> bool:
         """Marks a trial as failed whose worker died, so that it is tried again; False if it had ended before."""

@@ -112,6 +112,7 @@ class Suggester:
         config: sampler, metric and seed.
         directions: Optuna's word for each of the metrics.
         concurrency: see above.
+        portfolio: parameters to be tried before the sampler draws.
     """
 
     def __init__(
@@ -121,13 +122,14 @@ class Suggester:
         config: SearchConfig,
         directions: Sequence[Direction],
         concurrency: int,
+        portfolio: Sequence[dict[str, Any]] = (),
     ) -> None:
         self._space = space
         self._base = base
         self._config = config
         self._concurrency = concurrency
         self._mirror = create_study(directions=directions)
-        self._first = first_parameters(space, base, config)
+        self._first = [*first_parameters(space, base, config), *portfolio]
         self._asked: list[Trial] = []
         self._told: set[int] = set()
 

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 FORMAT = 2  # of study.json; a file without a number is of the first
-EARLIER: dict[str, Any] = {"confirm": 0, "repeats": 1, "holdout_redrawn": False}
+EARLIER: dict[str, Any] = {"confirm": 0, "repeats": 1, "holdout_redrawn": False, "portfolio": "none"}
 """What searches of versions did that had no such settings, whose studies and runs do not name them."""
 
 EARLIER_HOLDOUT = 5000
@@ -118,6 +118,8 @@ class StudySpec:
         tracking_uri: absolute MLflow URI.
         experiment: MLflow experiment id.
         parent_run: MLflow run that the trials' runs stand below.
+        portfolio: Optuna's parameters of the configurations that are tried after the recipe's own values; the study
+            keeps them, as those of a later version may differ.
     """
 
     identity: str
@@ -131,6 +133,7 @@ class StudySpec:
     tracking_uri: str
     experiment: str
     parent_run: str
+    portfolio: tuple[dict[str, Any], ...] = ()
 
     @property
     def maximise(self) -> bool:
@@ -192,6 +195,7 @@ class StudySpec:
             assert not problems, problems
             plain["base"] = with_former_values(plain["base"])
             plain["search"] = EARLIER | plain["search"]
+            plain["portfolio"] = tuple(map(dict, plain.get("portfolio", ())))
             for key, settings in (("base", HyperparameterConfig), ("search", SearchConfig)):
                 plain[key] = settings.model_validate_json(json.dumps(plain[key]))
             return cls(**plain)

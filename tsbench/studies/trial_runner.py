@@ -175,6 +175,7 @@ class _TrialRun:
             names.RECIPE: spec.recipe,
             names.STUDY: spec.identity,
             names.TRIAL: number,
+            names.ORIGIN: self.study.trials().origin_of(number),
             names.DEVICE: device_name(self.device),
             names.DESCRIPTION: f"One configuration of the network, cross-validated on {spec.search.folds} folds of the "
             f"training cases of {spec.dataset}. Curves are means over the folds.",

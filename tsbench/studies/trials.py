@@ -131,6 +131,14 @@ class Trials(list[FrozenTrial]):
         better = [known for known in scores if (known > score if self.spec.maximise else known < score)]
         return len(better) < count
 
+    def origin_of(self, number: int) -> str:
+        """What a trial's parameters come from: `enqueue`, `recipe`, `portfolio`, or the sampler's name."""
+        search, place = self.spec.search, _places(self)[number]
+        queued, portfolio = len(search.enqueue), len(self.spec.portfolio)
+        if search.sampler == "grid" or place > queued + portfolio:
+            return str(search.sampler)
+        return "enqueue" if place < queued else "portfolio" if place > queued else "recipe"
+
     def run_of(self, number: int) -> str:
         """The MLflow run of a trial that a worker ended; empty for any other."""
         return str(self[number].user_attrs.get(RUN, ""))

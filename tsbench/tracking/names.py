@@ -20,6 +20,7 @@ __all__ = [
     "LEADERBOARD",
     "MODEL",
     "NETWORK",
+    "ORIGIN",
     "OUT_OF_FOLD",
     "PARETO",
     "PREPROCESSING",
@@ -49,6 +50,7 @@ SPLIT = "tsbench.split"  # the split of the scores; see tsbench.tracking.split
 RECIPE = "tsbench.recipe"
 STUDY = "tsbench.study"  # one value for every run of a study, its model and its baselines
 TRIAL = "tsbench.trial"  # number of a trial in its study
+ORIGIN = "tsbench.origin"  # of a trial's parameters: enqueue, recipe, portfolio, or the sampler's name
 HELD_OUT_PART = "tsbench.held_out_part"  # number of a trial's own held-out part, which replaces the folds
 STATE = "tsbench.state"  # complete, pruned, failed, skipped
 CHOICE = "tsbench.choice"  # why a network has the settings of its trial

@@ -109,6 +109,7 @@ TRIALS = View(
     {
         _tag(names.DATASET): 150,
         _tag(names.TRIAL): 110,
+        _tag(names.ORIGIN): 110,
         _metric(names.cv("accuracy")): 130,
         _tag(names.STATE): 120,
         _metric("fit_seconds"): 110,

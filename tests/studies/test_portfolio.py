@@ -1,0 +1,125 @@
+import dataclasses
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from optuna.trial import FixedTrial
+
+from tests.studies.test_sampling import waiting
+from tests.studies.test_study import finish, make
+from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.recipe.space import Space, assign, label, offers
+from tsbench.recipe.space_parsing import parse_space
+from tsbench.studies.portfolio import FILE, portfolio_of
+from tsbench.studies.sampling import Suggester, default_parameters, hyperparameters
+from tsbench.studies.study import Study
+
+BASE = HyperparameterConfig()
+SHIPPED = json.loads(files("tsbench.studies").joinpath(FILE).read_text())
+DEFAULT, _ = parse_space("default", set())
+
+
+def parsed(space: dict) -> Space:
+    found, problems = parse_space(space, set())
+    assert not problems
+    return found
+
+
+def portfolio(space: Space, base: HyperparameterConfig = BASE, **search: object) -> list[dict]:
+    return list(portfolio_of(space, base, SearchConfig.model_validate(search)))
+
+
+def test_the_default_space_offers_every_value_of_the_portfolio() -> None:
+    assert 6 <= len(SHIPPED) <= 9
+    for configuration in SHIPPED:
+        assert all(offers(DEFAULT[name], value) for name, value in configuration.items())
+    found = portfolio(DEFAULT)
+    assert found == [{name: label(value) for name, value in each.items()} for each in SHIPPED]
+    settings = [hyperparameters(FixedTrial(parameters), DEFAULT, BASE) for parameters in found]
+    assert settings == [assign(BASE, each) for each in SHIPPED]
+    assert BASE not in settings
+    assert len(set(map(repr, settings))) == len(SHIPPED)
+
+
+def test_what_the_space_does_not_search_or_offer_stays_as_the_recipe_has_it() -> None:
+    rates = sorted(each["training.learning_rate"] for each in SHIPPED)
+    low = (rates[0] + rates[1]) / 2  # one rate is below, all others are not
+    space = parsed(
+        {
+            "training.learning_rate": {"float": [low, 1e-2], "log": True},
+            "model.head.hidden_sizes": {"choice": [[], [64]]},
+        }
+    )
+    own = default_parameters(space, BASE)
+    found = portfolio(space)
+    assert {*found[0]} == {"training.learning_rate", *own}
+    assert [each["training.learning_rate"] for each in found if each != own] == [
+        each["training.learning_rate"] for each in SHIPPED if each["training.learning_rate"] >= low
+    ]
+    assert all(each.get("model.head.hidden_sizes") == own.get("model.head.hidden_sizes") for each in found)
+
+
+def test_what_is_the_same_as_an_earlier_configuration_is_left_out() -> None:
+    space = parsed({"model.pooling": {"choice": ["both", "max", "average"]}})
+    assert sorted(each["model.pooling"] for each in portfolio(space)) == ["average", "max"]  # both is the recipe's own
+    assert [each["model.pooling"] for each in portfolio(space, enqueue=[{"model.pooling": "max"}])] == ["average"]
+    assert portfolio(parsed({"model.head.hidden_sizes": {"choice": [[], [64]]}})) == []
+
+
+def test_conditions_that_fail_make_no_difference() -> None:
+    space = parsed(
+        {
+            "model.encoder.type": {"choice": ["none", "lstm"]},
+            "model.encoder.layers": {"int": [1, 3], "when": {"model.encoder.type": "lstm"}},
+        }
+    )
+    found = portfolio(space)
+    assert found.count({"model.encoder.type": "none"}) <= 1
+    assert all("model.encoder.layers" in each for each in found if each["model.encoder.type"] == "lstm")
+
+
+@pytest.mark.parametrize("search", [{"portfolio": "none"}, {"sampler": "grid"}])
+def test_without_a_portfolio_and_for_a_grid_there_is_none(search: dict) -> None:
+    assert portfolio(parsed({"model.pooling": {"choice": ["both", "max"]}}), **search) == []
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsga2", "gp"])
+def test_every_sampler_draws_after_the_portfolio_and_a_suggester_made_anew_goes_on(sampler: str) -> None:
+    space = parsed({"model.dropout": {"float": [0.0, 0.5]}})
+    search = SearchConfig(sampler=sampler, enqueue=({"model.dropout": 0.5},))
+    first = portfolio_of(space, BASE, search)
+    params: list[dict] = []
+    for number in range(len(first) + 4):  # the suggester is made anew for each
+        suggester = Suggester(space, BASE, search, ["maximize"], 100, first)
+        params.append(suggester.suggest([waiting(place, param) for place, param in enumerate(params)]))
+        assert len(params) == number + 1
+    own = default_parameters(space, BASE)
+    assert params[: len(first) + 2] == [{"model.dropout": 0.5}, own, *first]
+    assert params[-1] not in params[:-1]
+
+
+def test_a_study_keeps_its_portfolio_and_knows_what_a_trial_is_of(tmp_path: Path) -> None:
+    plain = make(tmp_path / "plain", trials=6, concurrency=6)
+    spec = dataclasses.replace(plain.spec, portfolio=({"model.dropout": 0.25}, {"model.dropout": 0.5}))
+    study = Study.create(tmp_path / "s", spec, plain.training, "meaning")
+    study.queue.refill()
+    finish(study, 0, 0.5)
+    study.queue.fail_lost(1, "nothing") if study.queue.claim(1) else None
+    again = Study.open(tmp_path / "s")
+    assert again.spec == spec
+    again.queue.refill()
+    trials = again.trials()
+    assert [trials.parameters_of(number) for number in (1, 2, 6)] == [*spec.portfolio, spec.portfolio[0]]
+    origins = [trials.origin_of(number) for number in range(7)]
+    assert origins == ["recipe", "portfolio", "portfolio", "tpe", "tpe", "tpe", "portfolio"]  # the last is tried again
+
+
+def test_a_study_that_names_no_portfolio_has_none(tmp_path: Path) -> None:
+    study = make(tmp_path / "s")
+    file = study.folder / "study.json"
+    written = json.loads(file.read_text())
+    del written["portfolio"], written["search"]["portfolio"]
+    file.write_text(json.dumps(written))
+    spec = Study.open(study.folder).spec
+    assert (spec.portfolio, spec.search.portfolio) == ((), "none")

@@ -1,0 +1,62 @@
+"""The portfolio: configurations that did well on other data sets and complement each other.
+
+`python -m tests.benchmarks.portfolio` learns them, from the default space; docs/search.md says what they are worth.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.recipe.space import Space, label, leaves, offers
+from tsbench.studies.sampling import default_parameters, first_parameters
+
+__all__ = ["FILE", "portfolio_of"]
+
+FILE = "portfolio.json"
+"""Beside this module: a list of configurations, the most useful first, each with values by dotted name."""
+
+
+def portfolio_of(space: Space, base: HyperparameterConfig, search: SearchConfig) -> tuple[dict[str, Any], ...]:
+    """What a search tries after the recipe's own values, as Optuna's parameters.
+
+    A configuration of the portfolio sets what the space searches. A setting that the space does not search, or whose
+    value it does not offer, stays as the recipe has it. What is then the same as a configuration before it is left out.
+
+    Args:
+        space: the search space.
+        base: the recipe's own values.
+        search: the recipe's search settings.
+
+    Returns:
+        None without a portfolio, and none for a grid, which tries every combination anyway.
+    """
+    if search.portfolio == "none" or search.sampler == "grid":
+        return ()
+    own = default_parameters(space, base)
+    known = [_active(parameters, space, base) for parameters in first_parameters(space, base, search)]
+    found: list[dict[str, Any]] = []
+    for configuration in json.loads(files(__package__).joinpath(FILE).read_text(encoding="utf-8")):
+        offered = {name: label(value) for name, value in configuration.items() if _is_offered(space, name, value)}
+        parameters = _active(own | offered, space, base)
+        if parameters not in known:
+            known.append(parameters)
+            found.append(parameters)
+    return tuple(found)
+
+
+def _is_offered(space: Space, name: str, value: Any) -> bool:
+    return name in space and offers(space[name], value)
+
+
+def _active(parameters: Mapping[str, Any], space: Space, base: HyperparameterConfig) -> dict[str, Any]:
+    """The parameters whose conditions hold, as far as that is known without the sampler's draws."""
+    values = {name: label(value) for name, value in leaves(base)}
+    active: dict[str, Any] = {}
+    for name, entry in space.items():
+        if name in parameters and all(values[key] in wanted for key, wanted in entry.when.items()):
+            active[name] = values[name] = parameters[name]
+    return active
