@@ -356,7 +356,7 @@ def runs_of_trials(study: Study) -> list[RunRecord]:
     return [run for run in store.runs_in(study.spec.experiment) if role_of(run) == "trial"]
 
 
-def die_before_telling(folder: Path, monkeypatch: pytest.MonkeyPatch, before: str = "_tell") -> None:
+def die_before_telling(folder: Path, monkeypatch: pytest.MonkeyPatch, before: str = "_report_to_optuna") -> None:
     """Runs trial 0 by a worker that ends its MLflow run, or does not, and dies before it tells Optuna."""
 
     def die(*arguments: object) -> None:
@@ -384,7 +384,7 @@ def test_a_trial_whose_worker_died_before_it_told_optuna_is_failed_in_mlflow_too
     assert (run.status, run.tags["tsbench.reason"]) == ("FAILED", "worker 1 is gone")
 
 
-@pytest.mark.parametrize(("before", "status"), [("_tell", "FINISHED"), ("_record", "RUNNING")])
+@pytest.mark.parametrize(("before", "status"), [("_report_to_optuna", "FINISHED"), ("_record", "RUNNING")])
 def test_a_search_that_was_killed_between_optuna_and_mlflow_brings_them_into_agreement(
     one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, before: str, status: str
 ) -> None:
