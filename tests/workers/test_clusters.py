@@ -400,7 +400,7 @@ def test_slurm_is_refused_with_the_way_to_do_it_by_ray(recipe_file: Write) -> No
         with pytest.raises(RecipeError) as caught:
             load_recipe(path)
         (problem,) = caught.value.problems
-        assert problem.startswith(f"{path}:15:25 execution.launcher: 'slurm' is not supported any more; start a Ray ")
+        assert problem.startswith(f"{path}:15:25 execution.launcher: 'slurm' is no longer supported; start a Ray ")
         assert "launcher: ray (docs/scaling.md" in problem
 
 
