@@ -84,7 +84,7 @@ class LoadedRecipe:
 
     @contextmanager
     def placed(self) -> Iterator[None]:
-        """Adds the place to each sentence of an error in the context that begins with a key, such as `execution.device`."""
+        """Adds the place to each sentence of an error in it that begins with a key, such as `execution.device`."""
         try:
             yield
         except TsbenchError as error:
