@@ -715,7 +715,7 @@ def test_a_baseline_that_fails_crashes_or_overruns_is_a_row_with_its_reason(
     failures, _ = run_plan(plan)
     assert len(failures) == 3
     gaps = {cell["classifier"]: cell["reason"] for cell in Comparison(read_results(plan.store, "tiny")).missing()}
-    assert gaps["brittle.Slow"] == "failed: it took longer than 10 s (evaluation.baseline_timeout), and was ended"
+    assert gaps["brittle.Slow"] == "failed: it took longer than 10 s (evaluation.baseline_timeout) and was ended"
     assert gaps["brittle.Crashing"] == "failed: its process ended with exit code 9"
     assert gaps["aeon.DummyClassifier(strategy='wrong')"].startswith("failed: ")
     runs = {run.tags[names.CLASSIFIER]: run for run in runs_by_role(plan, "baseline")}
@@ -735,5 +735,7 @@ def test_a_module_that_ends_the_process_at_import_is_a_failure_of_its_baseline(
     (tmp_path / "brittle_exit.py").write_text("raise SystemExit('no licence')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     dataset = Archive().load("ItalyPowerDemand")
-    with pytest.raises(ImportError, match=r"importing brittle_exit.Forest ends the process \(SystemExit: no licence\)"):
+    with pytest.raises(
+        ImportError, match=r"importing brittle_exit.Forest exits the process \(SystemExit: no licence\)"
+    ):
         score_baseline(WorkerContext("cpu", Pipe()[0]), "brittle_exit.Forest", {}, dataset, (), seed=0)

@@ -264,7 +264,7 @@ def test_datasets_lists_what_is_at_hand(tmp_path: Path, monkeypatch: pytest.Monk
     assert rows["GunPoint"][1:6] == ["50", "150", "1", "150", "2"]
     assert rows["JapaneseVowels"][1:8] == ["270", "370", "12", "7", "to", "29", "9"]
     assert "Tecator" not in rows  # regression
-    assert f"Others are downloaded into {tmp_path}/datasets/archive" in result.output
+    assert f"Other data sets are downloaded into {tmp_path}/datasets/archive" in result.output
 
 
 def imported_by(*arguments: str) -> set[str]:

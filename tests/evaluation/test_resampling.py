@@ -78,7 +78,7 @@ def test_there_are_as_many_folds_as_the_smallest_class_has_cases_and_the_warning
 def test_a_class_of_one_case_is_always_trained_on_and_never_validated_on():
     labels = labels_of(a=9, b=8, lonely=1, only=1)
     single = np.flatnonzero(np.isin(labels, ["lonely", "only"])).tolist()
-    with pytest.warns(UserWarning, match="of a single training case .* are used for training only") as raised:
+    with pytest.warns(UserWarning, match="with a single training case .* are used for training only") as raised:
         found = stratified_folds(labels, 4, seed=0)
     assert len(raised) == 1
     assert "'lonely'" in str(raised[0].message)

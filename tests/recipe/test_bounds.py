@@ -40,7 +40,7 @@ def problems(tmp_path: Path) -> Callable[..., list[str]]:
         (BOMB, "r.yaml:4:"),
         (f"datasets: [{','.join(['x'] * 30000)}]\n", "r.yaml:1:1000"),
         (f"{BASE}search: {'[' * 50000}\n", "r.yaml:3:58 nested more than 50 deep"),
-        (f"{BASE}search: {{trials: {'9' * 5000}}}\n", "r.yaml:3:18 a number of 5000 digits, of which it may have at"),
+        (f"{BASE}search: {{trials: {'9' * 5000}}}\n", "r.yaml:3:18 a number of 5000 digits, which may have at"),
         (f"{BASE}search: {{timeout: {'9' * 20000} min}}\n", "r.yaml:3:19 a number of 20000 digits"),
         (f"{BASE}search: {{trials: 0x{'f' * 5000}}}\n", "r.yaml:3:18 a number of 5001 digits"),
         (f"{BASE}search: &a {{trials: *a}}\n", "r.yaml:3:21 *a refers to a node that contains it"),

@@ -156,7 +156,7 @@ def test_devices_are_spread_over_workers() -> None:
 
 
 def test_a_gpu_that_is_not_there_is_refused() -> None:
-    with pytest.raises(TsbenchError, match=r"execution.device is 'cuda:9', but torch sees \d+ CUDA devices here"):
+    with pytest.raises(TsbenchError, match=r"execution.device is 'cuda:9', but torch finds \d+ CUDA devices here"):
         find_devices("cuda:9", "auto")
 
 
