@@ -481,7 +481,7 @@ def test_a_study_of_the_recipes_own_values_is_continued_where_that_is_said(recip
     """Earlier versions searched nothing where a recipe had no space."""
     own = ("space={}", "evaluation.ensemble=1", "baselines=[]")
     assert run_plan(plan_of(recipe_file(SPACE), *own))[0] == []
-    with pytest.raises(RecipeError, match=r"write `space: \{\}` to continue it with the recipe's own values alone"):
+    with pytest.raises(RecipeError, match=r"write `space: \{\}` to continue it with only the recipe's own values"):
         check_compatible(plan_of(recipe_file(SPACE)))
     with pytest.raises(RecipeError) as error:
         check_compatible(plan_of(recipe_file(SPACE), "training.epochs=3"))

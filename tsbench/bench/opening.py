@@ -68,7 +68,7 @@ def _changed(plan: Plan, titles: Sequence[str]) -> RecipeError:
         own = replace(plan, loaded=replace(plan.loaded, space={}))
         cells = [cell for cell in plan.cells if cell.title in titles]
         if not any(_is_changed(own, cell, stored_fingerprint(cell.folder) or "", plan.load(cell)) for cell in cells):
-            hint = "write `space: {}` to continue it with the recipe's own values alone, "
+            hint = "write `space: {}` to continue it with only the recipe's own values, "
     return RecipeError(
         [
             f"{plan.loaded.path}: the recipe, its data, or how tsbench reads them changed since the search of "
@@ -307,7 +307,7 @@ def _end_old(plan: Plan, cell: Cell) -> None:
 
 @contextmanager
 def ended_on_error(store: Store, run: str) -> Iterator[None]:
-    """A run whose search cannot be started, or is interrupted herein, is ended."""
+    """Ends the run if its search cannot be started, or is interrupted in the context."""
     try:
         yield
     except BaseException:
@@ -325,7 +325,7 @@ def end_runs(store: Store, spec: StudySpec, with_parent: bool = False) -> None:
 
 
 def mark_lost(study: Study, store: Store, numbers: Iterable[int], reason: str) -> None:
-    """Marks trials that nobody runs any more as failed, first in Optuna, then in MLflow."""
+    """Marks trials without a worker as failed, first in Optuna, then in MLflow."""
     for number in [trial for trial in numbers if study.queue.fail_lost(trial, reason)]:
         tags = {names.STUDY: study.spec.identity, names.ROLE: "trial", names.TRIAL: number}
         for run in list(store.runs_in(study.spec.experiment, names.where(tags))):
@@ -333,7 +333,7 @@ def mark_lost(study: Study, store: Store, numbers: Iterable[int], reason: str) -
 
 
 def _fail_runs_of_lost(study: Study, store: Store) -> None:
-    """Does what is left of `mark_lost` where the earlier call was killed between Optuna and MLflow.
+    """Completes a `mark_lost` that was killed between Optuna and MLflow.
 
     That is seldom, and where nothing was lost there is nothing to look for.
     """

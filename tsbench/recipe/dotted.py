@@ -52,7 +52,7 @@ def _merge(tree: dict[str, Any], given: Mapping[Any, Any], path: tuple[str, ...]
         for group in groups:
             below = node.setdefault(group, {})
             if not isinstance(below, dict):
-                problems.append(f"{'.'.join((*path, str(key)))}: {group} also has a value of its own")
+                problems.append(f"{'.'.join((*path, str(key)))}: {group} also has its own value")
                 break
             node = below
         else:

@@ -145,7 +145,7 @@ COLLECTIONS: dict[str, dict[str, str | bool]] = {
 }
 """Collections of data sets, as the literature counts them; regular ones have equal lengths and no missing values.
 
-The names of listed ones stand in `datasets/collections.csv`; the catalogue does not know the sizes of all of them.
+The names of listed ones are in `datasets/collections.csv`; the catalogue does not know the sizes of all of them.
 """
 
 _QUICK = ("minirocket", "quant", "multirocket-hydra", "rdst")

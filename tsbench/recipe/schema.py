@@ -335,7 +335,7 @@ class AttentionConfig(Settings):
 
 
 class FeaturesConfig(Settings):
-    """Features that are computed rather than learned, with a linear classifier of their own."""
+    """Features that are computed rather than learned, with their own linear classifier."""
 
     blocks: Annotated[tuple[Feature, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
         ("minirocket", "hydra"), description=f"feature blocks: {', '.join(FEATURES)}, or import paths of classes"
@@ -454,7 +454,7 @@ class TrainingConfig(Settings):
 
 
 class PreprocessingConfig(Settings):
-    """What is done to the series first; fitted on the training cases alone."""
+    """The preprocessing of the series, fitted on the training cases only."""
 
     normalise: Literal["channel", "case", "none"] = Field(
         "channel",
@@ -481,7 +481,7 @@ class HyperparameterConfig(Settings):
     model: ModelConfig = Field(default_factory=ModelConfig, description="the network; values given here are fixed")
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="how a network is trained")
     preprocessing: PreprocessingConfig = Field(
-        default_factory=PreprocessingConfig, description="what is done to the series first"
+        default_factory=PreprocessingConfig, description="preprocessing of the series"
     )
 
 
@@ -556,7 +556,7 @@ class SearchConfig(Settings):
             return value
         raise PydanticCustomError(
             "storage",
-            "must be a postgresql:// address; the file that tsbench keeps by itself serves one machine, and SQLite "
+            "must be a postgresql:// address; tsbench's default file serves one machine, and SQLite "
             "locks out its second writer",
         )
 
@@ -603,7 +603,7 @@ class OwnDataConfig(Settings):
     name: DataSetName = Field(description="what the data set is called in MLflow and tables")
     train: FilePath | None = Field(None, description="file of the training cases; relative to the current folder")
     test: FilePath | None = Field(None, description="file of the test cases")
-    file: FilePath | None = Field(None, description="file of all cases, in place of train and test; see split")
+    file: FilePath | None = Field(None, description="file of all cases, instead of train and test; see split")
     format: FormatName = Field("auto", description=f"auto goes by the suffix: {_SUFFIXES}")
     case: str = Field("case", description="long table: column that identifies the cases")
     time: str | None = Field(None, description="long table: column that orders a case's rows; null: they are in order")
@@ -702,7 +702,7 @@ def _named_once(entries: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class BaselinePreprocessingConfig(Settings):
-    """What is done to cases that a baseline cannot take as they are; fitted on the training cases of each fit alone."""
+    """The preprocessing of cases that a baseline cannot take unchanged; fitted on each fit's training cases only."""
 
     unequal_length: Literal["pad", "resample", "none"] = Field(
         "pad",
@@ -810,7 +810,7 @@ class BaselineConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_recipe(cls, value: Any, info: ValidationInfo) -> Any:
-        """The registry is in a higher room, so whoever loads a recipe passes its check in the context."""
+        """The registry is in a higher room, so the caller passes its check in the context."""
         if isinstance(value, dict) and len(value) == 1:
             ((classifier, parameters),) = value.items()
         else:
@@ -892,7 +892,7 @@ class AutoConfig(Settings):
         ]
         | None
     ) = Field(
-        None, description="in place of the preset's: network, names of members and baselines, or import paths, in order"
+        None, description="instead of the preset's: network, names of members and baselines, or import paths, in order"
     )
 
 
@@ -915,7 +915,7 @@ class Recipe(HyperparameterConfig):
     )
     space: Annotated[dict[str, Any] | Literal["default"], BeforeValidator(_entries)] = Field(
         "default",
-        description="what is searched: dotted names and ranges, or 'default'; {} tries the recipe's own values alone",
+        description="what is searched: dotted names and ranges, or 'default'; {} tries only the recipe's own values",
     )
     search: SearchConfig = Field(default_factory=SearchConfig, description="the Optuna study")
     auto: AutoConfig | None = Field(

@@ -38,7 +38,7 @@ _KEYS: dict[int, tuple[str, ...]] = {
 
 
 class _DamageError(Exception):
-    """What is wrong with a line."""
+    """A line of the journal is damaged."""
 
 
 def damaged_journal(file: Path, what: str, line: int | None = None) -> SearchError:

@@ -38,7 +38,7 @@ def rungs(epochs: int, apart: int = 1) -> dict[int, int]:
 
     Args:
         epochs: of a trial.
-        apart: epochs between two scores; fewer if else there would be one score alone.
+        apart: epochs between two scores; fewer if there would otherwise be only one score.
     """
     count = min(RUNGS, epochs, max(2, epochs // apart))
     return {round(epochs * (rung + 1) / count): round(RUNGS * (rung + 1) / count) for rung in range(count)}
@@ -65,7 +65,7 @@ class Rung:
 class _FoldJob:
     """One fold: the job on its training part, and its validation part.
 
-    Normalisation and label encoding are fitted on the training part alone.
+    Normalisation and label encoding are fitted on the training part only.
     """
 
     job: Job

@@ -117,7 +117,7 @@ class StudySpec:
         concurrency: maximum number of trials in flight.
         tracking_uri: absolute MLflow URI.
         experiment: MLflow experiment id.
-        parent_run: MLflow run that the trials' runs stand below.
+        parent_run: MLflow run above the trials' runs.
         portfolio: Optuna's parameters of the configurations that are tried after the recipe's own values; the study
             keeps them, as those of a later version may differ.
     """

@@ -232,8 +232,8 @@ class _Database(RDBStorage):
                 raise
             self._away = True
             raise DatabaseAwayError(
-                f"search.storage {redacted(self._uri)} is away ({redacted(_reason(error), self._uri)}); when it is "
-                "back, run the same command again to resume"
+                f"search.storage {redacted(self._uri)} cannot be reached ({redacted(_reason(error), self._uri)}); when "
+                "it is back, run the same command again to resume"
             ) from None
         self._away = False
         return result
