@@ -326,7 +326,7 @@ def test_a_database_that_is_away_for_good_ends_the_search_with_a_sentence_and_it
         plan = plan_of(recipe_file(("epochs: 4", "epochs: 60")), f"search.storage={server.uri}")
         outage = Thread(target=when, args=(lambda: is_running(plan), server.stop))
         outage.start()
-        with pytest.raises(SearchError, match=r"search.storage postgresql://.*@127.0.0.1:\d+/postgres is away"):
+        with pytest.raises(SearchError, match=r"search.storage postgresql://.*@127.0.0.1:\d+/postgres cannot be reached"):
             run_plan(plan)
         outage.join()
         assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
