@@ -599,7 +599,7 @@ def told_in_order(study: Study) -> list[tuple[dict[str, Any], list[float]]]:
     return [(trial.params, trial.values) for trial in ordered]
 
 
-def test_the_plan_is_told_in_yaml_that_loads_again(recipe_file: Write, tmp_path: Path) -> None:
+def test_the_plan_is_yaml_that_loads_again(recipe_file: Write, tmp_path: Path) -> None:
     plan = plan_of(recipe_file(), "model.dropout=0.2")
     text = describe_plan(plan)
     assert "# 1 study of 4 trials on 1 worker (cpu), 2 folds each (drawn twice below 60 training cases);" in text

@@ -247,7 +247,7 @@ def test_resamples_draw_whole_groups():
 
 
 @pytest.mark.parametrize("with_groups", [False, True])
-def test_one_held_out_part_takes_the_place_of_folds(with_groups):
+def test_one_held_out_part_replaces_folds(with_groups):
     labels, groups = grouped(2, cases=400, groups=40)
     ((train, validation),) = held_out_fold(labels, 0.2, 5, groups if with_groups else None)
     assert sorted([*train, *validation]) == list(range(400))

@@ -192,7 +192,7 @@ def test_infinity_is_not_searched(entry):
     assert problems("training.weight_decay", entry)
 
 
-def test_a_step_of_an_int_range_that_is_no_whole_number_is_told_so():
+def test_a_step_of_an_int_range_that_is_not_a_whole_number_is_refused():
     ((path, message),) = problems("model.encoder.layers", {"int": [1, 3], "step": 0.5})
     assert path == ("step",)
     assert "whole number" in message
@@ -330,7 +330,7 @@ def test_a_condition_on_itself_is_a_circle():
 
 
 @pytest.mark.parametrize("raw", [DEFAULT_SPACE, dict(reversed(DEFAULT_SPACE.items()))], ids=["given", "reversed"])
-def test_every_condition_stands_after_the_names_it_depends_on(raw):
+def test_every_condition_follows_the_names_it_depends_on(raw):
     order = list(parsed(raw))
     assert sorted(order) == sorted(raw)
     for name, entry in raw.items():
