@@ -169,6 +169,11 @@ def test_a_number_out_of_bounds_is_refused_with_the_bound(problems, text, senten
             "3:21 model.attention.type: expected one of none, single, multi, got 'dual'",
         ),
         (
+            "search: {sampler: auto}\n",
+            "3:10 search.sampler: Optuna's AutoSampler is in no package that could be installed, as OptunaHub "
+            "downloads its code when it is used; write tpe, which searches spaces of every kind",
+        ),
+        (
             "search: {metric: acuracy}\n",
             "3:10 search.metric: expected one of accuracy, balanced_accuracy, f1_macro, log_loss, roc_auc, "
             "got 'acuracy'; did you mean 'accuracy'?",
