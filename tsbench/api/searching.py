@@ -97,7 +97,7 @@ def search(
 
 
 def as_texts(overrides: Mapping[str, Any] | Sequence[str]) -> list[str]:
-    """Overrides as `--set` takes them: `search.trials=30`."""
+    """Overrides as texts: `search.trials=30`."""
     from tsbench.recipe.plain import plain
 
     if not isinstance(overrides, Mapping):

@@ -190,11 +190,13 @@ def make_plan(loaded: LoadedRecipe, say: Callable[[str], None] = lambda text: No
 
 
 def check_reach(recipe: Recipe) -> None:
-    """Refuses stores that only this machine can write to, where workers are on others.
+    """Refuses stores that only this machine can write to, if workers may be on others.
 
     Raises:
         RecipeError: names what to write instead.
     """
+    if recipe.execution.address == "local":  # a Ray of this machine's own
+        return
     launcher, problems = f"execution.launcher {recipe.execution.launcher!r}", []
     if recipe.search.storage is None:
         problems.append(

@@ -17,7 +17,7 @@ from tsbench.comparisons.published import Reference, decimals
 from tsbench.comparisons.results import Results, is_network
 from tsbench.comparisons.selection import Selection
 from tsbench.comparisons.statistics import Friedman, Pairwise, complete_rows, win_tie_loss
-from tsbench.errors import RecipeError
+from tsbench.errors import RecipeError, argument
 from tsbench.evaluation.metrics import MAXIMISED
 from tsbench.tracking.split import UNKNOWN, Split
 
@@ -268,7 +268,10 @@ class Comparison:
             found = self.selection.find(self.against)
             if found not in self.classifiers:
                 raise RecipeError(
-                    [f"the control {found!r} is not among the classifiers shown; add it to --classifiers"]
+                    [
+                        f"the control {found!r} is not among the classifiers shown; add it to "
+                        f"{argument('--classifiers', 'classifiers')}"
+                    ]
                 )
             return found
         networks = [name for name in self.classifiers if is_network(name)]

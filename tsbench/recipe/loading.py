@@ -18,11 +18,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from ruamel.yaml.comments import CommentedMap
 
 from tsbench.errors import RecipeError, TsbenchError
-from tsbench.recipe.messages import sentence, shortened, shown, suggestion
+from tsbench.recipe.messages import sentence, shown, suggestion
 from tsbench.recipe.plain import plain
 from tsbench.recipe.presets import PRESETS
 from tsbench.recipe.reading import MAX_BYTES, NotReadableError, read_yaml
-from tsbench.recipe.report import MAX_PROBLEMS, KeyPath, Report
+from tsbench.recipe.report import MAX_PROBLEMS, KeyPath, Report, place_of_override
 from tsbench.recipe.schema import (
     DataEntry,
     HyperparameterConfig,
@@ -66,7 +66,7 @@ class LoadedRecipe:
         recipe: the validated recipe, defaults filled in.
         space: the parsed search space.
         path: the file that it came from; `recipe` if it came from none.
-        freed: searched settings that `--set` has fixed, and so taken out of the space.
+        freed: searched settings that an override has fixed, and so taken out of the space.
         places: where each key that the recipe gives stands, as `recipe.yaml:12:5`, by its dotted name; ""
             stands for all others.
     """
@@ -300,13 +300,13 @@ def _override(tree: dict[str, Any], text: str, report: Report) -> None:
     key, separator, value = text.partition("=")
     path = _override_path(key.strip())
     if not separator or not all(path):
-        report.add((), "expected KEY=VALUE, such as search.trials=30", at=f"--set {shortened(text)}")
+        report.add((), "expected KEY=VALUE, such as search.trials=30", at=place_of_override(text))
         return
     try:
         parsed = _plain(read_yaml(value))
     except NotReadableError as error:
         problem = "the value is not valid YAML" if str(error).startswith("not valid") else str(error)
-        report.add((key,), f"{problem}: {shown(value)}", at=f"--set {shortened(text)}")
+        report.add((key,), f"{problem}: {shown(value)}", at=place_of_override(text))
         return
     if path[0] == "space" and len(path) > 1 and tree.get("space", "default") == "default":
         tree["space"] = {name: entry for name, entry in DEFAULT_SPACE.items() if name not in _fixed(tree)}
@@ -315,7 +315,7 @@ def _override(tree: dict[str, Any], text: str, report: Report) -> None:
     for part in path:
         if isinstance(node, list) and part not in map(str, range(len(node))):
             problem = f"there is no entry {shown(part)}; they are counted from 0 to {len(node) - 1}"
-            report.add(place, problem, at=f"--set {shortened(text)}")
+            report.add(place, problem, at=place_of_override(text))
             return
         step: Any = int(part) if isinstance(node, list) else part
         place = (*place, step)
