@@ -192,7 +192,7 @@ def test_a_file_without_figures_says_so(tmp_path, text, message):
 
 
 def test_a_file_that_is_not_there_or_not_text_says_so(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere\.csv: file not found; --reference takes a CSV file, or `published`"):
+    with pytest.raises(DataError, match=r"nowhere\.csv: file not found; `reference` takes a CSV file, or `published`"):
         load_reference(str(tmp_path / "nowhere.csv"))
     (tmp_path / "binary.csv").write_bytes(b"dataset,X\nA,\x00")
     with pytest.raises(DataError, match=r"binary\.csv:2: holds a zero byte, so it is not UTF-8 text"):

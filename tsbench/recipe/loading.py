@@ -65,7 +65,7 @@ class LoadedRecipe:
         recipe: the validated recipe, defaults filled in.
         space: the parsed search space.
         path: the file that it came from; `recipe` if it came from none.
-        freed: searched settings that `--set` has fixed, and so taken out of the space.
+        freed: searched settings that an override has fixed, and so taken out of the space.
         places: where each key that the recipe gives stands, as `recipe.yaml:12:5`, by its dotted name; ""
             stands for all others.
     """
