@@ -422,6 +422,38 @@ def test_a_trial_says_that_it_is_of_the_portfolio_and_an_interrupted_search_goes
     assert origins == {"0": "recipe", "1": "portfolio", "2": "portfolio"}
 
 
+def test_bound_ends_trials_in_mid_fold_and_leads_to_the_same_choice(recipe_file: Write) -> None:
+    """By a rate of a billionth nothing is learned, so one fold shows that the trial cannot reach the first one."""
+    path = recipe_file(
+        ("training.learning_rate: {float: [1e-3, 1e-1], log: true}", "training.learning_rate: {choice: [0.01, 1e-9]}"),
+        (
+            "search: {trials: 4",
+            "search: {enqueue: [{training.learning_rate: 0.01}, {training.learning_rate: 1e-9, model.dropout: 0.0}, "
+            "{training.learning_rate: 1e-9}], portfolio: none, concurrency: 1, trials: 3",
+        ),
+        ("[dummy]", "[]"),
+        ("features: {size: 84}", "features: {size: 84, head: gradient}"),
+    )
+    found = []
+    for pruner in ("bound", "none"):
+        plan = plan_of(path, f"search.pruner={pruner}")
+        assert run_plan(plan, fresh=True)[0] == []
+        study = Study.open(plan.cells[0].folder)
+        assert study.notes.chosen == 0
+        found.append(study.trials())
+    bound, whole = found
+    assert [trial.state.name for trial in bound] == ["COMPLETE", "PRUNED", "PRUNED"]
+    assert bound[0].values == whole[0].values
+    for number in (1, 2):
+        (first, _), best = (curve[-1][1] for _, curve in whole.fold_curves(number)), whole[0].values[0]
+        assert (first + 1) / 2 < best  # though its second fold were perfect
+        assert bound[number].intermediate_values == {1: pytest.approx(first, abs=1e-4)}
+        assert bound.reason_of(number).endswith(
+            "in fold 1 leaves it no way among the best, whatever its other folds' scores"
+        )
+        assert whole[number].values[0] < best
+
+
 def test_budgets_places_and_workers_are_not_part_of_the_meaning(recipe_file: Write) -> None:
     path = recipe_file()
     run_plan(plan_of(path, "search.trials=1"))

@@ -109,13 +109,17 @@ REFUSED: dict[str, Refused] = {
         Place.parent_run_deleted,
         ["search", "tiny.yaml"],
         1,
-        "in which the search of ItalyPowerDemand is recorded, was deleted; restore it in the MLflow UI, or run with",
+        "in which the search of ItalyPowerDemand is recorded, was deleted; restore it in the MLflow UI, or run the",
     ),
     "search, another store": (
         Place.as_it_is,
         ["search", "tiny.yaml", "--set", "tracking.uri='sqlite:///other.db'"],
         1,
+<<<<<<< HEAD
         "other.db; set tracking.uri to the former, or move its folder back, or run with --fresh",
+=======
+        "other.db; name the former by tracking.uri, or move its folder back, or run the search with --fresh",
+>>>>>>> main
     ),
     "search, under way": (
         Place.search_under_way,
@@ -287,7 +291,7 @@ def test_studies_without_their_store_are_refused(
     before = snapshot(folder)
     moved = run("search", "tiny.yaml")
     assert moved.exit_code == 1
-    assert "or move its folder back, or run with --fresh" in moved.output
+    assert "or move its folder back, or run the search with --fresh" in moved.output
     assert snapshot(folder) == before
     study = folder / ".tsbench" / "tiny" / "ItalyPowerDemand" / "study.json"
     study.write_text(study.read_text().replace(f"sqlite:///{searched[0]}/", f"sqlite:///{folder}/"))

@@ -88,7 +88,7 @@ def test_scores_of_a_file_chosen_on_the_test_cases_are_left_out_too(tmp_path):
     comparison = Comparison(Results("x", ()), (load_reference(str(path)),))
     assert comparison.classifiers == ("Y (paper.csv)",)
     assert (
-        "Left out, because the epoch was chosen on the test cases: X (paper.csv). --classifiers shows them."
+        "Left out, because the epoch was chosen on the test cases: X (paper.csv). `classifiers` shows them."
         in notes(comparison)
     )
 

@@ -88,7 +88,21 @@ def test_paper_is_compared_with_published_scores_over_resamples(clone: Path) -> 
 @pytest.mark.slow
 @pytest.mark.nightly
 def test_ray(clone: Path) -> None:
+    accuracy = searched(clone, "ray.yaml", "search.trials=2", "datasets=[ItalyPowerDemand]")
+    assert set(accuracy["ItalyPowerDemand"]) == {"network", "dummy", "minirocket"}
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_ray_with_the_stores_of_a_cluster(clone: Path) -> None:
+    recipe = clone / "recipes" / "ray.yaml"
+    text = recipe.read_text(encoding="utf-8")
     with postgresql() as database, mlflow_server(clone / "server") as server:
-        stores = (f"search.storage={database.uri}", f"tracking.uri={server.uri}")
-        accuracy = searched(clone, "ray.yaml", "search.trials=2", "datasets=[ItalyPowerDemand]", *stores)
+        for line, address in (("# storage: ", database.uri), ("# tracking: {uri: ", server.uri)):
+            assert line in text
+            text = re.sub(rf'{re.escape(line)}"?[^"\n}}]*', lambda found, i=line, a=address: f'{i[2:]}"{a}', text)
+        recipe.write_text(text)
+        accuracy = searched(
+            clone, "ray.yaml", "search.trials=2", "datasets=[ItalyPowerDemand]", f"tracking.uri={server.uri}"
+        )
     assert set(accuracy["ItalyPowerDemand"]) == {"network", "dummy", "minirocket"}

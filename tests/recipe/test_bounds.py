@@ -64,7 +64,7 @@ def test_texts_that_are_quoted_are_bounded_too(problems):
     (device,) = problems(f"{BASE}execution: {{device: 'cuda:{'1' * 5000}'}}\n")
     assert "expected auto, cpu, cuda or cuda:N" in device
     (override,) = problems(BASE, f"search.trials={'9' * 5000}")
-    assert override.startswith("--set search.trials=999")
+    assert override.startswith("`overrides` search.trials=999")
     assert "a number of 5000 digits" in override
 
 

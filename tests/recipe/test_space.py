@@ -555,7 +555,7 @@ def check(path, overrides=()):
         problems = load_recipe(path, overrides) and ()
     except RecipeError as error:
         problems = error.problems or ("",)
-    assert all(problem.startswith((str(path), "--set ")) for problem in problems)
+    assert all(problem.startswith((str(path), "`overrides` ")) for problem in problems)
 
 
 @settings(max_examples=250, deadline=None)

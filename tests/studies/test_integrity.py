@@ -82,7 +82,7 @@ def test_damage_is_named(study: Path, damage: Callable[[Lines], Lines], sentence
     (study / "journal.log").write_bytes(b"".join(damage(lines_of(study))))
     with pytest.raises(SearchError, match=sentence) as caught:
         Study.open(study).check_trials()
-    assert "--fresh, which archives the study and starts a new one" in str(caught.value)
+    assert "`fresh=True`, which archives the study and starts a new one" in str(caught.value)
 
 
 def test_a_last_line_that_a_kill_cut_is_no_damage(study: Path) -> None:

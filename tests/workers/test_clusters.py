@@ -79,6 +79,9 @@ def test_stores_that_only_this_machine_can_write_are_refused(recipe_file: Write)
     text = str(caught.value)
     assert "execution.launcher 'ray' needs search.storage: postgresql://..." in text
     assert "execution.launcher 'ray' needs tracking.uri: http://... of an MLflow server" in text
+    assert (
+        plan_of(recipe_file(), "execution.launcher=ray", "execution.workers=2", "execution.address=local").workers == 2
+    )
 
 
 def test_a_journal_or_sqlite_is_no_storage_for_many(recipe_file: Write) -> None:

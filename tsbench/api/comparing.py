@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsbench.api.sources import store_and_name
-from tsbench.errors import RecipeError
+from tsbench.errors import RecipeError, argument
 
 if TYPE_CHECKING:
     from tsbench.comparisons.comparison import Comparison
@@ -85,7 +85,10 @@ def compare(
         raise RecipeError([f"metric {metric!r} is not known; known: {', '.join(MAXIMISED)}"])
     references = _load_references(_texts(reference), reference_resamples, metric)
     if reference_only and not references:
-        raise RecipeError(["--reference-only needs --reference published or --reference FILE.csv"])
+        alone = argument("--reference-only", "reference_only=True")
+        published = argument("--reference published", "reference='published'")
+        file = argument("--reference FILE.csv", "reference='FILE.csv'")
+        raise RecipeError([f"{alone} needs {published} or {file}"])
     store, experiments, of_recipes = (
         (None, [], []) if reference_only else _find_experiments(_texts(names), tracking_uri, every, bool(references))
     )
@@ -130,11 +133,10 @@ def _load_references(given: Sequence[str], resamples: int, metric: str) -> tuple
     sources = list(dict.fromkeys(given))
     loaded = [load_reference(source, resamples, metric) for source in sources]
     if metric != "accuracy" and any(reference.carried for reference in loaded):
+        by = argument(f"--metric {metric}", f"metric={metric!r}")
+        published = argument("--reference published", "reference='published'")
         raise RecipeError(
-            [
-                f"--metric {metric}: published scores exist for accuracy only; leave out --reference published, "
-                "or compare by accuracy"
-            ]
+            [f"{by}: published scores exist for accuracy only; leave out {published}, or compare by accuracy"]
         )
     names = [reference.name for reference in loaded]
     return tuple(
@@ -185,7 +187,12 @@ def _find_experiments(
     """
     found = [store_and_name(address, uri) for address in given]
     if len({store.uri for store, _, _ in found}) > 1:
-        raise RecipeError(["these recipes have different MLflow stores; choose one with --tracking-uri"])
+        raise RecipeError(
+            [
+                "these recipes have different MLflow stores; choose one with "
+                + argument("--tracking-uri", "tracking_uri")
+            ]
+        )
     if found and not every:
         datasets = [dataset for _, _, some in found for dataset in some]
         return found[0][0], list(dict.fromkeys(name for _, name, _ in found if name)), datasets
@@ -200,8 +207,10 @@ def _find_experiments(
         return store, sorted(known), []
     if not known and with_reference:
         return None, [], []
-    held = f"holds {', '.join(known)}; name one of them, or --all" if known else "holds no experiment yet"
-    raise RecipeError([f"which experiment? The store {held}, as in `tsbench compare NAME`"])
+    if not known:
+        raise RecipeError(["there is nothing to compare: the store holds no experiment yet"])
+    everything = argument("--all", "every=True")
+    raise RecipeError([f"which experiment? The store holds {', '.join(known)}; name one of them, or {everything}"])
 
 
 def _read(store: Store | None, experiments: Sequence[str], references: Sequence[Reference]) -> Results:

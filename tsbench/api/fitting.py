@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tsbench.errors import RecipeError
+from tsbench.errors import RecipeError, argument
 
 if TYPE_CHECKING:
     from tsbench.api.searching import SearchResults
@@ -94,7 +94,9 @@ def _entry(data: str, test: str | None, columns: dict[str, str], group: str | No
     from tsbench.data.folders import is_file
 
     if not Path(data).suffix and not is_file(data):
-        if given := [f"--{key}" for key in columns] + ["--group"] * bool(group) + ["--test"] * bool(test):
+        given = [*columns, *["group"] * bool(group), *["test"] * bool(test)]
+        if given:
+            given = [argument(f"--{name}", name) for name in given]
             raise RecipeError([f"{', '.join(given)}: only for files, and {data} is a data set's name"])
         return data, data
     if not is_file(data):

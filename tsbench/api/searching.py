@@ -97,7 +97,7 @@ def search(
 
 
 def as_texts(overrides: Mapping[str, Any] | Sequence[str]) -> list[str]:
-    """Overrides in the form of `--set`: `search.trials=30`."""
+    """Overrides as texts: `search.trials=30`."""
     from tsbench.recipe.plain import plain
 
     if not isinstance(overrides, Mapping):

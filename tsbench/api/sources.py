@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tsbench.errors import RecipeError
+from tsbench.errors import RecipeError, argument
 
 if TYPE_CHECKING:
     from tsbench.recipe.loading import LoadedRecipe
@@ -104,7 +104,7 @@ def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, 
         raise RecipeError(
             [
                 f"there is no MLflow store at {redacted(store.uri)}; run `tsbench search RECIPE` first, "
-                "or name another store with --tracking-uri"
+                f"or name another store with {argument('--tracking-uri', 'tracking_uri')}"
             ]
         )
     if recipe is None:

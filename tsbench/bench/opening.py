@@ -20,7 +20,7 @@ from tsbench.bench.payloads import Records
 from tsbench.bench.plan import Cell, Plan
 from tsbench.bench.time_budget import TimeBudget
 from tsbench.data.collection import Collection, DataSet
-from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
+from tsbench.errors import DataError, RecipeError, SearchError, TrackingError, argument
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import SearchConfig
 from tsbench.recipe.writing import to_yaml
@@ -72,8 +72,9 @@ def _changed(plan: Plan, titles: Sequence[str]) -> RecipeError:
     return RecipeError(
         [
             f"{plan.loaded.path}: the recipe, its data, or how tsbench reads them changed since the search of "
-            f"{', '.join(titles)} was started, so its trials cannot be continued; {hint}run it with --fresh to start a "
-            "new search (the old runs stay in MLflow), or give the recipe another name"
+            f"{', '.join(titles)} was started, so its trials cannot be continued; {hint}run it with "
+            f"{argument('--fresh', 'fresh=True')} to start a new search (the old runs stay in MLflow), or give the "
+            "recipe another name"
         ]
     )
 
@@ -236,9 +237,11 @@ def open_study(plan: Plan, cell: Cell, dataset: DataSet) -> tuple[Study, bool]:
     study = Study.open(cell.folder)
     _ = study.optuna  # a study that cannot be read is refused before its parent run is touched
     if (status := plan.store.resume(study.spec.parent_run)) is None:
+        fresh = argument("--fresh", "fresh=True")
         raise TrackingError(
             f"the MLflow run {study.spec.parent_run}, in which the search of {cell.title} is recorded, was "
-            "deleted; restore it in the MLflow UI, or run with --fresh, which archives the study and starts a new one"
+            f"deleted; restore it in the MLflow UI, or run with {fresh}, which archives the study "
+            "and starts a new one"
         )
     with ended_on_error(plan.store, study.spec.parent_run):
         mark_lost(study, plan.store, study.trials().running(), "the search was killed")

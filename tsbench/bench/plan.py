@@ -208,6 +208,8 @@ def check_reach(recipe: Recipe) -> None:
     Raises:
         RecipeError: with the address to write instead.
     """
+    if recipe.execution.address == "local":  # a Ray of this machine's own
+        return
     launcher, problems = f"execution.launcher {recipe.execution.launcher!r}", []
     if recipe.search.storage is None:
         problems.append(

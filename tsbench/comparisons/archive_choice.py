@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tsbench.comparisons.published import Reference
 from tsbench.data.catalogue import collection
+from tsbench.errors import argument
 from tsbench.recipe.messages import count_of
 from tsbench.recipe.registries import COLLECTIONS
 
@@ -39,7 +40,11 @@ def choose_collection(reference: Reference, protocol: tuple[int, ...]) -> tuple[
     if not found:
         return (), ""
     chosen = max(found, key=lambda name: found[name][0] * found[name][1])
-    others = [f"--datasets {name} ({_sizes(*found[name])})" for name in found if name != chosen]
+    others = [
+        f"{argument(f'--datasets {name}', f'datasets={name!r}')} ({_sizes(*found[name])})"
+        for name in found
+        if name != chosen
+    ]
     count, whole = found[chosen]
     sentence = (
         f"No data sets were named, so these are the {count} of {chosen}, the collection with the most published "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tsbench.comparisons.results import is_network
 from tsbench.comparisons.score_table import ScoreTable
 from tsbench.comparisons.significance import Statistics
-from tsbench.errors import RecipeError
+from tsbench.errors import RecipeError, argument
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +96,10 @@ class Comparison(ScoreTable):
             found = self.selection.find(self.against)
             if found not in self.classifiers:
                 raise RecipeError(
-                    [f"the control {found!r} is not among the classifiers shown; add it to --classifiers"]
+                    [
+                        f"the control {found!r} is not among the classifiers shown; add it to "
+                        f"{argument('--classifiers', 'classifiers')}"
+                    ]
                 )
             return found
         networks = [name for name in self.classifiers if is_network(name)]

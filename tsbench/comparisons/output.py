@@ -29,7 +29,7 @@ def check_name(path: Path) -> None:
         RecipeError: with a valid name.
     """
     if path.suffix.lower() not in (".html", ".htm") and not path.is_dir():
-        raise RecipeError([f"--report {path}: a report is one HTML page; name it {path.with_suffix('.html').name}"])
+        raise RecipeError([f"{path}: a report is one HTML page; name it {path.with_suffix('.html').name}"])
 
 
 def write_report(comparison: Comparison, provenance: Provenance, path: Path) -> None:
@@ -44,7 +44,7 @@ def write_report(comparison: Comparison, provenance: Provenance, path: Path) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise RecipeError([f"--report {path}: cannot be written: {error.strerror}"]) from None
+        raise RecipeError([f"{path}: cannot be written: {error.strerror}"]) from None
 
 
 def log_comparison(comparison: Comparison, provenance: Provenance, store: Store, experiment: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tsbench.comparisons.formatting import METRIC_WORDS
-from tsbench.errors import DataError
+from tsbench.errors import DataError, argument
 from tsbench.spreadsheet import from_cell
 
 __all__ = ["FIRST_SPLIT", "THIRTY_SPLITS", "Cells", "Empty", "ReferenceReader", "loosely", "read_text"]
@@ -47,7 +47,8 @@ def read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path}: file not found; --reference takes a CSV file, or `published`") from None
+        taken = argument("--reference", "reference")
+        raise DataError(f"{path}: file not found; {taken} takes a CSV file, or `published`") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"

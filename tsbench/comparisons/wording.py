@@ -12,6 +12,7 @@ from tsbench.comparisons.formatting import fixed, format_p
 from tsbench.comparisons.preprocessed import preprocessing_notes
 from tsbench.comparisons.published import Reference
 from tsbench.comparisons.results import ARCHIVE_SPLIT
+from tsbench.errors import argument
 from tsbench.recipe.messages import count_of, listed
 from tsbench.tracking import names
 from tsbench.tracking.split import Split
@@ -144,7 +145,10 @@ def _complete_notes(comparison: Comparison) -> Iterator[str]:
     if complete == total or len(comparison.classifiers) < 2:
         return
     if complete == 0:
-        yield "No data set has a score of every classifier, so there are no ranks and no tests; see --classifiers."
+        yield (
+            "No data set has a score of every classifier, so there are no ranks and no tests; see "
+            f"{argument('--classifiers', 'classifiers')}."
+        )
     else:
         yield f"Ranks are over the {complete} of {count_of(total, 'data set')} for which every classifier has a score."
 
@@ -167,12 +171,16 @@ def _left_out_notes(comparison: Comparison) -> Iterator[str]:
     hidden = {label: count for label, count in comparison.coverage.items() if label not in comparison.classifiers}
     if chosen := [label for label in hidden if label in comparison.chosen_on_test]:
         yield (
-            f"Left out, because the epoch was chosen on the test cases: {', '.join(chosen)}. --classifiers shows them."
+            f"Left out, because the epoch was chosen on the test cases: {', '.join(chosen)}. "
+            f"{argument('--classifiers', 'classifiers')} shows them."
         )
     rest = {label: count for label, count in hidden.items() if label not in comparison.chosen_on_test}
     again = [label for label, count in rest.items() if count and _is_run_again(comparison, label)]
     if again:
-        yield f"Reruns by other papers, left out: {', '.join(again)}. --classifiers shows them."
+        yield (
+            f"Reruns by other papers, left out: {', '.join(again)}. "
+            f"{argument('--classifiers', 'classifiers')} shows them."
+        )
     if fewer := [label for label, count in rest.items() if count and label not in again]:
         yield f"Published on fewer of these data sets, and left out: {', '.join(fewer)}."
     for reference in comparison.references:
@@ -241,7 +249,8 @@ def _first_split_hint(comparison: Comparison) -> Iterator[str]:
     held = (results.scores_of(metric, cell["dataset"], cell["classifier"]) for cell in comparison.missing())
     if any(0 in scores for scores in held):
         words = split_words(comparison)
-        yield f"Scores on {'the first splits' if words.startswith('different') else words}: --resamples 1."
+        where = "the first splits" if words.startswith("different") else words
+        yield f"Scores on {where}: {argument('--resamples 1', 'resamples=1')}."
 
 
 def _sources(published: dict[str, str]) -> str:
@@ -263,7 +272,7 @@ def cautions(comparison: Comparison) -> list[str]:
     if not pairs or not complete or (least := 2 * 0.5**complete * pairs) <= comparison.alpha:
         return []
     sets = "one data set" if complete == 1 else f"{complete} data sets"
-    fewer = ", or fewer classifiers (--classifiers)" if pairs > 1 else ""
+    fewer = f", or fewer classifiers ({argument('--classifiers', 'classifiers')})" if pairs > 1 else ""
     return [
         f"With {sets}{f' and {pairs} pairs' if pairs > 1 else ''} no difference can be significant at "
         f"{comparison.alpha:g}: the least p there can be is {min(1.0, least):.2g}. More data sets would help{fewer}."

@@ -15,7 +15,7 @@ from tsbench.bench.model_files import EXAMPLES, MODEL_FOLDER
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.data.collection import Collection, DataSet
 from tsbench.data.folders import is_folder
-from tsbench.errors import ModelError, RecipeError
+from tsbench.errors import ModelError, RecipeError, argument
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.writing import to_yaml
 from tsbench.studies.specification import EARLIER
@@ -233,7 +233,8 @@ def model_run(store: Store, run_id: str) -> RunRecord:
     if role == "baseline":
         if (kept := run.tags.get(names.MODEL)) == "logged":
             return run
-        reason = kept or "older versions of tsbench kept no fitted baselines; run it again with tsbench search --fresh"
+        fresh = argument("--fresh", "fresh=True")
+        reason = kept or f"older versions of tsbench kept no fitted baselines; run the search again with {fresh}"
         raise ModelError(f"the run {run_id} ({run.name}) is a baseline without a model: {reason}")
     study = {names.STUDY: run.tags[names.STUDY]}
     found: list[RunRecord] = []

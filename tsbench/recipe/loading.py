@@ -64,8 +64,13 @@ class LoadedRecipe:
     Attributes:
         recipe: the validated recipe with its defaults.
         space: the parsed search space.
+<<<<<<< HEAD
         path: its file; `recipe` if it has none.
         freed: searched settings that `--set` has fixed, which removes them from the space.
+=======
+        path: the file that it came from; `recipe` if it came from none.
+        freed: searched settings that an override has fixed, and so taken out of the space.
+>>>>>>> main
         places: where each key that the recipe gives stands, as `recipe.yaml:12:5`, by its dotted name; ""
             stands for all others.
     """

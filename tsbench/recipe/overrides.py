@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tsbench.recipe.messages import shortened, shown
+from tsbench.recipe.messages import shown
 from tsbench.recipe.reading import NotReadableError, plain_yaml, read_yaml
-from tsbench.recipe.report import KeyPath, Report
+from tsbench.recipe.report import KeyPath, Report, place_of_override
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import DEFAULT_SPACE, leaves
 
@@ -19,13 +19,13 @@ def apply_override(tree: dict[str, Any], text: str, report: Report) -> None:
     key, separator, value = text.partition("=")
     path = _override_path(key.strip())
     if not separator or not all(path):
-        report.add((), "expected KEY=VALUE, such as search.trials=30", at=f"--set {shortened(text)}")
+        report.add((), "expected KEY=VALUE, such as search.trials=30", at=place_of_override(text))
         return
     try:
         parsed = plain_yaml(read_yaml(value))
     except NotReadableError as error:
         problem = "the value is not valid YAML" if str(error).startswith("not valid") else str(error)
-        report.add((key,), f"{problem}: {shown(value)}", at=f"--set {shortened(text)}")
+        report.add((key,), f"{problem}: {shown(value)}", at=place_of_override(text))
         return
     if path[0] == "space" and len(path) > 1 and tree.get("space", "default") == "default":
         tree["space"] = {name: entry for name, entry in DEFAULT_SPACE.items() if name not in fixed_settings(tree)}
@@ -34,7 +34,7 @@ def apply_override(tree: dict[str, Any], text: str, report: Report) -> None:
     for part in path:
         if isinstance(node, list) and part not in map(str, range(len(node))):
             problem = f"there is no entry {shown(part)}; they are counted from 0 to {len(node) - 1}"
-            report.add(place, problem, at=f"--set {shortened(text)}")
+            report.add(place, problem, at=place_of_override(text))
             return
         step: Any = int(part) if isinstance(node, list) else part
         place = (*place, step)

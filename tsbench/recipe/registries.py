@@ -83,6 +83,7 @@ PRUNERS: dict[str, Any] = {
     "hyperband": "tsbench.studies.pruning:HYPERBAND",
     "successive_halving": "tsbench.studies.pruning:SUCCESSIVE_HALVING",
     "wilcoxon": "tsbench.studies.pruning:WILCOXON",
+    "bound": "tsbench.studies.pruning:BOUND",
     "none": "tsbench.studies.pruning:NONE",
 }
 

@@ -8,14 +8,20 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from tsbench.errors import argument
 from tsbench.recipe.messages import escaped, shortened
 
-__all__ = ["MAX_PROBLEMS", "KeyPath", "Report"]
+__all__ = ["MAX_PROBLEMS", "KeyPath", "Report", "place_of_override"]
 
 MAX_PROBLEMS = 100  # that are reported
 
 KeyPath = tuple[str | int, ...]
 """The keys, and numbers in lists, that lead to a value."""
+
+
+def place_of_override(text: str) -> str:
+    """What `dotted.key=value` is called at the beginning of a problem."""
+    return f"{argument('--set', 'overrides')} {shortened(text)}"
 
 
 class Report:
@@ -44,12 +50,16 @@ class Report:
         }
 
     def place(self, path: KeyPath) -> str:
+<<<<<<< HEAD
         """`--set ...` if an override sets a path, otherwise `recipe.yaml:12:5`."""
+=======
+        """`--set ...` (`overrides` in Python) if one sets what stands at a path; else `recipe.yaml:12:5`."""
+>>>>>>> main
         return self._locate(path, whole=True)[2]
 
     def _locate(self, path: KeyPath, whole: bool) -> tuple[int, int, str]:
         if (override := self.override(path, whole)) is not None:
-            return 0, 0, f"--set {shortened(override)}"
+            return 0, 0, place_of_override(override)
         if self.path is None:
             return 0, 0, "recipe:"
         line, column = self.position(path)

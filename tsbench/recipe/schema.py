@@ -499,7 +499,8 @@ class SearchConfig(Settings):
     pruner: Pruner = Field(
         "median",
         description="Optuna's pruner; it sees the mean over the folds at ten rungs, wilcoxon the folds one by one; "
-        "none if trade_off is given",
+        "bound: a trial ends when perfect scores on its other folds could not bring it among the best; none if "
+        "trade_off is given",
     )
     folds: int = Field(3, ge=2, le=_LARGEST, description="stratified cross-validation folds of the train cases")
     repeats: AutoOrCount = Field(
@@ -548,6 +549,16 @@ class SearchConfig(Settings):
         if isinstance(data, dict) and data.get("trade_off") and "pruner" not in data:
             return {**data, "pruner": "none"}
         return data
+
+    @field_validator("sampler", mode="before")
+    @classmethod
+    def _no_package_has_the_auto_sampler(cls, value: Any) -> Any:
+        if value == "auto":
+            raise _wrong(
+                "Optuna's AutoSampler is in no package that could be installed, as OptunaHub downloads its code when "
+                "it is used; write tpe, which searches spaces of every kind"
+            )
+        return value
 
     @field_validator("storage")
     @classmethod

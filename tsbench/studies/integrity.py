@@ -12,7 +12,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from tsbench.adapters.optuna import JournalOperation
-from tsbench.errors import SearchError
+from tsbench.errors import SearchError, argument
 from tsbench.studies.trials import Trials, as_best, fixed_parameters
 from tsbench.tracking import names
 
@@ -46,7 +46,7 @@ def damaged_journal(file: Path, what: str, line: int | None = None) -> SearchErr
     place = file if line is None else f"{file}:{line}"
     return SearchError(
         f"{place}: the trials of this study are damaged: {what}; put the file back as it was, or run the search with "
-        "--fresh, which archives the study and starts a new one"
+        f"{argument('--fresh', 'fresh=True')}, which archives the study and starts a new one"
     )
 
 

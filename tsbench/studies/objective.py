@@ -19,7 +19,7 @@ from tsbench.evaluation.metrics import mean_scores, score, score_all
 from tsbench.evaluation.resampling import Fold, repeats_of
 from tsbench.nn.network import Network
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
-from tsbench.studies.pruning import RUNGS
+from tsbench.studies.pruning import FOLD_PRUNERS, RUNGS
 from tsbench.studies.specification import derive_seed, folds_of
 from tsbench.training.inference import fixed_features, predict_probabilities
 from tsbench.training.jobs import Job, Series
@@ -178,7 +178,7 @@ class CrossValidation:
             for number, fold in enumerate(folds)
         ]
         try:
-            if self.search.pruner == "wilcoxon":
+            if self.search.pruner in FOLD_PRUNERS:
                 self._run_in_turn(jobs, on_rung, on_epoch)
             else:
                 self._run_in_lockstep(jobs, on_rung, on_epoch)

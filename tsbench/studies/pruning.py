@@ -21,19 +21,53 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
     WilcoxonPruner,
 )
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tsbench.adapters.optuna import create_study, frozen
 from tsbench.recipe.registries import PRUNERS, registered
 from tsbench.recipe.schema import SearchConfig
 
-__all__ = ["RUNGS", "Direction", "TrialPruner", "make_pruner", "pruning_note"]
+__all__ = ["FOLD_PRUNERS", "RUNGS", "Direction", "TrialPruner", "make_pruner", "pruning_note"]
 
 Direction = Literal["minimize", "maximize"]
 RUNGS = 10
 REDUCTION = 3  # of successive halving and Hyperband: at each of their rungs a third continues
 FIRST_RUNG = 2  # of both: the first score is of a network that has hardly learned anything (docs/search.md)
 WILCOXON_P = 0.1
+ROUNDING = 1e-9  # of means of scores, which are summed in another order elsewhere
+FOLD_PRUNERS = ("wilcoxon", "bound")
+"""Pruners that hear of each fold's score, for which folds are trained one after another."""
+
+
+class BoundPruner(BasePruner):
+    """Ends a trial that could not come among the best even with perfect scores on the folds that are left.
+
+    So it ends none that would be chosen: what it needs of the metric is a best value, 1 where more is better, else 0.
+
+    Args:
+        rank: how many of the best configurations a trial must be able to come among.
+    """
+
+    def __init__(self, rank: int) -> None:
+        self._rank = rank
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Whether the trial is to end after the folds that it has reported."""
+        sign, perfect = (1.0, 1.0) if study.direction is StudyDirection.MAXIMIZE else (-1.0, 0.0)
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        best: dict[str, float] = {}  # by configuration, as the same one may have been tried twice
+        for earlier in complete:
+            key, value = repr(sorted(earlier.params.items())), sign * earlier.values[0]
+            best[key] = max(value, best.get(key, -math.inf))
+        if len(best) < self._rank:
+            return False
+        # A fold without a score, as its validation cases are of one class, has none for any trial.
+        folds = [fold for fold, score in complete[0].intermediate_values.items() if math.isfinite(score)]
+        if trial.intermediate_values.keys() >= set(folds):
+            return False  # nothing is saved any more
+        bound = sign * math.fsum(trial.intermediate_values.get(fold, perfect) for fold in folds) / len(folds)
+        return bound < sorted(best.values(), reverse=True)[self._rank - 1] - ROUNDING
 
 
 @dataclass(frozen=True)
@@ -72,7 +106,17 @@ WILCOXON = Pruner(
     lambda search: 1,
     "is worse than the best trial's by Wilcoxon's test over the folds",
 )
+BOUND = Pruner(
+    lambda search: BoundPruner(_candidates(search)),
+    lambda search: _candidates(search),
+    "leaves it no way among the best, whatever its other folds' scores",
+)
 NONE = Pruner(lambda search: NopPruner(), lambda search: -math.inf)
+
+
+def _candidates(search: SearchConfig) -> int:
+    """How many of the best the choice at the end may look at: those that are confirmed, and the default among them."""
+    return search.confirm + 1
 
 
 def _startup(search: SearchConfig) -> int:

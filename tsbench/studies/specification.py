@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tsbench.data.collection import TrainingSet
-from tsbench.errors import SearchError
+from tsbench.errors import SearchError, argument
 from tsbench.evaluation.metrics import MAXIMISED
 from tsbench.evaluation.resampling import Fold, fraction_of, held_out_fold, stratified_folds
 from tsbench.recipe.former import with_former_values
@@ -24,12 +24,12 @@ from tsbench.studies.pruning import Direction
 __all__ = [
     "EARLIER",
     "EARLIER_HOLDOUT",
-    "FRESH",
     "SPECIFICATION",
     "StudySpec",
     "derive_seed",
     "fingerprint_of",
     "folds_of",
+    "or_fresh",
     "repeats_for",
     "stored_fingerprint",
     "study_seed",
@@ -47,7 +47,11 @@ FEW_CASES = 60
 
 SPECIFICATION = "study.json"
 OPTUNA_NAME = "study"
-FRESH = "or run the search with --fresh, which archives the study and starts a new one"
+
+
+def or_fresh() -> str:
+    """The other way out of a study that cannot be continued."""
+    return f"or run the search with {argument('--fresh', 'fresh=True')}, which archives the study and starts a new one"
 
 
 def derive_seed(*parts: int) -> int:
@@ -188,7 +192,7 @@ class StudySpec:
             if isinstance(number, int) and number > FORMAT:
                 raise SearchError(
                     f"{file} has format {number}, which a newer version of tsbench wrote; this one reads up to format "
-                    f"{FORMAT}: update tsbench, {FRESH}"
+                    f"{FORMAT}: update tsbench, {or_fresh()}"
                 )
             plain.pop("meaning")
             plain["space"], problems = parse_space(plain["space"], set())
@@ -204,7 +208,7 @@ class StudySpec:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError):
             raise SearchError(
                 f"{file} cannot be read: it is damaged, or was written by another version of tsbench; put it back as "
-                f"it was, {FRESH}"
+                f"it was, {or_fresh()}"
             ) from None
 
 

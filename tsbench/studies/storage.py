@@ -21,7 +21,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tsbench.adapters.optuna import CACHE_CALLS, JournalOperation, backend_of
-from tsbench.errors import SearchError
+from tsbench.errors import SearchError, argument
 from tsbench.redaction import redacted
 from tsbench.retries import retry
 from tsbench.studies.integrity import check_journal, damaged_journal
@@ -83,7 +83,7 @@ class _Journal(JournalFileBackend):
         if not self._path.exists():
             return SearchError(
                 f"{self._path}, which holds the trials of a study, was deleted or moved while it was in use; put it "
-                "back, or run the search with --fresh, which starts a new study"
+                f"back, or run the search with {argument('--fresh', 'fresh=True')}, which starts a new study"
             )
         return SearchError(f"{self._path} cannot be read or written ({error.strerror}); the same command continues")
 

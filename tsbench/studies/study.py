@@ -23,11 +23,11 @@ from optuna.storages import BaseStorage
 from tsbench.adapters.optuna import create_study
 from tsbench.data.collection import ARRAYS, COLUMNS, Collection, TrainingSet
 from tsbench.data.stored import CHECKSUMS
-from tsbench.errors import SearchError
+from tsbench.errors import SearchError, argument
 from tsbench.studies.confirming import Confirmation
 from tsbench.studies.integrity import MALFORMED, check_journal, check_results, damaged_journal
 from tsbench.studies.queue import TrialQueue
-from tsbench.studies.specification import FRESH, SPECIFICATION, StudySpec
+from tsbench.studies.specification import SPECIFICATION, StudySpec, or_fresh
 from tsbench.studies.storage import open_database, open_journal, when_there_is_space
 from tsbench.studies.trials import BestTrial, Trials, as_best
 from tsbench.workers.protocol import SharedFolder
@@ -254,9 +254,10 @@ class Study:
 
     @property
     def files(self) -> SharedFolder:
-        """The folder; a worker on another machine needs everything but the journal, as there is a database."""
+        """The folder; a worker on another machine needs everything but the journal, if there is a database."""
         names = (SPECIFICATION, COLUMNS, CHECKSUMS, *(f"{name}.npy" for name in ARRAYS))
-        return SharedFolder(self.folder, tuple(name for name in names if (self.folder / name).exists()))
+        files = tuple(name for name in names if (self.folder / name).exists())
+        return SharedFolder(self.folder, files, written=not self.in_database)
 
     @cached_property
     def training(self) -> TrainingSet:
@@ -270,7 +271,7 @@ class Study:
         except (OSError, *MALFORMED):
             raise SearchError(
                 f"{self.folder}: the training cases of this study are missing or damaged; put the files back as they "
-                f"were, {FRESH}"
+                f"were, {or_fresh()}"
             ) from None
 
     @property
@@ -297,5 +298,6 @@ class Study:
     def _lost(self) -> SearchError:
         where = "its database" if self.in_database else "its journal.log"
         return SearchError(
-            f"the study in {self.folder} has lost its trials: they are no longer in {where}; --fresh starts a new one"
+            f"the study in {self.folder} has lost its trials: they are no longer in {where}; "
+            f"{argument('--fresh', 'fresh=True')} starts a new one"
         )

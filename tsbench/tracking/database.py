@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from tsbench.data.folders import is_writable, nearest_folder
-from tsbench.errors import TrackingError
+from tsbench.errors import TrackingError, argument
 
 __all__ = ["check_writable", "created_whole", "refuse_other_databases"]
 
@@ -32,7 +32,7 @@ def refuse_other_databases(path: Path) -> None:
     if tables and not tables & MLFLOW:
         raise TrackingError(
             f"{path} is a database of another program: it has the tables {', '.join(sorted(tables)[:5])}, and none of "
-            "MLflow's; name another file by tracking.uri or --tracking-uri"
+            f"MLflow's; name another file by tracking.uri or {argument('--tracking-uri', 'tracking_uri')}"
         )
 
 

@@ -68,10 +68,12 @@ class SharedFolder:
     Attributes:
         path: its path on the machine of the process that reads this.
         files: names of the files that a worker on another machine needs.
+        written: whether the task writes to it too, so that no copy will do: its worker must be on this machine.
     """
 
     path: Path
     files: tuple[str, ...]
+    written: bool = False
 
     def contents(self) -> dict[str, bytes]:
         """The files, by their names."""

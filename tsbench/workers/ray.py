@@ -230,6 +230,8 @@ class RayLauncher:
     def reference(self, argument: Any) -> Any:
         """The value to pass for an argument of a task: a reference, if several tasks share it."""
         if isinstance(argument, SharedFolder):
+            if argument.written:
+                return argument
             key: Any = argument.path
         elif isinstance(argument, Collection | DataSet):
             key = id(argument)
