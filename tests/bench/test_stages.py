@@ -473,13 +473,7 @@ def test_a_study_that_lost_its_trials_is_a_sentence_and_can_be_begun_anew(recipe
     plan, run = make(recipe_file())
     run.interrupt()
     (run.cell.study.folder / "journal.log").unlink()
-<<<<<<< HEAD
-    with pytest.raises(SearchError, match=r"has lost its trials: .* journal.log; --fresh starts a new one"):
-=======
-    with pytest.raises(
-        SearchError, match=r"has lost its trials: .* journal.log any more; `fresh=True` starts a new one"
-    ):
->>>>>>> main
+    with pytest.raises(SearchError, match=r"has lost its trials: .* journal.log; `fresh=True` starts a new one"):
         make(recipe_file())
     assert {run.status for run in plan.store.runs("tiny")} == {"KILLED"}
     archive_studies(plan)

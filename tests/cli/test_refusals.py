@@ -115,11 +115,7 @@ REFUSED: dict[str, Refused] = {
         Place.as_it_is,
         ["search", "tiny.yaml", "--set", "tracking.uri='sqlite:///other.db'"],
         1,
-<<<<<<< HEAD
-        "other.db; set tracking.uri to the former, or move its folder back, or run with --fresh",
-=======
-        "other.db; name the former by tracking.uri, or move its folder back, or run the search with --fresh",
->>>>>>> main
+        "other.db; set tracking.uri to the former, or move its folder back, or run the search with --fresh",
     ),
     "search, under way": (
         Place.search_under_way,

@@ -191,13 +191,8 @@ def test_a_file_without_figures_says_so(tmp_path, text, message):
     assert problems(tmp_path, text) == [message]
 
 
-<<<<<<< HEAD
 def test_a_missing_file_and_one_that_is_not_text_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere\.csv: file not found; --reference takes a CSV file, or `published`"):
-=======
-def test_a_file_that_is_not_there_or_not_text_says_so(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.csv: file not found; `reference` takes a CSV file, or `published`"):
->>>>>>> main
         load_reference(str(tmp_path / "nowhere.csv"))
     (tmp_path / "binary.csv").write_bytes(b"dataset,X\nA,\x00")
     with pytest.raises(DataError, match=r"binary\.csv:2: holds a zero byte, so it is not UTF-8 text"):

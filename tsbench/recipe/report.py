@@ -50,11 +50,7 @@ class Report:
         }
 
     def place(self, path: KeyPath) -> str:
-<<<<<<< HEAD
-        """`--set ...` if an override sets a path, otherwise `recipe.yaml:12:5`."""
-=======
-        """`--set ...` (`overrides` in Python) if one sets what stands at a path; else `recipe.yaml:12:5`."""
->>>>>>> main
+        """`--set ...` (`overrides` in Python) if an override sets a path, otherwise `recipe.yaml:12:5`."""
         return self._locate(path, whole=True)[2]
 
     def _locate(self, path: KeyPath, whole: bool) -> tuple[int, int, str]:
