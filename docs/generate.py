@@ -82,7 +82,7 @@ def notebook() -> str:
 
 
 def recipes() -> str:
-    """Every key of a recipe: what it means, what may stand there, and its default."""
+    """Every key of a recipe: its meaning, allowed values, and default."""
     from tsbench.recipe.schema import Recipe
 
     schema = Recipe.model_json_schema()

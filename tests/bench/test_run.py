@@ -513,7 +513,7 @@ def test_a_study_of_the_recipes_own_values_is_continued_where_that_is_said(recip
     """Earlier versions searched nothing where a recipe had no space."""
     own = ("space={}", "evaluation.ensemble=1", "baselines=[]")
     assert run_plan(plan_of(recipe_file(SPACE), *own))[0] == []
-    with pytest.raises(RecipeError, match=r"write `space: \{\}` to continue it with the recipe's own values alone"):
+    with pytest.raises(RecipeError, match=r"write `space: \{\}` to continue it with only the recipe's own values"):
         check_compatible(plan_of(recipe_file(SPACE)))
     with pytest.raises(RecipeError) as error:
         check_compatible(plan_of(recipe_file(SPACE), "training.epochs=3"))
@@ -631,7 +631,7 @@ def told_in_order(study: Study) -> list[tuple[dict[str, Any], list[float]]]:
     return [(trial.params, trial.values) for trial in ordered]
 
 
-def test_the_plan_is_told_in_yaml_that_loads_again(recipe_file: Write, tmp_path: Path) -> None:
+def test_the_plan_is_yaml_that_loads_again(recipe_file: Write, tmp_path: Path) -> None:
     plan = plan_of(recipe_file(), "model.dropout=0.2")
     text = describe_plan(plan)
     assert "# 1 study of 4 trials on 1 worker (cpu), 2 folds each (drawn twice below 60 training cases);" in text
@@ -747,7 +747,7 @@ def test_a_baseline_that_fails_crashes_or_overruns_is_a_row_with_its_reason(
     failures, _ = run_plan(plan)
     assert len(failures) == 3
     gaps = {cell["classifier"]: cell["reason"] for cell in Comparison(read_results(plan.store, "tiny")).missing()}
-    assert gaps["brittle.Slow"] == "failed: it took longer than 10 s (evaluation.baseline_timeout), and was ended"
+    assert gaps["brittle.Slow"] == "failed: it took longer than 10 s (evaluation.baseline_timeout) and was ended"
     assert gaps["brittle.Crashing"] == "failed: its process ended with exit code 9"
     assert gaps["aeon.DummyClassifier(strategy='wrong')"].startswith("failed: ")
     runs = {run.tags[names.CLASSIFIER]: run for run in runs_by_role(plan, "baseline")}
@@ -767,5 +767,7 @@ def test_a_module_that_ends_the_process_at_import_is_a_failure_of_its_baseline(
     (tmp_path / "brittle_exit.py").write_text("raise SystemExit('no licence')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     dataset = Archive().load("ItalyPowerDemand")
-    with pytest.raises(ImportError, match=r"importing brittle_exit.Forest ends the process \(SystemExit: no licence\)"):
+    with pytest.raises(
+        ImportError, match=r"importing brittle_exit.Forest exits the process \(SystemExit: no licence\)"
+    ):
         score_baseline(WorkerContext("cpu", Pipe()[0]), "brittle_exit.Forest", {}, dataset, (), seed=0)

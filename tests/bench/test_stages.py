@@ -173,7 +173,7 @@ def test_an_early_network_whose_worker_dies_three_times_waits_until_it_is_needed
     run, last, member = early(True)
     for _ in range(2):
         (line,) = died(run, member)
-        assert line.endswith("SIGKILL; final network 1 is done again")
+        assert line.endswith("SIGKILL; final network 1 is started again")
         assert early_task(run).key == member.key
     assert died(run, member) == []
     assert run.refit.early_task() is None
@@ -221,7 +221,7 @@ def test_pictures_that_cannot_be_drawn_cost_nothing_else(recipe_file: Write) -> 
     report = next_task(run)
     for _ in range(2):
         (line,) = died(run, report)
-        assert line.endswith("report is done again")
+        assert line.endswith("report is started again")
         report = next_task(run)
     died(run, report)
     assert run.finished
@@ -240,7 +240,7 @@ def test_a_score_whose_worker_died_is_done_again(early: Early) -> None:
         receive(run, task, "result", FittedMember({}, 1.0, [], "cpu", {}))
     score = next_task(run)
     assert titles(run) == [PICTURES]
-    assert died(run, score) == ["ItalyPowerDemand: worker 1 was ended by SIGKILL; final network is done again"]
+    assert died(run, score) == ["ItalyPowerDemand: worker 1 was ended by SIGKILL; final network is started again"]
     assert next_task(run).key == score.key
     assert raised(run, score) == ["ItalyPowerDemand: final network: it does not work"]
     assert run.refit.done
@@ -473,9 +473,7 @@ def test_a_study_that_lost_its_trials_is_a_sentence_and_can_be_begun_anew(recipe
     plan, run = make(recipe_file())
     run.interrupt()
     (run.cell.study.folder / "journal.log").unlink()
-    with pytest.raises(
-        SearchError, match=r"has lost its trials: .* journal.log any more; `fresh=True` starts a new one"
-    ):
+    with pytest.raises(SearchError, match=r"has lost its trials: .* journal.log; `fresh=True` starts a new one"):
         make(recipe_file())
     assert {run.status for run in plan.store.runs("tiny")} == {"KILLED"}
     archive_studies(plan)

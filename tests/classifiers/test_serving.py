@@ -196,7 +196,7 @@ def test_the_card_says_what_the_model_is_and_takes(two_channels, one_channel):
     ):
         assert text in card
     assert "accuracy se" not in card
-    assert "fit" not in card.partition("## Where")[0].partition("## How")[2]
+    assert "fit" not in card.partition("## Origin")[0].partition("## Scores")[2]
     assert "Time series of 1 channel." in model_card(one_channel, facts)
 
 

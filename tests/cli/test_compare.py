@@ -137,7 +137,7 @@ def test_an_experiment_or_data_sets_without_results_are_named(log: Log, store: S
     assert "Only the references are shown." in beside.output
 
 
-def test_files_of_one_name_are_told_apart(log: Log, store_uri: str, tmp_path: Path) -> None:
+def test_files_of_one_name_are_distinguished(log: Log, store_uri: str, tmp_path: Path) -> None:
     files = [tmp_path / folder / "others.csv" for folder in ("a", "b")]
     for number, file in enumerate(files):
         file.parent.mkdir()
@@ -156,7 +156,7 @@ def test_a_file_of_others_is_read_whatever_the_case_of_its_data_sets(log: Log, s
     assert tree["accuracy"]["Beef"]["Ours-2 (others.csv)"] == 0.6
 
 
-def test_a_wrong_file_is_told_with_its_lines_and_exit_code_2(log: Log, store_uri: str, tmp_path: Path) -> None:
+def test_a_wrong_file_is_reported_with_its_lines_and_exit_code_2(log: Log, store_uri: str, tmp_path: Path) -> None:
     file = tmp_path / "others.csv"
     file.write_text("dataset,classifier,accuracy\nA,X,0.5\nA,X,0.5\n")
     result = compare("small", "--tracking-uri", store_uri, "--reference", file)

@@ -76,7 +76,7 @@ def test_the_list_is_data_too() -> None:
     assert dict(zip(header.split(","), line.split(","), strict=True))["classes"] == "37"
 
 
-def test_an_unknown_name_is_told_with_the_one_that_was_meant() -> None:
+def test_an_unknown_name_is_reported_with_the_one_that_was_meant() -> None:
     result = run("list", "Gunpoint")
     assert result.exit_code == 2
     assert result.output == "the catalogue holds no data set 'Gunpoint'; did you mean 'GunPoint'?\n"
@@ -94,7 +94,7 @@ def test_info_tells_facts_citation_digests_and_shows_each_class(tmp_path: Path) 
     assert (tmp_path / "classes.png").read_bytes()[1:4] == b"PNG"
 
 
-def test_info_of_a_set_that_is_not_at_hand_comes_from_the_catalogue() -> None:
+def test_info_of_a_set_that_is_not_available_comes_from_the_catalogue() -> None:
     result = run("info", "CharacterTrajectories")
     assert result.exit_code == 0
     assert "3 channels, 60 to 182 time steps" in result.output
@@ -110,7 +110,7 @@ def test_info_of_what_nobody_knows_is_refused() -> None:
     )
 
 
-def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     result = run("info", "GunPoint", "--plot", tmp_path / "no" / "x.png")
     assert result.exit_code == 2
     assert result.output.endswith("x.png: cannot be written: No such file or directory\n")
@@ -122,7 +122,7 @@ def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 # --- download
 
 
-def test_what_is_at_hand_is_not_downloaded() -> None:
+def test_what_is_available_is_not_downloaded() -> None:
     result = run("download", "GunPoint", "BasicMotions")
     assert result.exit_code == 0
     assert ", 2 available before, 0 failed." in result.output
@@ -165,7 +165,7 @@ def test_a_change_is_found_though_size_and_time_are_the_same_and_may_be_accepted
     assert run("verify", "Pumps", *archive).exit_code == 0
 
 
-def test_files_that_are_not_the_catalogues_are_told(tmp_path: Path) -> None:
+def test_files_that_are_not_the_catalogues_are_reported(tmp_path: Path) -> None:
     put(tmp_path / "own", "Beef")
     result = run("verify", "Beef", "--archive", tmp_path / "own")
     assert result.exit_code == 1
@@ -193,7 +193,7 @@ def test_check_tells_what_a_file_holds(tmp_path: Path) -> None:
     assert any(line.split() == ["channels", "1"] for line in one.output.splitlines())
 
 
-def test_check_takes_a_data_set_at_hand() -> None:
+def test_check_takes_an_available_data_set() -> None:
     result = run("check", "GunPoint")
     assert result.exit_code == 0
     assert "24 to 26" in result.output

@@ -115,7 +115,7 @@ REFUSED: dict[str, Refused] = {
         Place.as_it_is,
         ["search", "tiny.yaml", "--set", "tracking.uri='sqlite:///other.db'"],
         1,
-        "other.db; name the former by tracking.uri, or move its folder back, or run the search with --fresh",
+        "other.db; set tracking.uri to the former, or move its folder back, or run the search with --fresh",
     ),
     "search, under way": (
         Place.search_under_way,
@@ -183,7 +183,7 @@ REFUSED: dict[str, Refused] = {
         Place.as_it_is,
         ["search", "tiny.yaml", "--dry-run", "--set", "datasets=[Nowhere]"],
         2,
-        "has a data set 'Nowhere'",
+        "no data set in the catalogue or the folders is called 'Nowhere'",
     ),
     "rm, unknown name": (Place.as_it_is, ["rm", "nobody", "--yes"], 1, "has no experiment 'nobody'"),
     "rm, under way": (Place.search_under_way, ["rm", "tiny", "--yes"], 1, "a search of 'tiny' is running"),

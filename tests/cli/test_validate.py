@@ -131,8 +131,8 @@ LONG = "n" * 300
     [
         ((f"datasets: [{LONG}]",), "r.yaml:2:12 datasets.0", "may hold at most 100 characters, as folders are named"),
         ((f"datasets: [{{name: {LONG}, file: x.ts}}]",), "r.yaml:2:13 datasets.0.name", "at most 100 characters"),
-        (("datasets: [Lock]",), "r.yaml:2:12 datasets.0", "cannot be 'Lock': tsbench keeps a file of that name"),
-        (("datasets: [{name: listener.json, file: x.ts}]",), "r.yaml:2:13 datasets.0.name", "keeps a file of that"),
+        (("datasets: [Lock]",), "r.yaml:2:12 datasets.0", "cannot be 'Lock': tsbench has a file of that name"),
+        (("datasets: [{name: listener.json, file: x.ts}]",), "r.yaml:2:13 datasets.0.name", "has a file of that"),
         (("datasets: [A-resample-1]",), "r.yaml:2:12 datasets.0", "cannot end in '-resample-' and a number"),
         (("datasets: [GunPoint, {name: gunpoint, file: r.yaml, format: ts}]",), "r.yaml:2:1 datasets", "only in case"),
         (("datasets: [ucr-112, {name: beef, file: r.yaml, format: ts}]",), "r.yaml:2:21 datasets.1", "only in case"),
@@ -239,4 +239,4 @@ def test_a_device_that_this_machine_lacks_is_refused_with_its_place(recipe: Writ
     path = recipe("datasets: [GunPoint]", "execution: {device: 'cuda:99'}")
     result = run("search", path, "--dry-run")
     assert result.exit_code == 1
-    assert result.output.startswith("r.yaml:3:13 execution.device is 'cuda:99', but torch sees ")
+    assert result.output.startswith("r.yaml:3:13 execution.device is 'cuda:99', but torch finds ")

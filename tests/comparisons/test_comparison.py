@@ -168,7 +168,7 @@ def test_the_control_is_the_network_else_the_best_rank_else_whom_one_names():
     assert two.control == "network@b"  # two networks: the better of them
 
 
-def test_a_name_that_is_not_there_is_refused_with_a_close_one():
+def test_a_name_that_does_not_exist_is_refused_with_a_close_one():
     for options in ({"against": "minirokcet"}, {"only": ("minirokcet",)}):
         with pytest.raises(RecipeError, match="classifier 'minirokcet' has no result here; did you mean 'minirocket'"):
             Comparison(made_up(), **options)
@@ -255,7 +255,7 @@ def test_fit_times_are_geometric_means_over_the_complete_data_sets():
     np.testing.assert_allclose(comparison.fit_seconds, [10, 6, np.nan])
 
 
-def test_nemenyi_is_told_on_request():
+def test_nemenyi_is_reported_on_request():
     told = json.loads(as_json(Comparison(made_up(), with_nemenyi=True)))["statistics"]["nemenyi"]
     assert told["critical_difference"] == pytest.approx(statistics.critical_difference(3, 10))
     assert len(told["p"]) == 3

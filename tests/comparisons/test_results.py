@@ -225,7 +225,7 @@ def test_a_data_set_asked_for_twice_is_shown_once(log, read):
     assert read().of(["A", "A"]).datasets == ("A",)
 
 
-def test_the_reasons_tell_one_resample_from_several_and_a_figure_that_is_not_there(log, read):
+def test_the_reasons_name_missing_resamples_and_missing_scores(log, read):
     for resample in range(3):
         log("A", "network", 0.5, resample=resample)
         log("A", "minirocket", 0.5 if resample else float("nan"), resample=resample)

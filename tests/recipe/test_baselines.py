@@ -49,7 +49,7 @@ def test_the_same_baseline_twice_is_refused_and_with_other_parameters_it_is_anot
     assert len(recipe_of("rocket", {"rocket": {"n_kernels": 500}}).baselines) == 2
 
 
-def test_what_is_wrong_with_a_baseline_is_told_with_its_place(tmp_path):
+def test_a_wrong_baseline_is_reported_with_its_place(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(
         "name: a\ndatasets: [GunPoint]\nbaselines:\n"

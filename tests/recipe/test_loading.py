@@ -321,7 +321,7 @@ def test_one_report_holds_all_problems_sorted_by_line(problems):
         "recipe.yaml:1:1 name: this key is required",
         f"recipe.yaml:1:12 datasets.0: {NAMES}, got '../x'",
         "recipe.yaml:4:18 space.model.dropout.float.1: not a value of model.dropout: must be less than 1.0, got 1.5",
-        "recipe.yaml:5:3 space.model.drpout: the model has no such setting; did you mean 'model.dropout'?",
+        "recipe.yaml:5:3 space.model.drpout: there is no such setting; did you mean 'model.dropout'?",
         "recipe.yaml:11:3 search.trails: unknown key; did you mean 'trials'?",
         "recipe.yaml:12:3 search.folds: must be at least 2, got 1",
         "recipe.yaml:13:13 baselines.0: unknown baseline 'dumy'; did you mean 'dummy'?",
@@ -535,7 +535,7 @@ def test_an_override_can_set_a_value_that_holds_an_equals_sign(load):
         ("serch=1", "serch: unknown key; did you mean 'search'?"),
         (
             "space.model.dropot={float: [0, 0.2]}",
-            "space.model.dropot: the model has no such setting; did you mean 'model.dropout'?",
+            "space.model.dropot: there is no such setting; did you mean 'model.dropout'?",
         ),
         ("space.model.dropout={flaot: [0, 0.2]}", "space.model.dropout.flaot: unknown key; did you mean 'float'?"),
         ("search.trials=[", "search.trials: the value is not valid YAML: '['"),

@@ -120,14 +120,14 @@ def test_the_view_gives_trials_their_own_numbers() -> None:
     ("pruner", "trials", "fits"),
     [("median", 12, True), ("median", 5, False), ("hyperband", 5, False), ("hyperband", 6, True), ("none", 1, True)],
 )
-def test_a_pruner_that_can_do_nothing_with_so_few_trials_is_told(pruner: str, trials: int, fits: bool) -> None:
+def test_a_pruner_that_can_do_nothing_with_so_few_trials_is_reported(pruner: str, trials: int, fits: bool) -> None:
     note = pruning_note(SearchConfig(trials=trials, pruner=pruner), trials, 4)
     assert (note is None) == fits
     if note:
         assert note.startswith(f"search.pruner {pruner} will prune none of {trials} trials: ")
 
 
-def test_the_smallest_budget_that_is_not_told_does_prune() -> None:
+def test_the_smallest_budget_without_a_note_does_prune() -> None:
     """The note's limit is the pruner's own: the last trial of so many can be ended, with one fewer none can."""
     for trials, ends in ((6, True), (5, False)):
         config = SearchConfig(trials=trials, pruner="median")

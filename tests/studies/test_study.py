@@ -212,7 +212,7 @@ def test_what_was_lost_changes_nothing_that_is_tried(tmp_path: Path, sampler: st
     assert (best.value, best.scores) == (other.value, other.scores)
 
 
-def test_what_a_worker_ended_and_told_is_tried_again_however_often(tmp_path: Path) -> None:
+def test_what_a_worker_ended_and_reported_is_tried_again_however_often(tmp_path: Path) -> None:
     study = make(tmp_path / "s", trials=1)
     for number in range(5):  # the search was interrupted, which is no fault of the trial's
         assert study.queue.refill() == [number]

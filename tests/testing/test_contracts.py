@@ -239,7 +239,7 @@ BROKEN = {
     DrawsInEvaluation: "another output the second time",
     DropsByTheGlobalGenerator: "in training, numbers are drawn from torch's global generator",
     InitialisesByTheGlobalGenerator: "initial weights are drawn from torch's global generator",
-    StartsAnewEachTime: "the same seed gives another weight",
+    StartsAnewEachTime: "the same seed gives a different weight",
     HasAnotherWidth: "gives shape",
     IsInfinite: "is not finite",
     LosesItsState: "loaded into a fresh block, gives different features",

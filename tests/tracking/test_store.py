@@ -167,7 +167,9 @@ def test_a_locked_store_ends_in_a_sentence(store_uri: str, tmp_path: Path, monke
     experiment = Store(store_uri).experiment("one")
     with other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(TrackingError, match="is locked by another process that writes to it; end that process, or"):
+        with pytest.raises(
+            TrackingError, match="is locked by another process that writes to it; stop that process, or"
+        ):
             Store(f"{store_uri}?timeout=0.1").begin(experiment, "run", {})
         other.rollback()
 

@@ -170,7 +170,7 @@ def _refuse_without_results(
 
 
 def _largest_collection(references: Sequence[Reference], protocol: tuple[int, ...]) -> tuple[tuple[str, ...], str]:
-    """The data sets to show of published scores alone, and the reason; none if there are other references too."""
+    """The data sets to show if there are only published scores, and the reason; otherwise empty."""
     from tsbench.comparisons.archive_choice import choose_collection
 
     if not references or not all(reference.carried for reference in references):

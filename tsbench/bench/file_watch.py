@@ -1,4 +1,4 @@
-"""Detects that a SQLite store in use was deleted: open connections would go on writing to the deleted file."""
+"""Detects that a SQLite store in use was deleted: open connections would continue to write to the deleted file."""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ class FittedClassifier(ABC):
     def unfit_lengths(self, cases: Collection) -> NDArray[np.int64]:
         """Numbers of the cases with fewer time steps than `shortest_allowed` or more than `longest_allowed`.
 
-        `predict_proba` may take them all the same, as an archive's own test cases may be so short; whoever receives
+        `predict_proba` may still take them, as an archive's own test cases may be so short; whoever receives
         cases from a user says so.
         """
         import numpy as np

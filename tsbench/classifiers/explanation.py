@@ -77,7 +77,7 @@ def explain(ensemble: NetworkEnsemble, cases: Collection) -> Explanation:
 
 
 def _on_own_steps(found: Explanation, length: int, cases: Collection) -> Explanation:
-    """From the steps of resampled cases to the nearest of their own, with all that lies there added up."""
+    """Maps the steps of resampled cases to the nearest original steps, and sums their values."""
     place = np.arange(length) / (length - 1) * (cases.lengths[:, None] - 1)
     nearest = np.rint(place).astype(np.int64)
 
@@ -147,14 +147,14 @@ def _received(weights: NDArray[np.float32], cases: Collection, stride: int) -> N
 
 
 def _spread(of_step: NDArray[np.float64], cases: Collection, stride: int) -> NDArray[np.float64]:
-    """Gives each of the valid time steps that a network's step stands for an equal part of its value."""
+    """Spreads the value of a network's step equally over its valid time steps."""
     time = np.arange(cases.length)
     count = (cases.lengths[:, None] - time // stride * stride).clip(1, stride)
     return np.where(time < cases.lengths[:, None], of_step[:, time // stride] / count, 0)
 
 
 def _positions(maxima: NDArray[np.int64], stride: int, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The middle of the time steps that each maximum stands for."""
+    """The middle of each maximum's time steps."""
     first = maxima * stride
     last = np.minimum(first + stride, lengths[:, None]) - 1
     middle: NDArray[np.int64] = np.where(maxima < 0, -1, (first + last) // 2)

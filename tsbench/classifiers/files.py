@@ -47,7 +47,7 @@ def write_description(folder: Path, kind: str, facts: Mapping[str, Any], files: 
     """Writes `model.json`, and the checksums of all files; the last step of saving a classifier.
 
     Args:
-        folder: where the other files already are.
+        folder: of the other files.
         kind: of classifier, one of `FORMATS`.
         facts: plain values.
         files: names of the other files.

@@ -197,7 +197,7 @@ def _hydra_branch(given: Mapping[str, Any]) -> Branch:
 
 
 def _head(given: Mapping[str, Any], low: int, high: int, count: int) -> RidgeHead:
-    """The head with aeon's penalties: so many from 10^low to 10^high."""
+    """The head with aeon's penalties: `count` of them from 10^low to 10^high."""
     return RidgeHead(np.logspace(low, high, count), given["class_weight"])
 
 

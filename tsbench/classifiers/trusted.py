@@ -28,7 +28,7 @@ class NotSavableError(Exception):
 
 
 class TensorValues:
-    """Stands for one of torch's tensors.
+    """Replaces one of torch's tensors.
 
     Args:
         values: of the tensor.
@@ -41,14 +41,14 @@ class TensorValues:
 
 
 class FunctionName:
-    """Stands for a function of a trusted package, such as one that numba compiled."""
+    """Replaces a function of a trusted package, such as one that numba compiled."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class SlottedValues:
-    """Stands for an object of a trusted package that has slots and no dictionary.
+    """Replaces an object of a trusted package that has slots and no dictionary.
 
     Args:
         name: of its type, `module:name`.
@@ -159,7 +159,7 @@ class _Rebuilt:
     """A copy of an object in which `replace` was applied to every part; parts that hold nothing replaced are shared.
 
     Args:
-        replace: returns what stands for a part, or the part itself.
+        replace: returns the replacement of a part, or the part itself.
     """
 
     def __init__(self, replace: Callable[[Any], Any]) -> None:

@@ -83,7 +83,7 @@ class FoldBag(FittedClassifier):
         return f"{self.members[0].summary()}, fitted without each of {count_of(len(self.members), 'fold')} and averaged"
 
     def save(self, folder: Path) -> None:
-        """Writes each member into a folder of its own."""
+        """Writes each member to its own folder."""
         for number, member in enumerate(self.members):
             member.save(folder / str(number))
         facts = {"members": len(self.members), "classes": [str(label) for label in self.classes]}
@@ -200,7 +200,7 @@ class FittedVote(FittedClassifier):
         return f"weighted vote of {count_of(len(self.members), 'classifier')}: {', '.join(shares)}"
 
     def save(self, folder: Path) -> None:
-        """Writes each member into a folder of its own, and their weights; no code is pickled.
+        """Writes each member to its own folder, and their weights; no code is pickled.
 
         Raises:
             ModelError: a member cannot be saved without pickling code; the message names it.

@@ -4,7 +4,7 @@
    label smoothing and a ridge head vote on one scale (Guo et al., On Calibration of Modern Neural Networks, 2017).
 2. Weights are chosen greedily with replacement to minimise the log loss (Caruana et al., Ensemble Selection from
    Libraries of Models, 2004), then shrunk halfway towards equal weights. docs/auto.md compares this rule with others.
-3. The weighted mean gets a temperature of its own, as a mean of calibrated probabilities is underconfident.
+3. The weighted mean gets its own temperature, as a mean of calibrated probabilities is underconfident.
 
 Everything is fitted on out-of-fold probabilities, so a member that memorised its training cases gains nothing by it.
 """

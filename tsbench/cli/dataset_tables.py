@@ -56,7 +56,7 @@ def print_available(folder: Path | None, as_json: bool = False) -> None:
 
     Args:
         folder: to look into first.
-        as_json: as a list of their sizes, or what is wrong with one, in place of a table.
+        as_json: print a list of their sizes or errors instead of a table.
     """
     found = Archive(folder)
     if as_json:

@@ -115,7 +115,7 @@ def list_(
 
 
 def _refuse_unknown(names: Sequence[str]) -> None:
-    """Names that the catalogue does not hold; a set that is available all the same is listed by `tsbench datasets`."""
+    """Refuses names that the catalogue does not hold; `tsbench datasets` lists available sets that it lacks."""
     from tsbench.data.catalogue import catalogue, collections_with
     from tsbench.errors import DataError
     from tsbench.recipe.messages import suggestion

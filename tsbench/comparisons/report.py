@@ -163,7 +163,7 @@ def score_rows(comparison: Comparison) -> list[list[str]]:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """The data sets' rows alone, in full precision, empty if there is no score; `--reference` reads it."""
+    """Only the data sets' rows, in full precision, empty if there is no score; `--reference` reads it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["dataset", *map(as_cell, comparison.classifiers)])

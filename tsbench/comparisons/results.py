@@ -17,7 +17,7 @@ from tsbench.tracking.store import RunRecord, Store
 __all__ = ["ARCHIVE_SPLIT", "Result", "Results", "read_results"]
 
 ARCHIVE_SPLIT = (0,)
-"""The protocol of the first split alone; of the archives' data sets that is the archive's own."""
+"""The protocol of the first split, which is the archive's own for its data sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def read_results(store: Store, *experiments: str) -> Results:
         for experiment in experiments
     }
     runs = [pair for pairs in found.values() for pair in pairs]
-    runs.sort(key=lambda pair: pair[0])  # the oldest first, whatever the experiment
+    runs.sort(key=lambda pair: pair[0])  # the oldest first, across experiments
     rows = tuple(_newest(_on_one_split([result for _, result in runs])))
     empty = tuple(name for name, pairs in found.items() if not pairs)
     return Results(", ".join(experiments), rows, empty=empty, experiments=experiments, store=store)

@@ -288,7 +288,7 @@ def bayesian_signed_rank(
 
     A Dirichlet process gives the data sets random weights, and one pseudo data set of difference 0 the weight of the
     prior. Each draw weighs, over all pairs of data sets, a mean difference below -rope, within, and above rope; the
-    heaviest of the three wins the draw. The same as baycomp's `SignedRankTest`, by sorting in place of its matrix of
+    heaviest of the three wins the draw. The same as baycomp's `SignedRankTest`, by sorting instead of its matrix of
     all pairs, which takes seconds for each comparison over a whole archive.
 
     Args:

@@ -139,7 +139,7 @@ def read_own(path: Path, config: OwnDataConfig, known: Columns | None = None) ->
 
 
 def columns_of(path: Path, config: OwnDataConfig) -> tuple[str, ...]:
-    """The column names of a table, read from its header alone; empty if the format has no columns.
+    """The column names of a table, read from its header only; empty if the format has no columns.
 
     Raises:
         DataError: the file cannot be read, or two columns have the same name.

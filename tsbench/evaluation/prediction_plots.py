@@ -38,7 +38,7 @@ def confusion_matrix(labels: NDArray[np.str_], predicted: NDArray[np.str_], clas
     """True labels down, predicted ones across; the shade is the share of the true label's cases.
 
     Args:
-        labels: shape (cases,), true labels; one that is not among the classes has a row of its own.
+        labels: shape (cases,), true labels; one that is not among the classes has its own row.
         predicted: shape (cases,), predicted labels.
         classes: shape (classes,), sorted labels.
     """

@@ -83,10 +83,10 @@ def _grouped_folds(labels: NDArray[np.str_], folds: int, seed: int, groups: NDAr
         warnings.warn(f"{len(names)} folds instead of {folds}: there are {len(names)} groups", stacklevel=3)
         folds = len(names)
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a class with fewer cases than folds
-        parted = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups))
+        divided = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups))
     found: list[Fold] = []
     unknown_labels: set[str] = set()
-    for train, validation in parted:
+    for train, validation in divided:
         known = np.isin(labels[validation], labels[train])
         unknown_labels |= set(map(str, labels[validation][~known]))
         if known.any():
@@ -180,7 +180,7 @@ def resample(dataset: DataSet, number: int) -> DataSet:
             train, test = split_cases(pooled.labels, pooled.groups, split)
         except DataError as error:
             raise DataError(f"{dataset.name}, resample {number}: {error}") from None
-        return _parted(dataset, pooled, train, test, number)
+        return _divided(dataset, pooled, train, test, number)
     if untested := sorted(set(dataset.train.labels) - set(dataset.test.labels)):
         raise DataError(
             f"{dataset.name}: class {str(untested[0])!r} has no test case, and the field's resamples need at least "
@@ -189,10 +189,10 @@ def resample(dataset: DataSet, number: int) -> DataSet:
     from aeon.benchmarking.resampling import stratified_resample_data_indices
 
     train, test = stratified_resample_data_indices(dataset.train.labels, dataset.test.labels, random_state=number)
-    return _parted(dataset, pooled, train, test, number)
+    return _divided(dataset, pooled, train, test, number)
 
 
-def _parted(
+def _divided(
     dataset: DataSet, pooled: Collection, train: NDArray[np.int64], test: NDArray[np.int64], number: int
 ) -> DataSet:
     return replace(dataset, train=_trimmed(pooled.subset(train)), test=_trimmed(pooled.subset(test)), resample=number)

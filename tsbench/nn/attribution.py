@@ -19,7 +19,7 @@ __all__ = ["NetworkExplanation", "explain", "max_steps"]
 
 @dataclass(frozen=True)
 class NetworkExplanation:
-    """A network's attention and pooled maxima, in its own steps; step i stands for time steps from `i * stride` on.
+    """A network's attention and pooled maxima, in its own steps; step i covers the time steps from `i * stride` on.
 
     Attributes:
         attention: attention weights of shape (cases, heads, querying steps, attended steps): the heads of a
@@ -27,8 +27,8 @@ class NetworkExplanation:
         maxima: shape (cases, channels), see `max_steps`: the steps of the encoder's (or attention's) output that max
             pooling took; None without max pooling.
         skip_maxima: shape (cases, channels), as `maxima`, of the convolutions' output; None if it is not pooled.
-        stride: time steps that one step of `attention` and `maxima` stands for.
-        skip_stride: time steps that one step of `skip_maxima` stands for.
+        stride: time steps in one step of `attention` and `maxima`.
+        skip_stride: time steps in one step of `skip_maxima`.
     """
 
     attention: Tensor | None

@@ -1,4 +1,4 @@
-"""Settings that earlier versions did not have, so that what they recorded goes on meaning what it meant."""
+"""Settings that earlier versions did not have, so that their records keep their meaning."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FORMER: Mapping[str, Any] = {
     "model.features.share": 0.5,
     "model.head.normalise": "none",
 }
-"""Each with the value by which an earlier version computed; the schema's default may be another."""
+"""Each with the value that earlier versions used; the schema's default may differ."""
 
 
 def with_former_values(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Whole hyperparameters as an earlier version recorded them, with the settings that it did not have.
+    """An earlier version's complete hyperparameters, with the settings that it did not have.
 
     Args:
-        recorded: groups as nested mappings; left as it is.
+        recorded: groups as nested mappings; not changed.
     """
     tree = dict(recorded)
     for name, value in FORMER.items():
@@ -31,7 +31,7 @@ def with_former_values(recorded: Mapping[str, Any]) -> dict[str, Any]:
         node = tree
         for group in groups:
             below = node.get(group)
-            if not isinstance(below, Mapping):  # damaged, or of a version before this group: the schema decides
+            if not isinstance(below, Mapping):  # damaged, or of a version before this group: the schema reports it
                 break
             node[group] = dict(below)
             node = node[group]

@@ -1,4 +1,4 @@
-"""From a YAML file to a `Recipe`: every problem at once, each with its line and column.
+"""Reads a YAML file into a `Recipe`, and reports every problem at once, each with its line and column.
 
 YAML 1.2 by ruamel.yaml: `1e-4` is a number and `no` is a word, unlike with YAML 1.1 readers.
 """
@@ -49,23 +49,23 @@ from tsbench.recipe.space_parsing import parse_space
 __all__ = ["LoadedRecipe", "load_recipe"]
 
 UNWRITTEN = Path("recipe")
-"""What a recipe is called that did not come from a file."""
+"""The name of a recipe that is not from a file."""
 
 MAX_GRID = 100_000  # combinations; the sampler keeps a list of them
 
 _KEY = re.compile(rf"(?:{'|'.join(Recipe.model_fields)})\.[a-z_.]*[a-z]")
-"""The dotted name of a setting, with which a sentence begins."""
+"""The dotted name of a setting at the start of a sentence."""
 
 
 @dataclass(frozen=True)
 class LoadedRecipe:
-    """A recipe that holds, with its parsed search space.
+    """A valid recipe with its parsed search space.
 
     Attributes:
-        recipe: the validated recipe, defaults filled in.
+        recipe: the validated recipe with its defaults.
         space: the parsed search space.
-        path: the file that it came from; `recipe` if it came from none.
-        freed: searched settings that an override has fixed, and so taken out of the space.
+        path: its file; `recipe` if it has none.
+        freed: searched settings that an override has fixed, which removes them from the space.
         places: where each key that the recipe gives stands, as `recipe.yaml:12:5`, by its dotted name; ""
             stands for all others.
     """
@@ -77,14 +77,14 @@ class LoadedRecipe:
     places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def place_of(self, key: str) -> str:
-        """Where a key stands, or the closest group that the recipe gives; the file if it gives none."""
+        """The place of a key, or of the closest group that the recipe gives; the file if it gives none."""
         while key and key not in self.places:
             key = key.rpartition(".")[0]
         return self.places.get(key, f"{self.path}:1:1")
 
     @contextmanager
     def placed(self) -> Iterator[None]:
-        """Adds its place to each sentence of an error herein that begins with a key, such as `execution.device`."""
+        """Adds the place to each sentence of an error in it that begins with a key, such as `execution.device`."""
         try:
             yield
         except TsbenchError as error:
@@ -104,7 +104,7 @@ class LoadedRecipe:
         dumped = self.recipe.model_dump(mode="json")
         tree = {key: dumped[key] for key in (*first, *dumped)}
         tree["space"] = {name: describe(entry) for name, entry in self.space.items()}
-        for name in self.space:  # what is searched is not fixed too, so that the result is a recipe again
+        for name in self.space:  # a searched setting is not fixed as well, so that the result is a valid recipe
             *groups, leaf = name.split(".")
             del reduce(dict.__getitem__, groups, tree)[leaf]
         return tree
@@ -121,10 +121,10 @@ def load_recipe(
     """Reads and checks a recipe.
 
     Args:
-        source: the YAML file, or what it would hold as plain data or a `Recipe`; what is wrong with these has no line.
-        overrides: `dotted.key=value` texts, the value in YAML, that replace what the file says.
+        source: the YAML file, or its content as plain data or a `Recipe`, whose problems have no line.
+        overrides: `dotted.key=value` texts, the value in YAML, that replace the file's values.
         baselines: the known names of baselines; not checked if it is None.
-        check_baseline: says what is wrong with a name or import path and parameters, or None if nothing is.
+        check_baseline: returns the problem with a name or import path and parameters, or None.
         check_datasets: given the valid entries of `datasets` by their places, and `archive`, returns what is wrong
             with the data sets that they mean; not checked if it is None.
         check_stores: by dotted names of keys that hold addresses (`tracking.uri`, `search.storage`), what reports what
@@ -169,15 +169,15 @@ def load_recipe(
 
 
 def _unnamed_space(recipe: Recipe | None) -> Any:
-    """What a recipe without `space` searches; where no network is trained that is nothing."""
+    """The search space of a recipe without `space`; empty if no network is trained."""
     return {} if recipe is None or not recipe.search.trials else recipe.space
 
 
 def _tree_of(source: Mapping[str, Any] | Recipe) -> dict[str, Any]:
-    """A recipe that is no file, as plain data of its own; of a `Recipe` what was given, not its defaults."""
+    """A recipe that is not a file, as plain data; for a `Recipe`, the given values without defaults."""
     if isinstance(source, Recipe):
         dumped = source.model_dump(mode="json", exclude_unset=True)
-        # A preset's settings became the recipe's own, and would count as fixed ones.
+        # A preset's settings have become the recipe's own and would count as fixed.
         if (preset := source.model.preset) is not None:
             dumped["model"] = _beyond(dumped["model"], PRESETS[preset])
         return dumped
@@ -186,7 +186,7 @@ def _tree_of(source: Mapping[str, Any] | Recipe) -> dict[str, Any]:
 
 
 def _beyond(tree: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
-    """What a tree says that another one does not."""
+    """The values of a tree that differ from another's."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
@@ -210,7 +210,7 @@ def _check_stores(recipe: Recipe, checks: Mapping[str, Callable[[str], str | Non
 def _without_idle(space: Space, recipe: Recipe, report: Report) -> Space:
     """The space without the entries that the recipe's own values rule out; one that is the recipe's own is a problem.
 
-    The default space's entries are for every recipe, and an override is meant, so what they leave idle is no mistake.
+    The default space is for every recipe, and overrides are intended, so idle entries caused by them are no error.
     """
     values = dict(leaves(recipe.hyperparameters))
     never = never_active(space, recipe.hyperparameters)
@@ -223,7 +223,7 @@ def _without_idle(space: Space, recipe: Recipe, report: Report) -> Space:
 
 
 def _check_search(search: SearchConfig, space: Space, report: Report) -> None:
-    """What the search's settings ask of its space."""
+    """Checks the search's settings against its space."""
     for number, configuration in enumerate(search.enqueue):
         for name, value in configuration.items():
             path = ("search", "enqueue", number, name)
@@ -240,7 +240,7 @@ def _check_search(search: SearchConfig, space: Space, report: Report) -> None:
             report.add(("space", name, "when"), "a grid has no conditions; use sampler: tpe or random")
         if isinstance(entry, FloatRange) and entry.step is None:
             finite = False
-            report.add(("space", name), "a grid needs a finite number of values; give step, or a choice")
+            report.add(("space", name), "a grid needs a finite number of values; add step, or use a choice")
     if finite and (size := grid_size(space)) > MAX_GRID:
         combinations = f"{size} combinations" if size < COUNTED else f"more than {COUNTED:.0e} combinations"
         report.add(
@@ -251,7 +251,7 @@ def _check_search(search: SearchConfig, space: Space, report: Report) -> None:
 
 
 def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
-    """The file as ruamel reads it, which knows lines and columns, and as plain data."""
+    """The file as ruamel's tree, which has lines and columns, and as plain data."""
     try:
         if path.is_file() and (size := path.stat().st_size) > MAX_BYTES:
             raise RecipeError([f"{path}:1:1 {size} bytes, of which a recipe may have at most {MAX_BYTES}"])
@@ -285,16 +285,16 @@ def _validate(tree: dict[str, Any], report: Report, context: Mapping[str, Any]) 
     except ValidationError as error:
         for problem in error.errors(include_url=False)[:MAX_PROBLEMS]:
             if problem["type"] == "too_short" and problem["input"]:
-                continue  # its items are wrong, and pydantic counts the right ones alone
+                continue  # its items are wrong, and pydantic counts only valid ones
             path = _existing(problem["loc"], tree, problem["type"])
             message = sentence(problem, _siblings(path, problem["loc"]))
-            key = problem.get("ctx", {}).get("key")  # of a group's error
+            key = problem.get("ctx", {}).get("key")  # the setting at fault in a group
             report.add(path if key is None else (*path, key), message)
         return None
 
 
 def _data_entries(tree: Mapping[str, Any]) -> dict[int, Any]:
-    """The entries of `datasets` that are valid, by their places, whatever is wrong with the rest of the recipe."""
+    """The valid entries of `datasets` by their places, even if the rest of the recipe is invalid."""
     raw, adapter = tree.get("datasets"), TypeAdapter(DataEntry)
     entries: dict[int, Any] = {}
     for number, value in enumerate(raw if isinstance(raw, list) else [raw]):
@@ -304,7 +304,7 @@ def _data_entries(tree: Mapping[str, Any]) -> dict[int, Any]:
 
 
 def _in_tree(path: KeyPath, tree: Mapping[str, Any]) -> KeyPath:
-    """The path without the place of an entry that stands alone, as in `datasets: ucr-112`."""
+    """The path without the index of a single entry, as in `datasets: ucr-112`."""
     alone = path[:1] == ("datasets",) and not isinstance(tree.get("datasets"), list)
     return (path[0], *path[2:]) if alone and len(path) > 1 else path
 
@@ -323,7 +323,7 @@ def _existing(loc: tuple[str | int, ...], tree: Any, kind: str) -> KeyPath:
 
 
 def _siblings(path: KeyPath, loc: tuple[str | int, ...]) -> list[str]:
-    """The keys that the schema allows where a path's last part stands; pydantic's `loc` names a union's member."""
+    """The keys that the schema allows at a path's last part; pydantic's `loc` names a union's member."""
     if path[:1] == ("datasets",) and len(loc) > 2:
         known: dict[str, type[BaseModel]] = {"own": OwnDataConfig, "selection": SelectionConfig}
         entry = known.get(str(loc[2]))
@@ -334,7 +334,9 @@ def _siblings(path: KeyPath, loc: tuple[str | int, ...]) -> list[str]:
     for part in path[:-1]:
         info = model.model_fields.get(part) if isinstance(part, str) else None
         annotation = info.annotation if info else None
-        groups = [kind for kind in (annotation, *get_args(annotation)) if is_group(kind)]  # one may be `Group | None`
+        groups = [
+            kind for kind in (annotation, *get_args(annotation)) if is_group(kind)
+        ]  # a type may be `Group | None`
         if not groups:
             return []
         model = groups[0]

@@ -43,18 +43,18 @@ def apply_override(tree: dict[str, Any], text: str, report: Report) -> None:
         if last or not isinstance(found, dict | list):
             node[step] = parsed if last else {}
         node = node[step]
-    report.overridden.pop(place, None)  # the last one is to stand last
+    report.overridden.pop(place, None)  # keeps the last override last
     report.overridden[place] = text
 
 
 def _override_path(key: str) -> tuple[str, ...]:
-    """`space.model.dropout` names an entry of the space, whose own name has dots."""
+    """`space.model.dropout` is an entry of the space, whose name has dots."""
     head, _, rest = key.partition(".")
     return (head, rest) if head == "space" and rest else tuple(key.split("."))
 
 
 def free_overridden(tree: dict[str, Any], report: Report) -> tuple[str, ...]:
-    """A value set on the command line is meant: it leaves the space that the file searches."""
+    """A value set on the command line is intended: its setting is removed from the file's space."""
     space = tree.get("space")
     if not isinstance(space, dict):
         return ()

@@ -22,11 +22,11 @@ HOST = "127.0.0.1"
 
 
 def dashboard_server(folders: Sequence[Path], port: int) -> WSGIServer:
-    """A server of optuna-dashboard on the studies in some folders, as they are now; it listens on 127.0.0.1.
+    """A server of optuna-dashboard on copies of the studies in some folders; it listens on 127.0.0.1.
 
     Args:
-        folders: of the studies; each is shown by the names of its recipe and folder.
-        port: to listen on; 0 for any that is free.
+        folders: of the studies; each is named after its recipe and folder.
+        port: to listen on; 0 for any free port.
 
     Raises:
         SearchError: optuna-dashboard is not installed, a study cannot be read, or the port is in use.

@@ -6,7 +6,7 @@ Each is a plain function that raises AssertionError with the broken contract. A 
 
     check_feature_block("my_package.my_module.MyBlock")
 
-and exported by `check_onnx`, which alone needs the extra `onnx`. A classifier of sktime or aeon is checked by
+and exported by `check_onnx`, which needs the extra `onnx`. A classifier of sktime or aeon is checked by
 
     from tsbench.classifiers.baselines import find_baseline
     from tsbench.testing import check_classifier

@@ -70,7 +70,7 @@ def _check_fit(classifier: Classifier, train: Collection, test: Collection) -> F
 
 
 def _shared_state() -> dict[str, NDArray[np.generic]]:
-    # The key alone changes only once in 624 draws; the position and a kept normal number are the rest of the state.
+    # The key changes only once in 624 draws; the position and a kept normal number are the rest of the state.
     _, key, position, has_normal, normal = np.random.get_state()
     return {
         "NumPy's global generator": np.array([*key, position, has_normal, normal]),

@@ -236,7 +236,7 @@ def _address(path: Path, options: str) -> str:
         str(path).encode()
     except UnicodeEncodeError:
         raise TrackingError(
-            f"the folder of the MLflow store, {str(path)!a}, has a name that is not UTF-8, which cannot stand in the "
+            f"the folder of the MLflow store, {str(path)!a}, has a name that is not UTF-8, which cannot be part of the "
             "store's address; rename the folder, or name another store by tracking.uri"
         ) from None
     as_uri = "uri=true" in options.lower()
@@ -252,5 +252,5 @@ def _address(path: Path, options: str) -> str:
 
 @lru_cache(maxsize=1)
 def _decodes() -> bool:
-    """Whether SQLAlchemy decodes the path of an address; before 2.1 only SQLite did, in an address of its own."""
+    """Whether SQLAlchemy decodes the path of an address; before 2.1 only SQLite did, in its own form of address."""
     return tuple(map(int, version("sqlalchemy").split(".")[:2])) >= (2, 1)

@@ -54,7 +54,7 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
     """Logs a saved classifier as an MLflow model, and returns the model's URI.
 
     Its signature is the shape (cases, channels, time steps), the last of any length, or the columns of the table that
-    it was trained on. MLflow would hold callers to just that; it is told to leave that to the model, which takes tables
+    it was trained on. MLflow would enforce the signature; this is left to the model, which takes tables
     and arrays, also of unequal lengths, and refuses the rest in a sentence.
 
     Raises:

@@ -126,7 +126,7 @@ class _Fit:
 
     @property
     def solved(self) -> bool:
-        """Whether the learned branch alone is trained."""
+        """Whether only the learned branch is trained."""
         branch = self.network.feature_branch
         return branch is not None and branch.solved
 

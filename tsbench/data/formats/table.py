@@ -82,11 +82,11 @@ class Table:
         return f"{self.name}, row {number} (counted from 0)"
 
     def is_unnamed(self, column: str) -> bool:
-        """Whether a column has no name of its own, as pandas' index has none when it is written."""
+        """Whether a column has no name, like pandas' index when it is written."""
         return _UNNAMED.fullmatch(column) is not None or column.startswith(NO_NAME)
 
     def plain_numbers(self, column: str) -> pd.Series[Any]:
-        """A column with decimal points in place of decimal commas.
+        """A column with its decimal commas replaced by decimal points.
 
         Raises:
             DataError: names the row of a comma that may be a decimal comma or not.
@@ -123,7 +123,7 @@ def read_table(path: Path) -> Table:
 
 
 def column_names(path: Path) -> tuple[str, ...]:
-    """The names of a table's columns, from the beginning of the file alone.
+    """The names of a table's columns, read from the beginning of the file only.
 
     Raises:
         DataError: the file cannot be read, or two columns have the same name.
@@ -231,7 +231,7 @@ def _read_parquet(path: Path) -> Table:
 
     _parquet_names(path)
     frame = _parquet(path, lambda path: pd.read_parquet(path, engine="pyarrow"))
-    # An index of its own names holds columns; pandas' plain one only counts rows.
+    # An index with names holds columns; pandas' default index only counts rows.
     frame = frame.reset_index(drop=all(name is None for name in frame.index.names))
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     return Table(str(path), frame, np.arange(1, 1 + len(frame)), counted="row")
