@@ -47,6 +47,6 @@ TrackingUri = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Log each task to standard error, in place of the table of progress.")
+    bool, typer.Option("--verbose", "-v", help="Log each step to standard error, in place of any display of progress.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print neither progress nor results, but what fails.")]
