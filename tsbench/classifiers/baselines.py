@@ -42,8 +42,8 @@ class Baseline(Classifier):
         min_length: minimum number of time steps of a case.
         compiled: whether numba compiles it at its first fit, which `warm_up` excludes from the measured seconds.
         package: a further distribution that it needs.
-        weights: the parameter that names a repository of pretrained weights, which must be in Hugging Face's local cache:
-            nothing is downloaded.
+        weights: the parameter that names a repository of pretrained weights, which must be in the local cache of
+            Hugging Face: nothing is downloaded.
     """
 
     path: str
