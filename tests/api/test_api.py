@@ -22,6 +22,7 @@ from tsbench.errors import RecipeError
 DOCUMENTED = [
     "tsbench.api.comparing",
     "tsbench.api.loading",
+    pytest.param("tsbench.api.fitting", marks=pytest.mark.slow),
     pytest.param("tsbench.api.searching", marks=pytest.mark.slow),
     pytest.param("tsbench.auto.estimator", marks=pytest.mark.slow),
     "tsbench.classifiers.estimator",

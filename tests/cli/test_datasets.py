@@ -69,6 +69,26 @@ def test_info_of_a_set_of_which_only_the_name_is_known_says_so() -> None:
     assert "Tiselac, of multiverse-133, multiverse-66, monster-29; its sizes are not in the catalogue" in result.output
 
 
+def test_collections_are_listed_with_the_sizes_that_are_known() -> None:
+    rows = {row["name"]: row for row in json.loads(run("collections", "--json").stdout)}
+    assert (rows["ucr-112"]["datasets"], rows["ucr-112"]["known"]) == (112, 112)
+    assert (rows["uea-26"]["train"], rows["uea-26"]["lengths"]) == ([12, 7494], [8, 17984])
+    assert rows["multiverse-133"] == {
+        "name": "multiverse-133",
+        "datasets": 133,
+        "known": 30,
+        "train": [12, 25000],
+        "lengths": [2, 17984],
+    }
+    assert rows["monster-29"] == {"name": "monster-29", "datasets": 29, "known": 0, "train": None, "lengths": None}
+    lines = run("collections").stdout.splitlines()
+    assert next(line for line in lines if "monster-29" in line).split() == [
+        *("monster-29", "29", "none"),
+        *("not", "known", "not", "known"),
+    ]
+    assert next(line for line in lines if "ucr-142" in line).split()[:3] == ["ucr-142", "142", "112"]
+
+
 def test_the_list_is_data_too() -> None:
     (row,) = json.loads(run("list", "GunPoint", "--format", "json").output)
     assert (row["train"], row["test"], row["ed_error"], row["available"]) == (50, 150, 0.0867, True)

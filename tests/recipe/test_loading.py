@@ -170,8 +170,8 @@ def test_a_number_out_of_bounds_is_refused_with_the_bound(problems, text, senten
         ),
         (
             "search: {sampler: auto}\n",
-            "3:10 search.sampler: Optuna's AutoSampler is in no package that could be installed, as OptunaHub "
-            "downloads its code when it is used; write tpe, which searches spaces of every kind",
+            "3:10 search.sampler: Optuna's AutoSampler is no part of Optuna but of OptunaHub, which downloads its "
+            "code when it is used; write tpe, which searches spaces of every kind",
         ),
         (
             "search: {metric: acuracy}\n",

@@ -22,6 +22,7 @@ from tsbench.studies.dashboard import dashboard_server
 from tsbench.studies.specification import StudySpec, derive_seed, fingerprint_of, folds_of, stored_fingerprint
 from tsbench.studies.storage import together
 from tsbench.studies.study import Study
+from tsbench.studies.study_plots import draw_study
 from tsbench.studies.trials import LOST, RESULT
 
 SPACE, _ = parse_space({"model.dropout": {"float": [0.0, 0.5]}}, set())
@@ -432,3 +433,17 @@ def test_without_its_package_or_port_the_dashboard_says_so(tmp_path: Path, monke
         port = other.getsockname()[1]
         with pytest.raises(SearchError, match=f"port {port} on 127.0.0.1 cannot be used: address already in use"):
             dashboard_server([study.folder], port)
+
+
+def test_the_pictures_of_a_study_are_those_that_its_trials_allow(tmp_path: Path) -> None:
+    study = make(tmp_path / "s")
+    study.queue.refill()
+    assert draw_study(study, tmp_path) == []
+    finish(study, 0, 0.5)
+    assert draw_study(study, tmp_path) == ["optimisation_history.png"]
+    for number in range(1, 4):
+        study.queue.refill()
+        finish(study, number, 0.5 + number / 10)
+    names = draw_study(study, tmp_path)
+    assert names == ["optimisation_history.png", "hyperparameter_importances.png", "parallel_coordinates.png"]
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in names)

@@ -53,6 +53,15 @@ def fit(
 
     Raises:
         RecipeError, DataError, SearchError, TrackingError: see `tsbench.search`.
+
+    Example:
+        >>> import tsbench
+        >>> fitted = tsbench.fit("ItalyPowerDemand", preset="quick", time_limit=None, progress=False)
+        >>> test = tsbench.load_dataset("ItalyPowerDemand").test
+        >>> fitted.model().predict_proba(test.X).shape
+        (1029, 2)
+        >>> fitted.recipe.auto.preset
+        'quick'
     """
     from tsbench.api.searching import search
 

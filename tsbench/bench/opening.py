@@ -28,6 +28,7 @@ from tsbench.studies.specification import (
     StudySpec,
     fingerprint_of,
     folds_of,
+    or_fresh,
     repeats_for,
     stored_fingerprint,
     study_seed,
@@ -237,11 +238,9 @@ def open_study(plan: Plan, cell: Cell, dataset: DataSet) -> tuple[Study, bool]:
     study = Study.open(cell.folder)
     _ = study.optuna  # a study that cannot be read is refused before its parent run is touched
     if (status := plan.store.resume(study.spec.parent_run)) is None:
-        fresh = argument("--fresh", "fresh=True")
         raise TrackingError(
-            f"the MLflow run {study.spec.parent_run}, in which the search of {cell.title} is recorded, was "
-            f"deleted; restore it in the MLflow UI, or run with {fresh}, which archives the study "
-            "and starts a new one"
+            f"the MLflow run {study.spec.parent_run}, in which the search of {cell.title} is recorded, was deleted; "
+            f"restore it in the MLflow UI, {or_fresh()}"
         )
     with ended_on_error(plan.store, study.spec.parent_run):
         mark_lost(study, plan.store, study.trials().running(), "the search was killed")

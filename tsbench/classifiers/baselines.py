@@ -6,8 +6,10 @@ Importing this module costs nothing, so that a recipe's names can be checked wit
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsbench.classifiers.contract import Classifier
@@ -39,6 +41,9 @@ class Baseline(Classifier):
         missing_values: whether it takes cases with missing values.
         min_length: minimum number of time steps of a case.
         compiled: whether numba compiles it at its first fit, which `warm_up` excludes from the measured seconds.
+        package: a further distribution that it needs.
+        weights: the parameter that names a repository of pretrained weights, which must be in the local cache of
+            Hugging Face: nothing is downloaded.
     """
 
     path: str
@@ -49,6 +54,8 @@ class Baseline(Classifier):
     missing_values: bool = False
     min_length: int = 1
     compiled: bool = True
+    package: str = ""
+    weights: str = ""
 
     def make(self, seed: int) -> Any:
         """Creates the library's classifier, unfitted."""
@@ -61,6 +68,8 @@ class Baseline(Classifier):
             collections: the training cases, then the test cases.
             preprocessing: for cases that the classifier cannot take; None for none.
         """
+        if (lacking := self._lacking()) is not None:
+            return lacking
         channels = max(cases.channels for cases in collections)
         if not self.multivariate and channels > 1:
             return f"it takes series of one channel only, and these have {channels}"
@@ -119,11 +128,35 @@ class Baseline(Classifier):
         left_out = {} if unequal else {"unequal_length": "none"}
         return preprocessing.model_copy(update=left_out if missing else {**left_out, "missing_values": "none"})
 
+    def _lacking(self) -> str | None:
+        """What the classifier needs and this machine does not have, found without the network."""
+        from importlib.metadata import PackageNotFoundError, distribution
+
+        if not self.package:
+            return None
+        try:
+            distribution(self.package)
+        except PackageNotFoundError:
+            return f"it needs the package {self.package}, which is not installed: pip install {self.package}"
+        repository = self.parameters.get(self.weights)
+        if repository is None or any((_hub_cache() / f"models--{repository.replace('/', '--')}").glob("snapshots/*/*")):
+            return None
+        return (
+            f"its weights {repository} are not in {_hub_cache()}, and none are downloaded during a search: "
+            f"hf download {repository}"
+        )
+
     def _obstacles(self, collections: Sequence[Collection]) -> tuple[bool, bool]:
         """Whether the classifier cannot take the collections' lengths, and their missing values."""
         lengths = {int(length) for cases in collections for length in cases.lengths}
         missing = not self.missing_values and any(cases.missing_values for cases in collections)
         return not self.unequal_length and len(lengths) > 1, missing
+
+
+def _hub_cache() -> Path:
+    """Where Hugging Face keeps what it has downloaded."""
+    home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    return Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser()
 
 
 def _hint(preprocessing: BaselinePreprocessingConfig | None, key: str) -> str:
@@ -155,6 +188,14 @@ BASELINES: dict[str, Baseline] = {
     "tde": Baseline("aeon.classification.dictionary_based.TemporalDictionaryEnsemble", min_length=10),
     "hc2": Baseline("aeon.classification.hybrid.HIVECOTEV2", min_length=10),
     "inceptiontime": Baseline("tsbench.classifiers.deep.InceptionTimeEnsemble", compiled=False),
+    "mantis": Baseline(
+        "sktime.classification.foundation_models.mantis.MantisClassifier",
+        {"checkpoint": "paris-noah/MantisV2"},
+        seeded=False,
+        compiled=False,
+        package="mantis-tsfm",
+        weights="checkpoint",
+    ),
     "lstm-fcn": Baseline("sktime.classification.deep_learning.lstmfcn.LSTMFCNClassifierTorch", compiled=False),
 }
 

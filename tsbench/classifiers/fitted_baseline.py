@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +25,7 @@ from tsbench.classifiers.trusted import NotSavableError, read_object, write_obje
 from tsbench.data.adaptation import Adaptation
 from tsbench.data.collection import Collection
 from tsbench.errors import ModelError
+from tsbench.quiet import environment
 from tsbench.recipe.plain import plain
 from tsbench.recipe.schema import BaselinePreprocessingConfig
 
@@ -87,7 +88,7 @@ class FittedBaseline(FittedClassifier):
         """Class probabilities, shape (cases, classes); of a classifier without them, 1 for its prediction."""
         series = _series(self.baseline, self.adaptation.apply(cases) if self.adaptation else cases)
         # aeon warns about its own intermediate values, about which a user can do nothing.
-        with _host_unchanged(), warnings.catch_warnings(action="ignore", category=UserWarning):
+        with _host_unchanged(), _offline(self.baseline), warnings.catch_warnings(action="ignore", category=UserWarning):
             if hasattr(self.classifier, "predict_proba"):
                 return np.asarray(self.classifier.predict_proba(series), dtype=np.float64)
             predicted = np.asarray(self.classifier.predict(series))
@@ -229,7 +230,9 @@ def fit(
         cases = adaptation.apply(cases)
     adapted = time.perf_counter() - started
     series, out_of_fold = _series(baseline, cases), None
-    with _host_unchanged():
+    with _host_unchanged(), _offline(baseline):
+        if not baseline.seeded:
+            _seed_global_generators(seed)
         # aeon's classifiers refuse one class; sktime's networks seed torch's generator as soon as they are made.
         classifier: Any = baseline.make(seed) if len(cases.classes) > 1 else _OneClass()
         ridge = ridge_on_features(classifier)
@@ -262,6 +265,19 @@ def _host_unchanged() -> Iterator[None]:
             torch.set_rng_state(torch_state[0])
             if torch.get_num_threads() != torch_state[1]:
                 torch.set_num_threads(torch_state[1])
+
+
+def _offline(baseline: Baseline) -> AbstractContextManager[None]:
+    """A hub is not asked for weights, which are in its cache."""
+    return environment(HF_HUB_OFFLINE="1") if baseline.weights else nullcontext()
+
+
+def _seed_global_generators(seed: int) -> None:
+    """A classifier without a seed of its own may draw from them."""
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(seed)
 
 
 class _OneClass:

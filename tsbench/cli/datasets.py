@@ -114,6 +114,15 @@ def list_(
         typer.echo(f"Left out, because their sizes are not in the catalogue: {', '.join(listed)}.", err=True)
 
 
+@datasets.command()
+@sentences
+def collections(as_json: Json = False) -> None:
+    """List the collections that a recipe may name. Sizes are those of the data sets that the catalogue knows."""
+    from tsbench.cli.dataset_tables import print_collections
+
+    print_collections(as_json)
+
+
 def _refuse_unknown(names: Sequence[str]) -> None:
     """Refuses names that the catalogue does not hold; `tsbench datasets` lists available sets that it lacks."""
     from tsbench.data.catalogue import catalogue, collections_with

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +11,13 @@ from functools import cached_property
 
 from tsbench.comparisons.formatting import METRIC_WORDS
 from tsbench.comparisons.study_data import StudyData, read_studies
+from tsbench.recipe.messages import count_of
+from tsbench.redaction import redacted
 from tsbench.tracking import names
 from tsbench.tracking.split import UNKNOWN, Split
 from tsbench.tracking.store import RunRecord, Store
+
+_logger = logging.getLogger(__name__)
 
 __all__ = ["ARCHIVE_SPLIT", "Result", "Results", "read_results"]
 
@@ -188,6 +193,8 @@ def read_results(store: Store, *experiments: str) -> Results:
         ]
         for experiment in experiments
     }
+    for experiment, pairs in found.items():
+        _logger.debug("%s: read %s from %s", experiment, count_of(len(pairs), "result"), redacted(store.uri))
     runs = [pair for pairs in found.values() for pair in pairs]
     runs.sort(key=lambda pair: pair[0])  # the oldest first, across experiments
     rows = tuple(_newest(_on_one_split([result for _, result in runs])))

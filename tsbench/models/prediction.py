@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,13 @@ from tsbench.data.formats.labels import uniform_label
 from tsbench.data.formats.table import listed, read_table
 from tsbench.data.formats.text import read_utf8, suffix_of
 from tsbench.errors import DataError, ModelError
+from tsbench.recipe.messages import count_of
 from tsbench.recipe.registries import FORMATS
 from tsbench.spreadsheet import as_cell
 
 __all__ = ["Predictions", "as_csv", "predict_file", "read_cases", "write_table"]
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def predict_file(classifier: FittedClassifier, path: Path, columns: Mapping[str,
         ModelError: the model cannot take a case of it.
     """
     cases = read_cases(path, classifier, columns)
+    _logger.debug("%s: read %s", path, count_of(len(cases.collection), "case"))
     try:
         table = predict_table(classifier, cases)
     except ModelError as error:

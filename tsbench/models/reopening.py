@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tempfile
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from tsbench.classifiers.ensemble import NetworkEnsemble
 
 __all__ = ["RecordedCell", "SavedModel", "model_run", "open_cell", "open_model"]
+
+_logger = logging.getLogger(__name__)
 
 HERE = ("execution.workers=1", "execution.device=auto", "execution.launcher=local", "execution.slurm={}")
 """Settings with which a recorded recipe is read, wherever it was run; version 0.1.0 had a launcher for Slurm."""
@@ -202,7 +205,9 @@ def open_model(store: Store | None, reference: str) -> SavedModel:
                 run = model_run(store, reference)
                 uri = f"runs:/{run.run_id}/model"
             folder = fetch_model(store, uri, Path(scratch))
-        return SavedModel(load_classifier(folder), _examples(folder / EXAMPLES), run)
+        model = SavedModel(load_classifier(folder), _examples(folder / EXAMPLES), run)
+        _logger.debug("%s: opened a model, %s", reference, model.classifier.summary())
+        return model
 
 
 def _examples(path: Path) -> Collection:

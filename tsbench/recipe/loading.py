@@ -61,18 +61,13 @@ _KEY = re.compile(rf"(?:{'|'.join(Recipe.model_fields)})\.[a-z_.]*[a-z]")
 class LoadedRecipe:
     """A valid recipe with its parsed search space.
 
-        Attributes:
-            recipe: the validated recipe with its defaults.
-            space: the parsed search space.
-    <<<<<<< HEAD
-            path: its file; `recipe` if it has none.
-            freed: searched settings that `--set` has fixed, which removes them from the space.
-    =======
-            path: the file that it came from; `recipe` if it came from none.
-            freed: searched settings that an override has fixed, and so taken out of the space.
-    >>>>>>> main
-            places: where each key that the recipe gives stands, as `recipe.yaml:12:5`, by its dotted name; ""
-                stands for all others.
+    Attributes:
+        recipe: the validated recipe with its defaults.
+        space: the parsed search space.
+        path: its file; `recipe` if it has none.
+        freed: searched settings that an override has fixed, which removes them from the space.
+        places: the place of each key that the recipe gives, as `recipe.yaml:12:5`, by its dotted name; ""
+            is for all others.
     """
 
     recipe: Recipe

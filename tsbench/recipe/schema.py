@@ -555,8 +555,8 @@ class SearchConfig(Settings):
     def _no_package_has_the_auto_sampler(cls, value: Any) -> Any:
         if value == "auto":
             raise _wrong(
-                "Optuna's AutoSampler is in no package that could be installed, as OptunaHub downloads its code when "
-                "it is used; write tpe, which searches spaces of every kind"
+                "Optuna's AutoSampler is no part of Optuna but of OptunaHub, which downloads its code when it is used; "
+                "write tpe, which searches spaces of every kind"
             )
         return value
 
