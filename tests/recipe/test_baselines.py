@@ -108,9 +108,9 @@ def test_only_packages_of_the_list_are_imported_to_check_a_recipe(path, tmp_path
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("sklearn.utils.check_array", "no classifier"),
-        ("aeon.classification.dummy", "no classifier"),
-        ("tsbench.cli.app.app", "no classifier"),
+        ("sklearn.utils.check_array", "not a classifier"),
+        ("aeon.classification.dummy", "not a classifier"),
+        ("tsbench.cli.app.app", "not a classifier"),
         ("sklearn.nothing.Forest", "cannot be imported"),
     ],
 )
