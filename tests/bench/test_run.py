@@ -367,7 +367,7 @@ def test_a_study_of_an_earlier_version_is_continued_as_it_was_begun(recipe_file:
     for key in ("confirm", "repeats", "holdout_redrawn", "portfolio"):
         del written["search"][key]
     written["search"]["holdout_above"] = 5000
-    _, oldest = plan.earlier_settings(cell, plan.load(cell).files)
+    _, oldest, _ = plan.earlier_settings(cell, plan.load(cell).files)
     earlier = fingerprint_of(**oldest)
     assert earlier != written["meaning"]
     file.write_text(json.dumps(written | {"meaning": earlier, "format": 1}))
@@ -399,7 +399,7 @@ def test_a_study_from_before_the_portfolio_goes_on_without_one(recipe_file: Writ
     file = cell.folder / "study.json"
     written = json.loads(file.read_text())
     del written["portfolio"], written["search"]["portfolio"]
-    before, _ = without.earlier_settings(cell, without.load(cell).files)
+    before, *_ = without.earlier_settings(cell, without.load(cell).files)
     file.write_text(json.dumps(written | {"meaning": fingerprint_of(**before)}))
     more = plan_of(path, "search.trials=3")
     check_compatible(more)

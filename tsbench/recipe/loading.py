@@ -76,6 +76,12 @@ class LoadedRecipe:
     freed: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def named(self) -> frozenset[str]:
+        """Dotted names of the keys that the recipe gives, itself or by a preset of the network."""
+        preset = PRESETS[self.recipe.model.preset] if self.recipe.model.preset else {}
+        return frozenset(self.places) | {f"model.{name}" for name in _dotted(preset)}
+
     def place_of(self, key: str) -> str:
         """The place of a key, or of the closest group that the recipe gives; the file if it gives none."""
         while key and key not in self.places:
@@ -248,6 +254,15 @@ def _check_search(search: SearchConfig, space: Space, report: Report) -> None:
             f"the grid of the space has {combinations}, and may have at most {MAX_GRID}; search fewer settings, "
             "or use sampler: tpe or random",
         )
+
+
+def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Dotted names of the values of nested mappings."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
