@@ -1,8 +1,8 @@
 """What one would write instead of a recipe: Optuna's `study.optimize` around a plain torch loop.
 
-One trial after another, with torch's own number of threads, without pruning and without records; the network, space,
-folds and number of trials of the recipe in `searches.py`. `python -m tests.benchmarks.loop GunPoint 0` prints when each
-trial ended, its score, and its parameters.
+One trial after another, without pruning and without records; the network, space and folds of the recipe in
+`searches.py`. `python -m tests.benchmarks.loop GunPoint 0` runs it with torch's own number of threads and prints when
+each trial ended, its score, and its parameters.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,14 +32,21 @@ from tsbench.studies.specification import folds_of, study_seed
 TRIALS = 24
 FOLDS = 3
 EPOCHS = {"GunPoint": 120, "OSULeaf": 20}  # so that a trial takes four to eight seconds on both
-KERNELS = [[3, 5, 7], [5, 11, 23], [9, 19, 39]]
+KERNELS = [[3, 5, 9], [5, 11, 23], [9, 19, 39]]
 
 
-def search(dataset: str, seed: int) -> list[tuple[float, float, dict[str, Any]]]:
-    """When each trial ended, in seconds since the epoch, its score, and its parameters by the recipe's names."""
+def search(
+    dataset: str,
+    seed: int,
+    epochs: int,
+    threads: int,
+    trials: int = TRIALS,
+    clock: Callable[[], float] = time.time,
+) -> list[tuple[float, float, dict[str, Any]]]:
+    """When each trial ended by the clock, its score, and its parameters by the recipe's names."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    torch.set_num_threads(multiprocessing.cpu_count())
-    trials: list[tuple[float, float, dict[str, Any]]] = []
+    torch.set_num_threads(threads)
+    ended: list[tuple[float, float, dict[str, Any]]] = []
     cases = Archive().load(dataset).train
     settings = SearchConfig(folds=FOLDS, seed=seed)
     folds = folds_of(TrainingSet(dataset, cases), settings, study_seed(settings, 0))
@@ -50,13 +58,13 @@ def search(dataset: str, seed: int) -> list[tuple[float, float, dict[str, Any]]]
             "model.dropout": trial.suggest_float("dropout", 0.0, 0.5),
             "training.learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
         }
-        score = cross_validate(cases, folds, parameters, EPOCHS[dataset])
-        trials.append((time.time(), score, parameters))
+        score = cross_validate(cases, folds, parameters, epochs)
+        ended.append((clock(), score, parameters))
         return score
 
     sampler = optuna.samplers.TPESampler(seed=seed)
-    optuna.create_study(direction="maximize", sampler=sampler).optimize(objective, n_trials=TRIALS)
-    return trials
+    optuna.create_study(direction="maximize", sampler=sampler).optimize(objective, n_trials=trials)
+    return ended
 
 
 def cross_validate(cases: Collection, folds: list[Fold], parameters: dict[str, Any], epochs: int) -> float:
@@ -101,4 +109,5 @@ def descend(network: Network, optimizer: torch.optim.Optimizer, x: Tensor, y: Te
 
 
 if __name__ == "__main__":
-    print(json.dumps(search(sys.argv[1], int(sys.argv[2]))))
+    name, number = sys.argv[1:]
+    print(json.dumps(search(name, int(number), EPOCHS[name], multiprocessing.cpu_count())))

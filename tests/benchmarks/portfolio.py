@@ -110,7 +110,7 @@ def learn(scores: NDArray[np.float64], losses: NDArray[np.float64], size: int = 
     """Candidates that complement each other, the default first.
 
     Each is the one with which the mean over the data sets of the best accuracy so far is highest; ties go to the lower
-    mean of the lowest log losses, then to the earlier candidate.
+    mean of the lowest log losses, then to the candidate whose own accuracy is higher.
 
     Args:
         scores: accuracies, data sets by candidates.
@@ -121,7 +121,11 @@ def learn(scores: NDArray[np.float64], losses: NDArray[np.float64], size: int = 
     while len(chosen) < size:
         others = [number for number in range(scores.shape[1]) if number not in chosen]
         worth = [
-            (round(scores[:, [*chosen, number]].max(1).mean(), 9), -losses[:, [*chosen, number]].min(1).mean(), -number)
+            (
+                round(scores[:, [*chosen, number]].max(1).mean(), 9),
+                round(-losses[:, [*chosen, number]].min(1).mean(), 9),
+                scores[:, number].mean(),
+            )
             for number in others
         ]
         chosen.append(others[worth.index(max(worth))])

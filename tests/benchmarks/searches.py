@@ -17,34 +17,22 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from tests.benchmarks.loop import EPOCHS, FOLDS, KERNELS, TRIALS, cross_validate, descend, network_of
-from tests.benchmarks.parallel import run_in_processes
+from tests.benchmarks.loop import EPOCHS, FOLDS, KERNELS, TRIALS, descend, network_of
 from tests.benchmarks.table import Row
 from tests.processes import TSBENCH
-from tsbench.classifiers.baselines import BASELINES
 from tsbench.data.archive import Archive
-from tsbench.data.collection import TrainingSet
 from tsbench.data.preprocessing import Preprocessing
-from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import PreprocessingConfig
-from tsbench.recipe.space import assign
-from tsbench.studies.objective import CrossValidation
-from tsbench.studies.specification import folds_of, study_seed
 from tsbench.tracking import names
 from tsbench.tracking.store import Store
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 5
 PAIRS = 3  # of whole searches without pruning; what a trial costs depends on the kernels that it was given
-SPLITS = 6  # other than the searched ones, for an estimate that choosing has not made too good
 STEPPING = 6.0  # seconds
-PRUNER = "successive_halving"
 SEARCHED = ("model.convolution.kernels", "model.dropout", "training.learning_rate")
 RECIPE = """\
 name: search
@@ -56,7 +44,7 @@ training:
   label_smoothing: 0.0
   augmentation: {{scaling: 0.0, window_warping: 0.0}}
 space:
-  model.convolution.kernels: {{choice: [[3, 5, 7], [5, 11, 23], [9, 19, 39]]}}
+  model.convolution.kernels: {{choice: [[3, 5, 9], [5, 11, 23], [9, 19, 39]]}}
   model.dropout: {{float: [0.0, 0.5]}}
   training.learning_rate: {{float: [1e-4, 1e-2], log: true}}
 search: {{trials: {trials}, folds: {folds}, seed: {seed}, pruner: {pruner}}}
@@ -69,53 +57,23 @@ execution: {{workers: {workers}, device: cpu}}
 
 @dataclass(frozen=True)
 class Search:
-    """How a search went.
-
-    Attributes:
-        seconds: in all.
-        curve: the best CV accuracy so far after so many seconds.
-        chosen: parameters of the best trial.
-    """
+    """How long a search took in all, and when its trials ended, in seconds."""
 
     seconds: float
-    curve: tuple[tuple[float, float], ...]
-    chosen: dict[str, Any]
-
-    @classmethod
-    def of(cls, seconds: float, trials: list[tuple[float, float, dict[str, Any]]]) -> Search:
-        """From each trial's end, score and parameters, in the order of the ends."""
-        best, curve = 0.0, []
-        for ended, score, _ in trials:
-            best = max(best, score)
-            curve.append((ended, best))
-        return cls(seconds, tuple(curve), max(trials, key=itemgetter(1))[2])
-
-    @property
-    def best(self) -> float:
-        """The best CV accuracy."""
-        return self.curve[-1][1]
-
-    def seconds_to(self, score: float) -> float | None:
-        """When the score was reached, but for rounding in its mean over the folds; None if it never was."""
-        return next((seconds for seconds, best in self.curve if best >= score - 1e-9), None)
+    ended: list[float]
 
 
-def measure_speed() -> list[Row]:
+def measure() -> list[Row]:
     """How fast a search is without pruning, on both data sets."""
     return [row for dataset in EPOCHS for row in _speed(dataset)]
-
-
-def measure_best() -> list[Row]:
-    """How soon a search with pruning is as good as the peer, on both data sets."""
-    return [row for dataset in EPOCHS for row in _best(dataset)]
 
 
 def _speed(dataset: str) -> list[Row]:
     peers, plain = [], []
     for seed in range(PAIRS):
         peers.append(_peer(dataset, seed))
-        plain.append(_tsbench(dataset, seed, "none", 2))
-    single = _tsbench(dataset, PAIRS - 1, "none", 1)
+        plain.append(_tsbench(dataset, seed, 2))
+    single = _tsbench(dataset, PAIRS - 1, 1)
     ratios = [peer.seconds / ours.seconds for peer, ours in zip(peers, plain, strict=True)]
     took, by_peer = (statistics.median(result.seconds for result in side) for side in (plain, peers))
     return [
@@ -144,101 +102,6 @@ def _speed(dataset: str) -> list[Row]:
             at_least=True,
         ),
     ]
-
-
-def _best(dataset: str) -> list[Row]:
-    peers, pruned = [], []
-    for seed in range(SEEDS):
-        peers.append(_peer(dataset, seed))
-        pruned.append(_tsbench(dataset, seed, PRUNER, 2))
-    ratios, whole = [], []
-    for peer, ours in zip(peers, pruned, strict=True):
-        reached, by_peer = ours.seconds_to(peer.best), peer.seconds_to(peer.best)
-        assert by_peer is not None
-        ratios.append(by_peer / reached if reached is not None else 0.0)
-        whole.append(peer.seconds / reached if reached is not None else 0.0)
-    missed = sum(ratio == 0.0 for ratio in ratios)
-    by_tsbench, by_loop = _accuracies_on_other_splits(dataset, [result.chosen for result in pruned + peers])
-    return [
-        Row(
-            f"to the peer's best CV score, {dataset}, successive halving",
-            statistics.median(ratios),
-            "times as fast",
-            4,
-            f"median of {SEEDS} seeds ({_listed(ratios)}); 0: not reached, {missed} times",
-            at_least=True,
-        ),
-        Row(
-            f"to the peer's best CV score against the peer's whole search, {dataset}",
-            statistics.median(whole),
-            "times as fast",
-            None,
-            f"median of {SEEDS} seeds ({_listed(whole)})",
-        ),
-        Row(
-            f"whole search with successive halving, {dataset}",
-            statistics.median(peer.seconds / ours.seconds for peer, ours in zip(peers, pruned, strict=True)),
-            "times as fast",
-            None,
-            f"as the peer's, median of {SEEDS} seeds",
-        ),
-        _difference(
-            f"best CV accuracy against the peer's, {dataset}",
-            [result.best for result in pruned],
-            [result.best for result in peers],
-            "each search's luckiest score",
-        ),
-        _difference(
-            f"the same configurations on other splits, {dataset}",
-            by_tsbench[:SEEDS],
-            by_tsbench[SEEDS:],
-            f"CV accuracy, trained again on {SPLITS} splits by tsbench",
-        ),
-        _difference(
-            f"tsbench's training against the loop's, {dataset}",
-            by_tsbench,
-            by_loop,
-            f"CV accuracy, all {2 * SEEDS} configurations on the same {SPLITS} splits by both",
-        ),
-    ]
-
-
-def _difference(what: str, ours: list[float], peers: list[float], remark: str) -> Row:
-    differences = [100 * (own - other) for own, other in zip(ours, peers, strict=True)]
-    error = statistics.stdev(differences) / len(differences) ** 0.5
-    sides = f"{statistics.mean(ours):.4f} and {statistics.mean(peers):.4f}"
-    remark = f"{remark}: {sides}, mean of {len(ours)}, standard error {error:.1f} points"
-    return Row(what, statistics.mean(differences), "points", None, remark)
-
-
-def _accuracies_on_other_splits(dataset: str, chosen: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
-    """Mean CV accuracy of each configuration on splits, and with random streams, by which it was not chosen.
-
-    As tsbench trains it, and as the loop does.
-    """
-    calls = [
-        (dataset, number, parameters, SEEDS + split)
-        for number, parameters in enumerate(chosen)
-        for split in range(SPLITS)
-    ]
-    by_tsbench: list[list[float]] = [[] for _ in chosen]
-    by_loop: list[list[float]] = [[] for _ in chosen]
-    for result in run_in_processes(_train_anew, calls, 2):
-        by_tsbench[result["number"]].append(result["tsbench"])
-        by_loop[result["number"]].append(result["loop"])
-    return [statistics.mean(each) for each in by_tsbench], [statistics.mean(each) for each in by_loop]
-
-
-def _train_anew(dataset: str, number: int, parameters: dict[str, Any], seed: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        recipe = load_recipe(_recipe(Path(folder), dataset, seed, "none", 2), (), BASELINES).recipe
-    training = TrainingSet(dataset, Archive().load(dataset).train)
-    settings, seed = assign(recipe.hyperparameters, parameters), study_seed(recipe.search, 0)
-    validation = CrossValidation(training, settings, recipe.search, seed)
-    validation.run()
-    torch.manual_seed(seed)
-    looped = cross_validate(training.cases, folds_of(training, recipe.search, seed), parameters, EPOCHS[dataset])
-    return {"number": number, "tsbench": validation.scores["accuracy"], "loop": looped}
 
 
 def _listed(figures: list[float]) -> str:
@@ -271,42 +134,19 @@ def _step(dataset: str, threads: int, begin: float) -> float:
 
 
 def _rate(search: Search) -> float:
-    return (len(search.curve) - 1) / (search.curve[-1][0] - search.curve[0][0])
+    return (len(search.ended) - 1) / (search.ended[-1] - search.ended[0])
 
 
-def _recipe(folder: Path, dataset: str, seed: int, pruner: str, workers: int) -> Path:
-    path = folder / "recipe.yaml"
-    path.write_text(
-        RECIPE.format(
-            dataset=dataset,
-            epochs=EPOCHS[dataset],
-            trials=TRIALS,
-            folds=FOLDS,
-            seed=seed,
-            pruner=pruner,
-            folder=folder,
-            workers=workers,
-        )
-    )
-    return path
-
-
-def _tsbench(dataset: str, seed: int, pruner: str, workers: int) -> Search:
+def _tsbench(dataset: str, seed: int, workers: int) -> Search:
     with tempfile.TemporaryDirectory() as folder:
-        path = _recipe(Path(folder), dataset, seed, pruner, workers)
+        path = Path(folder) / "recipe.yaml"
+        settings = {"dataset": dataset, "epochs": EPOCHS[dataset], "trials": TRIALS, "folds": FOLDS, "seed": seed}
+        path.write_text(RECIPE.format(**settings, pruner="none", folder=folder, workers=workers))
         began = time.time()
         subprocess.run([TSBENCH, "search", str(path)], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         seconds = time.time() - began
         runs = [run for run in Store(f"sqlite:///{folder}/mlflow.db").runs("search") if run.tags[names.ROLE] == "trial"]
-    trials = [
-        (
-            (run.finished or 0.0) - began,
-            run.metrics["cv_accuracy"] if run.tags[names.STATE] == "complete" else 0.0,
-            {name: json.loads(run.params[name]) for name in SEARCHED},
-        )
-        for run in runs
-    ]
-    return Search.of(seconds, sorted(trials, key=itemgetter(0)))
+    return Search(seconds, sorted((run.finished or 0.0) - began for run in runs))
 
 
 def _peer(dataset: str, seed: int) -> Search:
@@ -314,4 +154,4 @@ def _peer(dataset: str, seed: int) -> Search:
     command = [sys.executable, "-m", "tests.benchmarks.loop", dataset, str(seed)]
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     seconds = time.time() - began
-    return Search.of(seconds, [(ended - began, score, chosen) for ended, score, chosen in json.loads(done.stdout)])
+    return Search(seconds, [ended - began for ended, *_ in json.loads(done.stdout)])

@@ -66,7 +66,7 @@ class AutoTraining:
         self.cases, self.seed, self.jobs = cases, seed, max(1, jobs)
         self.on_change, self.stopping = on_change, stopping
         self._changed = threading.Condition()
-        self._schedule = Schedule(cases, candidates, seed, device, lambda: self.left)
+        self._schedule = Schedule(cases, candidates, seed, device, lambda: self.left, self.jobs)
         self.members: list[MemberState] = self._schedule.members
 
     @property

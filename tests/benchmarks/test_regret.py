@@ -1,0 +1,108 @@
+"""What the benchmark of regret computes from its records."""
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.regret import (
+    BUDGETS,
+    PEER,
+    TSBENCH,
+    Results,
+    aim,
+    best_so_far,
+    chosen,
+    draw,
+    key_of,
+    mean_and_error,
+    table,
+    trials_in_time,
+)
+
+GOOD, MIDDLING, POOR = ({"model.dropout": value} for value in (0.1, 0.2, 0.3))
+FRESH = {0.1: [0.9, 1.0], 0.2: [0.9, 0.9], 0.3: [0.8, 0.8]}
+
+
+def search(seed, side, budget, incumbents):
+    record = {"dataset": "Toy", "seed": seed, "side": side, "budget": budget, "incumbents": incumbents}
+    return record | {"seconds": 10.0, "trials": 24, "confirmed": 4}
+
+
+def records(seeds=2):
+    fresh = [
+        {"dataset": "Toy", "configuration": {"model.dropout": dropout}, "fresh": accuracies}
+        for dropout, accuracies in FRESH.items()
+    ]
+    found = []
+    for seed in range(seeds):
+        found.append(search(seed, PEER, 1.0, [[0.1, POOR], [0.5, MIDDLING if seed else POOR]]))
+        for budget in BUDGETS:
+            found.append(search(seed, TSBENCH, budget, [[0.2 * budget, POOR], [0.9 * budget, GOOD]]))
+    return fresh + found
+
+
+def test_regret_is_the_difference_to_the_best_configuration_known_on_the_set():
+    results = Results(records())
+    assert results.cells == [("Toy", 0), ("Toy", 1)]
+    assert results.best == {"Toy": pytest.approx(0.95)}
+    assert results.regrets(PEER, 1.0) == pytest.approx([15, 5])
+    assert results.regrets(TSBENCH, 0.25) == pytest.approx([0, 0])
+
+
+def test_a_search_counts_when_all_that_it_might_have_chosen_was_evaluated():
+    lines = records()
+    unknown = lines[3]["incumbents"] + [[0.7, {"model.dropout": 0.4}]]
+    results = Results([*lines[:3], lines[3] | {"incumbents": unknown}, *lines[4:]])
+    assert results.cells == [("Toy", 1)]
+    assert Results(lines[:-1]).cells == [("Toy", 0)]  # its quarter is missing
+
+
+def test_the_curve_holds_what_would_have_been_chosen_then():
+    record = search(0, TSBENCH, 1.0, [[0.2, POOR], [0.6, MIDDLING], [1.0, GOOD]])
+    assert [chosen(record, share) for share in (0.1, 0.2, 0.5, 0.6, 1.0)] == [
+        None,
+        *map(key_of, (POOR, POOR, MIDDLING, GOOD)),
+    ]
+    results = Results(records())
+    assert np.isnan(results.regrets(PEER, 1.0, 0.05)).all()
+    assert results.regrets(PEER, 1.0, 0.3) == pytest.approx([15, 15])
+
+
+def test_a_first_trial_that_takes_longer_than_the_budget_is_waited_for():
+    assert chosen(search(0, TSBENCH, 0.25, [[0.3, POOR]]), 0.25) == key_of(POOR)
+
+
+def test_the_loop_keeps_the_first_of_equal_trials():
+    trials = [(1.0, 0.5, POOR), (2.0, 0.7, MIDDLING), (3.0, 0.7, GOOD)]
+    assert best_so_far(trials) == [(1.0, POOR), (2.0, MIDDLING)]
+
+
+def test_time_is_kept_for_the_confirmation_unless_it_takes_more_than_a_quarter():
+    ended, complete = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [True] * 8
+    assert trials_in_time(ended, complete, 8.0, confirm=0) == (8, 8.0)
+    assert trials_in_time(ended, complete, 8.0, confirm=1) == (6, 6.0)  # two trials of 1 s each
+    assert trials_in_time(ended, complete, 7.5, confirm=1) == (7, 7.5)  # 2 s are more than a quarter
+    assert trials_in_time([1.0, 1.5, 5.0], [True, False, True], 4.5, confirm=0) == (2, 4.5)
+
+
+def test_a_first_trial_longer_than_the_share_is_not_counted_and_no_time_is_kept():
+    assert trials_in_time([5.0], [True], 4.0, confirm=3) == (0, 4.0)
+
+
+def test_differences_are_taken_in_pairs():
+    assert mean_and_error(np.array([1.0, 2.0, 3.0])) == (2.0, pytest.approx(1 / 3**0.5))
+    text = table(Results(records()), {"Toy": key_of(MIDDLING)})
+    assert "| the same time | 0.00 | 10.00 | 0.00 | -10.00 ± 5.00 | -5.00 ± 2.50 | 2 of 2 |" in text
+    assert (
+        "The aim, in the same time at most half of the peer's regret, was reached by 5.00 ± 2.50 points, which" in text
+    )
+    assert "| none: the recipe's own values | 5.00 | 10.00 | 0.50 | -5.00 ± 5.00 |" in text
+    assert table(Results([]), {}) == "Not measured yet.\n"
+
+
+def test_an_aim_is_missed_by_what_the_regret_exceeds_it():
+    assert aim("so much", np.array([2.0, 3.0, 4.0])) == "The aim, so much, was missed by 3.00 ± 0.58 points."
+
+
+def test_the_picture_is_drawn_from_the_first_choice_on(tmp_path):
+    draw(Results(records()), tmp_path / "images" / "regret.svg")
+    assert "<svg" in (tmp_path / "images" / "regret.svg").read_text()
