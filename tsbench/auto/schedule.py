@@ -176,7 +176,7 @@ class Schedule:
 
     def decide_race(self) -> None:
         """Keeps the better of two ways to adapt the cases, once both have ended or were left out."""
-        decided = all(member.ended or member.state == "left out" for member in self._racing)
+        decided = all(member.ended or member.state == "skipped" for member in self._racing)
         if self._adaptation is not None or not self._racing or not decided:
             return
         losses = {member.title: member.log_loss for member in self._racing}

@@ -103,7 +103,7 @@ def fit_auto_again(store: Store, run: RunRecord, cell: RecordedCell, report: Cal
         seed=int(run.params["auto.seed"]),
         jobs=int(run.params["auto.jobs"]),
         device=cell.plan.devices[0],
-        on_change=lambda: report(training.summary()),
+        on_change=lambda: report(str(training.progress())),
     )
     return auto_scores(training.run(), cell.dataset)
 
