@@ -541,7 +541,7 @@ def test_what_a_baseline_cannot_take_is_a_gap_with_its_reason(recipe_file: Write
 def test_a_configuration_that_cannot_be_trained_fails_alone(recipe_file: Write) -> None:
     """A learning rate of 1e30 diverges: such trials are pruned with the reason, the others go on."""
     path = recipe_file(("float: [1e-3, 1e-1], log: true", "choice: [0.001, 1.0e+30]"))
-    plan = plan_of(path, "training.max_gradient_norm=null")
+    plan = plan_of(path, "training.max_gradient_norm=null", "search.portfolio=none")
     failures, _ = run_plan(plan)
     assert failures == []
     pruned = [run for run in runs_by_role(plan, "trial") if run.tags[names.STATE] == "pruned"]

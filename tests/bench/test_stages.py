@@ -544,9 +544,9 @@ def test_a_metric_that_a_fold_cannot_be_scored_by_is_refused_before_any_trial() 
     sound = [(cases[0], cases[1])]
     search = SearchConfig(metric="roc_auc")
     check_roc_auc(search, labels, sound)
-    with pytest.raises(DataError, match=r"roc_auc, which is not defined on fold 1: .* all of class 'a'; take"):
+    with pytest.raises(DataError, match=r"roc_auc, which is not defined on fold 1: .* all of class 'a'; use"):
         check_roc_auc(search, labels, [*sound, (cases[3], cases[2])])
-    with pytest.raises(DataError, match="fold 0: its validation cases are all of class 'a' or 'b'; take"):
+    with pytest.raises(DataError, match="fold 0: its validation cases are all of class 'a' or 'b'; use"):
         check_roc_auc(search, labels, [(cases[4], np.array([0, 2]))])
 
 
@@ -594,7 +594,7 @@ def test_the_best_trials_are_scored_again_before_the_refit(recipe_file: Write) -
     run.close()
     (parent,) = [record for record in plan.store.runs("tiny") if record.tags["tsbench.role"] == "search"]
     assert f"Trial {best} beats the default by " in parent.tags["mlflow.note.content"]
-    assert f"Trial {best} was refitted, with accuracy " in parent.tags["mlflow.note.content"]
+    assert f"Trial {best} of the portfolio was refitted, with accuracy " in parent.tags["mlflow.note.content"]
 
 
 def test_a_confirmation_that_was_interrupted_is_continued_and_chooses_the_same(recipe_file: Write) -> None:

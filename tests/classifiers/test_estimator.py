@@ -322,7 +322,7 @@ def test_everything_wrong_in_the_configuration_is_said_at_once():
     [
         ("lstm", "the configuration must be a mapping of dotted names to values, got 'lstm'"),
         ({"model": {"dropout": 0.1}, "model.dropout": 0.2}, "model.dropout: is given twice"),
-        ({"model.pooling": "max", "model.pooling.kind": "max"}, "model.pooling.kind: pooling also has a value"),
+        ({"model.pooling": "max", "model.pooling.kind": "max"}, "model.pooling.kind: pooling also has its own value"),
         ({"model.features.blocks": ["minirockt"]}, "unknown feature block 'minirockt'; did you mean 'minirocket'?"),
     ],
 )

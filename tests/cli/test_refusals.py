@@ -235,7 +235,7 @@ REFUSED: dict[str, Refused] = {
         "mlartifacts: cannot be written",
     ),
     "explain, no such case": (Place.as_it_is, ["explain", "{model}", "--case", "0", "--case", "99999"], 1, "99999"),
-    "explain --out, a file": (Place.as_it_is, ["explain", "{model}", "--out", "tiny.yaml"], 2, "cannot be made"),
+    "explain --out, a file": (Place.as_it_is, ["explain", "{model}", "--out", "tiny.yaml"], 2, "cannot be created"),
     "reproduce, unknown run": (Place.as_it_is, ["reproduce", "0" * 32], 1, "has no run"),
     "init, the file exists": (Place.as_it_is, ["init", "tiny"], 2, "tiny.yaml: this file already exists"),
     "datasets verify --accept, one unknown": (
