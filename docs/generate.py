@@ -82,7 +82,7 @@ def notebook() -> str:
 
 
 def recipes() -> str:
-    """Every key of a recipe: what it means, what may stand there, and its default."""
+    """Every key of a recipe: its meaning, allowed values, and default."""
     from tsbench.recipe.schema import Recipe
 
     schema = Recipe.model_json_schema()
@@ -274,7 +274,7 @@ def draw_rooms() -> str:
     ]
     for number, name in enumerate(names):
         y, x = top + row * number, left + row * number
-        about = html.escape(_plain(held.get(name, "Errors that users are told of, in one sentence each.")))
+        about = html.escape(_plain(held.get(name, "Errors for users, in one sentence each.")))
         parts += [
             f'<rect x="12" y="{y + 2}" width="{left - 24}" height="{row - 4}" rx="4" fill="#eef2fb" stroke="#3f51b5"/>',
             f'<text x="22" y="{y + 20}" font-weight="600" fill="#1a237e">{name}</text>',

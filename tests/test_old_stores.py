@@ -175,7 +175,6 @@ def test_a_trial_with_settings_that_did_not_exist_then_says_so(early: Path) -> N
     assert "model.convolution.blocks: not recorded then, as there was no such setting, " in result.output
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_an_old_search_that_was_killed_is_continued_to_its_end(tmp_path: Path) -> None:
     folder = unpack("store-0.1.0", tmp_path)
@@ -187,7 +186,6 @@ def test_an_old_search_that_was_killed_is_continued_to_its_end(tmp_path: Path) -
     assert violations(Study.open(study), Store(uri_of(folder)), 5) == []
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_complete_old_search_is_given_more_trials(tmp_path: Path) -> None:
     folder = unpack("store-0.1.0", tmp_path)

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from tsbench.redaction import redacted
 
-__all__ = ["DataError", "ModelError", "RecipeError", "SearchError", "TrackingError", "TsbenchError"]
+__all__ = [
+    "ON_COMMAND_LINE",
+    "DataError",
+    "ModelError",
+    "RecipeError",
+    "SearchError",
+    "TrackingError",
+    "TsbenchError",
+    "argument",
+]
+
+ON_COMMAND_LINE = "TSBENCH_ON_COMMAND_LINE"
+"""Variable of the environment that is set while a command runs, in its workers too."""
+
+
+def argument(option: str, keyword: str) -> str:
+    """What a sentence calls an argument: by its option if a command runs, else by Python's keyword."""
+    return option if ON_COMMAND_LINE in os.environ else f"`{keyword}`"
 
 
 class TsbenchError(Exception):

@@ -128,7 +128,7 @@ def _has_port(authority: str) -> bool:
 
 
 def _may_be_shown(user: str, password: str) -> bool:
-    """Whether the user's name is just a name, as far as can be determined; it helps to find what is wrong."""
+    """Whether the user's name is probably just a name, which helps to find an error."""
     return _PLAIN_USER.fullmatch(user) is not None and password.lower() not in _NO_PASSWORDS
 
 

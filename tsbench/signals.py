@@ -33,7 +33,7 @@ SAME_REQUEST = 0.3
 
 
 class TerminatedError(KeyboardInterrupt):
-    """SIGTERM or SIGHUP; whatever handles Ctrl-C handles it in the same way.
+    """SIGTERM or SIGHUP; handlers of Ctrl-C handle it in the same way.
 
     Args:
         number: the signal.
@@ -121,10 +121,10 @@ def blocked_signals() -> Iterator[None]:
 def _deferred_handlers() -> Iterator[None]:
     """Calls the handlers of signals that arrive within the context when it ends.
 
-    A mask holds signals back from one thread alone: the kernel gives a signal of the process to any other thread, such
+    A mask holds signals back from only one thread: the kernel gives a signal of the process to any other thread, such
     as one of a library's pool, and Python then runs the handler in the main thread.
     """
-    if threading.current_thread() is not threading.main_thread():  # handlers run in the main thread alone
+    if threading.current_thread() is not threading.main_thread():  # handlers run only in the main thread
         yield
         return
     arrived: dict[int, None] = {}  # an ordered set

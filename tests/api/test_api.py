@@ -1,12 +1,16 @@
 """The Python API: what its docstrings show, and that it is the commands' own path."""
 
+import ast
 import doctest
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +22,7 @@ from tsbench.errors import RecipeError
 DOCUMENTED = [
     "tsbench.api.comparing",
     "tsbench.api.loading",
+    pytest.param("tsbench.api.fitting", marks=pytest.mark.slow),
     pytest.param("tsbench.api.searching", marks=pytest.mark.slow),
     pytest.param("tsbench.auto.estimator", marks=pytest.mark.slow),
     "tsbench.classifiers.estimator",
@@ -127,7 +132,7 @@ def test_a_recipe_is_a_file_plain_data_or_an_object(tmp_path: Path) -> None:
     wrong = {**tree, "serach": {}, "datasets": ["GunPint"]}
     with pytest.raises(RecipeError) as refused:
         load_with_data(wrong, ["search.trials=x"])
-    assert refused.value.problems[0].startswith("--set search.trials=x search.trials: expected a whole number")
+    assert refused.value.problems[0].startswith("`overrides` search.trials=x search.trials: expected a whole number")
     assert "recipe: serach: unknown key; did you mean 'search'?" in refused.value.problems
     assert any(line.startswith("recipe: datasets.0: ") and "GunPoint" in line for line in refused.value.problems)
 
@@ -142,3 +147,90 @@ def test_data_of_unequal_length_and_of_a_file(tmp_path: Path) -> None:
     assert (len(own.train), len(own.test), list(own.train.X[0].columns)) == (10, 10, ["x"])
     with pytest.raises(RecipeError, match="labell: unknown key"):
         tsbench.load_dataset(tmp_path / "own.csv", labell="kind")
+
+
+NOTHING_RECORDED = "sqlite:///nothing.db"
+
+
+@pytest.mark.parametrize(
+    ("call", "options", "in_python", "on_the_command_line"),
+    [
+        (
+            lambda: tsbench.fit("GunPoint", label="kind", test="t.csv"),
+            ("fit", "GunPoint", "--label", "kind", "--test", "t.csv"),
+            "`label`, `test`: only for files, and GunPoint is a data set's name",
+            "--label, --test: only for files, and GunPoint is a data set's name",
+        ),
+        (
+            lambda: tsbench.compare(reference_only=True),
+            ("compare", "--reference-only"),
+            "`reference_only=True` needs `reference='published'` or `reference='FILE.csv'`",
+            "--reference-only needs --reference published or --reference FILE.csv",
+        ),
+        (
+            lambda: tsbench.compare(tracking_uri=NOTHING_RECORDED),
+            ("compare", "--tracking-uri", NOTHING_RECORDED),
+            "or name another store with `tracking_uri`",
+            "or name another store with --tracking-uri",
+        ),
+        (
+            lambda: tsbench.search("x.yaml", {"serch.trials": 3}),
+            ("search", "x.yaml", "--set", "serch.trials=3"),
+            "`overrides` serch.trials=3 serch: unknown key; did you mean 'search'?",
+            "--set serch.trials=3 serch: unknown key; did you mean 'search'?",
+        ),
+    ],
+)
+def test_an_error_names_arguments_as_the_caller_writes_them(
+    call: Any,
+    options: tuple[str, ...],
+    in_python: str,
+    on_the_command_line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.yaml").write_text("name: x\ndatasets: [GunPoint]\n")
+    result = run(*options)
+    assert (result.exit_code, on_the_command_line in result.output) == (2, True)
+    with pytest.raises(RecipeError) as refused:
+        call()
+    assert in_python in str(refused.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.yaml"]
+
+
+ONLY_FOR_COMMANDS = {
+    "bench/plan.py",  # search --dry-run
+    "comparisons/terminal.py",
+    "studies/dashboard.py",  # ui
+    "tracking/mlflow_ui.py",  # ui
+}
+
+
+def test_no_sentence_outside_of_the_commands_names_an_option_alone() -> None:
+    """It names it by `argument`, with the keyword beside it; a whole command in backquotes may have options."""
+    package = Path(tsbench.__file__).parent
+    found = [
+        f"{path.relative_to(package)}:{line} {text}"
+        for path in sorted(package.rglob("*.py"))
+        if path.parent.name not in ("cli", "adapters") and path.relative_to(package).as_posix() not in ONLY_FOR_COMMANDS
+        for line, text in sentences_with_options(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert found == []
+
+
+def sentences_with_options(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    allowed = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="argument"), args=[option, *_]):
+                allowed.update(map(id, ast.walk(option)))
+            case ast.Expr(value=ast.Constant() as docstring):
+                allowed.add(id(docstring))
+            case ast.List(elts=[ast.Constant(value="git"), *words]):
+                allowed.update(map(id, words))
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=str(text)) if id(node) not in allowed:
+                if re.search(r"(?<![\w-])--[a-z]", re.sub("`(tsbench|ray|git) [^`]*", "", text)):
+                    yield node.lineno, text

@@ -13,7 +13,9 @@ import numpy as np
 import psutil
 import pytest
 
+from tsbench.auto.fitting import WholeFit
 from tsbench.auto.portfolio import CANDIDATES, Candidate, Size, candidates_of
+from tsbench.auto.schedule import Schedule
 from tsbench.auto.training import AutoTraining, TimeLimitError
 from tsbench.classifiers.saved import load_classifier
 from tsbench.classifiers.vote import FittedVote
@@ -193,6 +195,28 @@ def test_presets_name_known_members_and_a_member_is_named_once() -> None:
         candidates_of("good", ["quantt"])
     with pytest.raises(ValueError, match="a member is named twice: quant"):
         candidates_of("good", ["quant", "quant"])
+
+
+@pytest.mark.parametrize(("left", "begun"), [(69.0, False), (71.0, True)])
+def test_a_member_is_begun_if_enough_of_its_folds_fit_into_the_time(power: Any, left: float, begun: bool) -> None:
+    slow = replace(QUANT, name="slow", cost=(10.0, 0.0, 0.0, 0.0))  # 1 fit on all cases, and 6 of 10 folds
+    schedule = Schedule(power.train, [NEAREST, slow], seed=0, device="cpu", left=lambda: left)
+    first = schedule.next()
+    assert first is not None
+    first.member.receive(WholeFit(NEAREST.make("cpu").fit(power.train, 0), seconds=1.0, predict_seconds=0.1))
+    second = schedule.next()
+    assert (second is not None) == begun
+    assert schedule.members[1].reason == ("" if begun else "it would need about 70 s, and 69 s were left")
+
+
+@pytest.mark.parametrize(("jobs", "begun"), [(1, False), (3, True)])
+def test_folds_of_a_bag_side_by_side_take_less_time(power: Any, jobs: int, begun: bool) -> None:
+    bag = replace(QUANT, name="bag", bagged=True, cost=(10.0, 0.0, 0.0, 0.0))  # 3 of 5 folds
+    schedule = Schedule(power.train, [NEAREST, bag], seed=0, device="cpu", left=lambda: 15.0, jobs=jobs)
+    first = schedule.next()
+    assert first is not None
+    first.member.receive(WholeFit(NEAREST.make("cpu").fit(power.train, 0), seconds=1.0, predict_seconds=0.1))
+    assert (schedule.next() is not None) == begun
 
 
 def test_estimates_grow_with_the_data() -> None:

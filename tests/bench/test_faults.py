@@ -333,7 +333,7 @@ def test_a_gpu_that_is_too_small_fails_the_trial_with_the_reason(one_trial: Call
     assert "out of memory" in outcome.reason
 
 
-def test_a_trial_that_was_given_up_is_not_told_twice(
+def test_a_trial_that_was_given_up_is_not_reported_twice(
     one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that was taken for dead, and lives, must not overwrite what the supervisor has told."""
@@ -356,7 +356,7 @@ def runs_of_trials(study: Study) -> list[RunRecord]:
     return [run for run in store.runs_in(study.spec.experiment) if role_of(run) == "trial"]
 
 
-def die_before_telling(folder: Path, monkeypatch: pytest.MonkeyPatch, before: str = "_tell") -> None:
+def die_before_telling(folder: Path, monkeypatch: pytest.MonkeyPatch, before: str = "_report_to_optuna") -> None:
     """Runs trial 0 by a worker that ends its MLflow run, or does not, and dies before it tells Optuna."""
 
     def die(*arguments: object) -> None:
@@ -368,7 +368,7 @@ def die_before_telling(folder: Path, monkeypatch: pytest.MonkeyPatch, before: st
             run_trial(folder, 0, "cpu")
 
 
-def test_a_trial_whose_worker_died_before_it_told_optuna_is_failed_in_mlflow_too(
+def test_a_trial_whose_worker_died_before_it_reported_to_optuna_is_failed_in_mlflow_too(
     one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tsbench.bench.opening import mark_lost
@@ -384,7 +384,7 @@ def test_a_trial_whose_worker_died_before_it_told_optuna_is_failed_in_mlflow_too
     assert (run.status, run.tags["tsbench.reason"]) == ("FAILED", "worker 1 is gone")
 
 
-@pytest.mark.parametrize(("before", "status"), [("_tell", "FINISHED"), ("_record", "RUNNING")])
+@pytest.mark.parametrize(("before", "status"), [("_report_to_optuna", "FINISHED"), ("_record", "RUNNING")])
 def test_a_search_that_was_killed_between_optuna_and_mlflow_brings_them_into_agreement(
     one_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, before: str, status: str
 ) -> None:

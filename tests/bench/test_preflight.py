@@ -55,9 +55,10 @@ def test_a_resample_whose_parent_run_was_deleted_is_named(recipe_file: Write, tm
         check_ready(plan.loaded.recipe, fresh=False)
     assert str(caught.value) == (
         f"the MLflow run {spec.parent_run}, in which the search of ItalyPowerDemand resample 1 is recorded, was "
-        "deleted; restore it in the MLflow UI, or run with --fresh, which archives the study and starts a new one"
+        "deleted; restore it in the MLflow UI, or run the search with `fresh=True`, which archives the study and "
+        "starts a new one"
     )
-    with pytest.raises(TrackingError, match="is gone; restore it"):
+    with pytest.raises(TrackingError, match="was deleted; restore it"):
         open_study(plan, plan.cells[1], plan.load(plan.cells[1]))
     assert snapshot(tmp_path) == before
     check_ready(plan.loaded.recipe, fresh=True)

@@ -6,6 +6,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from tsbench.auto.progress import AutoProgress, MemberProgress
 from tsbench.bench.progress import (
     CellState,
     LiveDisplay,
@@ -109,3 +110,47 @@ def test_a_notebook_shows_one_output_that_is_drawn_again(monkeypatch: pytest.Mon
     assert "2/4" in shown[-1]
     assert captured.stdout == "a line that stays\n"
     InteractiveShell.clear_instance()
+
+
+def voting() -> RunState:
+    members = (
+        MemberProgress("quant", "done", "", 3.1, 0.95, 0.2),
+        MemberProgress("minirocket", "done", "", 1.2, 0.96, 0.1),
+        MemberProgress("rdst", "fitting"),
+        MemberProgress("network", "skipped", "it would take about 90 s, and 25 s were left"),
+    )
+    cell = CellState("GunPoint", 100, 0, stage="auto", auto=AutoProgress(members, 25.0, 0.97, 0.09))
+    return RunState("tiny", "accuracy", [cell], {0: WorkerState("cpu")})
+
+
+def test_the_members_of_auto_are_shown_while_they_are_fitted_the_best_first() -> None:
+    console, output = terminal()
+    console.print(render(voting()))
+    text = output.getvalue()
+    assert [text.index(word) for word in ("0.9700", "minirocket", "quant", "rdst", "network")] == sorted(
+        text.index(word) for word in ("0.9700", "minirocket", "quant", "rdst", "network")
+    )
+    assert "fitting" in text
+    assert "skipped: it would take" in text
+    assert "25 s left" in text
+    assert "trials" not in text  # none are asked for
+    done = voting()
+    done.cells[0].stage = "done"
+    console.print(render(done))
+    assert "minirocket" not in output.getvalue().removeprefix(text)
+
+
+def test_a_log_has_a_line_for_each_member_that_ended() -> None:
+    log = StringIO()
+    display = PlainDisplay(Console(file=log, width=200))
+    display.update(voting())
+    display.update(voting())
+    lines = [line.partition("] ")[2] for line in log.getvalue().splitlines()]
+    assert lines == [
+        "GunPoint: quant done, 3 s, accuracy 0.9500, log loss 0.2000, "
+        "vote so far: accuracy 0.9700, log loss 0.0900, 25 s left",
+        "GunPoint: minirocket done, 1 s, accuracy 0.9600, log loss 0.1000, "
+        "vote so far: accuracy 0.9700, log loss 0.0900, 25 s left",
+        "GunPoint: network skipped: it would take about 90 s, and 25 s were left, 25 s left",
+        "GunPoint: auto",
+    ]

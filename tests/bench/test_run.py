@@ -367,7 +367,7 @@ def test_a_study_of_an_earlier_version_is_continued_as_it_was_begun(recipe_file:
     for key in ("confirm", "repeats", "holdout_redrawn", "portfolio"):
         del written["search"][key]
     written["search"]["holdout_above"] = 5000
-    _, oldest = plan.earlier_settings(cell, plan.load(cell).files)
+    _, oldest, _ = plan.earlier_settings(cell, plan.load(cell).files)
     earlier = fingerprint_of(**oldest)
     assert earlier != written["meaning"]
     file.write_text(json.dumps(written | {"meaning": earlier, "format": 1}))
@@ -399,7 +399,7 @@ def test_a_study_from_before_the_portfolio_goes_on_without_one(recipe_file: Writ
     file = cell.folder / "study.json"
     written = json.loads(file.read_text())
     del written["portfolio"], written["search"]["portfolio"]
-    before, _ = without.earlier_settings(cell, without.load(cell).files)
+    before, *_ = without.earlier_settings(cell, without.load(cell).files)
     file.write_text(json.dumps(written | {"meaning": fingerprint_of(**before)}))
     more = plan_of(path, "search.trials=3")
     check_compatible(more)
@@ -420,6 +420,38 @@ def test_a_trial_says_that_it_is_of_the_portfolio_and_an_interrupted_search_goes
     assert [trial.params for trial in trials] == expected[:3]
     origins = {run.tags[names.TRIAL]: run.tags[names.ORIGIN] for run in runs_by_role(plan, "trial")}
     assert origins == {"0": "recipe", "1": "portfolio", "2": "portfolio"}
+
+
+def test_bound_ends_trials_in_mid_fold_and_leads_to_the_same_choice(recipe_file: Write) -> None:
+    """By a rate of a billionth nothing is learned, so one fold shows that the trial cannot reach the first one."""
+    path = recipe_file(
+        ("training.learning_rate: {float: [1e-3, 1e-1], log: true}", "training.learning_rate: {choice: [0.01, 1e-9]}"),
+        (
+            "search: {trials: 4",
+            "search: {enqueue: [{training.learning_rate: 0.01}, {training.learning_rate: 1e-9, model.dropout: 0.0}, "
+            "{training.learning_rate: 1e-9}], portfolio: none, concurrency: 1, trials: 3",
+        ),
+        ("[dummy]", "[]"),
+        ("features: {size: 84}", "features: {size: 84, head: gradient}"),
+    )
+    found = []
+    for pruner in ("bound", "none"):
+        plan = plan_of(path, f"search.pruner={pruner}")
+        assert run_plan(plan, fresh=True)[0] == []
+        study = Study.open(plan.cells[0].folder)
+        assert study.notes.chosen == 0
+        found.append(study.trials())
+    bound, whole = found
+    assert [trial.state.name for trial in bound] == ["COMPLETE", "PRUNED", "PRUNED"]
+    assert bound[0].values == whole[0].values
+    for number in (1, 2):
+        (first, _), best = (curve[-1][1] for _, curve in whole.fold_curves(number)), whole[0].values[0]
+        assert (first + 1) / 2 < best  # though its second fold were perfect
+        assert bound[number].intermediate_values == {1: pytest.approx(first, abs=1e-4)}
+        assert bound.reason_of(number).endswith(
+            "in fold 1 leaves it no way among the best, whatever its other folds' scores"
+        )
+        assert whole[number].values[0] < best
 
 
 def test_budgets_places_and_workers_are_not_part_of_the_meaning(recipe_file: Write) -> None:
@@ -481,7 +513,7 @@ def test_a_study_of_the_recipes_own_values_is_continued_where_that_is_said(recip
     """Earlier versions searched nothing where a recipe had no space."""
     own = ("space={}", "evaluation.ensemble=1", "baselines=[]")
     assert run_plan(plan_of(recipe_file(SPACE), *own))[0] == []
-    with pytest.raises(RecipeError, match=r"write `space: \{\}` to continue it with the recipe's own values alone"):
+    with pytest.raises(RecipeError, match=r"write `space: \{\}` to continue it with only the recipe's own values"):
         check_compatible(plan_of(recipe_file(SPACE)))
     with pytest.raises(RecipeError) as error:
         check_compatible(plan_of(recipe_file(SPACE), "training.epochs=3"))
@@ -509,7 +541,7 @@ def test_what_a_baseline_cannot_take_is_a_gap_with_its_reason(recipe_file: Write
 def test_a_configuration_that_cannot_be_trained_fails_alone(recipe_file: Write) -> None:
     """A learning rate of 1e30 diverges: such trials are pruned with the reason, the others go on."""
     path = recipe_file(("float: [1e-3, 1e-1], log: true", "choice: [0.001, 1.0e+30]"))
-    plan = plan_of(path, "training.max_gradient_norm=null")
+    plan = plan_of(path, "training.max_gradient_norm=null", "search.portfolio=none")
     failures, _ = run_plan(plan)
     assert failures == []
     pruned = [run for run in runs_by_role(plan, "trial") if run.tags[names.STATE] == "pruned"]
@@ -599,7 +631,7 @@ def told_in_order(study: Study) -> list[tuple[dict[str, Any], list[float]]]:
     return [(trial.params, trial.values) for trial in ordered]
 
 
-def test_the_plan_is_told_in_yaml_that_loads_again(recipe_file: Write, tmp_path: Path) -> None:
+def test_the_plan_is_yaml_that_loads_again(recipe_file: Write, tmp_path: Path) -> None:
     plan = plan_of(recipe_file(), "model.dropout=0.2")
     text = describe_plan(plan)
     assert "# 1 study of 4 trials on 1 worker (cpu), 2 folds each (drawn twice below 60 training cases);" in text
@@ -715,7 +747,7 @@ def test_a_baseline_that_fails_crashes_or_overruns_is_a_row_with_its_reason(
     failures, _ = run_plan(plan)
     assert len(failures) == 3
     gaps = {cell["classifier"]: cell["reason"] for cell in Comparison(read_results(plan.store, "tiny")).missing()}
-    assert gaps["brittle.Slow"] == "failed: it took longer than 10 s (evaluation.baseline_timeout), and was ended"
+    assert gaps["brittle.Slow"] == "failed: it took longer than 10 s (evaluation.baseline_timeout) and was ended"
     assert gaps["brittle.Crashing"] == "failed: its process ended with exit code 9"
     assert gaps["aeon.DummyClassifier(strategy='wrong')"].startswith("failed: ")
     runs = {run.tags[names.CLASSIFIER]: run for run in runs_by_role(plan, "baseline")}
@@ -735,5 +767,7 @@ def test_a_module_that_ends_the_process_at_import_is_a_failure_of_its_baseline(
     (tmp_path / "brittle_exit.py").write_text("raise SystemExit('no licence')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     dataset = Archive().load("ItalyPowerDemand")
-    with pytest.raises(ImportError, match=r"importing brittle_exit.Forest ends the process \(SystemExit: no licence\)"):
+    with pytest.raises(
+        ImportError, match=r"importing brittle_exit.Forest exits the process \(SystemExit: no licence\)"
+    ):
         score_baseline(WorkerContext("cpu", Pipe()[0]), "brittle_exit.Forest", {}, dataset, (), seed=0)

@@ -44,7 +44,7 @@ def test_sigterm_to_all_processes_ends_a_search_in_order(recipe_file: Write) -> 
     os.killpg(process.pid, signal.SIGTERM)  # as Slurm and systemd do
     code, output, errors = finish(process, 60)
     assert code == 143
-    assert "interrupted by SIGTERM: ending what runs (a second signal ends at once)" in output
+    assert "interrupted by SIGTERM: ending running tasks (a second signal ends at once)" in output
     assert errors.splitlines() == ["Interrupted by SIGTERM. The same command continues where it stopped."]
     check_that_it_ended_in_order(recipe)
 

@@ -173,7 +173,7 @@ def test_an_early_network_whose_worker_dies_three_times_waits_until_it_is_needed
     run, last, member = early(True)
     for _ in range(2):
         (line,) = died(run, member)
-        assert line.endswith("SIGKILL; final network 1 is done again")
+        assert line.endswith("SIGKILL; final network 1 is started again")
         assert early_task(run).key == member.key
     assert died(run, member) == []
     assert run.refit.early_task() is None
@@ -221,7 +221,7 @@ def test_pictures_that_cannot_be_drawn_cost_nothing_else(recipe_file: Write) -> 
     report = next_task(run)
     for _ in range(2):
         (line,) = died(run, report)
-        assert line.endswith("report is done again")
+        assert line.endswith("report is started again")
         report = next_task(run)
     died(run, report)
     assert run.finished
@@ -240,7 +240,7 @@ def test_a_score_whose_worker_died_is_done_again(early: Early) -> None:
         receive(run, task, "result", FittedMember({}, 1.0, [], "cpu", {}))
     score = next_task(run)
     assert titles(run) == [PICTURES]
-    assert died(run, score) == ["ItalyPowerDemand: worker 1 was ended by SIGKILL; final network is done again"]
+    assert died(run, score) == ["ItalyPowerDemand: worker 1 was ended by SIGKILL; final network is started again"]
     assert next_task(run).key == score.key
     assert raised(run, score) == ["ItalyPowerDemand: final network: it does not work"]
     assert run.refit.done
@@ -473,7 +473,7 @@ def test_a_study_that_lost_its_trials_is_a_sentence_and_can_be_begun_anew(recipe
     plan, run = make(recipe_file())
     run.interrupt()
     (run.cell.study.folder / "journal.log").unlink()
-    with pytest.raises(SearchError, match=r"has lost its trials: .* journal.log any more; --fresh starts a new one"):
+    with pytest.raises(SearchError, match=r"has lost its trials: .* journal.log; `fresh=True` starts a new one"):
         make(recipe_file())
     assert {run.status for run in plan.store.runs("tiny")} == {"KILLED"}
     archive_studies(plan)
@@ -544,9 +544,9 @@ def test_a_metric_that_a_fold_cannot_be_scored_by_is_refused_before_any_trial() 
     sound = [(cases[0], cases[1])]
     search = SearchConfig(metric="roc_auc")
     check_roc_auc(search, labels, sound)
-    with pytest.raises(DataError, match=r"roc_auc, which is not defined on fold 1: .* all of class 'a'; take"):
+    with pytest.raises(DataError, match=r"roc_auc, which is not defined on fold 1: .* all of class 'a'; use"):
         check_roc_auc(search, labels, [*sound, (cases[3], cases[2])])
-    with pytest.raises(DataError, match="fold 0: its validation cases are all of class 'a' or 'b'; take"):
+    with pytest.raises(DataError, match="fold 0: its validation cases are all of class 'a' or 'b'; use"):
         check_roc_auc(search, labels, [(cases[4], np.array([0, 2]))])
 
 
@@ -594,7 +594,7 @@ def test_the_best_trials_are_scored_again_before_the_refit(recipe_file: Write) -
     run.close()
     (parent,) = [record for record in plan.store.runs("tiny") if record.tags["tsbench.role"] == "search"]
     assert f"Trial {best} beats the default by " in parent.tags["mlflow.note.content"]
-    assert f"Trial {best} was refitted, with accuracy " in parent.tags["mlflow.note.content"]
+    assert f"Trial {best} of the portfolio was refitted, with accuracy " in parent.tags["mlflow.note.content"]
 
 
 def test_a_confirmation_that_was_interrupted_is_continued_and_chooses_the_same(recipe_file: Write) -> None:

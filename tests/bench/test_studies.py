@@ -80,7 +80,7 @@ def test_a_study_that_cannot_be_read_is_reported_beside_the_others_and_removed_w
     assert not list(plan.store.runs("tiny"))
 
 
-def test_a_worker_without_a_search_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_a_search_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SearchError, match=r"no search of 'tiny' is running .* own machine only; .* Ray cluster"):
         find_search("tiny", tmp_path)
     monkeypatch.chdir(tmp_path)

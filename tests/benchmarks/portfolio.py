@@ -5,8 +5,8 @@
 Candidates are the default configuration and random ones of the default space, each cross-validated on the training
 cases of several small data sets. Each candidate and data set is one line in docs/portfolio.jsonl, and is not run again
 while it stands there, so that an interrupted run goes on where it was. From the lines of the sets that all candidates
-have been run on, the portfolio is chosen greedily, written to tsbench/studies/portfolio.json, and measured by leaving
-one set out.
+have been run on, the portfolio is chosen greedily and written to tsbench/studies/portfolio.json; what it is worth is
+measured by leaving one set out, and written into docs/search.md.
 """
 
 from __future__ import annotations
@@ -31,20 +31,22 @@ from tsbench.studies.sampling import default_parameters, suggest
 
 ROOT = Path(__file__).parents[2]
 RECORDS = ROOT / "docs" / "portfolio.jsonl"
+PAGE = ROOT / "docs" / "search.md"
+MARKS = ("<!-- portfolio -->", "<!-- end of portfolio -->")
 PORTFOLIO = ROOT / "tsbench" / "studies" / FILE
 DATASETS = (
     "ECG200",
     "DistalPhalanxTW",
+    "ItalyPowerDemand",
+    "MoteStrain",
+    "BME",
+    "ECGFiveDays",
     "MedicalImages",
     "ProximalPhalanxOutlineCorrect",
     "PowerCons",
     "FaceAll",
-    "MoteStrain",
-    "BME",
-    "ItalyPowerDemand",
-    "ECGFiveDays",
 )
-"""Short univariate series; those with enough cases to tell configurations apart first."""
+"""Short univariate series, the quick ones among the first."""
 
 DRAWN = 14
 SIZE = 8
@@ -54,8 +56,8 @@ CASES = 160
 """Of a data set, at most: a stratified share of the larger ones."""
 
 SHORTER = {"epochs": 20, "min_steps": 100}
-"""The training of every candidate, an eighth of the default's steps, so that all of it takes a quarter of an hour of
-one core."""
+"""The training of every candidate, an eighth of the default's steps, so that all of it takes half an hour of one
+core."""
 
 
 def candidates() -> list[dict[str, Any]]:
@@ -108,7 +110,7 @@ def learn(scores: NDArray[np.float64], losses: NDArray[np.float64], size: int = 
     """Candidates that complement each other, the default first.
 
     Each is the one with which the mean over the data sets of the best accuracy so far is highest; ties go to the lower
-    mean of the lowest log losses, then to the earlier candidate.
+    mean of the lowest log losses, then to the candidate whose own accuracy is higher.
 
     Args:
         scores: accuracies, data sets by candidates.
@@ -119,7 +121,11 @@ def learn(scores: NDArray[np.float64], losses: NDArray[np.float64], size: int = 
     while len(chosen) < size:
         others = [number for number in range(scores.shape[1]) if number not in chosen]
         worth = [
-            (round(scores[:, [*chosen, number]].max(1).mean(), 9), -losses[:, [*chosen, number]].min(1).mean(), -number)
+            (
+                round(scores[:, [*chosen, number]].max(1).mean(), 9),
+                round(-losses[:, [*chosen, number]].min(1).mean(), 9),
+                scores[:, number].mean(),
+            )
             for number in others
         ]
         chosen.append(others[worth.index(max(worth))])
@@ -135,6 +141,9 @@ def best_of(folds: NDArray[np.float64], chosen: Sequence[int]) -> float:
     """
     one, other = folds[list(chosen)].T
     return float((other[one.argmax()] + one[other.argmax()]) / 2)
+
+
+DEFAULT, RANDOM = "the default alone", f"the default and {SIZE - 1} random ones"
 
 
 def gains(folds: NDArray[np.float64], losses: NDArray[np.float64]) -> dict[str, list[float]]:
@@ -153,14 +162,32 @@ def gains(folds: NDArray[np.float64], losses: NDArray[np.float64]) -> dict[str, 
         honest = best_of(folds[number], learned)
         highest = scores[number, learned].max()
         for name, gain in {
-            "the default alone": honest - scores[number, 0],
-            "the default and random ones": honest - np.mean([best_of(folds[number], each) for each in drawn]),
-            "the default alone, by the highest CV score": highest - scores[number, 0],
-            "the default and random ones, by the highest CV score": highest
-            - np.mean([scores[number, each].max() for each in drawn]),
+            DEFAULT: honest - scores[number, 0],
+            RANDOM: honest - np.mean([best_of(folds[number], each) for each in drawn]),
+            f"{RANDOM}, by the highest CV score": highest - np.mean([scores[number, each].max() for each in drawn]),
         }.items():
             found.setdefault(name, []).append(float(gain))
     return found
+
+
+def report(sets: Sequence[str], chosen: Sequence[int], found: dict[str, list[float]]) -> str:
+    """What was measured, for the page: gains in points of accuracy, with standard errors over the data sets."""
+    lines = [
+        f"Measured on {len(sets)} data sets: {', '.join(sets)}.",
+        "On the set that was left out, the best of the default and the portfolio learned on the others is better than",
+        "",
+        "| | by points of accuracy | standard error |",
+        "| --- | ---: | ---: |",
+    ]
+    within = True
+    for what, gain in found.items():
+        mean, error = 100 * np.mean(gain), 100 * np.std(gain, ddof=1) / np.sqrt(len(gain))
+        within = within and not mean > 2 * error
+        lines.append(f"| {what} | {mean:+.2f} | {error:.2f} |")
+    verdict = "None of these is more than two standard errors: the gain lies within chance." if within else ""
+    return "\n".join(
+        [*lines, "", *([verdict, ""] if verdict else []), f"Candidates chosen: {', '.join(map(str, chosen))}.", ""]
+    )
 
 
 def write(parameters: Sequence[dict[str, Any]]) -> None:
@@ -188,15 +215,18 @@ def main() -> None:
             file.write(json.dumps(record) + "\n")
     done = read()
     sets = [name for name in DATASETS if all((number, name) in done for number in range(DRAWN + 1))]
+    if len(sets) < 2:
+        parser.exit(1, "a portfolio is learned on at least two data sets\n")
     table = [[done[number, name] for number in range(DRAWN + 1)] for name in sets]
     folds = np.array([[record["folds"] for record in row] for row in table])
     losses = np.array([[record["log_loss"] for record in row] for row in table])
     chosen = learn(folds.mean(2), losses)
     write([table[0][number]["parameters"] for number in chosen[1:]])
-    print(f"{len(sets)} data sets: {', '.join(sets)}; candidates of the portfolio: {chosen}")
-    for what, values in gains(folds, losses).items():
-        error = np.std(values, ddof=1) / np.sqrt(len(values))
-        print(f"on a set left out, better than {what} by {np.mean(values):+.4f} (standard error {error:.4f})")
+    text = report(sets, chosen, gains(folds, losses))
+    page = PAGE.read_text(encoding="utf-8")
+    head, tail = page[: page.index(MARKS[0])], page[page.index(MARKS[1]) :]
+    PAGE.write_text(f"{head}{MARKS[0]}\n\n{text}\n{tail}", encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def test_a_classifier_that_takes_unequal_lengths_gets_them_untouched() -> None:
     assert with_default.metrics["test_log_loss"] == without.metrics["test_log_loss"]
 
 
-def test_cases_of_one_length_without_gaps_are_given_untouched_whatever_the_length_asked_for() -> None:
+def test_cases_of_one_length_without_gaps_are_given_untouched_for_any_requested_length() -> None:
     italy = load("ItalyPowerDemand", 3)
     asked = BaselinePreprocessingConfig(length=100)
     assert score("minirocket", italy, asked).preprocessing == ""
@@ -233,7 +233,7 @@ def test_the_shortest_cases_that_are_not_refused_can_be_fitted_and_no_shorter_on
 
 
 @pytest.mark.parametrize("classifier", ["minirocket", "quant", "1nn-dtw", FOREST])
-def test_a_fold_whose_training_cases_are_of_one_class_gives_figures(classifier: str) -> None:
+def test_a_fold_whose_training_cases_are_of_one_class_has_scores(classifier: str) -> None:
     italy = load("ItalyPowerDemand", 2)
     one_class = np.flatnonzero(italy.train.labels == italy.train.labels[0])
     others = np.setdiff1d(np.arange(len(italy.train)), one_class)

@@ -1,9 +1,12 @@
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from tsbench.classifiers.baselines import BASELINES, find_baseline
+from tsbench.classifiers.baselines import BASELINES, Baseline, find_baseline
 from tsbench.classifiers.contract import Facts
 from tsbench.classifiers.fitted_baseline import FittedBaseline, _series, warm_up
 from tsbench.data.archive import Archive
@@ -68,7 +71,43 @@ def test_minirocket_refuses_cases_of_unequal_lengths_with_a_reason():
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_no_baseline_refuses_cases_of_one_channel_and_length(name):
-    assert BASELINES[name].refuses(load("ItalyPowerDemand").train) is None
+    if not BASELINES[name].package:
+        assert BASELINES[name].refuses(load("ItalyPowerDemand").train) is None
+
+
+def test_a_baseline_without_its_package_or_weights_is_refused_without_the_network(tmp_path, monkeypatch):
+    """Neither mantis-tsfm nor weights are among the tests' own; `rich` stands where a package is installed."""
+    mantis, train = BASELINES["mantis"], load("ItalyPowerDemand").train
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    absent = replace(mantis, package="no-such-distribution")
+    assert absent.refuses(train) == (
+        "it needs the package no-such-distribution, which is not installed: pip install no-such-distribution"
+    )
+    installed = replace(mantis, package="rich")
+    assert installed.refuses(train) == (
+        f"its weights paris-noah/MantisV2 are not in {tmp_path}, and none are downloaded during a search: "
+        "hf download paris-noah/MantisV2"
+    )
+    assert replace(installed, parameters={"checkpoint": None}).refuses(train) is None  # random weights
+    snapshot = tmp_path / "models--paris-noah--MantisV2" / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    assert installed.refuses(train) is not None
+    (snapshot / "model.safetensors").write_bytes(b"")
+    assert installed.refuses(train) is None
+
+
+def test_a_classifier_without_a_seed_of_its_own_draws_the_same_again():
+    drawing = Baseline(f"{__name__}:Drawing", seeded=False)
+    train = load("ItalyPowerDemand").train
+    first, again, other = (drawing.fit(train, seed).classifier.drawn for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
+
+
+class Drawing:
+    def fit(self, series, labels):
+        self.classes_ = np.unique(labels)
+        self.drawn = (np.random.random(), random.random(), float(torch.rand(1)))
 
 
 def test_a_classifier_of_one_channel_refuses_several_with_a_reason():
@@ -210,7 +249,7 @@ FITTINGS = [
     pytest.param((name, source), marks=_marks(name), id=f"{name}-{source}")
     for name, baseline in BASELINES.items()
     for source, unequal in SOURCES.items()
-    if COMPILED.get(name, source) == source and (baseline.unequal_length or not unequal)
+    if not baseline.package and COMPILED.get(name, source) == source and (baseline.unequal_length or not unequal)
 ]
 
 

@@ -68,7 +68,7 @@ SEEDS = iter(range(100))
 
 
 @pytest.mark.parametrize(
-    ("kind", "broken"), [(Unseeded, "the same seed gives other"), (Sharing, "changes NumPy's global generator")]
+    ("kind", "broken"), [(Unseeded, "the same seed gives different"), (Sharing, "changes NumPy's global generator")]
 )
 def test_a_classifier_that_breaks_the_contract_is_found(kind, broken, italy):
     known = BASELINES["quant"]

@@ -94,7 +94,7 @@ def test_a_member_is_what_its_seed_gives_alone(fitted):
     assert same_bits(state(fitted.members[1]), state(alone.members[0]))
 
 
-def test_the_history_of_every_member_is_handed_out():
+def test_the_history_of_every_member_is_returned():
     seen = []
     ensemble, jobs = NetworkEnsemble.fit_with_history(cases(), settings(), seeds=[4, 5], on_epoch=seen.append)
     assert seen == [1, 2, 3]

@@ -215,7 +215,7 @@ def test_clone_gives_an_unfitted_one_of_the_same_parameters():
     assert not copy.is_fitted
 
 
-def test_it_stands_in_scikit_learns_cross_validation():
+def test_it_works_in_scikit_learns_cross_validation():
     X, y = waves(12)
     assert is_classifier(classifier())  # so that the folds are stratified
     assert cross_val_score(classifier(), X, y=y, cv=2).shape == (2,)
@@ -252,7 +252,7 @@ LONGER = {**FEW, "training.epochs": 2}
     ],
     ids=["grid", "grid of a pipeline", "random", "pipeline", "calibrated", "voting", "stacking"],
 )
-def test_it_stands_in_scikit_learns_company(company):
+def test_it_works_in_scikit_learns_estimators(company):
     X, y = waves(12)
     labels = np.array(["slow", "fast"])[y]
     fitted = company().fit(X, labels)
@@ -283,7 +283,7 @@ def test_what_scikit_learn_sets_for_the_time_of_a_fit_is_kept_and_nothing_else()
     assert not hasattr(fresh, "_skl_callbacks")
 
 
-def test_it_stands_in_sktimes_pipelines():
+def test_it_works_in_sktimes_pipelines():
     X, y = waves(12)
     pipeline = (ExponentTransformer(2) * classifier()).fit(X, y)
     assert pipeline.predict(X).shape == (12,)
@@ -322,7 +322,7 @@ def test_everything_wrong_in_the_configuration_is_said_at_once():
     [
         ("lstm", "the configuration must be a mapping of dotted names to values, got 'lstm'"),
         ({"model": {"dropout": 0.1}, "model.dropout": 0.2}, "model.dropout: is given twice"),
-        ({"model.pooling": "max", "model.pooling.kind": "max"}, "model.pooling.kind: pooling is given a value"),
+        ({"model.pooling": "max", "model.pooling.kind": "max"}, "model.pooling.kind: pooling also has its own value"),
         ({"model.features.blocks": ["minirockt"]}, "unknown feature block 'minirockt'; did you mean 'minirocket'?"),
     ],
 )
@@ -333,7 +333,10 @@ def test_a_configuration_that_cannot_be_read_is_refused(config, message):
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
-    [({"ensemble": 0}, "ensemble must be at least 1, got 0"), ({"device": "cuda:7"}, "device 'cuda:7' is not there")],
+    [
+        ({"ensemble": 0}, "ensemble must be at least 1, got 0"),
+        ({"device": "cuda:7"}, "device 'cuda:7' is not available"),
+    ],
 )
 def test_parameters_that_cannot_be_met_are_refused(parameters, message):
     if "device" in parameters and torch.cuda.is_available():
@@ -555,7 +558,7 @@ def test_one_case_alone_in_a_batch_of_one_step(config):
 
 
 @KINDS
-def test_a_constant_channel_says_nothing_and_does_no_harm(config):
+def test_a_constant_channel_is_harmless(config):
     X, y = waves(12, channels=2)
     X[:, 1] = 1e6
     fitted = NetworkClassifier(config, ensemble=1).fit(X, y)
@@ -616,7 +619,7 @@ def test_cases_of_less_than_half_the_shortest_training_case_are_predicted_with_a
 # --- what it looked at
 
 
-def test_it_tells_and_draws_what_it_looked_at(tmp_path):
+def test_it_returns_and_draws_attention_and_maxima(tmp_path):
     X, y = waves(8, steps=20)
     names = np.array(["slow", "fast"])[y]
     fitted = NetworkClassifier(RECURRENT, ensemble=2).fit(X, names)
@@ -706,7 +709,7 @@ def test_loading_by_path_unpickles_nothing(tmp_path, monkeypatch):
     NetworkClassifier.load_from_path(tmp_path / "model").predict(waves()[0])
 
 
-def test_an_unfitted_one_is_saved_too(tmp_path):
+def test_an_unfitted_classifier_is_saved_too(tmp_path):
     classifier(ensemble=4).save(tmp_path / "model")
     loaded = NetworkClassifier.load_from_path(tmp_path / "model")
     assert loaded.get_params() == classifier(ensemble=4).get_params()

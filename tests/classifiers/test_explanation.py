@@ -204,7 +204,7 @@ def test_n22_drawing_needs_no_display_and_opens_no_window(tmp_path):
 
 
 @pytest.mark.parametrize("length", [7, 15, 40])
-def test_what_resampled_cases_show_is_told_on_their_own_steps(length, tmp_path):
+def test_what_resampled_cases_show_is_reported_on_their_own_steps(length, tmp_path):
     collection = cases()
     settings = ensemble_of(collection).hyperparameters
     preprocessing = settings.preprocessing.model_copy(update={"length": length})

@@ -93,7 +93,7 @@ def test_a_long_table_in_any_spelling_is_sorted_by_time_and_keeps_the_order_of_c
     ("given", "sentence"),
     [
         ("{", "the text is not JSON: .*; expected an array of shape"),
-        (3, "cases of type int are not understood; expected an array"),
+        (3, "cases of type int are not supported; expected an array"),
         (np.zeros((2, 3)), r"the array has the shape \(2, 3\); expected an array"),
         (np.array([["a"]]).reshape(1, 1, 1), "the array is of type <U1, which is not numbers"),
         ([[[1, 2], [3]]], r"case 0 \(counted from 0\) has channels of different lengths: 1, 2"),
@@ -196,7 +196,7 @@ def test_the_card_says_what_the_model_is_and_takes(two_channels, one_channel):
     ):
         assert text in card
     assert "accuracy se" not in card
-    assert "fit" not in card.partition("## Where")[0].partition("## How")[2]
+    assert "fit" not in card.partition("## Origin")[0].partition("## Scores")[2]
     assert "Time series of 1 channel." in model_card(one_channel, facts)
 
 

@@ -82,7 +82,7 @@ def test_compare_of_an_unknown_name_and_of_no_store(
     folder, _ = searched
     unknown = run("compare", "nobody", "--tracking-uri", f"sqlite:///{folder}/mlflow.db")
     assert unknown.exit_code == 1
-    assert "has no experiment 'nobody'; experiments there: tiny" in unknown.output
+    assert "has no experiment 'nobody'; existing experiments: tiny" in unknown.output
     absent = run("compare", "tiny", "--tracking-uri", f"sqlite:///{tmp_path}/none.db")
     assert absent.exit_code == 2
     assert "there is no MLflow store at" in absent.output
@@ -120,7 +120,7 @@ def test_dry_run_prints_the_plan_and_does_nothing(recipe_file: Write, tmp_path: 
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_data_set_that_is_not_there_is_told_before_anything_runs(recipe_file: Write, tmp_path: Path) -> None:
+def test_a_data_set_that_does_not_exist_is_reported_before_anything_runs(recipe_file: Write, tmp_path: Path) -> None:
     path = recipe_file(
         ("[ItalyPowerDemand]", "[ItalyPowerDemandd, GunPint]"), ("name: tiny", f"name: tiny\narchive: {tmp_path}/a")
     )
@@ -256,7 +256,7 @@ def test_schema_is_json_schema_of_the_whole_tree() -> None:
     assert tree["$defs"]["SearchConfig"]["properties"]["trials"]["description"].startswith("trials of a study")
 
 
-def test_datasets_lists_what_is_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_lists_what_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = run("datasets")
     assert result.exit_code == 0
@@ -264,7 +264,7 @@ def test_datasets_lists_what_is_at_hand(tmp_path: Path, monkeypatch: pytest.Monk
     assert rows["GunPoint"][1:6] == ["50", "150", "1", "150", "2"]
     assert rows["JapaneseVowels"][1:8] == ["270", "370", "12", "7", "to", "29", "9"]
     assert "Tecator" not in rows  # regression
-    assert f"Others are downloaded into {tmp_path}/datasets/archive" in result.output
+    assert f"Other data sets are downloaded into {tmp_path}/datasets/archive" in result.output
 
 
 def imported_by(*arguments: str) -> set[str]:

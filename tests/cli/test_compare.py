@@ -137,7 +137,7 @@ def test_an_experiment_or_data_sets_without_results_are_named(log: Log, store: S
     assert "Only the references are shown." in beside.output
 
 
-def test_files_of_one_name_are_told_apart(log: Log, store_uri: str, tmp_path: Path) -> None:
+def test_files_of_one_name_are_distinguished(log: Log, store_uri: str, tmp_path: Path) -> None:
     files = [tmp_path / folder / "others.csv" for folder in ("a", "b")]
     for number, file in enumerate(files):
         file.parent.mkdir()
@@ -156,7 +156,7 @@ def test_a_file_of_others_is_read_whatever_the_case_of_its_data_sets(log: Log, s
     assert tree["accuracy"]["Beef"]["Ours-2 (others.csv)"] == 0.6
 
 
-def test_a_wrong_file_is_told_with_its_lines_and_exit_code_2(log: Log, store_uri: str, tmp_path: Path) -> None:
+def test_a_wrong_file_is_reported_with_its_lines_and_exit_code_2(log: Log, store_uri: str, tmp_path: Path) -> None:
     file = tmp_path / "others.csv"
     file.write_text("dataset,classifier,accuracy\nA,X,0.5\nA,X,0.5\n")
     result = compare("small", "--tracking-uri", store_uri, "--reference", file)
@@ -193,7 +193,7 @@ def test_the_report_and_the_pictures_are_written(log: Log, store_uri: str, tmp_p
 def test_a_report_that_cannot_be_written_says_so(log: Log, store_uri: str, tmp_path: Path) -> None:
     result = compare("small", "--tracking-uri", store_uri, "--report", tmp_path)
     assert result.exit_code == 2
-    assert f"--report {tmp_path}: cannot be written: Is a directory" in result.output
+    assert f"{tmp_path}: cannot be written: Is a directory" in result.output
 
 
 def test_log_puts_all_of_it_on_a_run_that_is_no_result(log: Log, store: Store, store_uri: str) -> None:
@@ -252,7 +252,7 @@ def test_it_fails_where_the_control_is_worse_by_more_than_the_margin(
 def test_without_anything_to_compare_it_says_what_is_missing(store: Store, store_uri: str) -> None:
     empty = compare("--tracking-uri", store_uri)
     assert empty.exit_code == 2
-    assert "which experiment? The store holds no experiment yet" in empty.output
+    assert "there is nothing to compare: the store holds no experiment yet" in empty.output
     log = Log(store)
     nothing = compare("small", "--tracking-uri", store_uri)
     assert nothing.exit_code == 2

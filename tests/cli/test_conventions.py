@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import run, tsbench
@@ -88,3 +89,28 @@ def test_quiet_prints_nothing_and_verbose_logs_tasks(recipe_file: Callable[..., 
     assert "searching" not in verbose.stdout
     both = tsbench("search", path, "-v", "-q", cwd=tmp_path)
     assert (both.returncode, both.stderr) == (2, "--verbose and --quiet contradict each other; leave one out\n")
+
+
+def test_compare_and_predict_are_quiet_or_verbose_too(folder: Path, tmp_path: Path) -> None:
+    from tsbench.api.searching import search
+
+    np.save(tmp_path / "cases.npy", np.arange(48.0).reshape(2, 1, 24))
+    id_ = search("tiny.yaml", progress=False).leaderboard()["run_id"].iloc[0]
+    compare, predict = ("compare", "tiny"), ("predict", id_, tmp_path / "cases.npy")
+    gate = ("--fail-if-worse-than", "dummy", "--margin", "0.9")
+    for arguments in ((*compare, *gate, "--report", tmp_path / "r.html"), (*predict, "--out", tmp_path / "out.csv")):
+        quiet = run(*arguments, "-q")
+        assert (quiet.exit_code, quiet.output) == (0, "")
+    assert (tmp_path / "r.html").exists()
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 3
+    nowhere = run(*predict, "--quiet")
+    assert (nowhere.exit_code, nowhere.output) == (2, "--quiet prints no predictions; name a file for them by --out\n")
+    worse = run(*compare, "--control", "dummy", "--fail-if-worse-than", "network", "-q")
+    assert (worse.exit_code, worse.stdout) == (1, "")
+    assert "dummy is worse than network by more than 0: " in worse.stderr
+    for arguments, line in ((compare, "DEBUG tiny: read 2 results from sqlite:"), (predict, "cases.npy: read 2 cases")):
+        verbose = tsbench(*arguments, "-v", cwd=folder)
+        assert line in verbose.stderr
+        assert verbose.stdout == run(*arguments).stdout
+        both = run(*arguments, "-v", "-q")
+        assert (both.exit_code, both.output) == (2, "--verbose and --quiet contradict each other; leave one out\n")

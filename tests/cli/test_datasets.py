@@ -69,6 +69,26 @@ def test_info_of_a_set_of_which_only_the_name_is_known_says_so() -> None:
     assert "Tiselac, of multiverse-133, multiverse-66, monster-29; its sizes are not in the catalogue" in result.output
 
 
+def test_collections_are_listed_with_the_sizes_that_are_known() -> None:
+    rows = {row["name"]: row for row in json.loads(run("collections", "--json").stdout)}
+    assert (rows["ucr-112"]["datasets"], rows["ucr-112"]["known"]) == (112, 112)
+    assert (rows["uea-26"]["train"], rows["uea-26"]["lengths"]) == ([12, 7494], [8, 17984])
+    assert rows["multiverse-133"] == {
+        "name": "multiverse-133",
+        "datasets": 133,
+        "known": 30,
+        "train": [12, 25000],
+        "lengths": [2, 17984],
+    }
+    assert rows["monster-29"] == {"name": "monster-29", "datasets": 29, "known": 0, "train": None, "lengths": None}
+    lines = run("collections").stdout.splitlines()
+    assert next(line for line in lines if "monster-29" in line).split() == [
+        *("monster-29", "29", "none"),
+        *("not", "known", "not", "known"),
+    ]
+    assert next(line for line in lines if "ucr-142" in line).split()[:3] == ["ucr-142", "142", "112"]
+
+
 def test_the_list_is_data_too() -> None:
     (row,) = json.loads(run("list", "GunPoint", "--format", "json").output)
     assert (row["train"], row["test"], row["ed_error"], row["available"]) == (50, 150, 0.0867, True)
@@ -76,7 +96,7 @@ def test_the_list_is_data_too() -> None:
     assert dict(zip(header.split(","), line.split(","), strict=True))["classes"] == "37"
 
 
-def test_an_unknown_name_is_told_with_the_one_that_was_meant() -> None:
+def test_an_unknown_name_is_reported_with_the_one_that_was_meant() -> None:
     result = run("list", "Gunpoint")
     assert result.exit_code == 2
     assert result.output == "the catalogue holds no data set 'Gunpoint'; did you mean 'GunPoint'?\n"
@@ -94,7 +114,7 @@ def test_info_tells_facts_citation_digests_and_shows_each_class(tmp_path: Path) 
     assert (tmp_path / "classes.png").read_bytes()[1:4] == b"PNG"
 
 
-def test_info_of_a_set_that_is_not_at_hand_comes_from_the_catalogue() -> None:
+def test_info_of_a_set_that_is_not_available_comes_from_the_catalogue() -> None:
     result = run("info", "CharacterTrajectories")
     assert result.exit_code == 0
     assert "3 channels, 60 to 182 time steps" in result.output
@@ -110,7 +130,7 @@ def test_info_of_what_nobody_knows_is_refused() -> None:
     )
 
 
-def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     result = run("info", "GunPoint", "--plot", tmp_path / "no" / "x.png")
     assert result.exit_code == 2
     assert result.output.endswith("x.png: cannot be written: No such file or directory\n")
@@ -122,7 +142,7 @@ def test_a_picture_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 # --- download
 
 
-def test_what_is_at_hand_is_not_downloaded() -> None:
+def test_what_is_available_is_not_downloaded() -> None:
     result = run("download", "GunPoint", "BasicMotions")
     assert result.exit_code == 0
     assert ", 2 available before, 0 failed." in result.output
@@ -165,7 +185,7 @@ def test_a_change_is_found_though_size_and_time_are_the_same_and_may_be_accepted
     assert run("verify", "Pumps", *archive).exit_code == 0
 
 
-def test_files_that_are_not_the_catalogues_are_told(tmp_path: Path) -> None:
+def test_files_that_are_not_the_catalogues_are_reported(tmp_path: Path) -> None:
     put(tmp_path / "own", "Beef")
     result = run("verify", "Beef", "--archive", tmp_path / "own")
     assert result.exit_code == 1
@@ -193,7 +213,7 @@ def test_check_tells_what_a_file_holds(tmp_path: Path) -> None:
     assert any(line.split() == ["channels", "1"] for line in one.output.splitlines())
 
 
-def test_check_takes_a_data_set_at_hand() -> None:
+def test_check_takes_an_available_data_set() -> None:
     result = run("check", "GunPoint")
     assert result.exit_code == 0
     assert "24 to 26" in result.output

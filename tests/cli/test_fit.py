@@ -122,7 +122,7 @@ def test_a_vote_that_the_time_cut_short_is_not_reproduced(
 def test_what_cannot_be_fitted_ends_in_a_sentence(pumps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(pumps)
     for arguments, sentence in (
-        (("none.csv",), "none.csv: there is no such file"),
+        (("none.csv",), "none.csv: file not found"),
         (("GunPoint", "--label", "state"), "--label: only for files, and GunPoint is a data set's name"),
         (("pumps.csv", "--label", "stat", "--case", "pump", "--name", "a"), "stat"),
         (("pumps.csv", "--label", "state", "--case", "pump", "--name", "b", "--preset", "gold"), "gold"),
@@ -132,4 +132,26 @@ def test_what_cannot_be_fitted_ends_in_a_sentence(pumps: Path, monkeypatch: pyte
         assert result.exit_code == 2, result.output
         assert sentence in result.output
         assert not Path("a.yaml").exists()
+    table = pd.read_csv("pumps.csv")
+    few = {
+        "one": table.assign(state="fine"),
+        "alone": table.assign(state=table.state.where(table.pump != 7, "broken")),
+        "each": table.assign(state=table.pump.map("pump {}".format)),
+        "many": table.assign(state=table.pump.map(lambda pump: f"pump {pump // 2}")),
+    }
+    for (what, cases), sentence in zip(
+        few.items(),
+        (
+            "all 28 training cases have the same label 'fine'",
+            "class 'broken' has a single case, so no stratified split has it in both parts; give a test file, more",
+            "40 of 40 classes have a single case, so no stratified split",
+            "12 test cases cannot be of all 20 classes, as a stratified split demands; give a test file",
+        ),
+        strict=True,
+    ):
+        cases.to_csv(f"{what}.csv", index=False)
+        result = run("fit", f"{what}.csv", "--label", "state", "--case", "pump")
+        assert result.exit_code == 2, result.output
+        assert sentence in result.output
+        assert not Path(f"fit-{what}.yaml").exists()
     assert Archive().locate("GunPoint") is not None

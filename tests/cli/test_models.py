@@ -130,16 +130,16 @@ def test_a_baseline_that_was_not_kept_says_why(store_uri: str, cases_file: Path)
         assert f"is a baseline without a model: {reason}" in result.output
 
 
-def test_a_run_of_another_project_is_told(store_uri: str, cases_file: Path) -> None:
+def test_a_run_of_another_project_is_reported(store_uri: str, cases_file: Path) -> None:
     store = Store(store_uri)
     other = store.begin(store.experiment("others"), "my run", {})
     for verb in (["predict", other, cases_file], ["reproduce", other], ["explain", other]):
         result = run(*verb, "--tracking-uri", store_uri)
         assert result.exit_code == 1
-        assert f"the run {other} (my run) is not one of tsbench's: it has no tag {names.ROLE}" in result.output
+        assert f"the run {other} (my run) is not a tsbench run: it has no tag {names.ROLE}" in result.output
 
 
-def test_a_model_of_a_newer_tsbench_is_told(
+def test_a_model_of_a_newer_tsbench_is_reported(
     uri: str, runs: dict[str, RunRecord], cases_file: Path, tmp_path: Path
 ) -> None:
     from tsbench.tracking.models import fetch_model

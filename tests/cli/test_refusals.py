@@ -109,13 +109,13 @@ REFUSED: dict[str, Refused] = {
         Place.parent_run_deleted,
         ["search", "tiny.yaml"],
         1,
-        "in which the search of ItalyPowerDemand is recorded, was deleted; restore it in the MLflow UI, or run with",
+        "in which the search of ItalyPowerDemand is recorded, was deleted; restore it in the MLflow UI, or run the",
     ),
     "search, another store": (
         Place.as_it_is,
         ["search", "tiny.yaml", "--set", "tracking.uri='sqlite:///other.db'"],
         1,
-        "other.db; name the former by tracking.uri, or move its folder back, or run with --fresh",
+        "other.db; set tracking.uri to the former, or move its folder back, or run the search with --fresh",
     ),
     "search, under way": (
         Place.search_under_way,
@@ -183,7 +183,7 @@ REFUSED: dict[str, Refused] = {
         Place.as_it_is,
         ["search", "tiny.yaml", "--dry-run", "--set", "datasets=[Nowhere]"],
         2,
-        "has a data set 'Nowhere'",
+        "no data set in the catalogue or the folders is called 'Nowhere'",
     ),
     "rm, unknown name": (Place.as_it_is, ["rm", "nobody", "--yes"], 1, "has no experiment 'nobody'"),
     "rm, under way": (Place.search_under_way, ["rm", "tiny", "--yes"], 1, "a search of 'tiny' is running"),
@@ -235,7 +235,7 @@ REFUSED: dict[str, Refused] = {
         "mlartifacts: cannot be written",
     ),
     "explain, no such case": (Place.as_it_is, ["explain", "{model}", "--case", "0", "--case", "99999"], 1, "99999"),
-    "explain --out, a file": (Place.as_it_is, ["explain", "{model}", "--out", "tiny.yaml"], 2, "cannot be made"),
+    "explain --out, a file": (Place.as_it_is, ["explain", "{model}", "--out", "tiny.yaml"], 2, "cannot be created"),
     "reproduce, unknown run": (Place.as_it_is, ["reproduce", "0" * 32], 1, "has no run"),
     "init, the file exists": (Place.as_it_is, ["init", "tiny"], 2, "tiny.yaml: this file already exists"),
     "datasets verify --accept, one unknown": (
@@ -287,7 +287,7 @@ def test_studies_without_their_store_are_refused(
     before = snapshot(folder)
     moved = run("search", "tiny.yaml")
     assert moved.exit_code == 1
-    assert "or move its folder back, or run with --fresh" in moved.output
+    assert "or move its folder back, or run the search with --fresh" in moved.output
     assert snapshot(folder) == before
     study = folder / ".tsbench" / "tiny" / "ItalyPowerDemand" / "study.json"
     study.write_text(study.read_text().replace(f"sqlite:///{searched[0]}/", f"sqlite:///{folder}/"))

@@ -34,7 +34,7 @@ def test_a_port_in_use_is_one_sentence(store_uri: str) -> None:
         result = run("ui", "tiny", "--tracking-uri", store_uri, "--port", port)
     assert result.exit_code == 1
     assert result.output == (
-        f"port {port} on 127.0.0.1 cannot be used: address already in use; name another one with --port\n"
+        f"port {port} on 127.0.0.1 cannot be used: address already in use; choose another with --port\n"
     )
 
 
@@ -44,7 +44,7 @@ def test_an_experiment_that_is_absent_or_deleted_is_refused_before_anything_is_s
     store.experiment("tiny")
     absent = run("ui", "tni", "--tracking-uri", store_uri)
     assert absent.exit_code == 1
-    assert absent.output.endswith("has no experiment 'tni'; experiments there: tiny\n")
+    assert absent.output.endswith("has no experiment 'tni'; existing experiments: tiny\n")
     deleted = run("ui", "gone", "--tracking-uri", store_uri)
     assert deleted.exit_code == 1
     assert "the MLflow experiment 'gone' was deleted; restore it" in deleted.output

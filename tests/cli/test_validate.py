@@ -89,7 +89,7 @@ def test_what_the_catalogue_has_is_fine_and_named_with_its_size(recipe: Write) -
         "  FordA: 3601 training and 1320 test cases, 1 channel, 500 time steps\n"
     )
     many = run("validate", recipe("datasets: ucr-112", "archive: new/sets"))
-    assert "fine; 112 data sets" in many.output
+    assert "valid; 112 data sets" in many.output
     assert many.output.splitlines()[-1].strip().startswith("and ")
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["r.yaml"]
 
@@ -131,8 +131,8 @@ LONG = "n" * 300
     [
         ((f"datasets: [{LONG}]",), "r.yaml:2:12 datasets.0", "may hold at most 100 characters, as folders are named"),
         ((f"datasets: [{{name: {LONG}, file: x.ts}}]",), "r.yaml:2:13 datasets.0.name", "at most 100 characters"),
-        (("datasets: [Lock]",), "r.yaml:2:12 datasets.0", "cannot be 'Lock': tsbench keeps a file of that name"),
-        (("datasets: [{name: listener.json, file: x.ts}]",), "r.yaml:2:13 datasets.0.name", "keeps a file of that"),
+        (("datasets: [Lock]",), "r.yaml:2:12 datasets.0", "cannot be 'Lock': tsbench has a file of that name"),
+        (("datasets: [{name: listener.json, file: x.ts}]",), "r.yaml:2:13 datasets.0.name", "has a file of that"),
         (("datasets: [A-resample-1]",), "r.yaml:2:12 datasets.0", "cannot end in '-resample-' and a number"),
         (("datasets: [GunPoint, {name: gunpoint, file: r.yaml, format: ts}]",), "r.yaml:2:1 datasets", "only in case"),
         (("datasets: [ucr-112, {name: beef, file: r.yaml, format: ts}]",), "r.yaml:2:21 datasets.1", "only in case"),
@@ -191,13 +191,13 @@ def test_validate_reads_headers_alone(recipe: Write) -> None:
         ("http://", "names no host"),
         ("http://host:99999", "Port out of range"),
         ("http://host\\n/x", "control characters"),
-        ("foo://host", "is of no kind that MLflow knows"),
+        ("foo://host", "is not of a kind that MLflow supports"),
         ("mysql+nosuchdriver://host/x", "is not a database's address"),
         ("mysql+cymysql://host/x", "needs the Python package cymysql"),
         ("postgresql+pg8000://host:port/x", "is not a database's address"),
         ("sqlite:///~nosuchuser/x.db", "the name of a user who has no home directory on this machine"),
         ("sqlite:///" + "x" * 5000, "File name too long"),
-        ("foo://" + "x" * 5000, "is of no kind that MLflow knows"),
+        ("foo://" + "x" * 5000, "is not of a kind that MLflow supports"),
     ],
 )
 def test_a_store_that_cannot_be_used_is_refused_with_its_place(recipe: Write, uri: str, reason: str) -> None:
@@ -239,4 +239,4 @@ def test_a_device_that_this_machine_lacks_is_refused_with_its_place(recipe: Writ
     path = recipe("datasets: [GunPoint]", "execution: {device: 'cuda:99'}")
     result = run("search", path, "--dry-run")
     assert result.exit_code == 1
-    assert result.output.startswith("r.yaml:3:13 execution.device is 'cuda:99', but torch sees ")
+    assert result.output.startswith("r.yaml:3:13 execution.device is 'cuda:99', but torch finds ")

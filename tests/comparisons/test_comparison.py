@@ -88,7 +88,7 @@ def test_scores_of_a_file_chosen_on_the_test_cases_are_left_out_too(tmp_path):
     comparison = Comparison(Results("x", ()), (load_reference(str(path)),))
     assert comparison.classifiers == ("Y (paper.csv)",)
     assert (
-        "Left out, because the epoch was chosen on the test cases: X (paper.csv). --classifiers shows them."
+        "Left out, because the epoch was chosen on the test cases: X (paper.csv). `classifiers` shows them."
         in notes(comparison)
     )
 
@@ -107,10 +107,10 @@ def test_equal_accuracies_are_ties_though_the_published_ones_are_rounded():
     theirs = reference({("A", "X"): 0.862857, ("B", "X"): 0.6667, ("C", "X"): 0.9})
     comparison = of(ours, references=(theirs,))
     assert comparison.rounded == 6
-    assert comparison.against_control() == [None, (1, 2, 0)]
+    assert comparison.statistics.wins_against(comparison.control_column) == [None, (1, 2, 0)]
     assert "All scores are rounded to 6 decimals, as those are." in notes(comparison)
     coarse = of(ours, references=(reference({("A", "X"): 0.8629, ("B", "X"): 0.6667, ("C", "X"): 0.9}),))
-    assert coarse.against_control() == [None, (0, 3, 0)]
+    assert coarse.statistics.wins_against(coarse.control_column) == [None, (0, 3, 0)]
 
 
 def test_published_figures_alone_are_not_rounded(published):
@@ -168,7 +168,7 @@ def test_the_control_is_the_network_else_the_best_rank_else_whom_one_names():
     assert two.control == "network@b"  # two networks: the better of them
 
 
-def test_a_name_that_is_not_there_is_refused_with_a_close_one():
+def test_a_name_that_does_not_exist_is_refused_with_a_close_one():
     for options in ({"against": "minirokcet"}, {"only": ("minirokcet",)}):
         with pytest.raises(RecipeError, match="classifier 'minirokcet' has no result here; did you mean 'minirocket'"):
             Comparison(made_up(), **options)
@@ -196,7 +196,7 @@ def test_names_that_differ_in_case_are_ours_first_and_then_theirs(published):
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ([("A", "network", 0.5)], ["There is one classifier, network, and so nothing to compare it with."]),
+        ([("A", "network", 0.5)], ["There is only one classifier, network, so there is nothing to compare."]),
         (
             [("A", "network", 0.5), ("A", "dummy", 0.4)],
             [
@@ -232,7 +232,7 @@ def test_an_empty_comparison_is_no_error():
 def test_data_sets_that_nobody_has_are_named():
     comparison = Comparison(made_up(), chosen=("Beef", "Nowhere"))
     assert comparison.datasets == ("Beef",)
-    assert "No score at all on: Nowhere." in notes(comparison)
+    assert "No scores on: Nowhere." in notes(comparison)
 
 
 def test_many_missing_cells_are_one_line_for_each_classifier_and_reason():
@@ -255,7 +255,7 @@ def test_fit_times_are_geometric_means_over_the_complete_data_sets():
     np.testing.assert_allclose(comparison.fit_seconds, [10, 6, np.nan])
 
 
-def test_nemenyi_is_told_on_request():
+def test_nemenyi_is_reported_on_request():
     told = json.loads(as_json(Comparison(made_up(), with_nemenyi=True)))["statistics"]["nemenyi"]
     assert told["critical_difference"] == pytest.approx(statistics.critical_difference(3, 10))
     assert len(told["p"]) == 3

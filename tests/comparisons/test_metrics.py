@@ -35,7 +35,7 @@ def losses():
 
 def test_less_log_loss_is_better_in_ranks_wins_tests_and_sentences(losses):
     np.testing.assert_array_equal(losses.statistics.ranks, [1, 2])
-    assert losses.against_control() == [None, (0, 0, 10)]
+    assert losses.statistics.wins_against(losses.control_column) == [None, (0, 0, 10)]
     assert losses.standings[0].classifier == "network"
     assert losses.standings[1].difference == pytest.approx(0.1)
     assert losses.bayesian[1].argmax() == 0  # worse

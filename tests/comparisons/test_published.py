@@ -159,13 +159,13 @@ def test_unknown_columns_are_named(tmp_path):
     assert problems(tmp_path, "dataset,X,\nA,1,1\n") == ["others.csv:1: column 3 has no name"]
 
 
-def test_every_wrong_line_is_told_at_once(tmp_path):
+def test_every_wrong_line_is_reported_at_once(tmp_path):
     text = "dataset,classifier,accuracy\nA,X,0.5\nA,X,0.6\nB,X,93.1\nB,Y,good\n,Y,0.5\nC,x,0.5\nD,X\n"
     assert problems(tmp_path, text) == [
         "others.csv:3: X on A has a score in line 2 already",
         "others.csv:4: X on B: expected an accuracy between 0 and 1, got '93.1'",
         "others.csv:5: Y on B: expected an accuracy between 0 and 1, got 'good'",
-        "others.csv:6: names no data set",
+        "others.csv:6: has no data set",
         "others.csv:7: the classifiers 'x' and 'X' (line 2) differ only in case; use the same spelling",
         "others.csv:8: has 2 values, the header 3",
         "others.csv: if its values are percentages, divide them by 100",
@@ -191,8 +191,8 @@ def test_a_file_without_figures_says_so(tmp_path, text, message):
     assert problems(tmp_path, text) == [message]
 
 
-def test_a_file_that_is_not_there_or_not_text_says_so(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere\.csv: file not found; --reference takes a CSV file, or `published`"):
+def test_a_missing_file_and_one_that_is_not_text_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere\.csv: file not found; `reference` takes a CSV file, or `published`"):
         load_reference(str(tmp_path / "nowhere.csv"))
     (tmp_path / "binary.csv").write_bytes(b"dataset,X\nA,\x00")
     with pytest.raises(DataError, match=r"binary\.csv:2: holds a zero byte, so it is not UTF-8 text"):

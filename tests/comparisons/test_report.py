@@ -54,7 +54,7 @@ def test_ranks_are_over_the_data_sets_where_all_have_a_figure(comparison):
 
 
 def test_each_classifier_is_counted_against_the_network(comparison):
-    assert comparison.against_control() == [None, (0, 1, 2), (1, 0, 0)]
+    assert comparison.statistics.wins_against(comparison.control_column) == [None, (0, 1, 2), (1, 0, 0)]
 
 
 def test_the_best_rank_is_the_control_where_there_is_no_network(log, store):
@@ -62,7 +62,7 @@ def test_the_best_rank_is_the_control_where_there_is_no_network(log, store):
     log("A", "minirocket", 0.9)
     comparison = Comparison(read_results(store, "small"))
     assert comparison.control == "minirocket"
-    assert comparison.against_control() == [(0, 0, 1), None]
+    assert comparison.statistics.wins_against(comparison.control_column) == [(0, 0, 1), None]
     assert [row[0] for row in score_rows(comparison)] == [
         "data set",
         "A",
@@ -169,7 +169,7 @@ def test_markdown_is_a_pipe_table_with_notes(comparison):
         "Missing: minirocket on B (skipped: it takes cases of one length | only)  \n"
         "Missing: minirocket on C (running)  \n"
         "With one data set and 3 pairs no difference can be significant at 0.05: the least p there can be is 1. "
-        "More data sets would help, or fewer classifiers (--classifiers).  \n"
+        "More data sets would help, or fewer classifiers (`classifiers`).  \n"
     )
 
 
@@ -241,8 +241,8 @@ def test_two_protocols_never_stand_in_one_column(log, store):
     results = read_results(store, "small")
     comparison = Comparison(results)
     np.testing.assert_array_equal(comparison.scores, [[(0.5 + 0.6 + 0.7) / 3], [math.nan]])
-    assert comparison.missing() == [{"dataset": "B", "classifier": "network", "reason": "resamples 1, 2 are not there"}]
-    assert notes(comparison)[-1] == "Scores on the archive's own split: --resamples 1."
+    assert comparison.missing() == [{"dataset": "B", "classifier": "network", "reason": "resamples 1, 2 are missing"}]
+    assert notes(comparison)[-1] == "Scores on the archive's own split: `resamples=1`."
     np.testing.assert_array_equal(Comparison(results.under((0,))).scores, [[0.5], [0.9]])
     np.testing.assert_allclose(Comparison(results.under((0, 1))).scores, [[0.55], [math.nan]])
 
@@ -270,9 +270,9 @@ def test_resamples_are_averaged_in_the_table(log, store):
     assert score_rows(comparison)[1] == ["A", "0.7500", ""]
     assert notes(comparison) == [
         "Mean accuracy over 2 resamples of each data set.",
-        "No data set has a score of every classifier, so there are no ranks and no tests; see --classifiers.",
-        "Missing: dummy on A (resample 1 is not there)",
-        "Scores on the archive's own split: --resamples 1.",
+        "No data set has a score of every classifier, so there are no ranks and no tests; see `classifiers`.",
+        "Missing: dummy on A (resample 1 is missing)",
+        "Scores on the archive's own split: `resamples=1`.",
     ]
 
 

@@ -112,7 +112,7 @@ def test_a_classifier_that_lacks_a_resample_of_the_others_has_no_figure(log, rea
     results = read()
     assert results.mean(ACCURACY, "A", "network") == 0.5
     assert results.mean(ACCURACY, "A", "dummy") is None
-    assert missing(results) == {("A", "dummy"): "resamples 1, 3 are not there"}
+    assert missing(results) == {("A", "dummy"): "resamples 1, 3 are missing"}
 
 
 def test_a_resample_that_failed_is_the_reason(log, read):
@@ -127,7 +127,7 @@ def test_resamples_of_one_data_set_say_nothing_of_another(log, read):
     log("A", "network", 0.5, resample=0)
     log("A", "network", 0.5, resample=1)
     log("B", "network", 0.25, resample=0)
-    assert missing(read()) == {("B", "network"): "resample 1 is not there"}
+    assert missing(read()) == {("B", "network"): "resample 1 is missing"}
     assert missing(read().under((0,))) == {}
     assert read().scored("B") == (0,)
 
@@ -193,14 +193,14 @@ def test_an_unknown_experiment_is_refused_with_the_known_ones(store):
     with pytest.raises(TrackingError) as caught:
         read_results(store, "third")
     text = str(caught.value)
-    assert text.startswith(f"{store.uri} has no experiment 'third'; experiments there: ")
+    assert text.startswith(f"{store.uri} has no experiment 'third'; existing experiments: ")
     assert sorted(text.rpartition(": ")[2].split(", ")) == ["first", "second"]
 
 
 def test_an_unknown_experiment_of_an_empty_store_is_refused(store):
     with pytest.raises(TrackingError) as caught:
         read_results(store, "third")
-    assert str(caught.value) == f"{store.uri} has no experiment 'third'; experiments there: none"
+    assert str(caught.value) == f"{store.uri} has no experiment 'third'; existing experiments: none"
 
 
 def test_a_finished_run_without_an_accuracy_is_missing_for_that_reason(log, read):
@@ -225,7 +225,7 @@ def test_a_data_set_asked_for_twice_is_shown_once(log, read):
     assert read().of(["A", "A"]).datasets == ("A",)
 
 
-def test_the_reasons_tell_one_resample_from_several_and_a_figure_that_is_not_there(log, read):
+def test_the_reasons_name_missing_resamples_and_missing_scores(log, read):
     for resample in range(3):
         log("A", "network", 0.5, resample=resample)
         log("A", "minirocket", 0.5 if resample else float("nan"), resample=resample)
@@ -234,6 +234,6 @@ def test_the_reasons_tell_one_resample_from_several_and_a_figure_that_is_not_the
     log("A", "1nn-dtw", 0.5, resample=1)
     assert missing(read()) == {
         ("A", "minirocket"): "complete, but without a test accuracy",
-        ("A", "dummy"): "resamples 1, 2 are not there",
-        ("A", "1nn-dtw"): "resample 2 is not there",
+        ("A", "dummy"): "resamples 1, 2 are missing",
+        ("A", "1nn-dtw"): "resample 2 is missing",
     }

@@ -82,7 +82,7 @@ def test_classifiers_of_others_are_marked_and_the_marks_explained(beside_publish
 
 def test_a_column_that_does_not_fit_is_left_out_with_a_word(beside_published):
     narrow = lines_of(standings_table(beside_published, 80), 80)
-    assert "Left out at this width: 95 % interval. A wider terminal, --report or --format has them." in narrow
+    assert "Left out at this width: 95 % interval. Use a wider terminal, --report or --format." in narrow
     wide = "\n".join(lines_of(standings_table(beside_published, 120), 120))
     assert "95 % interval" in wide
     assert "Left out" not in wide

@@ -1,4 +1,4 @@
-"""One length and no missing values, learnt from the training cases alone."""
+"""One length and no missing values, learnt from the training cases only."""
 
 from typing import Any
 

@@ -99,7 +99,7 @@ def test_names_are_sorted_and_each_stands_with_its_first_folder(tmp_path):
     assert not {"Half", "a file"} & set(names)
 
 
-def test_a_set_that_is_not_at_hand_is_nowhere():
+def test_a_set_that_is_not_available_has_no_folder():
     assert Archive().locate("NoSuchSet") is None
 
 
@@ -301,7 +301,7 @@ def zipped(path, **files):
             archive.writestr(f"{name}.ts", content)
 
 
-def test_a_set_that_is_not_at_hand_is_downloaded_whole_into_the_first_folder(tmp_path, serve):
+def test_a_set_that_is_not_available_is_downloaded_whole_into_the_first_folder(tmp_path, serve):
     zipped(serve() / "Far.zip", Far_TRAIN=TRAIN, Far_TEST=TEST)
     archive = Archive("own")
     loaded = archive.load("Far")
@@ -362,7 +362,7 @@ def test_processes_that_want_one_set_download_it_once(tmp_path, serve):
     assert _Counting.asked == ["/Far.zip"]
 
 
-def test_progress_is_told_in_bytes(serve):
+def test_progress_is_reported_in_bytes(serve):
     zipped(serve(_Counting) / "Far.zip", Far_TRAIN=TRAIN, Far_TEST=TEST)
     told = []
     Archive("own", progress=lambda name, count: told.append((name, count))).obtain("Far")
@@ -428,7 +428,7 @@ def test_an_absent_set_is_explained_with_folder_files_and_close_names(tmp_path):
     assert "\n" not in text
 
 
-def test_all_that_is_missing_is_told_at_once_and_one_download_is_tried(tmp_path):
+def test_all_that_is_missing_is_reported_at_once_and_one_download_is_tried(tmp_path):
     said = []
     with pytest.raises(DataError) as caught:
         Archive(tmp_path / "own").obtain_all(["GunPoint", "Far", "Further", "Furthest"], said.append)

@@ -44,7 +44,7 @@ def test_it_stands_where_the_environment_says(tmp_path, monkeypatch):
     assert place_for(tmp_path) == user_cache() == tmp_path / "mine"
 
 
-def test_it_stands_in_the_archive_unless_that_cannot_be_written(tmp_path, monkeypatch):
+def test_the_cache_is_in_the_archive_unless_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.delenv("TSBENCH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     (tmp_path / "own").mkdir()
@@ -152,7 +152,7 @@ def test_a_copy_with_other_values_is_not_taken_for_what_is_kept(archive):
     np.testing.assert_array_equal(other.values, loaded.values + 1)
 
 
-def test_what_was_kept_and_is_gone_is_told_in_a_sentence(archive):
+def test_what_was_kept_and_is_gone_is_reported_in_a_sentence(archive):
     sent = pickle.dumps(Archive(archive).load("Pumps").train)
     for folder in (user_cache() / "parsed").iterdir():
         (folder / "values.npy").unlink()

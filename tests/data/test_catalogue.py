@@ -151,7 +151,7 @@ def test_names_collections_and_patterns_are_expanded_each_once():
     assert len(selected("Ham", "ucr-85")) == 85
 
 
-def test_patterns_find_what_is_at_hand_too():
+def test_patterns_find_what_is_available_too():
     assert selected("Unit?est") == ["UnitTest"]
 
 

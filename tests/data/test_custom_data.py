@@ -190,7 +190,7 @@ def test_float32_stays_float32_in_parquet(tmp_path):
         ("x.xls", "", "x.xls: no format has the suffix '.xls'; known: .ts, .arff, .tsv, .txt, .npz, .csv,"),
     ],
 )
-def test_a_broken_file_is_told_with_its_place(tmp_path, name, text, sentence):
+def test_a_broken_file_is_reported_with_its_place(tmp_path, name, text, sentence):
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError) as caught:
         load_own(own(file=str(tmp_path / name), **LONG))
@@ -209,7 +209,7 @@ def test_a_broken_file_is_told_with_its_place(tmp_path, name, text, sentence):
         ({"X": np.full((2, 3), np.nan), "y": [1, 2]}, "case 1 has no value at all; remove the case"),
     ],
 )
-def test_arrays_that_do_not_fit_are_told_by_name(tmp_path, arrays, sentence):
+def test_arrays_that_do_not_fit_are_reported_by_name(tmp_path, arrays, sentence):
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(DataError) as caught:
         read_npz(tmp_path / "x.npz")
@@ -223,7 +223,7 @@ def test_objects_are_refused_as_values(tmp_path, values):
         read_npz(tmp_path / "x.npz")
 
 
-def test_a_file_that_is_not_there_is_told_with_its_whole_path(tmp_path, monkeypatch):
+def test_a_file_that_does_not_exist_is_reported_with_its_whole_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="file not found; paths of own data are relative to the current folder") as e:
         load_own(own(file="data/x.csv"))

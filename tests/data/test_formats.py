@@ -405,5 +405,5 @@ def test_a_header_says_whether_there_are_class_labels(tmp_path, header, labelled
 
 
 @pytest.mark.parametrize(("name", "labelled"), [("Tecator", False), ("Covid3Month", False), ("GunPoint", True)])
-def test_sets_for_regression_are_told_apart(name, labelled):
+def test_sets_for_regression_are_distinguished(name, labelled):
     assert is_labelled(Path(Archive().locate(name)) / f"{name}_TRAIN.ts") is labelled

@@ -26,7 +26,7 @@ def test_sound_cases_raise_no_finding():
     assert (facts.missing, facts.infinite, facts.duplicates, facts.constant_cases) == (0, 0, 0, 0)
 
 
-def test_lengths_are_told_and_padding_is_no_value():
+def test_lengths_are_reported_and_padding_is_no_value():
     cases = make_cases(unequal=True)
     facts = inspect({"all": cases}).parts["all"]
     assert (facts.shortest, facts.longest) == (cases.lengths.min(), 6)
@@ -42,7 +42,7 @@ def test_a_case_that_is_in_both_splits_is_leakage():
     assert found.findings == ("leakage: 2 cases of the test split are in the training split too",)
 
 
-def test_duplicates_are_told_and_those_of_another_label_apart():
+def test_duplicates_are_reported_and_those_of_another_label_apart():
     cases = make_cases()
     values = cases.values.copy()
     values[2], values[5] = values[0], values[0]  # case 2 is of class a as case 0 is, case 5 of class b
@@ -83,7 +83,7 @@ def test_missing_infinite_and_constant_values_are_counted():
         ("aaaaaaaaaaab", "ab", "imbalance: the largest class has 11 training cases, the smallest 1"),
     ],
 )
-def test_labels_that_make_trouble_are_told(train, test, finding):
+def test_labels_that_make_trouble_are_reported(train, test, finding):
     parts = {
         "train": changed(make_cases(seed=1), labels=np.array(list(train))),
         "test": changed(make_cases(seed=2, cases=2), labels=np.array(list(test))),

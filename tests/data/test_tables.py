@@ -164,7 +164,7 @@ def test_a_further_table_is_read_by_name_whatever_the_order(tmp_path):
         ({"x1": "vibration"}, "there is no column x1, which the training data had as a channel; available: id, t, x0"),
         ({"id": "number"}, "there is no column 'id' (case); available: number, t, x0, x1, y"),
         ({"t": "when"}, "there is no column 't' (time); available: id, when, x0, x1, y"),
-        ({"y": "state"}, "unknown column state; the training data had the channels x0, x1. Remove what is not"),
+        ({"y": "state"}, "unknown column state; the training data had the channels x0, x1. Remove columns that are"),
         ({"x1": "x0"}, "columns named more than once: x0; give each its own name"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.conftest import run, tsbench
 from tests.servers import mlflow_server, postgresql
+from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.template import SCHEMA_FILE, json_schema
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -88,6 +89,19 @@ def test_paper_is_compared_with_published_scores_over_resamples(clone: Path) -> 
 @pytest.mark.slow
 @pytest.mark.nightly
 def test_ray(clone: Path) -> None:
+    accuracy = searched(clone, "ray.yaml", "search.trials=2", "datasets=[ItalyPowerDemand]")
+    assert set(accuracy["ItalyPowerDemand"]) == {"network", "dummy", "minirocket"}
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_ray_with_the_stores_of_a_cluster(clone: Path) -> None:
+    recipe = clone / "recipes" / "ray.yaml"
+    text = recipe.read_text(encoding="utf-8")
+    recipe.write_text(text.replace("# storage: ", "storage: ").replace("# tracking: ", "tracking: "), encoding="utf-8")
+    loaded = load_recipe(recipe).recipe
+    assert loaded.search.storage == "postgresql://tsbench@127.0.0.1:5432/tsbench"
+    assert loaded.tracking.uri == "http://127.0.0.1:5000"
     with postgresql() as database, mlflow_server(clone / "server") as server:
         stores = (f"search.storage={database.uri}", f"tracking.uri={server.uri}")
         accuracy = searched(clone, "ray.yaml", "search.trials=2", "datasets=[ItalyPowerDemand]", *stores)

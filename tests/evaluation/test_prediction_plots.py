@@ -34,7 +34,7 @@ def test_the_confusion_matrix_counts_true_labels_down_and_predicted_across(tmp_p
     assert written == {(0, 0): "2", (0, 1): "1", (1, 1): "1", (2, 0): "1"}
     np.testing.assert_allclose(ax.images[0].get_array(), [[2 / 3, 1 / 3], [0, 1], [1, 0]])
     assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b", "c"]
-    assert ax.get_title(loc="left") == "3 of 5 test cases right"
+    assert ax.get_title(loc="left") == "3 of 5 test cases correct"
     assert pixels(figure, tmp_path / "matrix.png").std() > 10
 
 

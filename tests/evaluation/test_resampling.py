@@ -67,7 +67,7 @@ def test_cases_are_shuffled_before_they_are_dealt_out():
 @pytest.mark.parametrize(("smallest", "asked"), [(2, 3), (2, 10), (3, 5), (4, 5)])
 def test_there_are_as_many_folds_as_the_smallest_class_has_cases_and_the_warning_names_it(smallest, asked):
     labels = labels_of(many=20, few=smallest)
-    words = f"^{smallest} folds in place of {asked}: class 'few' has {smallest} training cases$"
+    words = f"^{smallest} folds instead of {asked}: class 'few' has {smallest} training cases$"
     with pytest.warns(UserWarning, match=words) as raised:
         found = stratified_folds(labels, asked, seed=0)
     assert len(raised) == 1
@@ -78,7 +78,7 @@ def test_there_are_as_many_folds_as_the_smallest_class_has_cases_and_the_warning
 def test_a_class_of_one_case_is_always_trained_on_and_never_validated_on():
     labels = labels_of(a=9, b=8, lonely=1, only=1)
     single = np.flatnonzero(np.isin(labels, ["lonely", "only"])).tolist()
-    with pytest.warns(UserWarning, match="of a single training case .* are trained on, never validated on") as raised:
+    with pytest.warns(UserWarning, match="with a single training case .* are used for training only") as raised:
         found = stratified_folds(labels, 4, seed=0)
     assert len(raised) == 1
     assert "'lonely'" in str(raised[0].message)
@@ -211,7 +211,7 @@ def test_no_group_is_on_both_sides_of_a_fold(folds, seed):
 
 def test_there_are_no_more_folds_than_groups():
     labels, groups = np.array(list("abababab")), np.array(list("xxxxyyyy"))
-    with pytest.warns(UserWarning, match="2 folds in place of 5: there are 2 groups"):
+    with pytest.warns(UserWarning, match="2 folds instead of 5: there are 2 groups"):
         assert len(stratified_folds(labels, 5, 0, groups)) == 2
 
 
@@ -247,7 +247,7 @@ def test_resamples_draw_whole_groups():
 
 
 @pytest.mark.parametrize("with_groups", [False, True])
-def test_one_held_out_part_takes_the_place_of_folds(with_groups):
+def test_one_held_out_part_replaces_folds(with_groups):
     labels, groups = grouped(2, cases=400, groups=40)
     ((train, validation),) = held_out_fold(labels, 0.2, 5, groups if with_groups else None)
     assert sorted([*train, *validation]) == list(range(400))

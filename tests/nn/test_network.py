@@ -155,7 +155,7 @@ def test_an_automatic_stride_leaves_64_steps_at_most(length, stride):
 
 
 @pytest.mark.parametrize("encoder", ["lstm", "gru"])
-def test_gates_begin_at_zero_and_hide_what_stands_behind_them(encoder):
+def test_gates_begin_at_zero_and_hide_the_blocks_behind_them(encoder):
     network = build_network(config(encoder), 2, 3, 20, seed=0).double().eval()
     assert len(gates_of(network)) == 3  # two layers and the attention
     x, lengths = padded_cases()
@@ -378,7 +378,7 @@ class Branches(torch.nn.Module):
 
 @pytest.mark.filterwarnings("error:There is a performance drop:UserWarning")
 @pytest.mark.parametrize("padded", [False, True])
-def test_networks_of_one_shape_run_as_one_model_with_statistics_of_their_own(padded):
+def test_networks_of_one_shape_run_as_one_model_with_their_own_statistics(padded):
     x, lengths = padded_cases()
     x, lengths = torch.stack([x, 2 * x, x - x.mean()]), lengths if padded else None
     networks = [Branches(network_of("none", "none", seed=seed).train()) for seed in range(3)]

@@ -149,7 +149,7 @@ def test_n6_backward_direction_begins_at_each_cases_own_last_step(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_n6_what_stands_on_padded_steps_reaches_no_valid_step(cell):
+def test_n6_values_on_padded_steps_reach_no_valid_step(cell):
     valid = mask([9, 1, 4], 9)
     x = series(3, 9, 5)
     encoder = encoder_of(cell)
@@ -172,7 +172,7 @@ def test_n7_layer_one_adds_its_input_and_layer_two_adds_the_output_of_layer_one(
     assert torch.equal(encoder(x), x)
 
 
-def test_n7_a_linear_projection_stands_in_where_the_widths_differ():
+def test_n7_a_linear_projection_is_used_if_the_widths_differ():
     x = series(2, 7, 5)
     layer = layer_of(inputs=5, hidden_size=3, bidirectional=True)
     assert isinstance(layer.shortcut, nn.Linear)

@@ -49,7 +49,7 @@ def test_the_same_baseline_twice_is_refused_and_with_other_parameters_it_is_anot
     assert len(recipe_of("rocket", {"rocket": {"n_kernels": 500}}).baselines) == 2
 
 
-def test_what_is_wrong_with_a_baseline_is_told_with_its_place(tmp_path):
+def test_a_wrong_baseline_is_reported_with_its_place(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(
         "name: a\ndatasets: [GunPoint]\nbaselines:\n"
@@ -70,7 +70,7 @@ def test_what_is_wrong_with_a_baseline_is_told_with_its_place(tmp_path):
         f"{path}:8:5 baselines.4: cannot be imported: module 'sktime.classification.interval_based' has no attribute "
         "'Forest'",
         f"{path}:9:5 baselines.5: cannot be imported: No module named 'sktime.nothing'",
-        f"{path}:10:5 baselines.6: tsbench.errors.TsbenchError is no classifier: it has no fit and predict",
+        f"{path}:10:5 baselines.6: tsbench.errors.TsbenchError is not a classifier: it has no fit and predict",
     ]
 
 
@@ -108,9 +108,9 @@ def test_only_packages_of_the_list_are_imported_to_check_a_recipe(path, tmp_path
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("sklearn.utils.check_array", "no classifier"),
-        ("aeon.classification.dummy", "no classifier"),
-        ("tsbench.cli.app.app", "no classifier"),
+        ("sklearn.utils.check_array", "not a classifier"),
+        ("aeon.classification.dummy", "not a classifier"),
+        ("tsbench.cli.app.app", "not a classifier"),
         ("sklearn.nothing.Forest", "cannot be imported"),
     ],
 )

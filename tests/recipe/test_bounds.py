@@ -40,10 +40,10 @@ def problems(tmp_path: Path) -> Callable[..., list[str]]:
         (BOMB, "r.yaml:4:"),
         (f"datasets: [{','.join(['x'] * 30000)}]\n", "r.yaml:1:1000"),
         (f"{BASE}search: {'[' * 50000}\n", "r.yaml:3:58 nested more than 50 deep"),
-        (f"{BASE}search: {{trials: {'9' * 5000}}}\n", "r.yaml:3:18 a number of 5000 digits, of which it may have at"),
+        (f"{BASE}search: {{trials: {'9' * 5000}}}\n", "r.yaml:3:18 a number of 5000 digits, which may have at"),
         (f"{BASE}search: {{timeout: {'9' * 20000} min}}\n", "r.yaml:3:19 a number of 20000 digits"),
         (f"{BASE}search: {{trials: 0x{'f' * 5000}}}\n", "r.yaml:3:18 a number of 5001 digits"),
-        (f"{BASE}search: &a {{trials: *a}}\n", "r.yaml:3:21 *a stands within what it stands for"),
+        (f"{BASE}search: &a {{trials: *a}}\n", "r.yaml:3:21 *a refers to a node that contains it"),
         (f"{BASE}# {'x' * MAX_BYTES}\n", f"r.yaml:1:1 {MAX_BYTES + 32} bytes, of which a recipe may have at most"),
         (f"{BASE}search: {{trials: !!int many}}\n", "r.yaml:3:18 not valid YAML: a value cannot be read (ValueError"),
         (f"{BASE}archive: a\x07b\n", "r.yaml:3:11 not valid YAML: the character U+0007 is not allowed"),
@@ -64,7 +64,7 @@ def test_texts_that_are_quoted_are_bounded_too(problems):
     (device,) = problems(f"{BASE}execution: {{device: 'cuda:{'1' * 5000}'}}\n")
     assert "expected auto, cpu, cuda or cuda:N" in device
     (override,) = problems(BASE, f"search.trials={'9' * 5000}")
-    assert override.startswith("--set search.trials=999")
+    assert override.startswith("`overrides` search.trials=999")
     assert "a number of 5000 digits" in override
 
 

@@ -169,6 +169,11 @@ def test_a_number_out_of_bounds_is_refused_with_the_bound(problems, text, senten
             "3:21 model.attention.type: expected one of none, single, multi, got 'dual'",
         ),
         (
+            "search: {sampler: auto}\n",
+            "3:10 search.sampler: Optuna's AutoSampler is no part of Optuna but of OptunaHub, which downloads its "
+            "code when it is used; write tpe, which searches spaces of every kind",
+        ),
+        (
             "search: {metric: acuracy}\n",
             "3:10 search.metric: expected one of accuracy, balanced_accuracy, f1_macro, log_loss, roc_auc, "
             "got 'acuracy'; did you mean 'accuracy'?",
@@ -316,7 +321,7 @@ def test_one_report_holds_all_problems_sorted_by_line(problems):
         "recipe.yaml:1:1 name: this key is required",
         f"recipe.yaml:1:12 datasets.0: {NAMES}, got '../x'",
         "recipe.yaml:4:18 space.model.dropout.float.1: not a value of model.dropout: must be less than 1.0, got 1.5",
-        "recipe.yaml:5:3 space.model.drpout: the model has no such setting; did you mean 'model.dropout'?",
+        "recipe.yaml:5:3 space.model.drpout: there is no such setting; did you mean 'model.dropout'?",
         "recipe.yaml:11:3 search.trails: unknown key; did you mean 'trials'?",
         "recipe.yaml:12:3 search.folds: must be at least 2, got 1",
         "recipe.yaml:13:13 baselines.0: unknown baseline 'dumy'; did you mean 'dummy'?",
@@ -530,7 +535,7 @@ def test_an_override_can_set_a_value_that_holds_an_equals_sign(load):
         ("serch=1", "serch: unknown key; did you mean 'search'?"),
         (
             "space.model.dropot={float: [0, 0.2]}",
-            "space.model.dropot: the model has no such setting; did you mean 'model.dropout'?",
+            "space.model.dropot: there is no such setting; did you mean 'model.dropout'?",
         ),
         ("space.model.dropout={flaot: [0, 0.2]}", "space.model.dropout.flaot: unknown key; did you mean 'float'?"),
         ("search.trials=[", "search.trials: the value is not valid YAML: '['"),
@@ -539,19 +544,19 @@ def test_an_override_can_set_a_value_that_holds_an_equals_sign(load):
     ],
 )
 def test_a_problem_in_an_override_is_attributed_to_it(problems, override, sentence):
-    assert problems(f"{BASE}search: {{trials: 3}}\n", override) == [f"--set {override} {sentence}"]
+    assert problems(f"{BASE}search: {{trials: 3}}\n", override) == [f"`overrides` {override} {sentence}"]
 
 
 def test_problems_of_overrides_stand_before_those_of_the_file(problems):
     assert problems(f"{BASE}serch: 3\n", "search.trials=x") == [
-        "--set search.trials=x search.trials: expected a whole number, got 'x'",
+        "`overrides` search.trials=x search.trials: expected a whole number, got 'x'",
         "recipe.yaml:3:1 serch: unknown key; did you mean 'search'?",
     ]
 
 
 @pytest.mark.parametrize("override", ["search.trials", "=3", "", "  =3"])
 def test_an_override_without_key_or_value_is_refused(problems, override):
-    assert problems(BASE, override) == [f"--set {override} expected KEY=VALUE, such as search.trials=30"]
+    assert problems(BASE, override) == [f"`overrides` {override} expected KEY=VALUE, such as search.trials=30"]
 
 
 SEARCHED = BASE + "space:\n  model.dropout: {float: [0, 0.5]}\n  model.skip: {choice: [true, false]}\n"
@@ -606,12 +611,12 @@ def test_an_empty_space_and_work_without_a_network_search_nothing(load, text):
 
 @pytest.mark.parametrize("value", ["2020-99-99", "9" * 5000, "!!bool x"], ids=["date", "digits", "tag"])
 def test_an_override_whose_value_cannot_be_constructed_is_a_problem_not_a_crash(problems, value):
-    assert problems(BASE, f"archive={value}")[0].startswith("--set archive=")
+    assert problems(BASE, f"archive={value}")[0].startswith("`overrides` archive=")
 
 
 @pytest.mark.parametrize("override", ["datasets.9=A", "search.trials.x=3", "search..trials=3"])
 def test_an_override_that_goes_through_a_value_is_blamed_itself(problems, override):
-    assert problems(f"{BASE}search: {{trials: 3}}\n", override)[0].startswith(f"--set {override} ")
+    assert problems(f"{BASE}search: {{trials: 3}}\n", override)[0].startswith(f"`overrides` {override} ")
 
 
 def test_an_override_of_a_group_takes_its_settings_out_of_the_space(load):
@@ -626,13 +631,13 @@ def test_an_override_of_an_entry_keeps_the_rest_of_the_default_space(load):
 
 def test_an_override_of_a_key_that_there_is_not_is_blamed_itself(problems):
     assert problems(BASE, "serch.trials=3") == [
-        "--set serch.trials=3 serch: unknown key; did you mean 'search'?",
+        "`overrides` serch.trials=3 serch: unknown key; did you mean 'search'?",
     ]
 
 
 def test_of_two_overrides_the_later_is_blamed(problems):
     assert problems(BASE, "model={dropout: 0.1}", "model.dropout=8", "model={dropout: 9}") == [
-        "--set model={dropout: 9} model.dropout: must be less than 1.0, got 9"
+        "`overrides` model={dropout: 9} model.dropout: must be less than 1.0, got 9"
     ]
 
 
@@ -743,7 +748,7 @@ def test_an_error_that_names_a_key_gets_its_place(load, tmp_path):
     for message, expected in {
         "execution.device is 'cuda:9', but": "recipe.yaml:4:3 execution.device is 'cuda:9', but",
         "execution.launcher 'ray' needs": "recipe.yaml:3:1 execution.launcher 'ray' needs",
-        "search.trials are many\nwhat else": "--set search.trials=3 search.trials are many\nwhat else",
+        "search.trials are many\nwhat else": "`overrides` search.trials=3 search.trials are many\nwhat else",
         "tracking.uri 'x'": "recipe.yaml:1:1 tracking.uri 'x'",
         "searching failed": "searching failed",
     }.items():

@@ -23,7 +23,7 @@ PLACES = ("ENCODERS", "FEATURES", "LAUNCHERS", "METRICS", "PRUNERS", "SAMPLERS",
 @pytest.mark.parametrize(
     ("registry", "name"), [(registry, name) for registry in PLACES for name in getattr(registries, registry)]
 )
-def test_every_name_stands_for_code(registry: str, name: str) -> None:
+def test_every_registered_name_has_code(registry: str, name: str) -> None:
     assert registered(getattr(registries, registry), name) is not None or name == "local"
 
 

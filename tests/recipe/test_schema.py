@@ -243,7 +243,7 @@ def test_the_classic_preset_is_the_documents_own_form():
     assert model.head.hidden_sizes == (128,)
 
 
-def test_what_a_recipe_gives_stands_over_the_preset():
+def test_what_a_recipe_gives_overrides_the_preset():
     recipe = Recipe.model_validate(
         {**RECIPE, "model": {"preset": "classic", "encoder": {"hidden_size": 8}, "convolution": None, "pooling": "max"}}
     )
@@ -291,7 +291,7 @@ def test_other_kernels_are_refused(kernels):
     ("given", "steps"),
     [({}, 800), ({"epochs": 30}, 0), ({"epochs": 30, "min_steps": 50}, 50), ({"min_steps": 7}, 7)],
 )
-def test_epochs_that_are_given_are_meant_unless_steps_are_too(given, steps):
+def test_epochs_fix_the_length_unless_steps_are_given_too(given, steps):
     assert HyperparameterConfig.model_validate({"training": given}).training.min_steps == steps
 
 

@@ -111,7 +111,7 @@ def test_log_and_step_have_no_meaning_for_a_choice(key):
 
 @pytest.mark.parametrize(("low", "high"), [(0.5, 0.1), (0.1, 0.1)])
 def test_a_range_upside_down_or_empty_is_a_problem(low, high):
-    expected = f"the range is upside down or empty: low {low} must be less than high {high}"
+    expected = f"the range is empty: low {low} must be less than high {high}"
     assert problems("model.dropout", {"float": [low, high]}) == [(("float",), expected)]
 
 
@@ -192,7 +192,7 @@ def test_infinity_is_not_searched(entry):
     assert problems("training.weight_decay", entry)
 
 
-def test_a_step_of_an_int_range_that_is_no_whole_number_is_told_so():
+def test_a_step_of_an_int_range_that_is_not_a_whole_number_is_refused():
     ((path, message),) = problems("model.encoder.layers", {"int": [1, 3], "step": 0.5})
     assert path == ("step",)
     assert "whole number" in message
@@ -223,9 +223,9 @@ def test_a_step_is_finite(step):
 
 def test_an_unknown_setting_is_a_problem():
     assert problems("model.encoder.typ", {"choice": ["gru"]}) == [
-        ((), "the model has no such setting; did you mean 'model.encoder.type'?")
+        ((), "there is no such setting; did you mean 'model.encoder.type'?")
     ]
-    assert problems("search.trials", {"int": [1, 3]}) == [((), "the model has no such setting")]
+    assert problems("search.trials", {"int": [1, 3]}) == [((), "there is no such setting")]
 
 
 def test_a_setting_cannot_be_both_fixed_and_searched():
@@ -287,7 +287,7 @@ def test_a_condition_may_name_a_setting_that_is_not_searched():
 @pytest.mark.parametrize(
     ("when", "path", "message"),
     [
-        ({"model.skp": True}, ("model.skp",), "the model has no such setting; did you mean 'model.skip'?"),
+        ({"model.skp": True}, ("model.skp",), "there is no such setting; did you mean 'model.skip'?"),
         ({"model.skip": 3}, ("model.skip",), "not a value of model.skip: expected true or false, got 3"),
         ({"model.pooling": "min"}, ("model.pooling",), "'min' is not among the choices of model.pooling"),
         (
@@ -320,19 +320,17 @@ def test_conditions_that_go_round_in_a_circle_are_a_problem():
     }
     space, found = parse_space(raw, set())
     assert list(space) == ["model.pooling"]
-    assert found == [
-        SpaceProblem(("model.dropout", "when"), "the conditions go round in a circle: model.dropout, model.skip")
-    ]
+    assert found == [SpaceProblem(("model.dropout", "when"), "the conditions form a cycle: model.dropout, model.skip")]
 
 
 def test_a_condition_on_itself_is_a_circle():
     assert problems("model.dropout", {"choice": [0.1, 0.2], "when": {"model.dropout": 0.1}}) == [
-        (("when",), "the conditions go round in a circle: model.dropout")
+        (("when",), "the conditions form a cycle: model.dropout")
     ]
 
 
 @pytest.mark.parametrize("raw", [DEFAULT_SPACE, dict(reversed(DEFAULT_SPACE.items()))], ids=["given", "reversed"])
-def test_every_condition_stands_after_the_names_it_depends_on(raw):
+def test_every_condition_follows_the_names_it_depends_on(raw):
     order = list(parsed(raw))
     assert sorted(order) == sorted(raw)
     for name, entry in raw.items():
@@ -557,7 +555,7 @@ def check(path, overrides=()):
         problems = load_recipe(path, overrides) and ()
     except RecipeError as error:
         problems = error.problems or ("",)
-    assert all(problem.startswith((str(path), "--set ")) for problem in problems)
+    assert all(problem.startswith((str(path), "`overrides` ")) for problem in problems)
 
 
 @settings(max_examples=250, deadline=None)

@@ -146,4 +146,4 @@ def test_without_all_candidates_nothing_is_chosen_unless_time_is_up() -> None:
     only_rivals = choose(trials, 3, confirmed(t1=[0.9, 0.9], t2=[0.6, 0.6]), whatever_is_known=True)
     assert only_rivals is not None
     assert (only_rivals.trial.number, only_rivals.metrics) == (1, {})
-    assert only_rivals.sentence.startswith("the best trial by its CV score was taken")
+    assert only_rivals.sentence.startswith("the best trial by its CV score was chosen")

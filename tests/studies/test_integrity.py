@@ -64,7 +64,7 @@ def replaced(old: bytes, new: bytes) -> Callable[[Lines], Lines]:
         (lambda lines: [*lines, b"[]\n"], r"has no known operation code \(None\)"),
         (replaced(b'"worker_id"', b'"worker_ie"'), "the line has no 'worker_id'"),
         (without(JournalOperation.CREATE_STUDY), "refers to study 0, which no line before creates"),
-        (without(JournalOperation.CREATE_TRIAL), "did not run with the parameters it was to have"),
+        (without(JournalOperation.CREATE_TRIAL), "did not run with its queued parameters"),
         (
             lambda lines: without(JournalOperation.CREATE_TRIAL)(without(JournalOperation.CREATE_TRIAL)(lines)),
             "refers to t",
@@ -73,8 +73,8 @@ def replaced(old: bytes, new: bytes) -> Callable[[Lines], Lines]:
             without(JournalOperation.SET_TRIAL_STATE_VALUES),
             "trial 0 ends without having started, so that a line is mis",
         ),
-        (without(JournalOperation.SET_TRIAL_USER_ATTR, RESULT), "trial 0 is complete, and its results are not whole"),
-        (replaced(b'"cv_accuracy":0.75', b'"cv_accuracy":0.95'), "trial 1 is complete, and its results are not whole"),
+        (without(JournalOperation.SET_TRIAL_USER_ATTR, RESULT), "trial 0 is complete, but its results are not"),
+        (replaced(b'"cv_accuracy":0.75', b'"cv_accuracy":0.95'), "trial 1 is complete, but its results are not"),
         (replaced(b'"state":1', b'"state":7'), r"no known state of a trial \(7\)"),
     ],
 )
@@ -82,7 +82,7 @@ def test_damage_is_named(study: Path, damage: Callable[[Lines], Lines], sentence
     (study / "journal.log").write_bytes(b"".join(damage(lines_of(study))))
     with pytest.raises(SearchError, match=sentence) as caught:
         Study.open(study).check_trials()
-    assert "--fresh, which archives the study and starts a new one" in str(caught.value)
+    assert "`fresh=True`, which archives the study and starts a new one" in str(caught.value)
 
 
 def test_a_last_line_that_a_kill_cut_is_no_damage(study: Path) -> None:

@@ -120,9 +120,10 @@ def test_folds_are_scored_less_often_where_nobody_prunes() -> None:
     assert seldom == [point for point in often if point[0] in (4, 8, 12)]
 
 
-def test_for_wilcoxons_pruner_the_folds_are_trained_one_after_another() -> None:
+@pytest.mark.parametrize("pruner", ["wilcoxon", "bound"])
+def test_for_pruners_of_folds_these_are_trained_one_after_another(pruner: str) -> None:
     data, reported = training_set(), []
-    in_turn = CrossValidation(data, SETTINGS, SearchConfig(folds=5, pruner="wilcoxon"), seed=0)
+    in_turn = CrossValidation(data, SETTINGS, SearchConfig(folds=5, pruner=pruner), seed=0)
     in_turn.run(reported.append)
     lockstep = CrossValidation(data, SETTINGS, SearchConfig(folds=5), seed=0)
     lockstep.run()

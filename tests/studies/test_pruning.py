@@ -1,4 +1,7 @@
+import math
+
 import pytest
+from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tsbench.recipe.schema import SearchConfig
@@ -64,6 +67,48 @@ def test_wilcoxon_compares_folds_with_the_best_trials() -> None:
     assert verdicts("wilcoxon", [best], {1: 0.9, 2: 0.92, 3: 0.91, 4: 0.94, 5: 0.94}, folds=5) == []
 
 
+def scored(*folds: float) -> FrozenTrial:
+    """A complete trial of a configuration of its own."""
+    name, value = f"x{folds}", sum(folds) / len(folds)
+    scores = dict(enumerate(folds, 1))
+    return create_trial(
+        state=TrialState.COMPLETE,
+        value=value,
+        intermediate_values=scores,
+        params={name: 0.0},
+        distributions={name: FloatDistribution(0.0, 1.0)},
+    )
+
+
+def test_bound_ends_a_trial_that_perfect_scores_on_the_other_folds_could_not_bring_to_the_best() -> None:
+    best, second = scored(0.9, 0.9, 0.9), scored(0.8, 0.9, 0.9)
+    one = {"folds": 3, "confirm": 0}
+    assert verdicts("bound", [best], {1: 0.69, 2: 1.0, 3: 1.0}, **one) == [1, 2]  # at most 2.69 of 2.7
+    assert verdicts("bound", [best], {1: 0.7, 2: 1.0, 3: 1.0}, **one) == []  # it could still tie
+    assert verdicts("bound", [best], {1: 0.8, 2: 0.85, 3: 0.1}, **one) == [2]  # after the last nothing is saved
+    assert verdicts("bound", [second, best], {1: 0.69, 2: 1.0, 3: 1.0}, **one) == [1, 2]
+    assert verdicts("bound", [], {1: 0.0, 2: 0.0, 3: 0.0}, **one) == []
+
+
+def test_bound_leaves_as_many_as_are_confirmed_and_the_default_among_them() -> None:
+    best, second = scored(0.9, 0.9, 0.9), scored(0.8, 0.8, 0.8)
+    assert verdicts("bound", [best, second], {1: 0.5, 2: 0.8}, folds=3, confirm=1) == [2]  # 2.3 of 2.4
+    assert verdicts("bound", [best, second], {1: 0.5, 2: 0.9}, folds=3, confirm=1) == []
+    assert verdicts("bound", [best, best], {1: 0.0, 2: 0.0}, folds=3, confirm=1) == []  # one configuration
+    assert verdicts("bound", [best, second], {1: 0.0, 2: 0.0}, folds=3, confirm=2) == []
+
+
+def test_bound_knows_of_a_loss_that_0_is_best_and_of_folds_that_have_no_score() -> None:
+    config = SearchConfig(trials=20, pruner="bound", metric="log_loss", confirm=0)
+    for score, ends in ((0.99, False), (math.nan, False), (1.01, True)):
+        asked = TrialPruner(config, "minimize", [scored(0.5, 0.5)], 8)
+        assert (asked.verdict(1, score) is not None) == ends
+    undefined = scored(0.9, 0.9, 0.9)
+    undefined.intermediate_values[2] = math.nan  # as of roc_auc where a fold is of one class
+    assert verdicts("bound", [undefined], {1: 0.81}, folds=3, confirm=0) == []
+    assert verdicts("bound", [undefined], {1: 0.79}, folds=3, confirm=0) == [1]
+
+
 def test_the_view_gives_trials_their_own_numbers() -> None:
     pruner = TrialPruner(SearchConfig(trials=20, pruner="hyperband"), "maximize", EARLIER, 11)
     assert [trial.number for trial in pruner._view.get_trials()] == list(range(12))
@@ -75,14 +120,14 @@ def test_the_view_gives_trials_their_own_numbers() -> None:
     ("pruner", "trials", "fits"),
     [("median", 12, True), ("median", 5, False), ("hyperband", 5, False), ("hyperband", 6, True), ("none", 1, True)],
 )
-def test_a_pruner_that_can_do_nothing_with_so_few_trials_is_told(pruner: str, trials: int, fits: bool) -> None:
+def test_a_pruner_that_can_do_nothing_with_so_few_trials_is_reported(pruner: str, trials: int, fits: bool) -> None:
     note = pruning_note(SearchConfig(trials=trials, pruner=pruner), trials, 4)
     assert (note is None) == fits
     if note:
         assert note.startswith(f"search.pruner {pruner} will prune none of {trials} trials: ")
 
 
-def test_the_smallest_budget_that_is_not_told_does_prune() -> None:
+def test_the_smallest_budget_without_a_note_does_prune() -> None:
     """The note's limit is the pruner's own: the last trial of so many can be ended, with one fewer none can."""
     for trials, ends in ((6, True), (5, False)):
         config = SearchConfig(trials=trials, pruner="median")

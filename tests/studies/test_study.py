@@ -22,6 +22,7 @@ from tsbench.studies.dashboard import dashboard_server
 from tsbench.studies.specification import StudySpec, derive_seed, fingerprint_of, folds_of, stored_fingerprint
 from tsbench.studies.storage import together
 from tsbench.studies.study import Study
+from tsbench.studies.study_plots import draw_study
 from tsbench.studies.trials import LOST, RESULT
 
 SPACE, _ = parse_space({"model.dropout": {"float": [0.0, 0.5]}}, set())
@@ -212,7 +213,7 @@ def test_what_was_lost_changes_nothing_that_is_tried(tmp_path: Path, sampler: st
     assert (best.value, best.scores) == (other.value, other.scores)
 
 
-def test_what_a_worker_ended_and_told_is_tried_again_however_often(tmp_path: Path) -> None:
+def test_what_a_worker_ended_and_reported_is_tried_again_however_often(tmp_path: Path) -> None:
     study = make(tmp_path / "s", trials=1)
     for number in range(5):  # the search was interrupted, which is no fault of the trial's
         assert study.queue.refill() == [number]
@@ -358,7 +359,7 @@ def test_the_folds_of_few_cases_are_drawn_twice(cases: int, repeats: int | str, 
 def test_what_is_to_be_said_of_folds_is_said_once() -> None:
     labels = np.array(["a"] * 20 + ["b"] * 2)
     training = TrainingSet("made", Collection(np.zeros((22, 1, 4)), np.full(22, 4), labels))
-    with pytest.warns(UserWarning, match="2 folds in place of 3") as caught:
+    with pytest.warns(UserWarning, match="2 folds instead of 3") as caught:
         assert len(folds_of(training, SearchConfig(), seed=1)) == 4
     assert len(caught) == 1
 
@@ -432,3 +433,17 @@ def test_without_its_package_or_port_the_dashboard_says_so(tmp_path: Path, monke
         port = other.getsockname()[1]
         with pytest.raises(SearchError, match=f"port {port} on 127.0.0.1 cannot be used: address already in use"):
             dashboard_server([study.folder], port)
+
+
+def test_the_pictures_of_a_study_are_those_that_its_trials_allow(tmp_path: Path) -> None:
+    study = make(tmp_path / "s")
+    study.queue.refill()
+    assert draw_study(study, tmp_path) == []
+    finish(study, 0, 0.5)
+    assert draw_study(study, tmp_path) == ["optimisation_history.png"]
+    for number in range(1, 4):
+        study.queue.refill()
+        finish(study, number, 0.5 + number / 10)
+    names = draw_study(study, tmp_path)
+    assert names == ["optimisation_history.png", "hyperparameter_importances.png", "parallel_coordinates.png"]
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in names)

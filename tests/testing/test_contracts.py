@@ -239,10 +239,10 @@ BROKEN = {
     DrawsInEvaluation: "another output the second time",
     DropsByTheGlobalGenerator: "in training, numbers are drawn from torch's global generator",
     InitialisesByTheGlobalGenerator: "initial weights are drawn from torch's global generator",
-    StartsAnewEachTime: "the same seed gives another weight",
+    StartsAnewEachTime: "the same seed gives a different weight",
     HasAnotherWidth: "gives shape",
     IsInfinite: "is not finite",
-    LosesItsState: "loaded into a fresh block, gives other features",
+    LosesItsState: "loaded into a fresh block, gives different features",
     LearnsFromPaddedSteps: "padding the training cases further changes mean",
 }
 
@@ -349,10 +349,10 @@ OWN = torch.Generator().manual_seed(0)
     [
         (jitters_padded_steps, "padded steps are not 0"),
         (shortens, "shape"),
-        (changes_in_place, "the cases handed in are changed"),
-        (changes_lengths, "the lengths handed in are changed"),
-        (cuts_gradients, "no gradient passes"),
-        (draws_of_its_own, "the same seed gives other cases"),
+        (changes_in_place, "the given cases are changed"),
+        (changes_lengths, "the given lengths are changed"),
+        (cuts_gradients, "no gradient is passed on"),
+        (draws_of_its_own, "the same seed gives different cases"),
         (draws_from_the_global_generator, "drawn from torch's global generator"),
         (does_nothing, "changes nothing"),
     ],

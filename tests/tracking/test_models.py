@@ -135,7 +135,7 @@ def test_the_alias_best_goes_to_the_best_score_of_the_folds(store_uri: str, tmp_
     np.testing.assert_array_equal(loaded.predict_proba(cases), gun_point.ensemble.predict_proba(cases))
 
 
-def test_a_model_that_is_not_there_and_one_of_another_project_are_told(store_uri: str, tmp_path: Path) -> None:
+def test_a_model_that_does_not_exist_and_one_of_another_project_are_reported(store_uri: str, tmp_path: Path) -> None:
     store = Store(store_uri)
     with pytest.raises(ModelError, match=r"has no model models:/nobody@best: Registered Model .* not found"):
         fetch_model(store, "models:/nobody@best", tmp_path)

@@ -79,6 +79,9 @@ def test_stores_that_only_this_machine_can_write_are_refused(recipe_file: Write)
     text = str(caught.value)
     assert "execution.launcher 'ray' needs search.storage: postgresql://..." in text
     assert "execution.launcher 'ray' needs tracking.uri: http://... of an MLflow server" in text
+    assert (
+        plan_of(recipe_file(), "execution.launcher=ray", "execution.workers=2", "execution.address=local").workers == 2
+    )
 
 
 def test_a_journal_or_sqlite_is_no_storage_for_many(recipe_file: Write) -> None:
@@ -86,7 +89,7 @@ def test_a_journal_or_sqlite_is_no_storage_for_many(recipe_file: Write) -> None:
         plan_of(recipe_file(), "search.storage=sqlite:///study.db")
 
 
-def test_a_database_that_is_not_there_is_told_without_its_password(recipe_file: Write) -> None:
+def test_a_database_that_does_not_exist_is_reported_without_its_password(recipe_file: Write) -> None:
     plan = plan_of(recipe_file(), "search.storage=postgresql://me:secret@127.0.0.1:1/none")
     assert "secret" not in str(plan.resolved())
     with pytest.raises(
@@ -326,7 +329,9 @@ def test_a_database_that_is_away_for_good_ends_the_search_with_a_sentence_and_it
         plan = plan_of(recipe_file(("epochs: 4", "epochs: 60")), f"search.storage={server.uri}")
         outage = Thread(target=when, args=(lambda: is_running(plan), server.stop))
         outage.start()
-        with pytest.raises(SearchError, match=r"search.storage postgresql://.*@127.0.0.1:\d+/postgres is away"):
+        with pytest.raises(
+            SearchError, match=r"search.storage postgresql://.*@127.0.0.1:\d+/postgres cannot be reached"
+        ):
             run_plan(plan)
         outage.join()
         assert not [run for run in plan.store.runs("tiny") if run.status == "RUNNING"]
@@ -336,7 +341,7 @@ def test_a_database_that_is_away_for_good_ends_the_search_with_a_sentence_and_it
 
 
 @pytest.mark.slow
-def test_a_trial_whose_end_was_committed_before_the_connection_broke_is_told_once(recipe_file: Write) -> None:
+def test_a_trial_whose_end_was_committed_before_the_connection_broke_is_reported_once(recipe_file: Write) -> None:
     with postgresql() as server, LossyRelay(server) as relay:
         plan = plan_of(recipe_file(), f"search.storage={relay.uri}")
         assert run_plan(plan)[0] == []
@@ -386,7 +391,7 @@ def when(condition: Callable[[], bool], action: Callable[[], Any]) -> None:
 NOWHERE = ("postgresql://nobody@127.0.0.1:1/none", "http://127.0.0.1:1")
 
 
-def test_a_cluster_that_is_not_there_is_a_sentence(recipe_file: Write) -> None:
+def test_a_cluster_that_does_not_exist_is_a_sentence(recipe_file: Write) -> None:
     overrides = ("execution.launcher=ray", "execution.workers=1", "execution.address=127.0.0.1:1")
     plan = remote(recipe_file(), NOWHERE, *overrides)
     with pytest.raises(TsbenchError, match=r"execution.address is '127.0.0.1:1', but no Ray cluster is there"):
@@ -400,7 +405,7 @@ def test_slurm_is_refused_with_the_way_to_do_it_by_ray(recipe_file: Write) -> No
         with pytest.raises(RecipeError) as caught:
             load_recipe(path)
         (problem,) = caught.value.problems
-        assert problem.startswith(f"{path}:15:25 execution.launcher: 'slurm' is not supported any more; start a Ray ")
+        assert problem.startswith(f"{path}:15:25 execution.launcher: 'slurm' is no longer supported; start a Ray ")
         assert "launcher: ray (docs/scaling.md" in problem
 
 

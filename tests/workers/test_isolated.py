@@ -100,7 +100,7 @@ def test_an_error_comes_back_as_a_sentence_with_its_traceback_and_the_process_go
         ("be_killed", (), "its process was ended by SIGKILL; the machine may be out of memory"),
     ],
 )
-def test_a_crash_is_told_and_a_new_process_takes_its_place(apart, function, arguments, how):
+def test_a_crash_is_reported_and_a_new_process_takes_its_place(apart, function, arguments, how):
     with pytest.raises(CrashedError, match=f"^{how}$"):
         apart.call(f"{HERE}:{function}", arguments)
     assert apart.call(f"{HERE}:double", (2,)) == 4

@@ -325,6 +325,6 @@ def test_the_supervisors_end_is_noticed_and_the_cleanup_runs() -> None:
     Thread(target=ours.close).start()
     wait_until(lambda: context.stopping)
     assert context.abandoned
-    assert context.why == "the search's own process ended"
+    assert context.why == "the search process has exited"
     context.run_cleanup()
     assert said == ["run 1 ended"]

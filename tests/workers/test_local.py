@@ -107,7 +107,7 @@ def test_workers_hear_the_request_to_stop_and_report_until_then() -> None:
     assert 0 < result.payload < 1000
 
 
-def test_a_worker_that_is_told_to_stop_a_useless_task_goes_on_with_others() -> None:
+def test_a_worker_that_stops_a_useless_task_continues_with_others() -> None:
     with WorkerPool(["cpu"]) as pool:
         for key in ("useless", "useful"):
             pool.submit(0, Task(path(count), (), key))
@@ -155,8 +155,8 @@ def test_devices_are_spread_over_workers() -> None:
     assert find_devices("cpu", "auto") == ["cpu"] * len(os.sched_getaffinity(0))
 
 
-def test_a_gpu_that_is_not_there_is_refused() -> None:
-    with pytest.raises(TsbenchError, match=r"execution.device is 'cuda:9', but torch sees \d+ CUDA devices here"):
+def test_a_gpu_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(TsbenchError, match=r"execution.device is 'cuda:9', but torch finds \d+ CUDA devices here"):
         find_devices("cuda:9", "auto")
 
 
@@ -212,7 +212,7 @@ def test_modules_of_the_current_folder_do_not_take_the_place_of_installed_ones(t
     assert sorted(file.name for file in folder.iterdir()) == ["numpy.py", "torch.py", "wave.py"]
 
 
-def test_a_task_that_is_not_there_is_an_error_and_not_the_workers_end() -> None:
+def test_a_task_that_does_not_exist_is_an_error_and_not_the_workers_end() -> None:
     with WorkerPool(["cpu"]) as pool:
         pool.submit(0, Task("tests.nowhere:nothing", (), None))
         (message,) = collect(pool, 1)

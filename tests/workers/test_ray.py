@@ -99,6 +99,8 @@ def test_what_tasks_share_is_put_into_the_object_store_once(
         assert run(pool, look, folder, dataset, cases).payload == ("the description", 9.0, 6.0)
         (tmp_path / "text").write_text("changed, but not sent again")
     assert set(launcher._stored) >= {tmp_path, id(dataset), id(cases)}
+    written = SharedFolder(tmp_path, ("text",), written=True)
+    assert launcher.reference(written) is written  # a copy would not do
 
 
 def test_an_actor_reports_progress_and_hears_requests(pool: WorkerPool) -> None:

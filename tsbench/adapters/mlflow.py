@@ -13,7 +13,7 @@ __all__ = ["engine_of", "entity_of", "take_inputs_as_they_are"]
 
 
 def engine_of(client: MlflowClient) -> Engine | None:
-    """The engine of a store in a database, which MLflow has made; None if the store is a server."""
+    """The engine that MLflow created for a store in a database; None if the store is a server."""
     return getattr(client._tracking_client.store, "engine", None)
 
 
@@ -24,7 +24,7 @@ def entity_of(dataset: Any) -> Dataset:
 
 
 def take_inputs_as_they_are(signature: Any) -> None:
-    """Lets a model be called with what the caller gave, instead of a data frame that MLflow has made of it.
+    """Passes a caller's input to the model unchanged, instead of as MLflow's data frame.
 
     MLflow keeps this in the file `MLmodel`, and has no argument for it.
     """

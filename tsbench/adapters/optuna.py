@@ -1,4 +1,4 @@
-"""Private names of Optuna 5.0, and what it prints."""
+"""Private names of Optuna 5.0, and its log output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
-from optuna.storages._heartbeat import get_heartbeat_thread  # `Study.optimize` alone uses it, for trials of its own
+from optuna.storages._heartbeat import get_heartbeat_thread  # used only by `Study.optimize`
 from optuna.storages.journal._storage import JournalOperation  # the codes in a journal's lines
 
 from tsbench.quiet import quiet
@@ -25,22 +25,22 @@ CACHE_CALLS = (
 
 
 def create_study(**options: Any) -> optuna.Study:
-    """`optuna.create_study`, which says nothing of it."""
+    """`optuna.create_study` without its log message."""
     with quiet("optuna"):
         return optuna.create_study(**options)
 
 
 def id_of(trial: optuna.Trial | optuna.trial.FrozenTrial) -> int:
-    """A trial's id, by which storages know it; its number counts within a study alone."""
+    """A trial's id in the storage; its number counts within a study only."""
     return int(trial._trial_id)
 
 
 def frozen(study: optuna.Study, trial: optuna.Trial) -> optuna.trial.FrozenTrial:
-    """A running trial as a pruner takes it."""
+    """A running trial in the form that a pruner takes."""
     found: optuna.trial.FrozenTrial = study._storage.get_trial(id_of(trial))
     return found
 
 
 def backend_of(storage: BaseStorage) -> Any:
-    """What a journal is written by; None if the storage is another."""
+    """The backend of a journal; None for another kind of storage."""
     return getattr(storage, "_backend", None)

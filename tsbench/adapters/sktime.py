@@ -12,21 +12,21 @@ FITTED = ("_is_vectorized", "_y_inner_mtype")
 """Attributes that sktime's `fit` sets beside those that end in an underscore; `predict` needs them."""
 
 METADATA = ("_X_metadata", "_y_metadata")
-"""What sktime noted about the training data."""
+"""sktime's metadata of the training data."""
 
 OF_SCIKIT_LEARN = ("_parent_callback_ctx", "_skl_callbacks")
-"""What scikit-learn's pipelines and searches (1.9 and later) set on an estimator for the time of its `fit`."""
+"""Attribute that scikit-learn's pipelines and searches (1.9 and later) set on an estimator during its `fit`."""
 
 
 def mark_fitted(estimator: Any, classes: NDArray[Any]) -> None:
-    """Sets what `BaseClassifier.fit` sets at its end, on an estimator that was loaded."""
+    """Marks a loaded estimator as fitted, as `BaseClassifier.fit` does at its end."""
     estimator.classes_ = classes
     estimator._class_dictionary = {label: number for number, label in enumerate(classes)}
     estimator._is_fitted = True
 
 
 def converted(estimator: Any, X: Any) -> Any:
-    """Checks series and converts them as `predict` does, for a method that sktime does not know."""
+    """Checks series and converts them as `predict` does, for a method that sktime does not have."""
     return estimator._check_convert_X_for_predict(X)
 
 
@@ -38,7 +38,7 @@ def mirrors() -> list[str]:
 
 
 def downloader(url: str) -> Any:
-    """What fetches and unpacks one zip file; its `download` takes a folder."""
+    """The downloader of one zip file; its `download` takes a folder."""
     from sktime.datasets._dataset_downloader import URLDownloader
 
     return URLDownloader(url)

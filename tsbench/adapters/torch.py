@@ -20,7 +20,7 @@ def sample_dirichlet(concentration: Tensor, generator: torch.Generator) -> Tenso
 def any_length_recurrence() -> Iterator[None]:
     """`torch.export` follows LSTM and GRU through decompositions that hold for any length.
 
-    PyTorch does the same by itself, but not if another decomposition is cached, and it lets go of them too early for a
+    PyTorch does the same by itself, but not if another decomposition is cached, and it drops them too early for a
     GRU over averaged steps.
     """
     from torch.export._patches import register_gru_while_loop_decomposition, register_lstm_while_loop_decomposition

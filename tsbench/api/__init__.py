@@ -1,1 +1,1 @@
-"""What `tsbench` offers to Python: the verbs of the command line as functions. The commands call them too."""
+"""The Python API: the commands as functions. The command line calls them too."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsbench.api.sources import store_and_name
-from tsbench.errors import RecipeError
+from tsbench.errors import RecipeError, argument
 
 if TYPE_CHECKING:
     from tsbench.comparisons.comparison import Comparison
@@ -47,18 +47,18 @@ def compare(
         tracking_uri: the MLflow store; by default the recipes', else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.
         every: compare every experiment of the store.
         reference: `published` for published accuracies, or CSV files of scores.
-        reference_resamples: resamples that the scores of a file without a column for it are the mean of.
-        reference_only: leave MLflow aside.
+        reference_resamples: number of resamples behind each score of a file without a column for them.
+        reference_only: do not read MLflow.
         datasets: data sets to show, or collections such as `ucr-112`; by default the experiments' own.
         classifiers: classifiers to show; by default all of the experiments', and the published ones with the most data
             sets.
         metric: accuracy, balanced_accuracy, f1_macro, log_loss or roc_auc.
-        resamples: take the mean over resamples 0 to this number less 1; by default over all that there are.
+        resamples: take the mean over resamples 0 to this number less 1; by default over all available.
         control: the classifier that the others are compared with; by default the network, else the best rank.
-        alpha: level of the tests.
-        rope: differences of at most this much are practically none (Bayesian test).
+        alpha: significance level of the tests.
+        rope: differences of at most this much count as equivalent (Bayesian test).
         nemenyi: whether Nemenyi's test is reported too.
-        say: called with what a person should know; warns by default.
+        say: called with notes for the user; warns by default.
 
     Returns:
         Scores and statistics. A notebook shows them as a table.
@@ -85,7 +85,10 @@ def compare(
         raise RecipeError([f"metric {metric!r} is not known; known: {', '.join(MAXIMISED)}"])
     references = _load_references(_texts(reference), reference_resamples, metric)
     if reference_only and not references:
-        raise RecipeError(["--reference-only needs --reference published or --reference FILE.csv"])
+        alone = argument("--reference-only", "reference_only=True")
+        published = argument("--reference published", "reference='published'")
+        file = argument("--reference FILE.csv", "reference='FILE.csv'")
+        raise RecipeError([f"{alone} needs {published} or {file}"])
     store, experiments, of_recipes = (
         (None, [], []) if reference_only else _find_experiments(_texts(names), tracking_uri, every, bool(references))
     )
@@ -98,7 +101,18 @@ def compare(
         results = results.under(tuple(range(resamples)))
     shown, remark = (shown, "") if shown or results.rows else _largest_collection(references, results.protocol)
     chosen = tuple(_texts(classifiers))
-    return Comparison(results, references, shown, chosen, control, alpha, rope, nemenyi, metric, remark)
+    return Comparison(
+        results,
+        references,
+        shown,
+        chosen,
+        metric,
+        remark,
+        against=control,
+        alpha=alpha,
+        rope=rope,
+        with_nemenyi=nemenyi,
+    )
 
 
 def _texts(given: str | Path | Sequence[str | Path]) -> list[str]:
@@ -110,7 +124,7 @@ def _load_references(given: Sequence[str], resamples: int, metric: str) -> tuple
     """Each reference once; files of the same name are distinguished by their folders.
 
     Raises:
-        RecipeError: published scores of another metric than accuracy are asked for.
+        RecipeError: published scores are requested for another metric than accuracy.
     """
     from dataclasses import replace
 
@@ -119,11 +133,10 @@ def _load_references(given: Sequence[str], resamples: int, metric: str) -> tuple
     sources = list(dict.fromkeys(given))
     loaded = [load_reference(source, resamples, metric) for source in sources]
     if metric != "accuracy" and any(reference.carried for reference in loaded):
+        by = argument(f"--metric {metric}", f"metric={metric!r}")
+        published = argument("--reference published", "reference='published'")
         raise RecipeError(
-            [
-                f"--metric {metric}: published scores exist for accuracy only; leave out --reference published, "
-                "or compare by accuracy"
-            ]
+            [f"{by}: published scores exist for accuracy only; leave out {published}, or compare by accuracy"]
         )
     names = [reference.name for reference in loaded]
     return tuple(
@@ -135,7 +148,7 @@ def _load_references(given: Sequence[str], resamples: int, metric: str) -> tuple
 def _refuse_without_results(
     everything: Results, shown: Results, with_reference: bool, say: Callable[[str], None]
 ) -> None:
-    """An empty table would look like a result.
+    """Raises an error if the table would be empty.
 
     Raises:
         RecipeError: the experiments hold nothing, or nothing on the data sets chosen, and nothing else is shown.
@@ -157,7 +170,7 @@ def _refuse_without_results(
 
 
 def _largest_collection(references: Sequence[Reference], protocol: tuple[int, ...]) -> tuple[tuple[str, ...], str]:
-    """The data sets to show of published scores alone, and why; none if there are other references too."""
+    """The data sets to show if there are only published scores, and the reason; otherwise empty."""
     from tsbench.comparisons.archive_choice import choose_collection
 
     if not references or not all(reference.carried for reference in references):
@@ -170,11 +183,16 @@ def _find_experiments(
 ) -> tuple[Store | None, list[str], list[str]]:
     """The store, the experiments to read and the data sets of the recipes among them.
 
-    No store, and none, if nothing is named, nothing is there and references are shown anyway.
+    Without names and store, but with references, there are no experiments to read.
     """
     found = [store_and_name(address, uri) for address in given]
     if len({store.uri for store, _, _ in found}) > 1:
-        raise RecipeError(["these recipes have different MLflow stores; name one for all by --tracking-uri"])
+        raise RecipeError(
+            [
+                "these recipes have different MLflow stores; choose one with "
+                + argument("--tracking-uri", "tracking_uri")
+            ]
+        )
     if found and not every:
         datasets = [dataset for _, _, some in found for dataset in some]
         return found[0][0], list(dict.fromkeys(name for _, name, _ in found if name)), datasets
@@ -189,12 +207,14 @@ def _find_experiments(
         return store, sorted(known), []
     if not known and with_reference:
         return None, [], []
-    held = f"holds {', '.join(known)}; name one of them, or --all" if known else "holds no experiment yet"
-    raise RecipeError([f"which experiment? The store {held}, as in `tsbench compare NAME`"])
+    if not known:
+        raise RecipeError(["there is nothing to compare: the store holds no experiment yet"])
+    everything = argument("--all", "every=True")
+    raise RecipeError([f"which experiment? The store holds {', '.join(known)}; name one of them, or {everything}"])
 
 
 def _read(store: Store | None, experiments: Sequence[str], references: Sequence[Reference]) -> Results:
-    """The experiments' results; without any an empty table named after the references."""
+    """The experiments' results; without experiments, an empty table named after the references."""
     from tsbench.comparisons.results import Results, read_results
 
     if store and experiments:
@@ -203,7 +223,7 @@ def _read(store: Store | None, experiments: Sequence[str], references: Sequence[
 
 
 def _data_sets(given: Sequence[str], references: Sequence[Reference], results: Results) -> tuple[str, ...]:
-    """The data sets asked for, collections in place of their names, spelt as they are known."""
+    """The requested data sets in their known spelling, with collections expanded."""
     from tsbench.data.catalogue import collection
     from tsbench.recipe.registries import COLLECTIONS
 

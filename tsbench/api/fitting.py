@@ -1,4 +1,4 @@
-"""`tsbench.fit`: the best classifier for a data set or a file, without a recipe of one's own."""
+"""`tsbench.fit`: fits the best classifier for a data set or a file, without a recipe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tsbench.errors import RecipeError
+from tsbench.errors import RecipeError, argument
 
 if TYPE_CHECKING:
     from tsbench.api.searching import SearchResults
@@ -30,7 +30,7 @@ def fit(
     fresh: bool = False,
     progress: bool = True,
 ) -> SearchResults:
-    """Fits the best classifier for some data in a time limit and records it in MLflow, as `tsbench fit` does.
+    """Fits the best classifier for some data within a time limit and records it in MLflow, as `tsbench fit` does.
 
     Several families of classifiers are fitted and vote. `tsbench.AutoClassifier` does so for arrays, without MLflow.
 
@@ -53,6 +53,15 @@ def fit(
 
     Raises:
         RecipeError, DataError, SearchError, TrackingError: see `tsbench.search`.
+
+    Example:
+        >>> import tsbench
+        >>> fitted = tsbench.fit("ItalyPowerDemand", preset="quick", time_limit=None, progress=False)
+        >>> test = tsbench.load_dataset("ItalyPowerDemand").test
+        >>> fitted.model().predict_proba(test.X).shape
+        (1029, 2)
+        >>> fitted.recipe.auto.preset
+        'quick'
     """
     from tsbench.api.searching import search
 
@@ -78,7 +87,7 @@ def recipe_of(
     """The recipe that fits `auto` to some data, as plain data; for arguments see `fit`.
 
     Raises:
-        RecipeError: there is no such file, or columns are named of a data set.
+        RecipeError: the file does not exist, or columns are given for a named data set.
     """
     entry, title = _entry(data, test, {key: column for key, column in columns.items() if column is not None}, group)
     return {
@@ -90,15 +99,17 @@ def recipe_of(
 
 
 def _entry(data: str, test: str | None, columns: dict[str, str], group: str | None) -> tuple[Any, str]:
-    """The entry under `datasets`, and what the data set is called."""
+    """The entry under `datasets`, and the data set's name."""
     from tsbench.data.folders import is_file
 
     if not Path(data).suffix and not is_file(data):
-        if given := [f"--{key}" for key in columns] + ["--group"] * bool(group) + ["--test"] * bool(test):
+        given = [*columns, *["group"] * bool(group), *["test"] * bool(test)]
+        if given:
+            given = [argument(f"--{name}", name) for name in given]
             raise RecipeError([f"{', '.join(given)}: only for files, and {data} is a data set's name"])
         return data, data
     if not is_file(data):
-        raise RecipeError([f"{data}: there is no such file"])
+        raise RecipeError([f"{data}: file not found"])
     title = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(data).name.split(".")[0]).strip("-.") or "data"
     entry: dict[str, Any] = {"name": title, **columns}
     if test is not None:

@@ -22,14 +22,14 @@ def load_dataset(
     archive: str | Path | None = None,
     **reading: Any,
 ) -> DataSet:
-    """Reads a data set of the UCR and UEA archives, downloaded if it is not available, or files of one's own.
+    """Reads a data set of the UCR and UEA archives, downloaded if it is not available, or the user's own files.
 
     Args:
         name: a data set's name, or a file of labelled cases: .ts, .arff, .tsv, .npz, .csv or .parquet.
         resample: number of the resample; 0 for the archive's own split.
         test: a file of test cases; without it part of the cases of a file are held out.
-        archive: a folder of data sets, looked into first.
-        reading: of a file, as in a recipe: `case`, `time`, `label`, `group`, `channels`, `split`, ...
+        archive: a folder of data sets, searched first.
+        reading: settings of a file, as in a recipe: `case`, `time`, `label`, `group`, `channels`, `split`, ...
 
     Returns:
         The data set; `train` and `test` have `X` and `y` for classifiers of sktime, aeon and tsbench.
@@ -47,31 +47,16 @@ def load_dataset(
         ((50, 1, 150), (50,))
     """
     from tsbench.data.archive import Archive
-    from tsbench.data.custom_data import load_own
+    from tsbench.data.custom_data import load_own, own_data
     from tsbench.data.folders import is_file
     from tsbench.evaluation.resampling import resample as resampled
 
     folder = None if archive is None else Path(archive)
     if is_file(str(name)) or Path(name).suffix or test is not None or reading:
-        loaded = load_own(_own_config(name, test, reading))
+        loaded = load_own(own_data(name, test, reading))
     else:
         loaded = Archive(folder).load(str(name))
     return resampled(loaded, resample)
-
-
-def _own_config(name: str | Path, test: str | Path | None, reading: dict[str, Any]) -> Any:
-    from pydantic import ValidationError
-
-    from tsbench.errors import RecipeError
-    from tsbench.recipe.messages import sentence
-    from tsbench.recipe.plain import plain
-    from tsbench.recipe.schema import OwnDataConfig
-
-    files = {"file": str(name)} if test is None else {"train": str(name), "test": str(test)}
-    try:
-        return OwnDataConfig.model_validate({"name": "own", **files, **plain(reading)})
-    except ValidationError as error:
-        raise RecipeError([f"{problem['loc'][-1]}: {sentence(problem)}" for problem in error.errors()]) from None
 
 
 def load_model(reference: str | Path, tracking_uri: str | None = None) -> SavedModel:

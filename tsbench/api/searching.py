@@ -1,4 +1,4 @@
-"""`tsbench.search`: does what a recipe asks for, and holds what came of it."""
+"""`tsbench.search`: runs a recipe and returns its results."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ def search(
     fresh: bool = False,
     progress: bool = True,
 ) -> SearchResults:
-    """Tunes the network on a recipe's data sets, scores it beside baselines and records all of it in MLflow.
+    """Tunes the network on a recipe's data sets, scores it and the baselines, and records everything in MLflow.
 
-    It is `tsbench search`: the same recipe again continues a search that was interrupted, and runs nothing if it is
-    complete. Ctrl-C ends what runs, records it, and raises `KeyboardInterrupt`.
+    As `tsbench search`: the same recipe continues an interrupted search, and runs nothing if it is
+    complete. Ctrl-C ends running tasks, records their end, and raises `KeyboardInterrupt`.
 
     Args:
-        recipe: a recipe's file, what it would hold as plain data, or a `tsbench.Recipe`. Paths in it are relative to
+        recipe: a recipe's file, its content as plain data, or a `tsbench.Recipe`. Paths in it are relative to
             the current folder.
         overrides: values that replace those of the recipe by their dotted names, such as `{"search.trials": 30}`.
-        fresh: begin new studies, where the same call would continue earlier ones.
+        fresh: start new studies instead of continuing earlier ones.
         progress: show a table of data sets and workers, in a terminal or a notebook; elsewhere lines.
 
     Returns:
         The results, also those of earlier calls. A notebook shows them as a table.
 
     Raises:
-        RecipeError: the recipe is wrong, or was changed since its studies were begun.
+        RecipeError: the recipe is wrong, or was changed since its studies were created.
         DataError: a data set is not available or broken.
-        SearchError: another process carries this recipe out.
+        SearchError: another process runs this recipe.
         TrackingError: the MLflow store cannot be written.
 
     Warns:
@@ -97,7 +97,7 @@ def search(
 
 
 def as_texts(overrides: Mapping[str, Any] | Sequence[str]) -> list[str]:
-    """Overrides as `--set` takes them: `search.trials=30`."""
+    """Overrides as texts: `search.trials=30`."""
     from tsbench.recipe.plain import plain
 
     if not isinstance(overrides, Mapping):
@@ -112,14 +112,14 @@ def prepare(
     display: Display,
     say: Callable[[str], None],
 ) -> BenchmarkRun:
-    """Reads a recipe, checks it and its data, and refuses what cannot be begun or continued.
+    """Reads a recipe, checks it and its data, and refuses a search that cannot be started or continued.
 
     Args:
         recipe: see `search`.
         overrides: `dotted.key=value` texts.
         fresh: see `search`.
-        display: shows what is done before each step that may take a while.
-        say: called with what a person should know of the data.
+        display: shows each step that may take a while.
+        say: called with notes on the data.
 
     Raises:
         RecipeError, DataError, SearchError, TrackingError: see `search`.
@@ -151,11 +151,11 @@ def _plan(recipe: Any, overrides: Sequence[str] | None, fresh: bool, display: Di
 
 @dataclass(frozen=True)
 class SearchResults:
-    """What a search recorded in MLflow and in its studies' folders; read when it is asked for.
+    """The results of a search in MLflow and in its studies' folders; read on demand.
 
     Attributes:
         plan: the recipe and its cells, each a data set in a resample.
-        failures: what failed in the last call, one sentence each.
+        failures: failures of the last call, one sentence each.
     """
 
     plan: Plan = field(repr=False)
@@ -163,7 +163,7 @@ class SearchResults:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe, defaults filled in."""
+        """The recipe with its defaults."""
         return self.plan.loaded.recipe
 
     @property
@@ -187,7 +187,7 @@ class SearchResults:
         Returns:
             Columns: `dataset`, `classifier`, `resample`, `state` (complete, skipped, failed, ...), every metric that
             was recorded (`test_accuracy`, `cv_accuracy`, `fit_seconds` in seconds, ...; NaN where it was not),
-            `reason` of what is not complete, and `run_id` in MLflow.
+            `reason` if the state is not complete, and `run_id` in MLflow.
         """
         import pandas as pd
 
@@ -211,10 +211,10 @@ class SearchResults:
         )
 
     def model(self, dataset: str | None = None, classifier: str | None = None, resample: int = 0) -> SavedModel:
-        """A fitted classifier, which predicts.
+        """A fitted classifier.
 
         Args:
-            dataset: whose; may be left out if there is only one.
+            dataset: its name; optional if there is only one.
             classifier: by its name in the leaderboard; by default the network, else `auto`.
             resample: number of the resample.
 
@@ -239,14 +239,14 @@ class SearchResults:
 
         Raises:
             RecipeError: there is no such data set or resample.
-            SearchError: the study is gone, or damaged.
+            SearchError: the study was deleted or is damaged.
         """
         from tsbench.studies.study import Study
 
         return Study.open(self._cell(self._named(dataset), resample).folder).optuna
 
     def compare(self, **settings: Any) -> Comparison:
-        """As `tsbench.compare` of this search, on its data sets; takes its keyword arguments."""
+        """Calls `tsbench.compare` for this search and its data sets, with the same keyword arguments."""
         from tsbench.api.comparing import compare
 
         chosen = {"datasets": self.datasets, "tracking_uri": self.plan.store.uri}

@@ -1,4 +1,4 @@
-"""Finds what a caller names: recipes, the stores of their records, and experiments."""
+"""Finds the recipes, stores and experiments that a caller names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tsbench.errors import RecipeError
+from tsbench.errors import RecipeError, argument
 
 if TYPE_CHECKING:
     from tsbench.recipe.loading import LoadedRecipe
@@ -22,14 +22,14 @@ DEFAULT_STORE = "sqlite:///mlflow.db"
 def load_with_data(
     source: str | Path | Mapping[str, Any] | Recipe, overrides: Sequence[str] | None = None
 ) -> LoadedRecipe:
-    """Reads a recipe, and checks that its data sets are there or can be downloaded, and its stores' addresses.
+    """Reads a recipe, and checks its data sets, which may have to be downloaded, and its stores' addresses.
 
     Args:
-        source: the recipe's file, what it would hold as plain data, or a `Recipe`.
+        source: the recipe's file, its content as plain data, or a `Recipe`.
         overrides: `dotted.key=value` texts that replace values of the recipe.
 
     Raises:
-        RecipeError: with every problem of them, each with its line and column if there is a file.
+        RecipeError: with every problem, each with its line and column if there is a file.
     """
     from tsbench.classifiers.baselines import BASELINES, problem_with
     from tsbench.data.selection import problems_of
@@ -55,7 +55,7 @@ def load(path: Path, overrides: list[str] | None) -> LoadedRecipe:
 
 
 def store_for(uri: str | None) -> Store | None:
-    """The store that an address, the environment or the current folder names; None if there is none."""
+    """The store of an address, the environment or the current folder; None if there is none."""
     store = _named_store(uri)
     if store.connection.exists():
         return store
@@ -65,7 +65,7 @@ def store_for(uri: str | None) -> Store | None:
 
 
 def _recipe_of(name_or_recipe: str | None) -> Recipe | None:
-    """The recipe, if a recipe's file is named."""
+    """The recipe, if the name is that of a recipe's file."""
     from tsbench.data.folders import is_file
 
     if name_or_recipe and (name_or_recipe.endswith((".yaml", ".yml")) or is_file(name_or_recipe)):
@@ -74,7 +74,7 @@ def _recipe_of(name_or_recipe: str | None) -> Recipe | None:
 
 
 def _named_store(uri: str | None, recipe: Recipe | None = None) -> Store:
-    """The store that an address, a recipe or the environment names, else that of the current folder."""
+    """The store of an address, a recipe or the environment, otherwise that of the current folder."""
     from tsbench.tracking.store import Store
 
     of_recipe = None if recipe is None else recipe.tracking.uri
@@ -93,7 +93,7 @@ def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, 
     """The store, the experiment's name and the recipe's data sets, of a NAME, a RECIPE or neither.
 
     Raises:
-        RecipeError: the recipe is wrong, or the store is not there.
+        RecipeError: the recipe is wrong, or the store does not exist.
     """
     from tsbench.data.selection import names_of
     from tsbench.redaction import redacted
@@ -104,7 +104,7 @@ def store_and_name(name_or_recipe: str | None, uri: str | None) -> tuple[Store, 
         raise RecipeError(
             [
                 f"there is no MLflow store at {redacted(store.uri)}; run `tsbench search RECIPE` first, "
-                "or name another store with --tracking-uri"
+                f"or name another store with {argument('--tracking-uri', 'tracking_uri')}"
             ]
         )
     if recipe is None:

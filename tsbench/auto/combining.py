@@ -1,4 +1,4 @@
-"""Makes a vote of fitted members: who votes, with which weight, and how good it is."""
+"""Combines fitted members to a vote: its members, weights and scores."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from tsbench.tracking import names
 __all__ = ["MemberResult", "combine"]
 
 FOLDS = 5
-"""Of the nested evaluation: the weights are fitted on four of them and scored on the fifth."""
+"""Folds of the nested evaluation: the weights are fitted on four of them and scored on the fifth."""
 
 LEAST_SHARE = 0.5
-"""Of the cases: a member of which fewer were held out in time is left out, as the weights need cases in common."""
+"""Minimum share of held-out cases of a member; one with fewer is left out, as the weights need common cases."""
 
 
 @dataclass(frozen=True)
 class MemberResult:
-    """What came of a candidate.
+    """The result of a candidate.
 
     Attributes:
         name: in the leaderboard.
         classifier: to predict with; None if it is left out.
         out_of_fold: its probabilities of the training cases; None if no case could be held out.
-        fit_seconds: folds included.
-        predict_seconds: of 100 cases; None if it is not known.
-        note: why it is left out, or what was done to the cases first; empty if neither.
+        fit_seconds: including folds.
+        predict_seconds: of 100 cases; None if unknown.
+        note: why it is left out, or the preprocessing of the cases; empty if neither.
     """
 
     name: str
@@ -111,7 +111,7 @@ def _row(result: MemberResult) -> LeaderboardRow:
 
 
 def _scored(row: LeaderboardRow, found: OutOfFold, recalibrate: bool) -> LeaderboardRow:
-    """The row with the scores of out-of-fold probabilities."""
+    """Adds the scores of out-of-fold probabilities to a row."""
     probabilities, codes = found.held_out()
     if recalibrate:
         probabilities = recalibrated(probabilities, fit_member_temperature(probabilities, codes))

@@ -25,9 +25,9 @@ __all__ = ["AutoClassifier"]
 
 
 class AutoClassifier(SeriesClassifier):
-    """The best vote of several families of classifiers that can be fitted within a time limit.
+    """A vote of several families of classifiers, fitted within a time limit.
 
-    Members are fitted side by side, each in a process of one thread, and vote with weights that are chosen on
+    Members are fitted in parallel, each in a process of one thread, and vote with weights chosen on
     out-of-fold probabilities. Takes series of one or several channels, of equal or unequal length, with or without
     missing values (NaN); a member that cannot take them gets padded or resampled, imputed cases.
 
@@ -35,8 +35,8 @@ class AutoClassifier(SeriesClassifier):
         time_limit: of `fit`, a number of seconds or a text such as `"5 min"`; None for no limit. When it has passed,
             the members that are fitted vote.
         preset: `quick` (seconds, without a network), `good` (minutes) or `best` (slower families too).
-        members: names of members, of registered baselines, or import paths of classifiers, in place of the preset's.
-        n_jobs: processes side by side; None for all cores.
+        members: names of members, of registered baselines, or import paths of classifiers, instead of the preset's.
+        n_jobs: parallel processes; None for all cores.
         device: of networks: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
         random_state: of all members. Without a time limit, the same number gives the same bits; with one, it depends
             on the machine's speed which members are fitted in time.
@@ -95,7 +95,7 @@ class AutoClassifier(SeriesClassifier):
         return vote
 
     def fit_summary(self) -> str:
-        """What was fitted, how good it is out of fold, and what was left out, in a few lines."""
+        """The members, their scores out of fold, and those left out, in a few lines."""
         self.check_is_fitted()
         ensemble, *members = self._vote.leaderboard
         lines = [f"{self._vote.summary()}; fitted in {format_duration(round(ensemble.fit_seconds or 0))} of one core."]
@@ -108,7 +108,7 @@ class AutoClassifier(SeriesClassifier):
         return "\n".join(lines)
 
     def predict_set(self, X: Any, coverage: float = 0.9) -> NDArray[np.bool_]:
-        """Which labels each case may have, the true one among them with about the given probability.
+        """The labels that each case may have, which include the true one with about the given probability.
 
         Args:
             X: as for `predict`.

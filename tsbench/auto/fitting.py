@@ -1,4 +1,4 @@
-"""Fits one candidate, in its own process that may be ended at any moment; what is done is sent at once."""
+"""Fits one candidate in a process that may be ended at any moment, so every result is sent at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tsbench.workers.protocol import WorkerContext
 __all__ = ["FoldFit", "WholeFit", "fit_candidate"]
 
 TIMED = 100
-"""Training cases that are predicted to measure the seconds of a prediction."""
+"""Number of training cases that are predicted to measure the prediction time."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class WholeFit:
     """A classifier that was fitted on all training cases.
 
     Attributes:
-        classifier: with its out-of-fold probabilities if they came out of the fit.
-        seconds: that the fit took.
-        predict_seconds: that predicting 100 cases takes.
+        classifier: with out-of-fold probabilities if its fit gives them.
+        seconds: of the fit.
+        predict_seconds: for predicting 100 cases.
     """
 
     classifier: FittedClassifier
@@ -41,15 +41,15 @@ class WholeFit:
 
 @dataclass(frozen=True)
 class FoldFit:
-    """What came of a fit without one fold.
+    """The result of a fit without one fold.
 
     Attributes:
         number: of the fold.
         probabilities: shape (cases of the fold, classes), of the cases held out.
         classes: shape (classes,), of the columns.
-        seconds: that the fit took.
-        predict_seconds: that predicting 100 cases takes.
-        classifier: if it is to vote itself; else None.
+        seconds: of the fit.
+        predict_seconds: for predicting 100 cases.
+        classifier: if it votes itself; otherwise None.
     """
 
     number: int
@@ -72,11 +72,11 @@ def fit_candidate(
 
     Args:
         context: of the process.
-        candidate: what to fit.
+        candidate: to fit.
         cases: the training cases.
         folds: with their numbers; those of a candidate in closed form are not used.
-        seed: of the candidate; each fold of a bagged one has a seed of its own.
-        preprocessing: of a baseline that cannot take the cases as they are; None for nothing.
+        seed: of the candidate; each fold of a bagged one has its own seed.
+        preprocessing: for a baseline that cannot take the cases unchanged; None for none.
 
     Raises:
         ValueError: a prediction is not finite.

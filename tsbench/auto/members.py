@@ -30,8 +30,8 @@ class MemberState:
         cases: the training cases.
         splits: the folds that it is scored by, each as the cases to fit on and those held out.
         preprocessing: what is done to the cases first; None for nothing.
-        state: `waiting`, `fitting`, `fitted` or `left out`.
-        reason: why it is left out; empty if it is not.
+        state: `waiting`, `fitting`, `done` or `skipped`.
+        reason: why it is skipped; empty if it is not.
         whole: the fit on all cases.
         folds: the fits without a fold, by number.
         running: calls under way.
@@ -82,7 +82,7 @@ class MemberState:
     def leave_out(self, reason: str, cut_short: bool = False) -> None:
         """Leaves it out, with the reason; the first one counts."""
         self.reason = self.reason or reason
-        self.state = "left out"
+        self.state = "skipped"
         self.cut_short = self.cut_short or cut_short
 
     def receive(self, fit: WholeFit | FoldFit) -> bool:
@@ -98,7 +98,7 @@ class MemberState:
     def result(self) -> MemberResult:
         """What the combination needs to know of it."""
         classifier, found = None, None
-        if self.usable and self.state == "fitted":
+        if self.usable and self.state == "done":
             bag = [fold.classifier for fold in self.folds.values() if fold.classifier is not None]
             classifier = self.whole.classifier if self.whole else FoldBag(bag, Facts.of(self.cases), self.cases.classes)
             found = self.out_of_fold
@@ -108,7 +108,7 @@ class MemberState:
 
     def _note(self) -> str:
         """Why it is left out, or what was done to the cases first, and how many folds there was time for."""
-        if self.state == "left out":
+        if self.state == "skipped":
             return self.reason
         notes = []
         if self.preprocessing is not None:

@@ -1,4 +1,4 @@
-"""The candidates of `auto` and what they cost; `AUTO_PRESETS` has the order in which they are tried.
+"""The candidates of `auto` and their cost; `AUTO_PRESETS` has the order in which they are tried.
 
 Importing this module imports no library of classifiers.
 """
@@ -23,7 +23,7 @@ __all__ = ["CANDIDATES", "Candidate", "Size", "candidate_of", "candidates_of"]
 
 @dataclass(frozen=True)
 class Size:
-    """How large a collection of training cases is: its cases, channels, longest case in time steps, and classes."""
+    """The size of a collection of training cases: its cases, channels, longest case in time steps, and classes."""
 
     cases: int
     channels: int
@@ -32,12 +32,12 @@ class Size:
 
     @classmethod
     def of(cls, cases: Collection) -> Size:
-        """That of training cases."""
+        """The size of training cases."""
         return cls(len(cases), cases.channels, cases.length, len(cases.classes))
 
     @property
     def values(self) -> int:
-        """Of all cases."""
+        """Number of values in all cases."""
         return self.cases * self.channels * self.steps
 
 
@@ -49,9 +49,10 @@ class Candidate:
         name: in the leaderboard.
         classifier: a registered baseline's name, an import path, or `network`.
         parameters: of its constructor; of `network`, settings by their dotted names.
-        closed_form: whether its own fit gives out-of-fold probabilities that are honest.
-        bagged: whether the classifiers of the folds vote themselves, in place of one that is fitted on all cases.
-        cost: seconds of a fit on one core, as (constant, for 10,000 values, for 10,000 pairs of cases).
+        closed_form: whether its fit gives unbiased out-of-fold probabilities.
+        bagged: whether the classifiers of the folds vote, instead of one that is fitted on all cases.
+        cost: seconds of a fit on one core, as (constant, for 10,000 values, for 1,000 cases, for the cube of 1,000
+            cases). The cube is the ridge head's, whose products are of at most as many rows as there are features.
         features: numbers that are kept for each case while it is fitted, in 4 bytes each.
     """
 
@@ -60,11 +61,11 @@ class Candidate:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     closed_form: bool = False
     bagged: bool = False
-    cost: tuple[float, float, float] = (1.0, 1.0, 0.0)
+    cost: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 0.0)
     features: int = 1000
 
     def make(self, device: str) -> Classifier:
-        """The classifier to be fitted; imports what the network needs if it is one."""
+        """Creates the unfitted classifier; imports torch only for a network."""
         if self.classifier != "network":
             return find_baseline(self.classifier, self.parameters)
         from tsbench.classifiers.ensemble import TunedNetwork
@@ -73,30 +74,33 @@ class Candidate:
         return TunedNetwork(hyperparameters_of(self.parameters), 1, device)
 
     def seconds(self, size: Size) -> float:
-        """An estimate of one fit on one core; measured seconds of other members correct it."""
-        constant, per_value, per_pair = self.cost
-        return constant + per_value * size.values / 1e4 + per_pair * size.cases**2 / 1e4
+        """An estimate of one fit on one core, which the measured seconds of other members correct."""
+        constant, per_value, per_case, per_cube = self.cost
+        rows = min(size.cases, self.features)
+        return constant + per_value * size.values / 1e4 + per_case * size.cases / 1e3 + per_cube * (rows / 1e3) ** 3
 
     def bytes(self, size: Size) -> int:
-        """An estimate of the memory that a fit takes: the features twice, and the products of all pairs of cases."""
+        """An estimate of a fit's memory: the features twice, and the products of all pairs of cases."""
         return 2 * 4 * size.cases * self.features + (8 * size.cases**2 if self.closed_form else 0)
 
 
 CANDIDATES: dict[str, Candidate] = {
     candidate.name: candidate
     for candidate in (
-        Candidate("minirocket", "minirocket", closed_form=True, cost=(0.05, 0.01, 0.002), features=10_000),
-        Candidate("quant", "quant", cost=(0.1, 0.06, 0.01), features=4_000),
-        Candidate("multirocket-hydra", "multirocket-hydra", closed_form=True, cost=(0.05, 0.4, 0.1), features=60_000),
-        Candidate("rdst", "rdst", cost=(0.1, 0.35, 0.05), features=30_000),
-        Candidate("hydra", "hydra", closed_form=True, cost=(0.05, 0.13, 0.01), features=10_000),
-        Candidate("multirocket", "multirocket", closed_form=True, cost=(0.05, 0.32, 0.1), features=50_000),
-        Candidate("rocket", "rocket", closed_form=True, cost=(0.05, 0.8, 0.1), features=20_000),
-        # Its learned branch alone, as other members compute the features.
-        Candidate("network", "network", {"model.features.blocks": []}, bagged=True, cost=(12.0, 2.0, 0.0)),
-        Candidate("weasel2", "weasel2", cost=(0.5, 0.6, 0.05), features=30_000),
-        Candidate("rist", "rist", cost=(2.0, 2.0, 0.1), features=10_000),
-        Candidate("drcif", "drcif", cost=(30.0, 20.0, 0.0)),
+        Candidate("minirocket", "minirocket", closed_form=True, cost=(0.05, 0.01, 0.4, 0.3), features=10_000),
+        Candidate("quant", "quant", cost=(0.1, 0.09, 0.5, 0.0), features=4_000),
+        Candidate(
+            "multirocket-hydra", "multirocket-hydra", closed_form=True, cost=(0.05, 0.42, 5.0, 0.6), features=60_000
+        ),
+        Candidate("rdst", "rdst", cost=(0.1, 0.33, 4.0, 0.5), features=30_000),
+        Candidate("hydra", "hydra", closed_form=True, cost=(0.05, 0.13, 0.5, 0.3), features=10_000),
+        Candidate("multirocket", "multirocket", closed_form=True, cost=(0.05, 0.32, 4.0, 0.6), features=50_000),
+        Candidate("rocket", "rocket", closed_form=True, cost=(0.05, 0.8, 2.0, 0.4), features=20_000),
+        # only its learned branch, as other members compute the features
+        Candidate("network", "network", {"model.features.blocks": []}, bagged=True, cost=(12.0, 2.0, 0.0, 0.0)),
+        Candidate("weasel2", "weasel2", cost=(0.5, 0.6, 4.0, 0.5), features=30_000),
+        Candidate("rist", "rist", cost=(2.0, 2.0, 4.0, 0.0), features=10_000),
+        Candidate("drcif", "drcif", cost=(30.0, 20.0, 0.0, 0.0)),
     )
 }
 

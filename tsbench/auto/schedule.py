@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tsbench.auto.combining import LEAST_SHARE
 from tsbench.auto.members import MemberState
 from tsbench.auto.portfolio import Candidate, Size
 from tsbench.classifiers.baselines import Baseline
@@ -48,6 +50,7 @@ class Schedule:
         seed: of the folds.
         device: of networks.
         left: returns the seconds that are left for fits.
+        jobs: processes side by side.
 
     Attributes:
         members: the candidates' states, in their order.
@@ -56,9 +59,15 @@ class Schedule:
     """
 
     def __init__(
-        self, cases: Collection, candidates: Sequence[Candidate], seed: int, device: str, left: Callable[[], float]
+        self,
+        cases: Collection,
+        candidates: Sequence[Candidate],
+        seed: int,
+        device: str,
+        left: Callable[[], float],
+        jobs: int = 1,
     ) -> None:
-        self.cases, self.device, self.left = cases, device, left
+        self.cases, self.device, self.left, self.jobs = cases, device, left, jobs
         self.size = Size.of(cases)
         self.folds = _folds(cases, seed, MORE_FOLDS if len(cases) < FEW_CASES else FOLDS)
         self.bag_folds = _folds(cases, seed, FOLDS)
@@ -128,12 +137,11 @@ class Schedule:
                 way = {"unequal_length": self._adaptation.unequal_length}
                 member.preprocessing = given.model_copy(update=way)
             self.pending.remove(call)
-            if self._estimate(call) > self.left() and any(other.usable for other in self.members):
+            needed, left = self._least(call), max(0.0, self.left())
+            if needed > left and any(other.usable for other in self.members):
                 member.cut_short = True
                 if not member.running and not member.ended:
-                    member.leave_out(
-                        f"it would take about {self._estimate(call):.0f} s, and {max(0.0, self.left()):.0f} s were left"
-                    )
+                    member.leave_out(f"it would need about {needed:.0f} s, and {left:.0f} s were left")
             elif (needs := _memory_problem(member.candidate, self.size)) is not None:
                 member.leave_out(needs, cut_short=True)
             else:
@@ -145,10 +153,15 @@ class Schedule:
         """Whether a call may become possible."""
         return bool(self.pending) and any(member.running for member in self.members)
 
-    def _estimate(self, call: Call) -> float:
-        """Seconds that a call takes on one core."""
-        candidate = call.member.candidate
-        fits = len(call.folds) if candidate.bagged else 1 if candidate.closed_form else 1 + len(call.folds)
+    def _least(self, call: Call) -> float:
+        """Estimated seconds until a call's member can vote: the fit on all cases, and enough folds for its weight."""
+        candidate, member = call.member.candidate, call.member
+        enough = int(LEAST_SHARE * len(member.splits)) + 1
+        if candidate.bagged:
+            lacking = max(1, enough - len(member.folds) - member.running)
+            fits = math.ceil(lacking / self.jobs)
+        else:
+            fits = 1 if candidate.closed_form else 1 + min(enough, len(call.folds))
         return fits * self.seconds(candidate)
 
     def seconds(self, candidate: Candidate) -> float:
@@ -163,7 +176,7 @@ class Schedule:
 
     def decide_race(self) -> None:
         """Keeps the better of two ways to adapt the cases, once both have ended or were left out."""
-        decided = all(member.ended or member.state == "left out" for member in self._racing)
+        decided = all(member.ended or member.state == "skipped" for member in self._racing)
         if self._adaptation is not None or not self._racing or not decided:
             return
         losses = {member.title: member.log_loss for member in self._racing}

@@ -10,11 +10,13 @@ from tsbench.auto.combining import combine
 from tsbench.auto.fitting import FoldFit, WholeFit
 from tsbench.auto.members import MemberState
 from tsbench.auto.portfolio import Candidate
+from tsbench.auto.progress import AutoProgress, MemberProgress
 from tsbench.auto.schedule import Call, Schedule
 from tsbench.classifiers.contract import OutOfFold
-from tsbench.classifiers.vote import FittedVote
+from tsbench.classifiers.vote import FittedVote, LeaderboardRow
 from tsbench.data.collection import Collection
 from tsbench.errors import TsbenchError
+from tsbench.tracking import names
 from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess, OverranError
 from tsbench.workers.protocol import StoppedError
 
@@ -22,6 +24,9 @@ __all__ = ["AutoTraining", "TimeLimitError"]
 
 RESERVE = 0.02, 1.0
 """Of the time limit, the share and at least the seconds that are kept for the weights."""
+
+HEARTBEAT = 1.0
+"""Seconds between two calls of `on_change` if nothing changes, as the time left does."""
 
 _IMPORTS = 5.0
 """Seconds that a process takes for its first imports, in estimates."""
@@ -41,8 +46,8 @@ class AutoTraining:
         seed: of every member.
         jobs: processes side by side, of one thread each.
         device: of networks.
-        on_change: called, from any thread, when a member's state has changed.
-        stopping: asked now and then; True ends the fits, and what is fitted votes.
+        on_change: called when a member's state has changed, and every second; from any thread, from one at a time.
+        stopping: asked now and then, from any thread, from one at a time; True ends the fits, and what is fitted votes.
 
     Attributes:
         members: the candidates' states, in their order.
@@ -64,9 +69,13 @@ class AutoTraining:
         self.time_limit = time_limit
         self.deadline = None if time_limit is None else self.started + time_limit
         self.cases, self.seed, self.jobs = cases, seed, max(1, jobs)
-        self.on_change, self.stopping = on_change, stopping
+        self._on_change, self._stopping = on_change, stopping
+        # The caller's functions are called by one thread at a time; `_changed` may be taken inside `_reporting`.
+        self._reporting, self._asking = threading.RLock(), threading.Lock()
+        self._reported = self.started
+        self._so_far: tuple[tuple[str, ...], dict[str, LeaderboardRow]] = (), {}
         self._changed = threading.Condition()
-        self._schedule = Schedule(cases, candidates, seed, device, lambda: self.left)
+        self._schedule = Schedule(cases, candidates, seed, device, lambda: self.left, self.jobs)
         self.members: list[MemberState] = self._schedule.members
 
     @property
@@ -77,12 +86,37 @@ class AutoTraining:
         share, least = RESERVE
         return self.deadline - max(share * self.time_limit, least) - time.monotonic()
 
-    def summary(self) -> str:
-        """What is being fitted, how many are fitted, and the time left, for a line of a display."""
-        fitting = [member.title for member in self.members if member.running]
-        done = sum(not member.running and member.state != "waiting" for member in self.members)
-        left = "" if self.deadline is None else f", {max(0.0, self.deadline - time.monotonic()):.0f} s left"
-        return f"{', '.join(fitting) or 'weights'}; {done} of {len(self.members)} members{left}"
+    def progress(self) -> AutoProgress:
+        """How far each member is, and how good the vote of those that are done."""
+        with self._changed:
+            states = [(member.title, member.state, member.reason, member.seconds) for member in self.members]
+            results = [member.result() for member in self.members if member.usable and member.state == "done"]
+        with self._reporting:
+            titles = tuple(result.name for result in results)
+            if titles != self._so_far[0]:
+                board = combine(self.cases, results, self.seed).leaderboard if results else []
+                self._so_far = titles, {row.member: row for row in board}
+            rows = self._so_far[1]
+        vote = rows.get(names.AUTO)
+        members = []
+        for title, state, reason, seconds in states:
+            row = rows.get(title) if state == "done" else None
+            scores = (row.accuracy, row.log_loss) if row else (None, None)
+            members.append(MemberProgress(title, state, reason if state == "skipped" else "", seconds, *scores))
+        left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        accuracy, loss = (vote.accuracy, vote.log_loss) if vote else (None, None)
+        return AutoProgress(tuple(members), left, accuracy, loss)
+
+    def _report(self, due: bool = True) -> None:
+        """Calls `on_change` if something changed, or the last call was a while ago."""
+        with self._reporting:
+            if due or time.monotonic() - self._reported >= HEARTBEAT:
+                self._reported = time.monotonic()
+                self._on_change()
+
+    def _stopped(self) -> bool:
+        with self._asking:
+            return self._stopping()
 
     @property
     def out_of_fold(self) -> dict[str, OutOfFold]:
@@ -115,11 +149,11 @@ class AutoTraining:
             thread.join()
         for member in self.members:
             if not member.usable:
-                member.leave_out("the time limit had passed before it was fitted", member.state != "left out")
-            elif member.state != "left out":
-                member.state = "fitted"
-        self.on_change()
-        if not any(member.usable and member.state == "fitted" for member in self.members):
+                member.leave_out("the time limit had passed before it was fitted", member.state != "skipped")
+            elif member.state != "skipped":
+                member.state = "done"
+        self._report()
+        if not any(member.usable and member.state == "done" for member in self.members):
             raise self._nothing_fitted()
         return combine(self.cases, [member.result() for member in self.members], self.seed)
 
@@ -143,14 +177,14 @@ class AutoTraining:
             while True:
                 with self._changed:
                     call = self._schedule.next()
-                    while call is None and self._schedule.waits and self.left > 0 and not self.stopping():
+                    while call is None and self._schedule.waits and self.left > 0 and not self._stopped():
                         self._changed.wait(0.2)
                         call = self._schedule.next()
-                    if call is None or self.left <= 0 or self.stopping():
+                    if call is None or self.left <= 0 or self._stopped():
                         return
                     call.member.running += 1
                     call.member.state = "fitting"
-                self.on_change()
+                self._report()
                 self._run(process, call)
         finally:
             process.end()
@@ -160,10 +194,10 @@ class AutoTraining:
 
         def receive(fit: WholeFit | FoldFit | None) -> None:
             with self._changed:
-                if fit is None or not member.receive(fit):
-                    return
-                self._schedule.learn_speed(member.candidate, fit.seconds)
-            self.on_change()
+                new = fit is not None and member.receive(fit)
+                if fit is not None and new:
+                    self._schedule.learn_speed(member.candidate, fit.seconds)
+            self._report(new)
 
         folds = tuple((number, member.splits[number]) for number in call.folds)
         arguments = (member.candidate, self.cases, folds, self.seed, member.preprocessing)
@@ -175,7 +209,7 @@ class AutoTraining:
                 arguments,
                 None if left == float("inf") else max(0.0, left),
                 receive,
-                lambda: self.left <= 0 or self.stopping(),
+                lambda: self.left <= 0 or self._stopped(),
             )
         except (OverranError, StoppedError):
             member.cut_short = True
@@ -190,7 +224,7 @@ class AutoTraining:
             elif reason:
                 member.reason = reason
             if not member.running and member.state == "fitting":
-                member.state = "fitted"
+                member.state = "done"
             self._schedule.decide_race()
             self._changed.notify_all()
-        self.on_change()
+        self._report()

@@ -72,7 +72,7 @@ def run_auto(
         seed,
         jobs,
         context.device,
-        on_change=lambda: context.report(training.summary()),
+        on_change=lambda: context.report(training.progress()),
         stopping=lambda: context.stopping,
     )
     try:
@@ -86,6 +86,7 @@ def run_auto(
         store.log(run, tags={names.STATE: "stopped", names.REASON: "the run was interrupted"})
         store.end(run, "KILLED")
         return Scored("stopped", "the run was interrupted")
+    context.send("progress", training.progress())  # not spared, as the last members would not be shown
     context.report("scoring")
     metrics = auto_scores(vote, dataset)
     store.log(run, metrics, tags={names.STATE: "complete"})

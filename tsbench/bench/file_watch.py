@@ -1,11 +1,11 @@
-"""Detects that a SQLite store in use was deleted: open connections would go on writing to the deleted file."""
+"""Detects that a SQLite store in use was deleted: open connections would continue to write to the deleted file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsbench.errors import TrackingError
+from tsbench.errors import TrackingError, argument
 
 __all__ = ["FileWatch"]
 
@@ -31,8 +31,8 @@ class FileWatch:
         if self.path is not None and _identity(self.path) != self.identity:
             raise TrackingError(
                 f"the MLflow store {self.path} was deleted, moved or replaced during the search, so nothing can be "
-                "recorded in it; put the file back and run the same command again, or run it with --fresh, which "
-                "starts a new search"
+                "recorded in it; put the file back and run the same command again, or run it with "
+                f"{argument('--fresh', 'fresh=True')}, which starts a new search"
             )
 
 

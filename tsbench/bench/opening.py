@@ -20,7 +20,7 @@ from tsbench.bench.payloads import Records
 from tsbench.bench.plan import Cell, Plan
 from tsbench.bench.time_budget import TimeBudget
 from tsbench.data.collection import Collection, DataSet
-from tsbench.errors import DataError, RecipeError, SearchError, TrackingError
+from tsbench.errors import DataError, RecipeError, SearchError, TrackingError, argument
 from tsbench.evaluation.resampling import Fold
 from tsbench.recipe.schema import SearchConfig
 from tsbench.recipe.writing import to_yaml
@@ -28,6 +28,7 @@ from tsbench.studies.specification import (
     StudySpec,
     fingerprint_of,
     folds_of,
+    or_fresh,
     repeats_for,
     stored_fingerprint,
     study_seed,
@@ -68,12 +69,13 @@ def _changed(plan: Plan, titles: Sequence[str]) -> RecipeError:
         own = replace(plan, loaded=replace(plan.loaded, space={}))
         cells = [cell for cell in plan.cells if cell.title in titles]
         if not any(_is_changed(own, cell, stored_fingerprint(cell.folder) or "", plan.load(cell)) for cell in cells):
-            hint = "write `space: {}` to continue it with the recipe's own values alone, "
+            hint = "write `space: {}` to continue it with only the recipe's own values, "
     return RecipeError(
         [
             f"{plan.loaded.path}: the recipe, its data, or how tsbench reads them changed since the search of "
-            f"{', '.join(titles)} was started, so its trials cannot be continued; {hint}run it with --fresh to start a "
-            "new search (the old runs stay in MLflow), or give the recipe another name"
+            f"{', '.join(titles)} was started, so its trials cannot be continued; {hint}run it with "
+            f"{argument('--fresh', 'fresh=True')} to start a new search (the old runs stay in MLflow), or give the "
+            "recipe another name"
         ]
     )
 
@@ -237,8 +239,8 @@ def open_study(plan: Plan, cell: Cell, dataset: DataSet) -> tuple[Study, bool]:
     _ = study.optuna  # a study that cannot be read is refused before its parent run is touched
     if (status := plan.store.resume(study.spec.parent_run)) is None:
         raise TrackingError(
-            f"the MLflow run {study.spec.parent_run}, in which the search of {cell.title} is recorded, is gone; "
-            "restore it in the MLflow UI, or run with --fresh, which archives the study and starts a new one"
+            f"the MLflow run {study.spec.parent_run}, in which the search of {cell.title} is recorded, was deleted; "
+            f"restore it in the MLflow UI, {or_fresh()}"
         )
     with ended_on_error(plan.store, study.spec.parent_run):
         mark_lost(study, plan.store, study.trials().running(), "the search was killed")
@@ -307,7 +309,7 @@ def _end_old(plan: Plan, cell: Cell) -> None:
 
 @contextmanager
 def ended_on_error(store: Store, run: str) -> Iterator[None]:
-    """A run whose search cannot be started, or is interrupted herein, is ended."""
+    """Ends the run if its search cannot be started, or is interrupted in the context."""
     try:
         yield
     except BaseException:
@@ -325,7 +327,7 @@ def end_runs(store: Store, spec: StudySpec, with_parent: bool = False) -> None:
 
 
 def mark_lost(study: Study, store: Store, numbers: Iterable[int], reason: str) -> None:
-    """Marks trials that nobody runs any more as failed, first in Optuna, then in MLflow."""
+    """Marks trials without a worker as failed, first in Optuna, then in MLflow."""
     for number in [trial for trial in numbers if study.queue.fail_lost(trial, reason)]:
         tags = {names.STUDY: study.spec.identity, names.ROLE: "trial", names.TRIAL: number}
         for run in list(store.runs_in(study.spec.experiment, names.where(tags))):
@@ -333,7 +335,7 @@ def mark_lost(study: Study, store: Store, numbers: Iterable[int], reason: str) -
 
 
 def _fail_runs_of_lost(study: Study, store: Store) -> None:
-    """Does what is left of `mark_lost` where the earlier call was killed between Optuna and MLflow.
+    """Completes a `mark_lost` that was killed between Optuna and MLflow.
 
     That is seldom, and where nothing was lost there is nothing to look for.
     """

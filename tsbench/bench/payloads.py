@@ -46,7 +46,7 @@ SHORTENED = "tsbench.shortened_by"
 
 @dataclass(frozen=True)
 class Records:
-    """Where a cell's runs are recorded.
+    """The MLflow records of a cell.
 
     Attributes:
         uri: absolute MLflow URI.
@@ -82,7 +82,7 @@ class FittedMember:
 
 @dataclass(frozen=True)
 class FinalNetwork:
-    """What the final network is made of, and what is known of it before it is scored.
+    """The final network's members, and its records before it is scored.
 
     Attributes:
         members: in the order of their seeds.

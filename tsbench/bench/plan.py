@@ -14,6 +14,7 @@ from tsbench.data.collection import DataSet
 from tsbench.data.selection import absent_from, archive_of, names_of
 from tsbench.errors import DataError, RecipeError
 from tsbench.evaluation.resampling import resample
+from tsbench.recipe.former import as_formerly_resolved
 from tsbench.recipe.loading import LoadedRecipe
 from tsbench.recipe.messages import count_of
 from tsbench.recipe.schema import OwnDataConfig, Recipe, SearchConfig, format_duration
@@ -131,7 +132,8 @@ class Plan:
     def earlier_settings(self, cell: Cell, files: dict[str, str]) -> list[dict[str, Any]]:
         """`fixed_settings` as earlier versions without some settings wrote them; the recipe sets none of these.
 
-        The first are of the version before the portfolio, the last of the versions before all of these settings.
+        The first are of the version before the portfolio, the second of the versions before all of these settings,
+        the last of version 0.1.0, whose network had other defaults.
         """
         from tsbench.studies.specification import EARLIER, EARLIER_HOLDOUT
 
@@ -143,7 +145,8 @@ class Plan:
         ]
         if "holdout_above" not in named:
             searches[-1]["holdout_above"] = EARLIER_HOLDOUT
-        return [{**fixed, "search": search} for search in searches]
+        earlier = [{**fixed, "search": search} for search in searches]
+        return [*earlier, as_formerly_resolved(earlier[-1], self.loaded.named)]
 
 
 def studies_folder(store: Store) -> Path:
@@ -208,6 +211,8 @@ def check_reach(recipe: Recipe) -> None:
     Raises:
         RecipeError: with the address to write instead.
     """
+    if recipe.execution.address == "local":  # a Ray of this machine's own
+        return
     launcher, problems = f"execution.launcher {recipe.execution.launcher!r}", []
     if recipe.search.storage is None:
         problems.append(

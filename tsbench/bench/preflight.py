@@ -13,6 +13,7 @@ from tsbench.data.folders import is_writable, nearest_folder
 from tsbench.errors import SearchError, TrackingError
 from tsbench.recipe.schema import Recipe
 from tsbench.redaction import redacted
+from tsbench.studies.specification import or_fresh
 from tsbench.studies.storage import open_database
 from tsbench.studies.study import Study
 from tsbench.tracking.addresses import database_of
@@ -24,8 +25,6 @@ __all__ = ["LOCK", "check_ready", "held", "is_held", "refusal_of_second"]
 
 LOCK = "lock"
 """The lock file in a recipe's folder, held by the process of its search."""
-
-OR_FRESH = "or run with --fresh, which archives the study and starts a new one"
 
 
 def check_ready(recipe: Recipe, fresh: bool) -> None:
@@ -140,17 +139,17 @@ def _problem_of(study: Study, store: Store, there: dict[str, bool]) -> str | Non
     if _is_another_file(spec.tracking_uri, store.uri):
         return (
             f"{search} is recorded in the MLflow store {recorded}, and the recipe now names {now}; set tracking.uri to "
-            f"the former, or move its folder back, {OR_FRESH}"
+            f"the former, or move its folder back, {or_fresh()}"
         )
     if spec.parent_run not in there:
         return (
             f"{search} is recorded in the MLflow run {spec.parent_run}, which {now} does not have; set "
-            f"tracking.uri to the store that has it, {OR_FRESH}"
+            f"tracking.uri to the store that has it, {or_fresh()}"
         )
     if not there[spec.parent_run]:
         return (
             f"the MLflow run {spec.parent_run}, in which {search} is recorded, was deleted; restore it in the MLflow "
-            f"UI, {OR_FRESH}"
+            f"UI, {or_fresh()}"
         )
     return None
 

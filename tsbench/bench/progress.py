@@ -15,6 +15,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from tsbench.auto.progress import AutoProgress, MemberProgress
 from tsbench.evaluation.metrics import format_score
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
 ENDED = ("done", "failed")
 FEW = 5  # seconds
 REDRAW = 1.0  # seconds between two drawings in a notebook
+MAX_LEADERBOARDS = 2  # data sets under way of which the members of `auto` are shown
 
 
 def format_elapsed(seconds: float) -> str:
@@ -68,6 +70,7 @@ class CellState:
         trial_seconds: of the trials that ended in this run.
         steps_left: members and baselines yet to be fitted.
         time_left: seconds of its time budget; None if it has none.
+        auto: how far the members of `auto` are; None if none was begun in this run.
     """
 
     title: str
@@ -82,6 +85,7 @@ class CellState:
     trial_seconds: list[float] = field(default_factory=list)
     steps_left: int = 0
     time_left: float | None = None
+    auto: AutoProgress | None = None
 
 
 @dataclass
@@ -226,6 +230,7 @@ class PlainDisplay:
         self._console = console
         self._began = time.monotonic()
         self._shown: dict[str, tuple[object, ...]] = {}
+        self._members: dict[tuple[str, str], str] = {}  # how each ended, by data set and member
         self._preparing = True
 
     def __enter__(self) -> Self:
@@ -240,10 +245,12 @@ class PlainDisplay:
             self.say(text)
 
     def update(self, state: RunState) -> None:
-        """Prints a line for each cell whose trials, best score or stage changed."""
+        """Prints a line for each cell whose trials, best score or stage changed, and member of `auto` that ended."""
         self._preparing = False
         left = state.seconds_left() if any(cell.stage not in ENDED for cell in state.cells) else None
         for cell in state.cells:
+            if cell.auto is not None:
+                self._say_members(cell.title, cell.auto)
             now = (cell.ended, cell.stage, cell.test)
             if now == self._shown.get(cell.title, (0, "waiting", None)):
                 continue
@@ -256,6 +263,19 @@ class PlainDisplay:
             if left is not None:
                 parts.append(_left(left))
             self.say(f"{cell.title}: {', '.join(parts)}")
+
+    def _say_members(self, title: str, auto: AutoProgress) -> None:
+        for member in auto.members:
+            if member.state not in ("done", "skipped") or self._members.get((title, member.name)) == member.state:
+                continue
+            self._members[title, member.name] = member.state
+            parts = [f"{member.name} {_ending(member)}"]
+            if member.state == "done":
+                parts.append(format_elapsed(member.seconds))
+                parts += _scores("", member) + _scores("vote so far: ", auto)
+            if auto.left is not None:
+                parts.append(f"{format_elapsed(auto.left)} left")
+            self.say(f"{title}: {', '.join(parts)}")
 
     def say(self, text: str) -> None:
         """Prints a line with the elapsed time."""
@@ -272,6 +292,16 @@ def _trials(cell: CellState) -> str:
     return f"{cell.ended} trials, {cell.trials} asked for"
 
 
+def _ending(member: MemberProgress) -> str:
+    return f"{member.state}: {member.reason}" if member.reason else member.state
+
+
+def _scores(of: str, scored: AutoProgress | MemberProgress) -> list[str]:
+    if scored.accuracy is None or scored.log_loss is None:
+        return []
+    return [f"{of}accuracy {scored.accuracy:.4f}", f"log loss {scored.log_loss:.4f}"]
+
+
 def _left(seconds: float) -> str:
     """The estimate leaves out scoring, plots and records, so it does not reach 0."""
     return f"about {format_elapsed(seconds)} left" if seconds >= FEW else "a few seconds left"
@@ -280,33 +310,58 @@ def _left(seconds: float) -> str:
 def render(state: RunState, most: int = 12) -> RenderableType:
     """The live table."""
     table = Table()
-    for name, justify in (("data set", "left"), ("stage", "left"), ("trials", "right"), ("pruned", "right")):
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column(f"best cv {state.metric}", justify="right")
+    for name in ("data set", "stage"):
+        table.add_column(name, no_wrap=True)
+    searched = any(cell.trials for cell in state.cells)
+    for name in ("trials", "pruned") if searched else ():
+        table.add_column(name, justify="right", no_wrap=True)
+    if searched:
+        table.add_column(f"best cv {state.metric}", justify="right")
     table.add_column("test accuracy", justify="right")
     shown = _worth_showing(state.cells, most)
     for cell in shown:
         style = {"waiting": "dim", "done": "green", "failed": "red"}.get(cell.stage)
-        table.add_row(
-            escape(cell.title),
-            cell.stage,
+        trials = (
             format_trials(cell.ended, cell.trials) if cell.trials else "",
             str(cell.pruned or ""),
             "" if cell.best is None else format_score(cell.best, cell.error),
-            "" if cell.test is None else f"{cell.test:.4f}",
-            style=style,
         )
+        test = "" if cell.test is None else f"{cell.test:.4f}"
+        table.add_row(escape(cell.title), cell.stage, *(trials if searched else ()), test, style=style)
     done = sum(cell.stage in ENDED for cell in state.cells)
     foot = f"{done} of {len(state.cells)} done, {format_elapsed(state.elapsed)} so far"
     if done == len(state.cells):
         return Group(f"[bold]{escape(state.name)}[/bold]", table, foot)
     left = state.seconds_left()
-    if any(cell.trials for cell in state.cells):
+    if searched:
         foot += ", time left unknown until the first trial ends" if left is None else f", {_left(left)}"
     workers = Table.grid(padding=(0, 2))
     for number, worker in state.workers.items():
         workers.add_row(f"worker {number + 1}", worker.device, escape(worker.text))
-    return Group(f"[bold]{escape(state.name)}[/bold]", table, workers, foot)
+    under_way = [(cell.title, cell.auto) for cell in state.cells if cell.auto is not None and cell.stage == "auto"]
+    boards = [_members_table(title, auto) for title, auto in under_way[:MAX_LEADERBOARDS]]
+    return Group(f"[bold]{escape(state.name)}[/bold]", table, *boards, workers, foot)
+
+
+def _members_table(title: str, auto: AutoProgress) -> RenderableType:
+    """The members of `auto`: those that are done, the best first, then the others as they are tried."""
+    left = None if auto.left is None else f"{format_elapsed(auto.left)} left"
+    table = Table(title=escape(f"auto on {title}: out of fold"), caption=left, title_justify="left")
+    for name in ("member", "accuracy", "log loss", "fit seconds", "state"):
+        table.add_column(name, justify="left" if name in ("member", "state") else "right")
+
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.4f}"
+
+    seconds = sum(member.seconds for member in auto.members)
+    table.add_row("auto", number(auto.accuracy), number(auto.log_loss), f"{seconds:.1f}", "so far", style="bold")
+    order = ("done", "fitting", "waiting", "skipped")
+    for member in sorted(auto.members, key=lambda member: (order.index(member.state), member.log_loss or 0.0)):
+        fitted = f"{member.seconds:.1f}" if member.seconds else ""
+        cells = (number(member.accuracy), number(member.log_loss), fitted, escape(_ending(member)))
+        style = {"done": "green", "fitting": None}.get(member.state, "dim")
+        table.add_row(escape(member.name), *cells, style=style)
+    return table
 
 
 def _worth_showing(cells: Sequence[CellState], most: int) -> list[CellState]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from filelock import Timeout
 
+from tsbench.auto.progress import AutoProgress
 from tsbench.bench.cell_run import CellRun
 from tsbench.bench.file_watch import FileWatch
 from tsbench.bench.opening import archive_studies
@@ -252,6 +253,8 @@ class BenchmarkRun:
         key: TaskKey = message.task.key
         if message.kind == "progress":
             worker.text = _describe(key, message.payload)
+            if isinstance(message.payload, AutoProgress):
+                self.open[key.cell].state.auto = message.payload
             return
         worker.text = "idle"
         self.open[key.cell].receive(message)

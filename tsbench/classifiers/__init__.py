@@ -1,1 +1,1 @@
-"""Classifiers: the fitted network ensemble, and the baselines."""
+"""Classifiers: their contract, the network ensemble, baselines and votes."""

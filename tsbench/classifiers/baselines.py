@@ -1,4 +1,4 @@
-"""The baselines: aeon's and sktime's classifiers by name, any other by its import path, imported when they are made.
+"""The baselines: aeon's and sktime's classifiers by name, any other by its import path, imported on use.
 
 Importing this module costs nothing, so that a recipe's names can be checked without importing aeon.
 """
@@ -6,8 +6,10 @@ Importing this module costs nothing, so that a recipe's names can be checked wit
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsbench.classifiers.contract import Classifier
@@ -28,7 +30,7 @@ CHECKED_PACKAGES = ("aeon", "sklearn", "sktime", "tsbench")
 
 @dataclass(frozen=True)
 class Baseline(Classifier):
-    """A classifier to compare with, and what it can take.
+    """A classifier to compare with, and the cases that it can take.
 
     Attributes:
         path: import path of its class, which follows scikit-learn's conventions.
@@ -37,8 +39,11 @@ class Baseline(Classifier):
         multivariate: whether it takes cases of several channels.
         unequal_length: whether it takes cases of different lengths.
         missing_values: whether it takes cases with missing values.
-        min_length: time steps that each case must have at least.
-        compiled: whether numba compiles it at its first fit, which `warm_up` keeps out of the measured seconds.
+        min_length: minimum number of time steps of a case.
+        compiled: whether numba compiles it at its first fit, which `warm_up` excludes from the measured seconds.
+        package: a further distribution that it needs.
+        weights: the parameter that names a repository of pretrained weights, which must be in the local cache of
+            Hugging Face: nothing is downloaded.
     """
 
     path: str
@@ -49,9 +54,11 @@ class Baseline(Classifier):
     missing_values: bool = False
     min_length: int = 1
     compiled: bool = True
+    package: str = ""
+    weights: str = ""
 
     def make(self, seed: int) -> Any:
-        """An unfitted classifier of its library."""
+        """Creates the library's classifier, unfitted."""
         return registered({}, self.path)(**{**({"random_state": seed} if self.seeded else {}), **self.parameters})
 
     def refuses(self, *collections: Collection, preprocessing: BaselinePreprocessingConfig | None = None) -> str | None:
@@ -59,8 +66,10 @@ class Baseline(Classifier):
 
         Args:
             collections: the training cases, then the test cases.
-            preprocessing: what may be done to cases that the classifier cannot take; None for nothing.
+            preprocessing: for cases that the classifier cannot take; None for none.
         """
+        if (lacking := self._lacking()) is not None:
+            return lacking
         channels = max(cases.channels for cases in collections)
         if not self.multivariate and channels > 1:
             return f"it takes series of one channel only, and these have {channels}"
@@ -92,16 +101,16 @@ class Baseline(Classifier):
     ) -> FittedBaseline:
         """Fits on all of the cases; global generators and torch's number of threads are left as they were.
 
-        Cases of one class alone, as a fold of groups may have, give a classifier that always predicts it.
+        If all cases are of one class, as in a fold of groups, the classifier always predicts it.
 
         Args:
             cases: the training cases.
             seed: of the classifier.
-            budget: checked before the fit, which no library lets end from within.
-            preprocessing: what is done to all cases first, fitted on the training cases; None for nothing.
+            budget: checked before the fit, as no library's fit can be interrupted from within.
+            preprocessing: applied to all cases first, fitted on the training cases; None for none.
 
         Raises:
-            BudgetSpentError: the budget was spent before.
+            BudgetSpentError: the budget was spent before the fit.
         """
         from tsbench.classifiers.fitted_baseline import fit
 
@@ -119,11 +128,35 @@ class Baseline(Classifier):
         left_out = {} if unequal else {"unequal_length": "none"}
         return preprocessing.model_copy(update=left_out if missing else {**left_out, "missing_values": "none"})
 
+    def _lacking(self) -> str | None:
+        """What the classifier needs and this machine does not have, found without the network."""
+        from importlib.metadata import PackageNotFoundError, distribution
+
+        if not self.package:
+            return None
+        try:
+            distribution(self.package)
+        except PackageNotFoundError:
+            return f"it needs the package {self.package}, which is not installed: pip install {self.package}"
+        repository = self.parameters.get(self.weights)
+        if repository is None or any((_hub_cache() / f"models--{repository.replace('/', '--')}").glob("snapshots/*/*")):
+            return None
+        return (
+            f"its weights {repository} are not in {_hub_cache()}, and none are downloaded during a search: "
+            f"hf download {repository}"
+        )
+
     def _obstacles(self, collections: Sequence[Collection]) -> tuple[bool, bool]:
         """Whether the classifier cannot take the collections' lengths, and their missing values."""
         lengths = {int(length) for cases in collections for length in cases.lengths}
         missing = not self.missing_values and any(cases.missing_values for cases in collections)
         return not self.unequal_length and len(lengths) > 1, missing
+
+
+def _hub_cache() -> Path:
+    """Where Hugging Face keeps what it has downloaded."""
+    home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    return Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser()
 
 
 def _hint(preprocessing: BaselinePreprocessingConfig | None, key: str) -> str:
@@ -155,6 +188,14 @@ BASELINES: dict[str, Baseline] = {
     "tde": Baseline("aeon.classification.dictionary_based.TemporalDictionaryEnsemble", min_length=10),
     "hc2": Baseline("aeon.classification.hybrid.HIVECOTEV2", min_length=10),
     "inceptiontime": Baseline("tsbench.classifiers.deep.InceptionTimeEnsemble", compiled=False),
+    "mantis": Baseline(
+        "sktime.classification.foundation_models.mantis.MantisClassifier",
+        {"checkpoint": "paris-noah/MantisV2"},
+        seeded=False,
+        compiled=False,
+        package="mantis-tsfm",
+        weights="checkpoint",
+    ),
     "lstm-fcn": Baseline("sktime.classification.deep_learning.lstmfcn.LSTMFCNClassifierTorch", compiled=False),
 }
 
@@ -162,14 +203,14 @@ BASELINES: dict[str, Baseline] = {
 def find_baseline(classifier: str, parameters: Mapping[str, Any] | None = None) -> Baseline:
     """A registered baseline by its name, or any classifier by its import path, with parameters over its defaults.
 
-    What a classifier of sktime or aeon can take is read from its tags, which may depend on its parameters; another is
-    taken to take anything.
+    What a classifier of sktime or aeon can take is read from its tags, which may depend on its parameters; others are
+    assumed to take any cases.
 
     Raises:
         KeyError: neither a registered name nor an import path.
-        ImportError: the module is not there, or lacks what it imports.
+        ImportError: the module does not exist, or one of its imports does not.
         AttributeError: the module has no such class.
-        TypeError: the class does not take the parameters.
+        TypeError: the class does not accept the parameters.
     """
     if classifier in BASELINES:
         known = BASELINES[classifier]
@@ -195,10 +236,10 @@ def find_baseline(classifier: str, parameters: Mapping[str, Any] | None = None) 
 
 
 def problem_with(classifier: str, parameters: Mapping[str, Any]) -> str | None:
-    """What is wrong with a recipe's baseline, in words; None if it can be made.
+    """The problem with a recipe's baseline in words; None if it can be created.
 
-    An import path is only imported if its package is one of CHECKED_PACKAGES, as importing a module runs it; of any
-    other path, this reports that it is not a path, or that its package is not installed. A registered name without
+    An import path is only imported if its package is one of CHECKED_PACKAGES, as importing a module runs it; for any
+    other path, only its spelling is checked and that its package is installed. A registered name without
     parameters is not imported.
     """
     if classifier in BASELINES and not parameters:
@@ -209,14 +250,14 @@ def problem_with(classifier: str, parameters: Mapping[str, Any]) -> str | None:
     if classifier not in BASELINES and (problem := import_path_problem(classifier)):
         return problem
     if classifier not in BASELINES and classifier.partition(".")[0] not in CHECKED_PACKAGES:
-        return None  # checking must not run a module of any name; it is imported when it is fitted
+        return None  # checking must not run arbitrary modules; this one is imported when it is fitted
     try:
         made = registered({}, BASELINES[classifier].path if classifier in BASELINES else classifier)
-    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a module may raise any error on import
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         return f"cannot be imported: {reason}"
     if not (isinstance(made, type) and hasattr(made, "fit") and hasattr(made, "predict")):
-        return f"{classifier} is no classifier: it has no fit and predict"
+        return f"{classifier} is not a classifier: it has no fit and predict"
     known = _parameters(made)
     unknown = [name for name in parameters if name not in known]
     if unknown:

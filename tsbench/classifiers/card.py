@@ -1,4 +1,4 @@
-"""The model card: what a person must know before feeding a model, in Markdown."""
+"""The model card in Markdown: origin, scores and accepted input of a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tsbench.evaluation.metrics import error_name, format_score
 __all__ = ["CardFacts", "model_card"]
 
 MAX_CLASSES = 50
-"""Classes that a card names one by one."""
+"""Maximum number of classes that a card lists."""
 
 
 OPTIMISTIC = " The cross-validation scores are the best of the search and so are optimistic: judge by the test."
@@ -21,7 +21,7 @@ OPTIMISTIC = " The cross-validation scores are the best of the search and so are
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card says besides what the model itself knows.
+    """The facts of a card that the model itself does not hold.
 
     Attributes:
         title: of the data set, with its resample.
@@ -31,7 +31,7 @@ class CardFacts:
         test_cases: number of test cases.
         metrics: `cv_*` and `test_*` scores.
         requirements: pip requirements.
-        own_values: whether it is a network of the recipe's own values, as nothing could be searched.
+        own_values: whether it is a network of the recipe's own values, because nothing could be searched.
     """
 
     title: str
@@ -45,14 +45,14 @@ class CardFacts:
 
 
 def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
-    """Data set, recipe, CV and test scores, and what the model may be fed."""
+    """Data set, recipe, CV and test scores, and accepted input."""
     classes = [str(label) for label in classifier.classes]
     named = ", ".join(f"`{name}`" for name in classes[:MAX_CLASSES])
     more = f" and {len(classes) - MAX_CLASSES} more" if len(classes) > MAX_CLASSES else ""
     missing = (
         "may be missing (NaN in arrays, null in JSON, an empty cell in a table)"
         if classifier.missing_values
-        else "must all be there: the training cases had no missing values, and NaN is refused"
+        else "must not be missing: the training cases had no missing values, and NaN is refused"
     )
     lines = [
         f"# {'Baseline' if _is_baseline(facts) else 'Network'} for {facts.title}",
@@ -60,17 +60,17 @@ def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
         f"{_capitalised(classifier.summary())}. tsbench {__version__} {'' if facts.trial is None else 'tuned and '}"
         f"trained it on the data set {facts.title}.",
         "",
-        "## What it may be fed",
+        "## Input",
         "",
         f"- Time series of {_channels(classifier)}.",
         f"- Length: {_trained_on(classifier)}; {_taken(classifier)}.",
-        f"- Values as they were measured: normalisation is part of the model. Values {missing}.",
+        f"- Raw values: normalisation is part of the model. Values {missing}.",
         f"- It answers with one of {len(classes)} classes: {named}{more}. It does so for series of any other kind too.",
         "",
         "An array of shape (cases, channels, time steps); a list of cases; or a long table with "
         f"{_columns(classifier)}, all also as JSON below the key `inputs`.",
         "",
-        "## How good it is",
+        "## Scores",
         "",
         "| metric | cross-validation | test |",
         "| --- | ---: | ---: |",
@@ -79,7 +79,7 @@ def model_card(classifier: FittedClassifier, facts: CardFacts) -> str:
         f"Cross-validated on the {facts.cases} training cases (± standard error); scored once on {facts.test_cases} "
         "test cases." + ("" if facts.trial is None else OPTIMISTIC),
         "",
-        "## Where it comes from",
+        "## Origin",
         "",
         f"Recipe `{facts.recipe}`, {_configuration(facts)} on all "
         f"training cases. Needs {', '.join(f'`{name}`' for name in facts.requirements)}. Values and settings only; no "
@@ -105,7 +105,7 @@ def _capitalised(text: str) -> str:
 def _taken(classifier: FittedClassifier) -> str:
     if classifier.longest_allowed is None:
         return f"it takes {classifier.shortest_allowed} time steps or more, and cases may differ in length"
-    return "it takes cases of this length alone"
+    return "it takes only cases of this length"
 
 
 def _channels(classifier: FittedClassifier) -> str:
@@ -134,7 +134,7 @@ def _figures(metrics: Mapping[str, float]) -> list[str]:
     rows = []
     for name in found:
         if name.removesuffix("_se") in found and name.endswith("_se"):
-            continue  # it stands beside its score
+            continue  # shown beside its score
         cells = [(metrics.get(key), metrics.get(error_name(key))) for key in (f"cv_{name}", f"test_{name}")]
         texts = ["" if value is None else format_score(value, error) for value, error in cells]
         rows.append(f"| {name.replace('_', ' ')} | {texts[0]} | {texts[1]} |")

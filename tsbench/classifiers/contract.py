@@ -1,6 +1,6 @@
-"""The contract of every classifier: what is asked before it is fitted, and what it offers afterwards.
+"""The contract of every classifier: the interface before and after `fit`.
 
-A `Classifier` is a specification: it refuses cases with a reason, and fits. What `fit` returns is a `FittedClassifier`,
+A `Classifier` is a specification: it refuses cases with a reason, and fits. `fit` returns a `FittedClassifier`,
 which predicts, and which is saved without pickled code. The tuned network, the baselines and any class of sktime or
 aeon satisfy both; `tsbench.testing.check_classifier` checks it. Importing this module does not import NumPy.
 """
@@ -29,7 +29,7 @@ Method = Literal["folds", "leave-one-out", "leave-one-group-out"]
 
 
 class BudgetSpentError(Exception):
-    """A fit was ended because its time was spent."""
+    """A fit was ended because its time budget was spent."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Budget:
     """The time that a fit may take.
 
     Attributes:
-        seconds: from the moment at which the budget was made; None for no limit.
+        seconds: from the creation of the budget; None for no limit.
     """
 
     seconds: float | None = None
@@ -45,11 +45,11 @@ class Budget:
 
     @property
     def left(self) -> float | None:
-        """Seconds that are left, 0 at least; None for no limit."""
+        """Remaining seconds, at least 0; None for no limit."""
         return None if self.seconds is None else max(0.0, self.started + self.seconds - time.monotonic())
 
     def check(self) -> None:
-        """Called by a fit as often as it can be ended.
+        """Raises an error if the time is spent; a fit calls it wherever it can be ended.
 
         Raises:
             BudgetSpentError: no time is left.
@@ -61,7 +61,7 @@ class Budget:
 def in_columns_of(
     classes: NDArray[np.str_], probabilities: NDArray[np.floating], known: NDArray[np.str_]
 ) -> NDArray[np.float64]:
-    """Probabilities of some of the classes as columns of all of them; a class that is not known has the probability 0.
+    """Probabilities of some of the classes as columns of all of them; an unknown class has the probability 0.
 
     Args:
         classes: shape (classes,), sorted.
@@ -84,7 +84,7 @@ class OutOfFold:
         classes: shape (classes,), in the order of the columns.
         labels: shape (cases,), the true labels.
         folds: shape (cases,), the fold that held each case out, counted from 0; -1 for none.
-        method: how they were made: by fits without each fold, or in closed form without each case or group of cases.
+        method: by fits without each fold, or in closed form without each case or group of cases.
     """
 
     probabilities: NDArray[np.float64]
@@ -94,7 +94,7 @@ class OutOfFold:
     method: Method = "folds"
 
     def held_out(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The cases that a fold held out: probabilities, shape (cases, classes), and numbers of the true classes."""
+        """The held-out cases: probabilities, shape (cases, classes), and numbers of the true classes."""
         import numpy as np
 
         held_out = self.folds >= 0
@@ -112,7 +112,7 @@ class OutOfFold:
         labels: NDArray[np.str_],
         parts: Sequence[tuple[NDArray[np.integer], NDArray[np.floating], NDArray[np.str_]]],
     ) -> OutOfFold:
-        """Puts the predictions of several folds together.
+        """Combines the predictions of several folds.
 
         Args:
             labels: shape (cases,), of all training cases.
@@ -147,7 +147,7 @@ class OutOfFold:
 
         Raises:
             OSError: the file does not exist.
-            ValueError: it is not such an archive.
+            ValueError: it is not such a file.
             KeyError: an array is missing.
         """
         import numpy as np
@@ -160,7 +160,7 @@ class OutOfFold:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a classifier was trained on, by which later cases are accepted or refused.
+    """Facts about the training cases, by which later cases are accepted or refused.
 
     Attributes:
         channels: of a case.
@@ -178,12 +178,12 @@ class Facts:
 
     @classmethod
     def of(cls, cases: Collection) -> Facts:
-        """Those of training cases."""
+        """The facts about training cases."""
         shortest, longest = int(cases.lengths.min()), int(cases.lengths.max())
         return cls(cases.channels, shortest, longest, cases.missing_values, cases.columns)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """Plain values that `from_json` reads."""
         return {
             "channels": self.channels,
             "shortest": self.shortest,
@@ -194,7 +194,7 @@ class Facts:
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Facts:
-        """What `to_json` gave."""
+        """The facts that `to_json` gave."""
         from tsbench.data.column_roles import Columns
 
         columns = Columns.from_json(kept["columns"]) if kept.get("columns") else None
@@ -207,7 +207,7 @@ class FittedClassifier(ABC):
     Attributes:
         classes: shape (classes,), the sorted labels of the training cases.
         channels, shortest, longest, missing_values, columns: as in `Facts`.
-        out_of_fold: probabilities of the training cases that came out of the fit itself; None if none did.
+        out_of_fold: probabilities of the training cases as a by-product of the fit; None if there are none.
     """
 
     classes: NDArray[np.str_]
@@ -232,11 +232,11 @@ class FittedClassifier(ABC):
 
     @abstractmethod
     def summary(self) -> str:
-        """What it is, in a sentence for the model card."""
+        """A sentence for the model card."""
 
     @property
     def facts(self) -> Facts:
-        """What it was trained on."""
+        """Facts about the training cases."""
         return Facts(self.channels, self.shortest, self.longest, self.missing_values, self.columns)
 
     def predict(self, cases: Collection) -> NDArray[np.str_]:
@@ -246,18 +246,18 @@ class FittedClassifier(ABC):
 
     @property
     def shortest_allowed(self) -> int:
-        """The fewest time steps of a case: half of the shortest training case, below which it is likely cut off."""
+        """The minimum time steps of a case: half of the shortest training case; a shorter one is probably cut off."""
         return (self.shortest + 1) // 2
 
     @property
     def longest_allowed(self) -> int | None:
-        """The most time steps of a case; None for no limit."""
+        """The maximum time steps of a case; None for no limit."""
         return None
 
     def unfit_lengths(self, cases: Collection) -> NDArray[np.int64]:
         """Numbers of the cases with fewer time steps than `shortest_allowed` or more than `longest_allowed`.
 
-        `predict_proba` may take them all the same, as an archive's own test cases may be so short; whoever receives
+        `predict_proba` may still take them, as an archive's own test cases may be so short; whoever receives
         cases from a user says so.
         """
         import numpy as np
@@ -267,7 +267,7 @@ class FittedClassifier(ABC):
         return np.flatnonzero(unfit if longest is None else unfit | (cases.lengths > longest))
 
     def describe_length(self, steps: int) -> str:
-        """What is wrong with a case of so many time steps, to follow the name of the case."""
+        """The problem with a case of this many time steps, to follow the name of the case."""
         trained = f"{self.shortest} to {self.longest}" if self.shortest < self.longest else str(self.longest)
         long = self.longest_allowed is not None and steps > self.longest_allowed
         if self.longest_allowed == self.shortest_allowed:

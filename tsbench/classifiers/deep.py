@@ -14,7 +14,7 @@ __all__ = ["InceptionTimeEnsemble"]
 class InceptionTimeEnsemble(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """The mean of several InceptionTime networks (Ismail Fawaz et al. 2020), each by sktime on torch.
 
-    Other than in the paper, sktime's network keeps the last epoch's weights, and its learning rate stays as it is.
+    Unlike in the paper, sktime's network keeps the last epoch's weights, and its learning rate is constant.
 
     Args:
         members: number of networks.

@@ -76,7 +76,7 @@ class NetworkEnsemble(FittedClassifier):
         device: str = "cpu",
         on_epoch: Callable[[int], None] | None = None,
     ) -> NetworkEnsemble:
-        """Trains a network for each seed on all of the cases; `on_epoch` is handed to the trainer."""
+        """Trains a network for each seed on all of the cases; `on_epoch` is passed to the trainer."""
         return cls.fit_with_history(cases, hyperparameters, seeds, device, on_epoch)[0]
 
     @classmethod
@@ -102,7 +102,7 @@ class NetworkEnsemble(FittedClassifier):
         )
         series = Series(prepared.series(cases), prepared.lengths(cases))
         targets = encode(cases.labels, ensemble.classes)
-        seeds = [operator.index(seed) for seed in seeds]  # NumPy's whole numbers too
+        seeds = [operator.index(seed) for seed in seeds]  # also NumPy's integers
 
         def attempt(accumulation_steps: int) -> list[Job]:
             settings, groups = (hyperparameters.model, hyperparameters.training), cases.group_numbers()
@@ -129,12 +129,12 @@ class NetworkEnsemble(FittedClassifier):
         return mean
 
     def summary(self) -> str:
-        """How many networks there are."""
+        """The number of networks."""
         count = count_of(len(self.members), "neural network")
         return f"{count}, whose class probabilities are averaged" if len(self.members) > 1 else count
 
     def explain(self, cases: Collection) -> Explanation:
-        """What the members looked at when they predict these cases (row N22)."""
+        """The steps that the members attend to when they predict these cases (row N22)."""
         return explain(self, cases)
 
     def save(self, folder: Path) -> None:

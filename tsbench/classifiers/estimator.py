@@ -92,7 +92,7 @@ class NetworkClassifier(SeriesClassifier):
         return ensemble
 
     def explain(self, X: Any) -> Explanation:
-        """What the networks looked at in some cases: attention, and where the pooled maxima lie, on time steps.
+        """The networks' attention and the positions of the pooled maxima, on time steps.
 
         Args:
             X: as for `predict`; a few chosen cases, as attention weights are of steps by steps.
@@ -105,7 +105,7 @@ class NetworkClassifier(SeriesClassifier):
         return replace(explanation, predictions=self.classes_[explanation.predictions.astype(int)])
 
     def draw_explanation(self, X: Any, case: int, path: str | Path) -> None:
-        """Writes a PNG of one case: the series over its attention, and below it where the pooled maxima lie.
+        """Writes a PNG of one case: the series over its attention, and below it the positions of the pooled maxima.
 
         Args:
             X: as for `predict`.
@@ -152,4 +152,4 @@ def _fit_alone(cases: Collection, hyperparameters: Any, seed: int, home: int) ->
     try:
         return NetworkEnsemble.fit(cases, hyperparameters, [seed], "cpu")
     finally:
-        torch.set_num_threads(before)  # joblib keeps the process for tasks of others
+        torch.set_num_threads(before)  # joblib reuses the process for other tasks

@@ -1,4 +1,4 @@
-"""What a fitted ensemble looked at, on the time steps of its cases, as arrays and as a picture (row N22)."""
+"""The time steps that a fitted ensemble attends to, as arrays and as a plot (row N22)."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ __all__ = ["Explanation", "draw", "draw_series", "draw_several", "explain"]
 
 CHUNK_SIZE = 64  # cases
 MAX_LANES = 12
-"""Channels that a picture shows at most."""
+"""Maximum number of channels in a plot."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What an ensemble looked at in some cases; nothing past a case's own length is named.
+    """The time steps that an ensemble attends to in some cases; none is past a case's own length.
 
-    It says where the network looked, not what decided: the feature branch, average pooling and the layers behind the
-    pools have their say in a prediction too, and a step of a recurrent layer knows of the steps before and after it.
+    It says where the network looked, not what decided: the feature branch, average pooling and the layers after the
+    pools contribute to a prediction too, and a step of a recurrent layer depends on the steps before and after it.
 
     Attributes:
         attention: shape (cases, steps): the attention that each time step receives, averaged over the steps that ask,
@@ -61,7 +61,7 @@ class Explanation:
 
 
 def explain(ensemble: NetworkEnsemble, cases: Collection) -> Explanation:
-    """What the ensemble looked at when it predicts some cases.
+    """The time steps that the ensemble attends to when it predicts some cases.
 
     Attention weights take `members * cases * heads * steps^2 * 4` bytes, so it is for chosen cases rather than
     thousands.
@@ -77,7 +77,7 @@ def explain(ensemble: NetworkEnsemble, cases: Collection) -> Explanation:
 
 
 def _on_own_steps(found: Explanation, length: int, cases: Collection) -> Explanation:
-    """From the steps of resampled cases to the nearest of their own, with all that lies there added up."""
+    """Maps the steps of resampled cases to the nearest original steps, and sums their values."""
     place = np.arange(length) / (length - 1) * (cases.lengths[:, None] - 1)
     nearest = np.rint(place).astype(np.int64)
 
@@ -147,14 +147,14 @@ def _received(weights: NDArray[np.float32], cases: Collection, stride: int) -> N
 
 
 def _spread(of_step: NDArray[np.float64], cases: Collection, stride: int) -> NDArray[np.float64]:
-    """Gives each of the valid time steps that a network's step stands for an equal part of its value."""
+    """Spreads the value of a network's step equally over its valid time steps."""
     time = np.arange(cases.length)
     count = (cases.lengths[:, None] - time // stride * stride).clip(1, stride)
     return np.where(time < cases.lengths[:, None], of_step[:, time // stride] / count, 0)
 
 
 def _positions(maxima: NDArray[np.int64], stride: int, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The middle of the time steps that each maximum stands for."""
+    """The middle of each maximum's time steps."""
     first = maxima * stride
     last = np.minimum(first + stride, lengths[:, None]) - 1
     middle: NDArray[np.int64] = np.where(maxima < 0, -1, (first + last) // 2)
@@ -227,7 +227,7 @@ def _draw(explanation: Explanation, cases: Collection, case: int, ax: Axes, titl
     label, prediction = cases.labels[case], explanation.predictions[case]
     verdict = f"predicted {prediction} (probability {explanation.probabilities[case]:.2f})"
     text = f"{title or f'case {case}'}: {f'label {label}, ' if label else ''}{verdict}"
-    ax.set_title(plain(text), loc="left", parse_math=False)  # the axes may be of somebody else's figure
+    ax.set_title(plain(text), loc="left", parse_math=False)  # the axes may belong to the caller's figure
 
 
 def draw_series(ax: Axes, values: NDArray[np.floating], names: Sequence[str]) -> None:
@@ -238,7 +238,7 @@ def draw_series(ax: Axes, values: NDArray[np.floating], names: Sequence[str]) ->
         "color": "black",
         "linewidth": 1.3,
         "marker": "." if values.shape[1] < 60 else "",
-        "path_effects": [withStroke(linewidth=3, foreground="white", alpha=0.7)],  # parts it from a dark ground
+        "path_effects": [withStroke(linewidth=3, foreground="white", alpha=0.7)],  # separates it from a dark background
     }
     if len(values) == 1:
         ax.plot(values[0], **line)
@@ -254,7 +254,7 @@ def draw_series(ax: Axes, values: NDArray[np.floating], names: Sequence[str]) ->
 
 
 def _draw_attention(ax: Axes, attention: NDArray[np.float64]) -> None:
-    """Shades the ground by multiples of an even share, which differ less in their range from case to case."""
+    """Shades the background by multiples of an even share, which differ less in their range from case to case."""
     shares = attention * len(attention)
     edges = np.arange(len(attention) + 1) - 0.5
     low, high = ax.get_ylim()

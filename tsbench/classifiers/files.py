@@ -1,4 +1,4 @@
-"""What the files of all saved classifiers have in common: a description with its format, and how damage is reported."""
+"""Files of all saved classifiers: a description with its format number, and the report of damage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NETWORK_FORMAT = 1
 """Of a network's files."""
 
 FORMATS = {"network": NETWORK_FORMAT, "baseline": 2, "auto": 3, "bag": 3}
-"""Format by the kind of classifier; versions of tsbench that know format 1 alone have networks alone."""
+"""Format by the kind of classifier; versions of tsbench with format 1 only have only networks."""
 
 NAME = "model.json"
 
@@ -40,14 +40,14 @@ DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What JSON, pydantic, NumPy, zipfile and torch raise on damaged files."""
+"""Errors of JSON, pydantic, NumPy, zipfile and torch on damaged files."""
 
 
 def write_description(folder: Path, kind: str, facts: Mapping[str, Any], files: list[str]) -> None:
     """Writes `model.json`, and the checksums of all files; the last step of saving a classifier.
 
     Args:
-        folder: where the other files already are.
+        folder: of the other files.
         kind: of classifier, one of `FORMATS`.
         facts: plain values.
         files: names of the other files.
@@ -58,7 +58,7 @@ def write_description(folder: Path, kind: str, facts: Mapping[str, Any], files: 
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """What `write_description` wrote, without its checksums being compared.
+    """Reads what `write_description` wrote, without comparing checksums.
 
     Raises:
         ModelError: there is no model in the folder, or it is of a newer format than this version of tsbench reads.
@@ -77,16 +77,16 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def kind_of(about: Mapping[str, Any]) -> str:
-    """The kind of classifier that a description is of."""
+    """The kind of classifier in a description."""
     return str(about.get("kind", "network"))
 
 
 @contextmanager
 def intact(folder: Path) -> Iterator[None]:
-    """Compares the files of a folder with their checksums, then reports damage that the block meets.
+    """Compares the files of a folder with their checksums, then reports errors in the block as damage.
 
     Raises:
-        ModelError: the files are not as they were written, or cannot be read.
+        ModelError: the files were changed, or cannot be read.
     """
     try:
         verify(folder, note=False)

@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +25,7 @@ from tsbench.classifiers.trusted import NotSavableError, read_object, write_obje
 from tsbench.data.adaptation import Adaptation
 from tsbench.data.collection import Collection
 from tsbench.errors import ModelError
+from tsbench.quiet import environment
 from tsbench.recipe.plain import plain
 from tsbench.recipe.schema import BaselinePreprocessingConfig
 
@@ -41,13 +42,13 @@ class FittedBaseline(FittedClassifier):
     """A classifier of aeon, sktime or another library after `fit`.
 
     Attributes:
-        baseline: what it was made from.
+        baseline: its specification.
         classifier: the fitted object.
         classes: shape (classes,), its labels.
-        fit_seconds: that fitting took, the adaptation of the training cases included.
-        training: what the training cases were like.
+        fit_seconds: of the fit, including the adaptation of the training cases.
+        training: facts about the training cases.
         probe: a few training cases, by which a saved classifier is compared with this one.
-        adaptation: what every case goes through first; None if cases are taken as they are.
+        adaptation: applied to every case first; None if cases are used unchanged.
         out_of_fold: of a ridge classifier, see `RidgeHead`.
         package_versions: of the libraries that the object is of, by the name of their distribution.
     """
@@ -73,7 +74,7 @@ class FittedBaseline(FittedClassifier):
 
     @property
     def shortest_allowed(self) -> int:
-        """As for any classifier, if it takes several lengths; else the length of the training cases."""
+        """As for any classifier if it takes several lengths; otherwise the length of the training cases."""
         if not self._takes_any_length:
             return self.shortest
         return max(super().shortest_allowed, self.baseline.min_length if self.adaptation is None else 1)
@@ -86,8 +87,8 @@ class FittedBaseline(FittedClassifier):
     def predict_proba(self, cases: Collection) -> NDArray[np.float64]:
         """Class probabilities, shape (cases, classes); of a classifier without them, 1 for its prediction."""
         series = _series(self.baseline, self.adaptation.apply(cases) if self.adaptation else cases)
-        # aeon warns of its own intermediate values, of which a user can do nothing.
-        with _host_unchanged(), warnings.catch_warnings(action="ignore", category=UserWarning):
+        # aeon warns about its own intermediate values, about which a user can do nothing.
+        with _host_unchanged(), _offline(self.baseline), warnings.catch_warnings(action="ignore", category=UserWarning):
             if hasattr(self.classifier, "predict_proba"):
                 return np.asarray(self.classifier.predict_proba(series), dtype=np.float64)
             predicted = np.asarray(self.classifier.predict(series))
@@ -104,7 +105,7 @@ class FittedBaseline(FittedClassifier):
         """Writes the object by skops, its description, and a few cases with their probabilities; no code is pickled.
 
         Raises:
-            ModelError: the object holds what cannot be saved without pickling code, or is not the same after loading.
+            ModelError: the object cannot be saved without pickling code, or differs after loading.
         """
         folder.mkdir(parents=True, exist_ok=True)
         probabilities = self.predict_proba(self.probe)
@@ -117,7 +118,7 @@ class FittedBaseline(FittedClassifier):
         write_description(folder, "baseline", self._description(), [OBJECT, PROBE])
         again = FittedBaseline.load(folder).predict_proba(probe)
         if not np.array_equal(again, probabilities, equal_nan=True):
-            raise ModelError(f"{self.baseline.path} cannot be saved: it predicts otherwise after it was loaded again")
+            raise ModelError(f"{self.baseline.path} cannot be saved: it predicts differently after it was loaded again")
 
     @classmethod
     def load(cls, folder: Path) -> FittedBaseline:
@@ -187,11 +188,11 @@ class FittedBaseline(FittedClassifier):
 
 
 def _compare(fitted: FittedBaseline, probabilities: NDArray[np.float64], here: Mapping[str, str], folder: Path) -> None:
-    """Refuses a classifier that predicts otherwise with other versions of its libraries."""
+    """Refuses a classifier that predicts differently with other versions of its libraries."""
     try:
         again = fitted.predict_proba(fitted.probe)
         agrees = np.allclose(again, probabilities, rtol=1e-6, atol=1e-9, equal_nan=True)
-    except Exception:  # another version of a library may lack anything
+    except Exception:  # another version of a library may lack any attribute
         agrees = False
     if not agrees:
         then = ", ".join(f"{name} {text}" for name, text in fitted.package_versions.items())
@@ -205,7 +206,9 @@ def _compare(fitted: FittedBaseline, probabilities: NDArray[np.float64], here: M
 def packages_of(path: str, *others: str) -> dict[str, str]:
     """Versions of the distributions whose objects a classifier may consist of, by its import path, and of others."""
     package = path.partition(".")[0]
-    own = {"aeon": "aeon", "sktime": "sktime", "tsbench": "sktime"}.get(package)  # tsbench's own is made of sktime's
+    own = {"aeon": "aeon", "sktime": "sktime", "tsbench": "sktime"}.get(
+        package
+    )  # tsbench's own classifier consists of sktime's
     found = {}
     for name in (own, "scikit-learn", *others):
         if name is not None:
@@ -227,7 +230,9 @@ def fit(
         cases = adaptation.apply(cases)
     adapted = time.perf_counter() - started
     series, out_of_fold = _series(baseline, cases), None
-    with _host_unchanged():
+    with _host_unchanged(), _offline(baseline):
+        if not baseline.seeded:
+            _seed_global_generators(seed)
         # aeon's classifiers refuse one class; sktime's networks seed torch's generator as soon as they are made.
         classifier: Any = baseline.make(seed) if len(cases.classes) > 1 else _OneClass()
         ridge = ridge_on_features(classifier)
@@ -262,8 +267,21 @@ def _host_unchanged() -> Iterator[None]:
                 torch.set_num_threads(torch_state[1])
 
 
+def _offline(baseline: Baseline) -> AbstractContextManager[None]:
+    """A hub is not asked for weights, which are in its cache."""
+    return environment(HF_HUB_OFFLINE="1") if baseline.weights else nullcontext()
+
+
+def _seed_global_generators(seed: int) -> None:
+    """A classifier without a seed of its own may draw from them."""
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(seed)
+
+
 class _OneClass:
-    """Has seen one class, and predicts it."""
+    """Was fitted on one class, and predicts it."""
 
     def fit(self, series: Any, labels: NDArray[np.str_]) -> None:
         self.classes_ = labels[:1]
@@ -273,7 +291,7 @@ class _OneClass:
 
 
 def warm_up(baseline: Baseline, cases: Collection) -> None:
-    """Lets numba compile a classifier's code for cases like these, on five made-up cases of each of two classes."""
+    """Lets numba compile a classifier's code for cases like these, on five synthetic cases of each of two classes."""
     if not baseline.compiled:
         return
     generator = np.random.default_rng(0)

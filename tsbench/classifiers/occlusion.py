@@ -1,4 +1,4 @@
-"""Which time steps a prediction rests on, of any classifier: by hiding one window after another.
+"""The time steps that any classifier's prediction rests on, found by hiding one window after another.
 
 A window of the series is replaced by the straight line between the values at its ends, and the fall of the predicted
 class's probability is the window's importance; a time step has the mean of the windows that cover it (Zeiler and

@@ -20,14 +20,14 @@ from tsbench.nn.graph import export_graph
 __all__ = ["TOLERANCE", "compare_onnx", "export_onnx", "onnx_probabilities"]
 
 TOLERANCE = 1e-5
-"""By which a probability of the graph may differ from PyTorch's, in float32."""
+"""Maximum difference between the graph's probabilities and PyTorch's, in float32."""
 
 CONSTANT = 1e-7
 """As in the preprocessing: a channel whose deviation is this small beside its level is constant."""
 
 
 class _Graph(nn.Module):
-    """What is exported: series as they were measured and lengths in, mean class probabilities out.
+    """The exported module, from raw series and lengths to mean class probabilities.
 
     Shape: (cases, channels, steps) in float64 and (cases,) in int64, to (cases, classes).
     """
@@ -90,7 +90,7 @@ def export_onnx(ensemble: NetworkEnsemble, cases: Collection, path: Path, about:
         about: further metadata.
 
     Raises:
-        ModelError: the model marks missing values in channels of their own, which the graph has no input for; or the
+        ModelError: the model marks missing values in further channels, for which the graph has no input; or the
             packages of the extra `onnx` are not installed.
     """
     if len(ensemble.preprocessing.marked):
@@ -111,7 +111,7 @@ def export_onnx(ensemble: NetworkEnsemble, cases: Collection, path: Path, about:
 
 
 def onnx_probabilities(path: Path, cases: Collection) -> NDArray[np.float32]:
-    """What ONNX Runtime computes from the graph, shape (cases, classes).
+    """The probabilities by ONNX Runtime, shape (cases, classes).
 
     Raises:
         ModelError: the packages of the extra `onnx` are not installed.
@@ -159,7 +159,7 @@ def _tied(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _several(cases: Collection) -> Collection:
-    """At least two cases: a graph traced with one takes one."""
+    """At least two cases: a graph traced with one takes only one."""
     return cases if len(cases) > 1 else cases.subset(np.array([0, 0]))
 
 

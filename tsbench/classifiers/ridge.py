@@ -43,7 +43,7 @@ class RidgeHead:
 
     Attributes:
         classes_: shape (classes,), after `fit`.
-        temperature_: what decision values are divided by, after `fit`.
+        temperature_: divisor of the decision values, after `fit`.
     """
 
     def __init__(self, alphas: NDArray[np.float64], class_weight: Any = None) -> None:

@@ -1,6 +1,6 @@
-"""aeon's ridge classifiers, put together from its public transformers and a ridge head with probabilities.
+"""aeon's ridge classifiers, built from its public transformers and a ridge head with probabilities.
 
-aeon's own classes end in RidgeClassifierCV and answer with one-hot probabilities. These have the same transformers,
+aeon's own classes end in RidgeClassifierCV and have one-hot probabilities. These have the same transformers,
 scalers and penalties, and so the same predictions; `tests/classifiers/test_ridge.py` compares them case by case.
 """
 
@@ -107,7 +107,7 @@ def _side_by_side(features: list[Any]) -> Any:
 
 
 def ridge_on_features(classifier: Any) -> RidgeOnFeatures | None:
-    """What an unfitted classifier of aeon is made of; None if it does not end in aeon's own ridge classifier.
+    """The parts of an unfitted classifier of aeon; None if it does not end in aeon's own ridge classifier.
 
     Args:
         classifier: an instance of any class.
@@ -197,7 +197,7 @@ def _hydra_branch(given: Mapping[str, Any]) -> Branch:
 
 
 def _head(given: Mapping[str, Any], low: int, high: int, count: int) -> RidgeHead:
-    """The head with aeon's penalties: so many from 10^low to 10^high."""
+    """The head with aeon's penalties: `count` of them from 10^low to 10^high."""
     return RidgeHead(np.logspace(low, high, count), given["class_weight"])
 
 

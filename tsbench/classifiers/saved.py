@@ -11,7 +11,7 @@ __all__ = ["load_classifier"]
 
 
 def load_classifier(folder: Path) -> FittedClassifier:
-    """Reads what `FittedClassifier.save` wrote, on the CPU; imports what the kind of classifier needs alone.
+    """Reads what `FittedClassifier.save` wrote, on the CPU; imports only what the kind of classifier needs.
 
     Raises:
         ModelError: there is no model in the folder, its files are damaged, or this version of tsbench, or of a library

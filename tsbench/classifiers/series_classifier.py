@@ -1,4 +1,4 @@
-"""What the estimators have in common: sktime's interface to a `FittedClassifier`, and its file."""
+"""The base of the estimators: sktime's interface to a `FittedClassifier`, and its file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _STATE = ("n_classes_", "fit_time_", *FITTED)
 class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
     """An sktime classifier around a `FittedClassifier` whose labels are the numbers of the classes, as texts.
 
-    A subclass says by `_fit_classifier` how it is fitted, and by ATTRIBUTE in which attribute that is kept.
+    A subclass implements `_fit_classifier` and sets ATTRIBUTE to the name of the attribute that holds the result.
     """
 
     ATTRIBUTE: ClassVar[str]
@@ -81,13 +81,13 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
             y: shape (cases,), their labels.
 
         Raises:
-            ValueError: a label is missing, which sktime would take for a class, or the series cannot be trained on.
+            ValueError: a label is missing, which sktime would treat as a class, or the series cannot be trained on.
         """
         missing = pd.isna(np.asarray(y, dtype=object))
         if missing.any():
             raise ValueError(
                 f"{int(missing.sum())} of {missing.size} labels are missing (NaN or None), the first of case "
-                f"{int(np.argwhere(missing)[0][0])} (counted from 0); leave these cases out"
+                f"{int(np.argwhere(missing)[0][0])} (counted from 0); remove these cases"
             )
         fitted: Self = super().fit(X, y)
         return fitted
@@ -98,7 +98,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: NDArray[Any]) -> Self:
         if savable(self.classes_) is None:
-            describe_labels(self.classes_)  # labels that no file can hold are refused before hours of training
+            describe_labels(self.classes_)  # labels that no file can hold are refused before a long training
         codes = np.array([f"{code:09d}" for code in np.searchsorted(self.classes_, y)])  # sorted as the labels are
         setattr(self, self.ATTRIBUTE, self._fit_classifier(collection_of(X, codes)))
         return self
@@ -134,7 +134,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
             )
 
     def reset(self) -> Self:
-        """As sktime's, but what belongs to scikit-learn stays.
+        """As sktime's, but keeps attributes of scikit-learn.
 
         sktime's `fit` begins with this and deletes every attribute that is no parameter. Scikit-learn 1.9 sets one
         before a pipeline, a search or any other of its estimators calls `fit`, and deletes it behind, which ends in
@@ -148,7 +148,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
         return self
 
     def __sklearn_tags__(self) -> Tags:
-        """What scikit-learn's searches ask; sktime's base class does not say it."""
+        """Tags that scikit-learn's searches need and sktime's base class lacks."""
         return Tags(
             estimator_type="classifier",
             target_tags=TargetTags(required=True),
@@ -163,7 +163,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
 
         Args:
             path: of the zip file, `.zip` is added; None to return it in memory.
-            serialization_format: for sktime's sake; there is one format.
+            serialization_format: unused, as there is one format; sktime passes it.
 
         Returns:
             The ZipFile, or for no path a tuple of the class and the file's bytes, which `sktime.base.load` reads.
@@ -202,7 +202,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
 
     @classmethod
     def load_from_serial(cls, serial: bytes) -> Self:
-        """Loads what `save()` gave, onto the CPU.
+        """Loads the result of `save()` onto the CPU.
 
         Raises:
             ModelError: it is not what `save` gave, or damaged.
@@ -211,7 +211,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
 
     @classmethod
     def load_from_path(cls, serial: str | Path) -> Self:
-        """Loads what `save(path)` wrote, onto the CPU, whatever it was trained on.
+        """Loads the file of `save(path)` onto the CPU, whatever device it was trained on.
 
         Raises:
             ModelError: the file does not exist, or is not what `save` wrote, or damaged.
@@ -248,7 +248,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
         else:
             classes = np.load(io.BytesIO(file.read("classes.npy")), allow_pickle=False)
             classes = classes.astype(object) if about["labels"] == "object" else classes
-        for name in (*_STATE, *METADATA):  # nothing else, whatever the file says
+        for name in (*_STATE, *METADATA):  # no other class, whatever the file names
             if name in about["state"]:
                 setattr(loaded, name, about["state"][name])
         names = [name for name in file.namelist() if name.startswith(f"{cls.FOLDER}/")]
@@ -275,7 +275,7 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
                 state[name] = {key: value for key, value in noted.items() if isinstance(value, str | bool | int)}
         about = {
             "parameters": parameters,
-            "random_state": generator,  # its state; apart from the parameters, which older versions hand on as they are
+            "random_state": generator,  # its state; apart from the parameters, which older versions pass on unchanged
             "labels": str(self.classes_.dtype) if fitted else None,
             "classes": describe_labels(self.classes_) if fitted and savable(self.classes_) is None else None,
             "state": plain(state),
@@ -299,7 +299,7 @@ def whole_number(name: str, value: Any) -> int:
 
 
 def device_of(device: Any) -> str:
-    """The torch device that is meant; `auto` is a GPU if there is one.
+    """The torch device of a name; `auto` is a GPU if there is one.
 
     Raises:
         ValueError: it is not available.
@@ -308,7 +308,7 @@ def device_of(device: Any) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name != "cpu" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r} is not there: torch {torch.__version__} sees no CUDA GPU")
+        raise ValueError(f"device {name!r} is not available: torch {torch.__version__} finds no CUDA GPU")
     return name
 
 
@@ -354,7 +354,7 @@ def collection_of(
 
 
 _UNNAMED = re.compile(r"(dim|var)_\d+")
-"""What sktime calls channels that have no names."""
+"""Names that sktime gives to channels without names."""
 
 
 def _named(case: pd.DataFrame) -> Columns | None:

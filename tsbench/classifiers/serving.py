@@ -1,4 +1,4 @@
-"""The final model as MLflow loads and serves it: what it may be fed, and the sentence that refuses anything else."""
+"""The final model as MLflow loads and serves it: accepted input, and the sentence that refuses anything else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FORMS = (
 
 @dataclass(frozen=True)
 class NamedCases:
-    """Cases with what their sender calls them, in the order in which they are predicted.
+    """Cases with the sender's names, in the order in which they are predicted.
 
     Attributes:
         collection: the cases.
@@ -50,17 +50,17 @@ class NamedCases:
 
     @classmethod
     def numbered(cls, collection: Collection) -> NamedCases:
-        """Cases called by their numbers from 0."""
+        """Cases named by their numbers from 0."""
         return cls(collection, range(len(collection)))
 
     def called(self, case: int) -> str:
-        """What a message says of a case."""
+        """A case's name in a message."""
         name = self.names[case]
         return f"case {name} (counted from 0)" if isinstance(self.names, range) else f"case {name!r}"
 
 
 class ServedModel:
-    """What `mlflow.pyfunc.load_model` hands its input to."""
+    """The model that `mlflow.pyfunc.load_model` returns."""
 
     def __init__(self, classifier: FittedClassifier) -> None:
         self.classifier = classifier
@@ -100,7 +100,7 @@ def predict_table(classifier: FittedClassifier, cases: NamedCases) -> pd.DataFra
         A row for each case, indexed by its name: `label`, and a `probability_<class>` column for each class.
 
     Raises:
-        ModelError: a case is not of the kind that the model was trained on; see `check`.
+        ModelError: a case is unlike the training cases; see `check`.
     """
     check(classifier, cases)
     probabilities = classifier.predict_proba(cases.collection)
@@ -154,7 +154,7 @@ def _check_values(classifier: FittedClassifier, cases: NamedCases) -> None:
 
 
 def read_input(model_input: Any, channels: int, columns: Columns | None = None) -> NamedCases:
-    """What a caller sent, as cases.
+    """Converts a caller's input to cases.
 
     Args:
         model_input: one of
@@ -187,11 +187,11 @@ def read_input(model_input: Any, channels: int, columns: Columns | None = None) 
         return NamedCases.numbered(_of_array(model_input, channels))
     if isinstance(model_input, list | tuple | np.ndarray):
         return NamedCases.numbered(_of_list(list(model_input), channels))
-    raise ModelError(f"cases of type {type(model_input).__name__} are not understood; expected {FORMS}")
+    raise ModelError(f"cases of type {type(model_input).__name__} are not supported; expected {FORMS}")
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; Python would take the last of several values of one name."""
+    """Parses a JSON object; Python would use the last of several values of one name."""
     found = dict(pairs)
     if len(found) < len(pairs):
         repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
@@ -293,10 +293,10 @@ def named_cases(
         table: the table.
         channels: of the model.
         columns: of the training table; None if the model was not trained on one.
-        given: the table's own columns by their role, if they are called otherwise than in training.
+        given: the table's own columns by their role, if their names differ from those in training.
 
     Raises:
-        DataError: a column is missing, unknown, or holds what it must not.
+        DataError: a column is missing, unknown, or has invalid values.
     """
     known = columns or Columns(label=LABEL)
     if known.channels is None and (given or {}).get("case", known.case) not in table.columns:

@@ -1,7 +1,7 @@
-"""Saves fitted objects of scikit-learn, aeon and sktime by skops: their types and values, and no code.
+"""Saves fitted objects of scikit-learn, aeon and sktime by skops, which writes types and values, but no code.
 
-skops knows neither torch's tensors, nor numba's functions, nor objects with slots. They are replaced by what describes
-them before an object is written, and are made again after it is read. An object of a type of any other package is
+skops knows neither torch's tensors, nor numba's functions, nor objects with slots. They are replaced by
+descriptions before an object is written, and rebuilt after it is read. An object of a type of any other package is
 refused, both ways.
 """
 
@@ -18,17 +18,17 @@ import numpy as np
 __all__ = ["NotSavableError", "read_object", "write_object"]
 
 TRUSTED = ("aeon.", "sktime.", "sklearn.", "skbase.", "numpy.", "scipy.", "tsbench.classifiers.", "torch.nn.")
-"""What the names of the types begin with that may stand in a file, besides those that skops itself trusts."""
+"""Prefixes of the types that a file may hold, besides those that skops itself trusts."""
 
 OTHERS = frozenset({"collections.OrderedDict", "collections.defaultdict", "torch.Size"})
 
 
 class NotSavableError(Exception):
-    """An object holds what cannot be saved without pickling code; the text says what, as a clause."""
+    """An object cannot be saved without pickling code; the text names the reason, as a clause."""
 
 
 class TensorValues:
-    """Stands for one of torch's tensors.
+    """Replaces one of torch's tensors.
 
     Args:
         values: of the tensor.
@@ -41,14 +41,14 @@ class TensorValues:
 
 
 class FunctionName:
-    """Stands for a function of a trusted package, such as one that numba compiled."""
+    """Replaces a function of a trusted package, such as one that numba compiled."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class SlottedValues:
-    """Stands for an object of a trusted package that has slots and no dictionary.
+    """Replaces an object of a trusted package that has slots and no dictionary.
 
     Args:
         name: of its type, `module:name`.
@@ -64,7 +64,7 @@ def write_object(thing: Any, path: Path) -> None:
     """Writes a fitted object; the object itself is left as it is.
 
     Raises:
-        NotSavableError: it holds something of another package, or something that skops cannot write.
+        NotSavableError: it holds an object of another package, or one that skops cannot write.
     """
     from skops import io
 
@@ -103,7 +103,7 @@ def _untrusted(names: list[str]) -> Iterator[str]:
 def _describe(thing: Any) -> Any:
     kind = type(thing)
     if kind.__module__.startswith("torch.optim."):
-        return None  # what goes on with training; its keys are the parameters themselves
+        return None  # only needed to continue training; its keys are the parameters themselves
     if kind.__module__.startswith("torch") and hasattr(thing, "detach"):
         return TensorValues(thing.detach().cpu().numpy(), kind.__name__ == "Parameter")
     if kind.__module__.startswith("numba.") and hasattr(thing, "py_func"):
@@ -141,7 +141,7 @@ def _restore(thing: Any) -> Any:
 
 
 def _named(what: str, place: str) -> Any:
-    """What a name of a trusted package means.
+    """The object behind a name of a trusted package.
 
     Raises:
         NotSavableError: it is of another package.
@@ -159,12 +159,12 @@ class _Rebuilt:
     """A copy of an object in which `replace` was applied to every part; parts that hold nothing replaced are shared.
 
     Args:
-        replace: returns what stands for a part, or the part itself.
+        replace: returns the replacement of a part, or the part itself.
     """
 
     def __init__(self, replace: Callable[[Any], Any]) -> None:
         self.replace = replace
-        self.copies: dict[int, Any] = {}  # by the identity of the original, which is alive as long as this is
+        self.copies: dict[int, Any] = {}  # by the identity of the original, which lives as long as this object
         self.originals: list[Any] = []
 
     def of(self, thing: Any) -> Any:

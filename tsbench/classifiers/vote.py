@@ -26,7 +26,7 @@ MEMBERS, OUT_OF_FOLD, TRUE_PROBABILITIES = "members", "out_of_fold.npz", "true_p
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """What is known of a member, or of the ensemble itself.
+    """The results of a member, or of the ensemble itself.
 
     Attributes:
         member: its name.
@@ -35,9 +35,9 @@ class LeaderboardRow:
         log_loss: out of fold, of its probabilities after recalibration; of the ensemble, nested.
         calibration_error: expected calibration error of the same probabilities, in ten bins.
         weight: in the vote; 0 if it is left out.
-        fit_seconds: that fitting took, folds included.
-        predict_seconds: that predicting 100 cases takes.
-        note: what was done to the cases first, or why it is left out; empty if neither.
+        fit_seconds: of fitting, including folds.
+        predict_seconds: for predicting 100 cases.
+        note: preprocessing of the cases, or why it is left out; empty if neither.
     """
 
     member: str
@@ -75,15 +75,15 @@ class FoldBag(FittedClassifier):
 
     @property
     def longest_allowed(self) -> int | None:
-        """That of its members."""
+        """The limit of its members."""
         return self.members[0].longest_allowed
 
     def summary(self) -> str:
-        """What one member is, and how many there are."""
+        """Describes one member, and gives their number."""
         return f"{self.members[0].summary()}, fitted without each of {count_of(len(self.members), 'fold')} and averaged"
 
     def save(self, folder: Path) -> None:
-        """Writes each member into a folder of its own."""
+        """Writes each member to its own folder."""
         for number, member in enumerate(self.members):
             member.save(folder / str(number))
         facts = {"members": len(self.members), "classes": [str(label) for label in self.classes]}
@@ -118,8 +118,8 @@ class FittedVote(FittedClassifier):
 
     Attributes:
         classes: shape (classes,), the sorted labels of the training cases.
-        training: what the training cases were like.
-        members: those that vote.
+        training: facts about the training cases.
+        members: the classifiers that vote.
         combination: their temperatures and weights, in their order.
         leaderboard: the ensemble itself first, then every member that was tried, the best first.
         out_of_fold: the ensemble's probabilities of the training cases, each by members and weights that were fitted
@@ -162,7 +162,7 @@ class FittedVote(FittedClassifier):
         return self.combination.apply(self.member_probabilities(cases))
 
     def predict_set(self, cases: Collection, coverage: float = 0.9) -> NDArray[np.bool_]:
-        """Which labels a case may have, so that the true one is among them with a probability of about `coverage`.
+        """The labels that a case may have: the true one is among them with a probability of about `coverage`.
 
         A label is in the set if its probability is at least the threshold that the share `coverage` of the training
         cases, held out, reached with their true labels: the score of Sadinle, Lei and Wasserman (Least Ambiguous
@@ -194,13 +194,13 @@ class FittedVote(FittedClassifier):
         return float(self.true_probabilities[cases - rank]) if rank <= cases else None
 
     def summary(self) -> str:
-        """Its members, the heaviest first."""
+        """Its members, the largest weight first."""
         order = np.argsort(self.combination.weights, kind="stable")[::-1]
         shares = [f"{self.members[number].name} {self.combination.weights[number]:.0%}" for number in order]
         return f"weighted vote of {count_of(len(self.members), 'classifier')}: {', '.join(shares)}"
 
     def save(self, folder: Path) -> None:
-        """Writes each member into a folder of its own, and how they vote; no code is pickled.
+        """Writes each member to its own folder, and their weights; no code is pickled.
 
         Raises:
             ModelError: a member cannot be saved without pickling code; the message names it.

@@ -1,10 +1,10 @@
-"""How the members of an ensemble vote: recalibrated, weighted, and recalibrated together, all out of fold.
+"""The vote of an ensemble's members: recalibrated, weighted, and recalibrated together, all out of fold.
 
 1. Each member's probabilities are raised to the power of 1/temperature and normalised, so that a network trained with
    label smoothing and a ridge head vote on one scale (Guo et al., On Calibration of Modern Neural Networks, 2017).
 2. Weights are chosen greedily with replacement to minimise the log loss (Caruana et al., Ensemble Selection from
    Libraries of Models, 2004), then shrunk halfway towards equal weights. docs/auto.md compares this rule with others.
-3. The weighted mean gets a temperature of its own, as a mean of calibrated probabilities is underconfident.
+3. The weighted mean gets its own temperature, as a mean of calibrated probabilities is underconfident.
 
 Everything is fitted on out-of-fold probabilities, so a member that memorised its training cases gains nothing by it.
 """
@@ -56,7 +56,7 @@ def recalibrated(probabilities: Floats, temperature: float) -> Floats:
 def is_better_than_chance(probabilities: Floats, codes: NDArray[np.integer]) -> bool:
     """Whether a member's log loss, after recalibration, is below the entropy of the classes' shares.
 
-    The entropy is the log loss of whoever knows the shares, and nothing of a case.
+    The entropy is the log loss of a prediction by the shares alone.
 
     Args:
         probabilities: shape (cases, classes), out of fold.
@@ -70,7 +70,7 @@ def is_better_than_chance(probabilities: Floats, codes: NDArray[np.integer]) -> 
 
 @dataclass(frozen=True)
 class Combination:
-    """How members' probabilities become the ensemble's.
+    """Combines members' probabilities to the ensemble's.
 
     Attributes:
         temperatures: one of each member.
@@ -84,7 +84,7 @@ class Combination:
 
     @classmethod
     def equal(cls, members: int) -> Combination:
-        """Equal weights without recalibration, for want of out-of-fold probabilities."""
+        """Equal weights without recalibration, if there are no out-of-fold probabilities."""
         return cls((1.0,) * members, (1 / members,) * members, 1.0)
 
     @classmethod

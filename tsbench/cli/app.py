@@ -19,8 +19,8 @@ from typer.core import TyperGroup
 
 from tsbench import __version__
 from tsbench.cli.output import lasting_output
-from tsbench.errors import TsbenchError
-from tsbench.quiet import quiet_variables
+from tsbench.errors import ON_COMMAND_LINE, TsbenchError
+from tsbench.quiet import environment, quiet_variables
 from tsbench.redaction import redacted
 from tsbench.signals import exit_code_of
 
@@ -153,7 +153,7 @@ def sentences(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _errors_as_messages():
+        with environment(**{ON_COMMAND_LINE: "1"}), _errors_as_messages():
             return function(*args, **kwargs)
 
     return wrapped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,8 @@ import typer
 
 from tsbench.cli import completion
 from tsbench.cli.app import verb
-from tsbench.cli.options import Json, TrackingUri
-from tsbench.cli.status import working
+from tsbench.cli.options import Json, Quiet, TrackingUri, Verbose
+from tsbench.cli.status import set_verbosity, working
 from tsbench.errors import RecipeError
 from tsbench.recipe.registries import Metric
 
@@ -111,9 +112,12 @@ def compare(
         ),
     ] = "",
     margin: Annotated[float, typer.Option(min=0, help="Difference that --fail-if-worse-than tolerates.")] = 0.0,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare classifiers by a test score. Reports which is better, by how much, and with what certainty."""
-    with working("reading the results"):
+    set_verbosity(verbose, quiet)
+    with working("reading the results", not verbose and not quiet):
         from tsbench.api.comparing import compare as compare_named
 
         notes: list[str] = []
@@ -134,8 +138,9 @@ def compare(
             nemenyi=nemenyi,
             say=notes.append,
         )
+    say = _say_nothing if quiet else partial(typer.echo, err=True)
     for note in notes:
-        typer.echo(note, err=True)
+        say(note)
     if log and comparison.results.store is None:
         raise RecipeError(["--log needs an MLflow experiment to record the comparison in; name one"])
     if report:
@@ -144,7 +149,8 @@ def compare(
         check_name(report)  # before anything is written
     if fail_if_worse_than:
         comparison.lead_over(fail_if_worse_than)  # an unknown name is refused before anything is recorded
-    _print(comparison, Format.json if as_json else format_)
+    if not quiet:
+        _print(comparison, Format.json if as_json else format_)
     if plots:
         from tsbench.comparisons.plots import save_pictures
         from tsbench.recipe.messages import count_of
@@ -153,15 +159,19 @@ def compare(
             count = len(save_pictures(comparison, plots))
         except OSError as error:
             raise RecipeError([f"--plots {plots}: cannot be written: {error.strerror}"]) from None
-        typer.echo(f"Wrote {count_of(count, 'plot')} into {plots}.", err=True)
+        say(f"Wrote {count_of(count, 'plot')} into {plots}.")
     if report:
         comparison.report(report)
-        typer.echo(f"Wrote {report}.", err=True)
+        say(f"Wrote {report}.")
     if log:
         run = comparison.log()
-        typer.echo(f"Recorded in MLflow as run {run} of {comparison.results.experiments[0]}.", err=True)
+        say(f"Recorded in MLflow as run {run} of {comparison.results.experiments[0]}.")
     if fail_if_worse_than:
-        _fail_if_worse(comparison, fail_if_worse_than, margin)
+        _fail_if_worse(comparison, fail_if_worse_than, margin, quiet)
+
+
+def _say_nothing(text: str) -> None:
+    pass
 
 
 def _split(text: str) -> list[str]:
@@ -192,16 +202,17 @@ def _print(comparison: Comparison, form: Format) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _fail_if_worse(comparison: Comparison, name: str, margin: float) -> None:
+def _fail_if_worse(comparison: Comparison, name: str, margin: float, quiet: bool) -> None:
     from tsbench.comparisons.formatting import signed
     from tsbench.recipe.messages import count_of
 
     lead = comparison.lead_over(name)
-    verdict = "is worse" if lead.advantage < -margin else "is not worse"
-    typer.echo(
-        f"{lead.first} {verdict} than {lead.second} by more than {margin:g}: mean {comparison.words} "
-        f"{signed(lead.difference)} over {count_of(lead.count, 'data set')}.",
-        err=True,
-    )
-    if lead.advantage < -margin:
+    is_worse = lead.advantage < -margin
+    if is_worse or not quiet:
+        typer.echo(
+            f"{lead.first} {'is worse' if is_worse else 'is not worse'} than {lead.second} by more than {margin:g}: "
+            f"mean {comparison.words} {signed(lead.difference)} over {count_of(lead.count, 'data set')}.",
+            err=True,
+        )
+    if is_worse:
         raise typer.Exit(1)

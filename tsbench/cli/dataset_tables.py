@@ -18,15 +18,24 @@ from rich.table import Table
 
 from tsbench.cli.output import print_json
 from tsbench.data.archive import Archive
-from tsbench.data.catalogue import Facts, archives
+from tsbench.data.catalogue import Facts, archives, describe_collection
 from tsbench.errors import DataError
+from tsbench.recipe.registries import COLLECTIONS
 from tsbench.spreadsheet import as_cell
 
 if TYPE_CHECKING:
     from tsbench.data.collection import Collection
     from tsbench.data.inspection import Inspection
 
-__all__ = ["print_available", "print_catalogue_facts", "print_classes", "print_facts", "print_inspection", "say"]
+__all__ = [
+    "print_available",
+    "print_catalogue_facts",
+    "print_classes",
+    "print_collections",
+    "print_facts",
+    "print_inspection",
+    "say",
+]
 
 MAX_CLASSES = 20  # classes in the table of `check`
 
@@ -56,7 +65,7 @@ def print_available(folder: Path | None, as_json: bool = False) -> None:
 
     Args:
         folder: to look into first.
-        as_json: as a list of their sizes, or what is wrong with one, in place of a table.
+        as_json: print a list of their sizes or errors instead of a table.
     """
     found = Archive(folder)
     if as_json:
@@ -78,6 +87,20 @@ def print_available(folder: Path | None, as_json: bool = False) -> None:
     for place, count in folders.items():
         say(f"{count} in {place}")
     say(f"Other data sets are downloaded into {found.home} when a recipe names them.")
+
+
+def print_collections(as_json: bool = False) -> None:
+    """Every collection with the number of its data sets and, as far as they are known, their sizes."""
+    facts = [describe_collection(name) for name in COLLECTIONS]
+    if as_json:
+        print_json([asdict(about) for about in facts])
+        return
+    table = _table("collection", "data sets", "sizes known of", "training cases", "length")
+    for about in facts:
+        ranges = ("not known" if pair is None else f"{pair[0]} to {pair[1]}" for pair in (about.train, about.lengths))
+        known = "all" if about.known == about.datasets else str(about.known or "none")
+        table.add_row(about.name, str(about.datasets), known, *ranges)
+    Console().print(table)
 
 
 def _row(archive: Archive, name: str, folder: Path) -> dict[str, Any]:

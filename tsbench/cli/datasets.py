@@ -114,8 +114,17 @@ def list_(
         typer.echo(f"Left out, because their sizes are not in the catalogue: {', '.join(listed)}.", err=True)
 
 
+@datasets.command()
+@sentences
+def collections(as_json: Json = False) -> None:
+    """List the collections that a recipe may name. Sizes are those of the data sets that the catalogue knows."""
+    from tsbench.cli.dataset_tables import print_collections
+
+    print_collections(as_json)
+
+
 def _refuse_unknown(names: Sequence[str]) -> None:
-    """Names that the catalogue does not hold; a set that is available all the same is listed by `tsbench datasets`."""
+    """Refuses names that the catalogue does not hold; `tsbench datasets` lists available sets that it lacks."""
     from tsbench.data.catalogue import catalogue, collections_with
     from tsbench.errors import DataError
     from tsbench.recipe.messages import suggestion
@@ -280,6 +289,9 @@ def verify(
         raise typer.Exit(1)
 
 
+_ARGUMENTS = {"file": "FILE", "train": "FILE", "test": "TEST FILE"}
+
+
 @datasets.command()
 @sentences
 def check(
@@ -300,7 +312,7 @@ def check(
     """Check a file of your own. Reports missing values, duplicates, leakage and other problems."""
     from tsbench.cli.dataset_tables import print_inspection, say
     from tsbench.data.archive import Archive
-    from tsbench.data.custom_data import read_own
+    from tsbench.data.custom_data import own_data, read_own
     from tsbench.data.dataset_plots import draw_inspection
     from tsbench.data.inspection import inspect
     from tsbench.data.remarks import remarks_on_channels, remarks_on_labels
@@ -313,9 +325,8 @@ def check(
         parts = {"train": loaded.train, "test": loaded.test}
         remarks += loaded.remarks
     else:
-        config = _own_config(
-            path, test, format=format_, case=case, time=time, label=label, group=group, channels=channels
-        )
+        options = {"format": format_, "case": case, "time": time, "label": label, "group": group, "channels": channels}
+        config = own_data(path, test, options, lambda key: _ARGUMENTS.get(key, f"--{key}"))
         files = {"all": path} if test is None else {"train": path, "test": test}
         parts, known = {}, None
         for name, part in files.items():
@@ -337,23 +348,6 @@ def check(
     if plot is not None:
         with _written(plot):
             draw_inspection(parts, Path(file).name, plot)
-
-
-def _own_config(path: Path, test: Path | None, **options: Any) -> Any:
-    from pydantic import ValidationError
-
-    from tsbench.errors import DataError
-    from tsbench.recipe.messages import sentence
-    from tsbench.recipe.schema import OwnDataConfig
-
-    files = {"file": str(path)} if test is None else {"train": str(path), "test": str(test)}
-    try:
-        return OwnDataConfig.model_validate({"name": "own", **files, **options})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][-1])
-        place = {"file": "FILE", "train": "FILE", "test": "TEST FILE"}.get(key, f"--{key}")
-        raise DataError(f"{place}: {sentence(first)}") from None
 
 
 @contextmanager

@@ -63,14 +63,16 @@ def fit(
 
 
 def _write_recipe(path: Path, tree: dict[str, Any]) -> Path:
-    """Writes a recipe that is valid; one with the same content is left as it is.
+    """Writes a recipe if it is valid and its data can be used; one with the same content is left as it is.
 
     Raises:
+        DataError: the data cannot be used.
         RecipeError: the recipe is not valid, or the file exists with other content.
     """
     import tempfile
 
     from tsbench.api.sources import load_with_data
+    from tsbench.bench.plan import make_plan
     from tsbench.recipe.writing import to_yaml
 
     text = f"# Written by `tsbench fit`; `tsbench search {path}` does the same.\n{to_yaml(tree)}"
@@ -82,7 +84,7 @@ def _write_recipe(path: Path, tree: dict[str, Any]) -> Path:
         draft = Path(scratch) / path.name
         draft.write_text(text, encoding="utf-8")
         try:
-            load_with_data(draft, None)
+            make_plan(load_with_data(draft, None), dry=True)
         except RecipeError as error:
             raise RecipeError(
                 [problem.replace(f"{draft}:", f"{path} (not written):") for problem in error.problems]

@@ -47,6 +47,6 @@ TrackingUri = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Log each task to standard error instead of showing the progress table.")
+    bool, typer.Option("--verbose", "-v", help="Log each step to standard error instead of showing the progress.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")]

@@ -39,7 +39,7 @@ class _LastingStream:
         try:
             yield
         except OSError as error:
-            # After a full disk the next line may succeed. If nobody reads any more, Python's own flush at exit
+            # After a full disk the next line may succeed. Without a reader, Python's own flush at exit
             # would fail too, and change the exit code.
             if error.errno in GONE:
                 self._discard()
@@ -53,7 +53,7 @@ class _LastingStream:
 
 @contextmanager
 def lasting_output() -> Iterator[None]:
-    """Within the context, printing never raises an OSError, so that work and its records go on without a reader."""
+    """Within the context, printing never raises an OSError, so that work and its records continue without a reader."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (_LastingStream(stream) for stream in before)
     try:

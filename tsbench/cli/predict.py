@@ -9,9 +9,9 @@ import typer
 
 from tsbench.api.sources import store_for
 from tsbench.cli.app import verb
-from tsbench.cli.options import Json, ModelReference, TrackingUri
+from tsbench.cli.options import Json, ModelReference, Quiet, TrackingUri, Verbose
 from tsbench.cli.output import print_json
-from tsbench.cli.status import working
+from tsbench.cli.status import set_verbosity, working
 from tsbench.errors import RecipeError
 
 
@@ -40,9 +40,14 @@ def predict(
     ] = None,
     tracking_uri: TrackingUri = None,
     as_json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Predict the labels of a file's cases, with probabilities. The model may be a network, a baseline or `auto`."""
-    with working("predicting"):
+    set_verbosity(verbose, quiet)
+    if quiet and out is None:
+        raise RecipeError(["--quiet prints no predictions; name a file for them by --out"])
+    with working("predicting", not verbose and not quiet):
         from tsbench.models.prediction import as_csv, predict_file, write_table
         from tsbench.models.reopening import open_model
 
@@ -60,6 +65,8 @@ def predict(
         typer.echo(as_csv(predictions.table), nl=False)
     else:
         write_table(predictions.table, out)
+        if quiet:
+            return
         typer.echo(f"Wrote {len(predictions.table)} predictions to {out}")
     for note in predictions.notes:
         typer.echo(f"Note: {note}.", err=True)

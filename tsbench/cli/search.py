@@ -13,9 +13,8 @@ from tsbench.api.sources import load_with_data
 from tsbench.cli.app import verb
 from tsbench.cli.options import Quiet, RecipePath, Set, Verbose
 from tsbench.cli.output import lasting_output
-from tsbench.cli.status import working
+from tsbench.cli.status import set_verbosity, working
 from tsbench.cli.validate import download_lines
-from tsbench.errors import RecipeError
 from tsbench.signals import describe_interrupt, exit_code_of, raised_signals
 
 if TYPE_CHECKING:
@@ -65,16 +64,13 @@ def run_search(
     Raises:
         RecipeError: both `verbose` and `quiet` are set.
     """
-    if verbose and quiet:
-        raise RecipeError(["--verbose and --quiet contradict each other; leave one out"])
+    set_verbosity(verbose, quiet)
     from rich.console import Console
 
     from tsbench.bench.progress import format_elapsed, make_display
 
     console, run = Console(quiet=quiet), None
     display = make_display(Console(quiet=quiet or verbose))
-    if verbose:
-        _log_to_stderr()
     try:
         with display:
             run = prepare(recipe, overrides, fresh, display, lambda text: None if quiet else typer.echo(text, err=True))
@@ -93,18 +89,6 @@ def run_search(
     if failures:
         typer.echo("\n".join(["What failed:", *(f"  {failure}" for failure in failures)]), err=True)
         raise typer.Exit(1)
-
-
-def _log_to_stderr() -> None:
-    """Prints log messages of this package, down to each task."""
-    import logging
-
-    logger = logging.getLogger("tsbench")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
 
 
 def _ending(interrupt: KeyboardInterrupt, begun: bool, fresh: bool) -> str:

@@ -1,1 +1,1 @@
-"""Comparing classifiers by what MLflow holds; what is not logged does not exist."""
+"""Compares classifiers by their results in MLflow; a result that was not logged cannot be compared."""

@@ -1,9 +1,10 @@
-"""Which of the archives' collections to show of published scores, if the user named no data sets."""
+"""Chooses the archive's collection of which published scores are shown, if the user named no data sets."""
 
 from __future__ import annotations
 
 from tsbench.comparisons.published import Reference
 from tsbench.data.catalogue import collection
+from tsbench.errors import argument
 from tsbench.recipe.messages import count_of
 from tsbench.recipe.registries import COLLECTIONS
 
@@ -18,7 +19,7 @@ def choose_collection(reference: Reference, protocol: tuple[int, ...]) -> tuple[
 
     Args:
         reference: the published scores.
-        protocol: the resamples that every score is the mean of.
+        protocol: the resamples behind every score.
 
     Returns:
         Its data sets, and a sentence that says so and names the other collections; empty if there is none.
@@ -39,7 +40,11 @@ def choose_collection(reference: Reference, protocol: tuple[int, ...]) -> tuple[
     if not found:
         return (), ""
     chosen = max(found, key=lambda name: found[name][0] * found[name][1])
-    others = [f"--datasets {name} ({_sizes(*found[name])})" for name in found if name != chosen]
+    others = [
+        f"{argument(f'--datasets {name}', f'datasets={name!r}')} ({_sizes(*found[name])})"
+        for name in found
+        if name != chosen
+    ]
     count, whole = found[chosen]
     sentence = (
         f"No data sets were named, so these are the {count} of {chosen}, the collection with the most published "

@@ -1,4 +1,4 @@
-"""The columns of a comparison: a classifier that was run here, or one of a reference, behind the same questions."""
+"""The columns of a comparison: classifiers that were run here and those of references, with the same interface."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class OwnColumn:
         return self.results.mean(names.test(self.metric), dataset, self.label)
 
     def by_resample(self, dataset: str) -> dict[int, float]:
-        """As far as they were scored."""
+        """The scored resamples."""
         found = self.results.scores_of(names.test(self.metric), dataset, self.label)
         return {number: found[number] for number in self.results.protocol if number in found}
 
     def reason(self, dataset: str) -> str:
-        """As the runs say."""
+        """The reason that the runs give."""
         return self.results.reason(dataset, self.label, self.metric)
 
 
@@ -54,13 +54,13 @@ class ReferenceColumn:
     results: Results
 
     def score(self, dataset: str) -> float | None:
-        """None also if our results are of the user's own data, of which no published score can be."""
+        """None also if the results are of the user's own data, for which there are no published scores."""
         if self._is_of_other_data(dataset):
             return None
         return self.reference.score(dataset, self.name, self.results.protocol)
 
     def by_resample(self, dataset: str) -> dict[int, float]:
-        """As far as they were published."""
+        """The published resamples."""
         if self._is_of_other_data(dataset):
             return {}
         each = {number: self.reference.score(dataset, self.name, (number,)) for number in self.results.protocol}
@@ -77,11 +77,11 @@ class ReferenceColumn:
 
 
 Column = OwnColumn | ReferenceColumn
-"""The scores of one classifier under the comparison's protocol, wherever they are from."""
+"""The scores of one classifier under the comparison's protocol, from any source."""
 
 
 def columns_of(results: Results, references: Iterable[Reference], metric: str) -> dict[str, Column]:
-    """Every column by its label: ours, the network first, then those of the references."""
+    """Every column by its label: own results, the network first, then those of the references."""
     columns: dict[str, Column] = {name: OwnColumn(name, results, metric) for name in results.classifiers}
     for reference in references:
         mark = PUBLISHED if reference.carried else reference.name

@@ -1,10 +1,8 @@
-"""How numbers and metrics are written, by one rule for every table, picture and sentence."""
+"""Formats of numbers and metrics, the same in every table, plot and sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-__all__ = ["METRIC_WORDS", "fixed", "format_p", "listed", "signed"]
+__all__ = ["METRIC_WORDS", "fixed", "format_p", "signed"]
 
 METRIC_WORDS = {
     "accuracy": "accuracy",
@@ -13,20 +11,17 @@ METRIC_WORDS = {
     "log_loss": "log loss",
     "roc_auc": "ROC AUC",
 }
-"""The metrics as people write them."""
-
-MAX_LISTED = 6
-"""Names that a sentence lists; of more, the number is given."""
+"""The metrics' names in sentences."""
 
 
 def fixed(value: float, decimals: int = 4) -> str:
-    """A number with a fixed count of decimals; what rounds to zero has no sign."""
+    """A number with a fixed count of decimals; a rounded zero has no sign."""
     text = f"{value:.{decimals}f}"
     return text.removeprefix("-") if float(text) == 0 else text
 
 
 def signed(value: float, decimals: int = 4) -> str:
-    """A difference with its sign, `+0.0120`; what rounds to zero has none."""
+    """A difference with its sign, `+0.0120`; a rounded zero has none."""
     text = f"{value:+.{decimals}f}"
     return text[1:] if float(text) == 0 else text
 
@@ -36,9 +31,3 @@ def format_p(p: float) -> str:
     if p < 1e-4:
         return "< 0.0001"
     return f"= {p:.4f}" if p < 0.001 else f"= {p:.3f}"
-
-
-def listed(names: Sequence[str], most: int = MAX_LISTED) -> str:
-    """The names, and of many the first ones and how many more there are."""
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -13,7 +13,7 @@ __all__ = ["as_fragment", "as_table"]
 
 
 def as_fragment(comparison: Comparison) -> str:
-    """Scores by data set, how each classifier stands, and what must be said of them."""
+    """Scores by data set, the classifiers' standings, and notes."""
     parts = [as_table(score_rows(comparison), f"Test {comparison.words}: {comparison.results.name}")]
     if len(comparison.standings) > 1:
         parts.append(as_table(standing_rows(comparison), f"{over(comparison)} (Wilcoxon, Holm)"))
@@ -22,7 +22,7 @@ def as_fragment(comparison: Comparison) -> str:
 
 
 def as_table(rows: Sequence[Sequence[str]], caption: str) -> str:
-    """A table whose first row is its header, and whose first column names what a row is of."""
+    """A table whose first row is its header and whose first column names the rows."""
     header, *body = ([escape(cell) for cell in row] for row in rows)
     lines = ["<table>", f"<caption>{escape(caption)}</caption>"]
     lines.append(f"<thead><tr>{''.join(f'<th>{cell}</th>' for cell in header)}</tr></thead>")

@@ -1,4 +1,4 @@
-"""A comparison as LaTeX tables for a paper: the classifiers' standings, and the scores in parts that fit a page."""
+"""LaTeX tables of a comparison for a paper: the classifiers' standings, and the scores in parts that fit a page."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tsbench.recipe.messages import count_of
 __all__ = ["as_latex"]
 
 COLUMNS = 5
-"""Classifiers side by side: with a data set's name they fill the text's width of an article on A4."""
+"""Classifiers side by side: with a data set's name they fill the text width of an A4 article."""
 
 UPRIGHT = 4
-"""Classifiers side by side whose names are not turned."""
+"""Up to this many classifiers side by side, names are not rotated."""
 
 ROWS = 40
-"""Data sets that fit one page; more are set as a table that goes on over pages."""
+"""Data sets that fit one page; more are set as a table over several pages."""
 
 
 def as_latex(comparison: Comparison) -> str:
@@ -61,7 +61,7 @@ def _label(comparison: Comparison, what: str) -> str:
 
 
 def _standings(comparison: Comparison, label: str) -> Iterator[str]:
-    """One row for each classifier, in a table that fits a page however many there are."""
+    """One row for each classifier, in a table that fits a page for any number of them."""
     sets = count_of(comparison.statistics.pairs.count, "data set")
     caption = (
         f"{len(comparison.standings)} classifiers over {sets}, against "
@@ -87,7 +87,7 @@ def _standing(comparison: Comparison, standing: Standing) -> str:
 
 
 def _minus(number: str) -> str:
-    """A number with a sign in mathematics, whose minus is no hyphen."""
+    """A signed number in math mode, so that its minus is not a hyphen."""
     return f"${number}$" if number[:1] in "+-" else number
 
 
@@ -146,7 +146,7 @@ def _table(
     foot: Sequence[str],
     size: str = "\\footnotesize",
 ) -> Iterator[str]:
-    """A floating table, or one that goes on over pages."""
+    """A floating table, or one over several pages."""
     title = f"\\caption{{{_latex(caption.strip())}}}"
     foot = ["\\midrule", *foot] if foot else []
     if len(body) <= ROWS:
@@ -164,7 +164,7 @@ _SPECIAL = {char: f"\\{char}" for char in "&%$#_{}"} | {
     "\\": "\\textbackslash{}",
     "~": "\\textasciitilde{}",
     "^": "\\textasciicircum{}",
-    "[": "{[}",  # after the end of a row it would begin an option of it
+    "[": "{[}",  # after the end of a row, [ would start an option
     "*": "{*}",
     "<": "$<$",
     ">": "$>$",

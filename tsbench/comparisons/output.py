@@ -1,4 +1,4 @@
-"""Writes a comparison to files, and onto an MLflow run of its own."""
+"""Writes a comparison to files and to an MLflow run."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ FILES = {"csv": "{metric}.csv", "json": "comparison.json", "markdown": "comparis
 
 
 def check_name(path: Path) -> None:
-    """Refuses a name under which nobody looks for an HTML page.
+    """Refuses a file name that is not that of an HTML page.
 
     Raises:
-        RecipeError: says which name will do.
+        RecipeError: with a valid name.
     """
     if path.suffix.lower() not in (".html", ".htm") and not path.is_dir():
-        raise RecipeError([f"--report {path}: a report is one HTML page; name it {path.with_suffix('.html').name}"])
+        raise RecipeError([f"{path}: a report is one HTML page; name it {path.with_suffix('.html').name}"])
 
 
 def write_report(comparison: Comparison, provenance: Provenance, path: Path) -> None:
-    """Writes the page; folders on the way are created.
+    """Writes the page; missing folders are created.
 
     Raises:
         RecipeError: the file cannot be written, or its name is not that of an HTML page.
@@ -44,11 +44,11 @@ def write_report(comparison: Comparison, provenance: Provenance, path: Path) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise RecipeError([f"--report {path}: cannot be written: {error.strerror}"]) from None
+        raise RecipeError([f"{path}: cannot be written: {error.strerror}"]) from None
 
 
 def log_comparison(comparison: Comparison, provenance: Provenance, store: Store, experiment: str) -> str:
-    """Records the comparison as a run of the experiment: scores as metrics; tables, pictures and page as artifacts.
+    """Records the comparison as a run of the experiment: scores as metrics; tables, plots and page as artifacts.
 
     Returns:
         The run's id.
@@ -69,7 +69,7 @@ def log_comparison(comparison: Comparison, provenance: Provenance, store: Store,
     }
     metrics: dict[str, float] = {}
     for standing in comparison.standings:
-        name = re.sub(r"[^\w.\- ]", "", standing.classifier)  # what MLflow takes
+        name = re.sub(r"[^\w.\- ]", "", standing.classifier)  # characters that MLflow accepts
         metrics |= {f"average_rank/{name}": standing.rank, f"mean_{comparison.metric}/{name}": standing.mean}
         if standing.wins is not None:
             metrics |= {

@@ -1,4 +1,4 @@
-"""A comparison as one self-contained HTML page: tables that sort, pictures, protocol, versions and data digests."""
+"""The self-contained HTML report: sortable tables, plots, protocol, versions and data digests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["as_html"]
 
 
 def as_html(comparison: Comparison, provenance: Provenance | None = None) -> str:
-    """The page; it loads nothing, and a browser without JavaScript shows all of it but does not sort."""
+    """The page; it loads nothing, and without JavaScript everything is shown but not sortable."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -102,7 +102,7 @@ def _nemenyi(comparison: Comparison) -> str:
 
 
 def _tests(comparison: Comparison) -> str:
-    """The test of all classifiers at once, in words."""
+    """Describes the test of all classifiers at once."""
     found = comparison.statistics.friedman
     if found is None:
         return "Friedman's test needs three classifiers and two data sets."

@@ -1,4 +1,4 @@
-"""Pictures of a comparison's pairs: which classifiers differ, by how much, and on which data sets."""
+"""Plots of a comparison's pairs: which classifiers differ, by how much, and on which data sets."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def critical_difference(comparison: Comparison) -> Figure:
     """Average ranks on a line, the best at the right; bars join classifiers of which no two differ significantly."""
     ranks, count = comparison.statistics.ranks, len(comparison.classifiers)
     order = np.argsort(ranks, kind="stable")
-    right = order[: (count + 1) // 2]  # the better half, whose labels stand at the right
+    right = order[: (count + 1) // 2]  # the better half, labelled on the right
     left = order[(count + 1) // 2 :][::-1]
     cliques = comparison.statistics.cliques
     lanes = _lanes([(ranks[clique[0]], ranks[clique[-1]]) for clique in cliques])
-    depth = 0.45 + 0.24 * (max(lanes, default=-1) + 1)  # where the first label stands, in inches below the line
+    depth = 0.45 + 0.24 * (max(lanes, default=-1) + 1)  # position of the first label, in inches below the line
     height = 0.75 + depth + 0.27 * len(right) + 0.45
     figure = white_figure(9.5, height)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     low, high = int(np.floor(ranks.min())), int(np.ceil(ranks.max()))
     high = max(high, low + 1)
-    at_right, at_left = 6.35, 3.15  # inches between which the line stands
+    at_right, at_left = 6.35, 3.15  # ends of the line in inches
 
     def place(rank: float) -> float:
         return float(at_right - (rank - low) / (high - low) * (at_right - at_left))
@@ -49,7 +49,7 @@ def critical_difference(comparison: Comparison) -> Figure:
         axes.plot([place(tick)] * 2, [0, 0.09], color=INK, lw=1.2)
         axes.text(place(tick), 0.14, str(tick), ha="center", va="bottom", fontsize=9, color=INK)
     axes.text(place((low + high) / 2), 0.42, "average rank", ha="center", va="bottom", fontsize=9, color=GREY)
-    # The rows at the left stand half a line lower, so that no two classifiers' lines meet.
+    # The rows on the left are half a line lower, so that no two classifiers' lines meet.
     for columns, edge, text_at, align, shift in ((right, 6.75, 6.85, "left", 0.0), (left, 2.75, 2.65, "right", 0.135)):
         for row, column in enumerate(columns):
             name = comparison.classifiers[column]
@@ -72,7 +72,7 @@ def critical_difference(comparison: Comparison) -> Figure:
 
 
 def _lanes(spans: Sequence[tuple[float, float]]) -> list[int]:
-    """The lowest line for each bar on which it meets no other."""
+    """The lowest line for each bar on which it overlaps no other."""
     lanes: list[int] = []
     for number, (low, high) in enumerate(spans):
         taken = {
@@ -98,7 +98,7 @@ def comparison_matrix(comparison: Comparison) -> Figure:
     figure = white_figure(width, height)
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
     differences = pairs.mean_difference[np.ix_(order, order)]
-    # One poor classifier must not take the colour from all others.
+    # One poor classifier must not dominate the colour scale.
     limit = max(float(np.quantile(np.abs(differences), 0.85)), 1e-4)
     image = axes.imshow(
         differences, cmap="RdBu" if comparison.sign > 0 else "RdBu_r", vmin=-limit, vmax=limit, aspect="equal"
@@ -144,7 +144,7 @@ def _cell(axes: Axes, comparison: Comparison, at: tuple[int, int], pair: tuple[n
 
 
 def pairwise_scatter(comparison: Comparison) -> Figure:
-    """The control's score against each other classifier's, one point a data set, with the line of equal scores."""
+    """The control's score against each other classifier's, one point per data set, with the line of equal scores."""
     others = [standing.classifier for standing in comparison.standings if standing.classifier != comparison.control][
         :MAX_PANELS
     ]

@@ -1,4 +1,4 @@
-"""The look of a comparison's pictures; colours of Okabe and Ito, distinguishable with colour blindness."""
+"""The style of a comparison's plots; colours of Okabe and Ito, distinguishable with colour blindness."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 
 
 def colour(comparison: Comparison, classifier: str) -> str:
-    """The colour of a classifier: another for those of others than for ours."""
+    """The colour of a classifier: references have another colour than own results."""
     return ORANGE if classifier in comparison.published else BLUE
 
 
@@ -30,12 +30,12 @@ def white_figure(width: float, height: float) -> Figure:
 
 
 def name_of(comparison: Comparison, label: str) -> str:
-    """A classifier's name with its mark, as it can be drawn."""
+    """A classifier's name with its mark, in drawable characters."""
     return plain(marked(comparison, label))
 
 
 def footnote(comparison: Comparison, figure: Figure, text: str = "", dagger: str = "") -> None:
-    """What every picture must say of itself, below it; `dagger` in place of what the marks mean."""
+    """The footnote of a plot; `dagger` replaces the meaning of the marks."""
     marks = legend(comparison) and (dagger or legend(comparison))
     sets = count_of(comparison.statistics.pairs.count, "data set")
     said = " ".join(filter(None, (f"{capitalise(protocol(comparison))}; {sets}.", text, marks)))
@@ -43,7 +43,7 @@ def footnote(comparison: Comparison, figure: Figure, text: str = "", dagger: str
 
 
 def bare(axes: Axes) -> None:
-    """Leaves the left and lower line of the frame, in grey."""
+    """Keeps only the left and lower line of the frame, in grey."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

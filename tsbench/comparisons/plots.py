@@ -1,4 +1,4 @@
-"""Pictures of a comparison, drawn by matplotlib without a display."""
+"""Plots of a comparison, drawn by matplotlib without a display."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def render(figure: Figure, form: str, dpi: int = 150) -> bytes:
 
 
 def save_pictures(comparison: Comparison, folder: Path) -> list[Path]:
-    """Writes each picture that can be drawn as PNG and SVG into a folder, and returns the files."""
+    """Writes each plot that can be drawn as PNG and SVG to a folder, and returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, picture in PICTURES.items():
@@ -74,14 +74,18 @@ def accuracy_against_time(comparison: Comparison) -> Figure:
     axes.set_xlabel("seconds to fit (geometric mean over data sets, one core)", fontsize=9)
     axes.set_ylabel(f"mean {comparison.words}", fontsize=9)
     _labels_at_the_side(axes, comparison, known, means, seconds, height)
-    footnote(comparison, figure, dagger="Published classifiers are left out: their fit times are of other machines.")
+    footnote(
+        comparison,
+        figure,
+        dagger="Published classifiers are left out: their fit times were measured on other machines.",
+    )
     return figure
 
 
 def _labels_at_the_side(
     axes: Axes, comparison: Comparison, known: Any, means: Any, seconds: Any, height: float
 ) -> None:
-    """Names in a column at the right, in the order of their scores, each joined to its point: they never overlap."""
+    """Names in a column on the right, in the order of their scores and joined to their points, without overlap."""
     order = known[np.argsort(-means[known], kind="stable")]
     low, high = axes.get_ylim()
     gap = 0.24 / (axes.get_position().height * height)  # of the axis, for one line
@@ -103,7 +107,7 @@ def _labels_at_the_side(
 
 
 def _apart(wanted: Sequence[float], gap: float) -> list[float]:
-    """Falling places near those wanted, at least a gap apart, as far as they fit into 0 to 1."""
+    """Descending positions near the wanted ones, at least a gap apart if they fit into 0 to 1."""
     gap = min(gap, 1 / max(1, len(wanted) - 1))
     places: list[float] = []
     for place in wanted:
@@ -174,7 +178,7 @@ def _by_resample(comparison: Comparison) -> tuple[list[str], Any, list[str]]:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a comparison.
+    """A plot of a comparison.
 
     Attributes:
         title: its heading.
@@ -212,4 +216,4 @@ PICTURES = {
     "accuracy_against_time": Picture("Score against fit time", accuracy_against_time, _lacks_times),
     "resample_boxes": Picture("Spread over resamples", resample_boxes, _lacks_resamples),
 }
-"""The pictures by the names of their files."""
+"""The plots by the names of their files."""

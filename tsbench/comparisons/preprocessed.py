@@ -1,4 +1,4 @@
-"""Which scores of a table are of preprocessed cases: footnotes and JSON."""
+"""Marks the scores on preprocessed cases, in footnotes and JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["preprocessed", "preprocessing_notes"]
 
 
 def preprocessed(results: Results, datasets: Iterable[str], classifiers: Iterable[str]) -> list[dict[str, str]]:
-    """The cells whose classifier could not take the cases as they are, each with what was done to them."""
+    """The cells whose classifier could not take the cases unchanged, each with its preprocessing."""
     labels = tuple(classifiers)
     return [
         {"dataset": dataset, "classifier": label, "preprocessing": done}

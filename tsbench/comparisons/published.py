@@ -1,4 +1,4 @@
-"""Scores that others measured: published accuracies, carried in the package, or those of a CSV file."""
+"""Scores from other sources: the package's published accuracies, or a CSV file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tsbench.comparisons.reference_file import Cells, Empty, ReferenceReader, lo
 __all__ = ["PUBLISHED", "Reference", "decimals", "load_reference"]
 
 PUBLISHED = "published"
-"""The name by which the package's own scores are asked for."""
+"""The name of the package's published scores."""
 
 CARRIED = ("published.csv", "unishape.csv", "mambasl.csv", "phit.csv")
 BAKE_OFF = "Middlehurst et al. 2024, Bake off redux"
@@ -28,21 +28,21 @@ SOURCES = {
     "MambaSL": "Jung and Kim 2026, MambaSL: exploring single-layer Mamba for time series classification",
     "PHIT": "Ismail-Fawaz et al. 2024, Finding foundation models for time series classification with a pretext task",
 }
-"""By classifier; what follows an `@` names the paper that ran another's classifier again."""
+"""By classifier; the name after an `@` is that of a paper that ran another's classifier again."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Scores by data set and classifier, each with the resamples that it is the mean of.
+    """Scores by data set and classifier, each with its resamples.
 
     Attributes:
         name: `published`, or the file's name.
-        cells: for a data set and classifier, its score by the resamples that it is the mean of.
-        sources: where a classifier's scores are from; the file's name if nothing else is known.
-        carried: whether these are the published accuracies that the package carries.
-        empty: cells of the file that hold no score.
+        cells: for a data set and classifier, its mean score by resamples.
+        sources: the source of a classifier's scores; the file's name if it is unknown.
+        carried: whether these are the package's published accuracies.
+        empty: cells of the file without a score.
         chosen_on_test: data set and classifier of the scores whose epoch was chosen on the test cases.
-        remarks: what the user should know of the file, in sentences.
+        remarks: notes on the file, in sentences.
     """
 
     name: str
@@ -55,20 +55,20 @@ class Reference:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """Sorted by name; those whose cells are all empty are among them."""
+        """Sorted by name, including those without any score."""
         return tuple(sorted({dataset for dataset, _ in (*self.cells, *self.empty)}, key=str.lower))
 
     @property
     def classifiers(self) -> tuple[str, ...]:
-        """As they first appear; those without any score come last."""
+        """In the order of appearance; those without any score come last."""
         return tuple(dict.fromkeys(classifier for _, classifier in (*self.cells, *self.empty)))
 
     def source(self, classifier: str) -> str:
-        """Where a classifier's scores are from."""
+        """The source of a classifier's scores."""
         return self.sources.get(classifier.rpartition("@")[2], BAKE_OFF if self.carried else self.name)
 
     def original(self, classifier: str) -> str | None:
-        """`ROCKET` of `ROCKET@UniShape`, another paper's scores of the same; None if it is the original itself."""
+        """`ROCKET` of `ROCKET@UniShape`, another paper's scores of the same; None for the original itself."""
         name, _, paper = classifier.partition("@")
         return name if self.carried and paper and name in self.classifiers else None
 
@@ -92,7 +92,7 @@ class Reference:
         return "not published" if self.carried else f"not in {self.name}"
 
     def match_names(self, known: Iterable[str]) -> Reference:
-        """The same with data sets spelt as the known ones that differ in case, or else in spaces, `_` and `-`."""
+        """The same with known spellings of data sets that differ in case or, failing that, in spaces, `_` and `-`."""
         spelling = _spellings(self.datasets, tuple(known))
         chosen = frozenset((spelling.get(dataset, dataset), name) for dataset, name in self.chosen_on_test)
         changed = {name: new for name, new in spelling.items() if name.lower() != new.lower()}
@@ -131,8 +131,8 @@ def load_reference(name: str, resamples: int = 1, metric: str = "accuracy") -> R
 
     Args:
         name: `published` or a file.
-        resamples: how many resamples a score of the wide layout is the mean of; 1 for the first split.
-        metric: what the scores are.
+        resamples: number of resamples behind a score of the wide layout; 1 for the first split.
+        metric: of the scores.
 
     Raises:
         DataError: with every problem of the file, each with its line.
@@ -161,5 +161,5 @@ def _carried() -> Reference:
 
 
 def decimals(values: Sequence[float]) -> int:
-    """How many decimals the scores were given with."""
+    """The number of decimals of the given scores."""
     return max((len(f"{value:.12f}".rstrip("0").partition(".")[2]) for value in values), default=0)

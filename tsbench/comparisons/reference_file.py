@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tsbench.comparisons.formatting import METRIC_WORDS
-from tsbench.errors import DataError
+from tsbench.errors import DataError, argument
 from tsbench.spreadsheet import from_cell
 
 __all__ = ["FIRST_SPLIT", "THIRTY_SPLITS", "Cells", "Empty", "ReferenceReader", "loosely", "read_text"]
@@ -21,20 +21,20 @@ THIRTY_SPLITS = tuple(range(30))
 
 Cells = Mapping[tuple[str, str], Mapping[tuple[int, ...], float]]
 _Layout = Callable[[int, list[str]], Iterable[tuple[str, str, tuple[int, ...], str]]]
-"""Makes data set, classifier, resamples and score out of a line and its values."""
+"""Converts a line and its values to data set, classifier, resamples and score."""
 
 DATASET, CLASSIFIER, RESAMPLE, ACCURACY = "dataset", "classifier", "resample", "accuracy"
 CHOSEN_ON = "chosen_on"
 SPLIT, MEAN = "accuracy_default_split", "accuracy_mean_30_resamples"
 
 EMPTY = ("", "nan", "na", "n/a", "none", "null", "-", "--", "?")
-"""What stands in a cell without a score, in lower case."""
+"""Contents of a cell without a score, in lower case."""
 
 MAX_PROBLEMS = 20
 
 
 def loosely(name: str) -> str:
-    """A data set's name without case, spaces, `_` and `-`: papers and archives spell them in different ways."""
+    """A data set's name without case, spaces, `_` and `-`: papers and archives spell them differently."""
     return re.sub(r"[\s_\-]", "", name).casefold()
 
 
@@ -42,12 +42,13 @@ def read_text(path: Path) -> str:
     """The text of a file in UTF-8, or in UTF-16 with a byte order mark.
 
     Raises:
-        DataError: it is not there, or is in another encoding; names the line and the byte.
+        DataError: it does not exist or has another encoding; names the line and the byte.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path}: file not found; --reference takes a CSV file, or `published`") from None
+        taken = argument("--reference", "reference")
+        raise DataError(f"{path}: file not found; {taken} takes a CSV file, or `published`") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
@@ -70,7 +71,7 @@ def read_text(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Empty:
-    """A cell without a score: its line, and what stands there."""
+    """A cell without a score: its line and content."""
 
     line: int
     text: str
@@ -81,14 +82,14 @@ class ReferenceReader:
     """Reads one file, and collects its problems.
 
     Attributes:
-        place: the file, as messages name it.
-        text: what it holds.
-        resamples: how many resamples a score of the wide layout is the mean of.
-        metric: what the scores are.
+        place: the file's name in messages.
+        text: its content.
+        resamples: number of resamples behind a score of the wide layout.
+        metric: of the scores.
         cells: the scores that were read.
         empty: cells without a score, by data set and classifier.
         chosen_on_test: data set and classifier of the scores whose epoch was chosen on the test cases.
-        remarks: what is no error, and the user should know.
+        remarks: notes for the user that are not errors.
     """
 
     place: str
@@ -141,22 +142,22 @@ class ReferenceReader:
                 self._add(line, *cell)
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """The rows that are not blank, each with the line that it ends in."""
+        """The rows that are not blank, each with its last line."""
         reader = csv.reader(io.StringIO(self.text, newline=""), delimiter=self._separator())
         for row in reader:
             if any(value.strip() for value in row):
                 yield reader.line_num, [from_cell(value) for value in row]
 
     def _separator(self) -> str:
-        """What parts the header's columns: the most frequent of comma, semicolon and tab."""
+        """The separator of the header's columns: the most frequent of comma, semicolon and tab."""
         header = next((line for line in self.text.splitlines() if line.strip()), "")
         return max(",;\t", key=header.count)
 
     def _layout(self, line: int, names: list[str]) -> _Layout:
-        """The layout that a header announces.
+        """The layout of a header.
 
         Raises:
-            DataError: a column that is not known, lacks or is there twice.
+            DataError: a column is unknown, missing or repeated.
         """
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -208,7 +209,7 @@ class ReferenceReader:
 
     def _add(self, line: int, dataset: str, classifier: str, over: tuple[int, ...], text: str) -> None:
         if not dataset or not classifier:
-            self._problems.append(f"{self.place}:{line}: names no {'data set' if not dataset else 'classifier'}")
+            self._problems.append(f"{self.place}:{line}: has no {'data set' if not dataset else 'classifier'}")
             return
         self._check_case("data set", dataset, line)
         self._check_case("classifier", classifier, line)
@@ -249,7 +250,7 @@ class ReferenceReader:
             )
 
     def _remark_on_similar_names(self) -> None:
-        """Names that may be one data set's are kept apart, as nobody but the user knows."""
+        """Notes names that may mean the same data set; only the user can know."""
         seen: dict[str, tuple[str, int]] = {}
         for (what, _), (name, line) in self._spellings.items():
             if what != "data set":

@@ -1,4 +1,4 @@
-"""A comparison in text, as CSV, JSON and Markdown."""
+"""A comparison as CSV, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tsbench.comparisons.comparison import CONFIDENCE, Comparison, Standing
+from tsbench.comparisons.comparison import Comparison, Standing
 from tsbench.comparisons.formatting import METRIC_WORDS, fixed, format_p, signed
 from tsbench.comparisons.latex import as_latex
 from tsbench.comparisons.preprocessed import preprocessed
 from tsbench.comparisons.results import Results
+from tsbench.comparisons.significance import CONFIDENCE
 from tsbench.comparisons.wording import cautions, notes, protocol, sentences
 from tsbench.evaluation.metrics import error_name, format_score
 from tsbench.recipe.messages import count_of
@@ -40,7 +41,7 @@ def as_json(comparison: Comparison) -> str:
     """The table under the metric's name, `protocol`, `splits`, `missing` with reasons, `published` with sources,
     `chosen_on_test` with data sets, and `statistics`."""
     results, scores = comparison.results, comparison.scores
-    wins = zip(comparison.classifiers, comparison.against_control(), strict=True)
+    wins = zip(comparison.classifiers, comparison.statistics.wins_against(comparison.control_column), strict=True)
     tree: dict[str, Any] = {
         "name": results.name,
         "metric": comparison.metric,
@@ -152,14 +153,17 @@ def score_rows(comparison: Comparison) -> list[list[str]]:
     for dataset, row in zip(comparison.datasets, comparison.scores, strict=True):
         table.append([dataset, *("" if np.isnan(value) else fixed(value) for value in row)])
     table.append(["average rank", *("" if np.isnan(rank) else fixed(rank, 2) for rank in comparison.statistics.ranks)])
-    wins = ["" if counts is None else "/".join(map(str, counts)) for counts in comparison.against_control()]
+    wins = [
+        "" if counts is None else "/".join(map(str, counts))
+        for counts in comparison.statistics.wins_against(comparison.control_column)
+    ]
     if any(wins):
         table.append([f"win/tie/loss against {comparison.control}", *wins])
     return table
 
 
 def as_csv(comparison: Comparison) -> str:
-    """The data sets' rows alone, in full precision, empty if there is no score; `--reference` reads it."""
+    """Only the data sets' rows, in full precision, empty if there is no score; `--reference` reads it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["dataset", *map(as_cell, comparison.classifiers)])
@@ -185,11 +189,11 @@ FORMATS: dict[str, Callable[[Comparison], str]] = {
     "markdown": as_markdown,
     "latex": as_latex,
 }
-"""The spellings of a comparison as plain text; a terminal's are in `terminal`."""
+"""The plain-text formats of a comparison; the terminal's is in `terminal`."""
 
 
 def standing_rows(comparison: Comparison) -> list[list[str]]:
-    """How each classifier stands, as texts: a header, then the best rank first."""
+    """The standings as texts: a header, then the best rank first."""
     header = ["classifier", "average rank", f"mean {comparison.words}", "win/tie/loss"]
     header += ["mean difference", "95 % interval", "p"]
     return [header, *map(_standing_row, comparison.standings)]
@@ -211,7 +215,7 @@ def _standing_row(standing: Standing) -> list[str]:
 
 
 def leaderboard_rows(results: Results, metric: str) -> list[list[str]]:
-    """What a search's results are, as texts: a header, then a row for each data set and classifier.
+    """A search's results as texts: a header, then a row for each data set and classifier.
 
     A score of one resample has its standard error, if it is known; there is none of a mean over resamples.
 
@@ -241,7 +245,7 @@ def leaderboard_rows(results: Results, metric: str) -> list[list[str]]:
 
 
 def over(comparison: Comparison) -> str:
-    """What the standings are over, as a table's title."""
+    """The title of the standings: data sets and control."""
     return f"Over {count_of(comparison.statistics.pairs.count, 'data set')}, against {comparison.control}"
 
 

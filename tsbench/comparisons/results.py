@@ -1,7 +1,8 @@
-"""Reads scored classifiers out of MLflow, into one row each."""
+"""Reads scored classifiers from MLflow, one row each."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,25 +11,29 @@ from functools import cached_property
 
 from tsbench.comparisons.formatting import METRIC_WORDS
 from tsbench.comparisons.study_data import StudyData, read_studies
+from tsbench.recipe.messages import count_of
+from tsbench.redaction import redacted
 from tsbench.tracking import names
 from tsbench.tracking.split import UNKNOWN, Split
 from tsbench.tracking.store import RunRecord, Store
 
+_logger = logging.getLogger(__name__)
+
 __all__ = ["ARCHIVE_SPLIT", "Result", "Results", "read_results"]
 
 ARCHIVE_SPLIT = (0,)
-"""The protocol of the first split alone; of the archives' data sets that is the archive's own."""
+"""The protocol of the first split, which is the archive's own for its data sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one classifier did on one resample of one data set.
+    """The result of one classifier on one resample of one data set.
 
     Attributes:
         state: complete, skipped, failed, running, interrupted, or `on another split` than the data set's newest
             result, with which it cannot be compared.
-        data: what its search recorded of its data.
-        preprocessing: what was done to cases that the classifier could not take as they are; empty for nothing.
+        data: its search's record of the data.
+        preprocessing: of cases that the classifier could not take unchanged; empty for none.
     """
 
     dataset: str
@@ -54,7 +59,7 @@ class Results:
             default all that any classifier was scored on.
         empty: the experiments that hold no result.
         experiments: that were read.
-        store: that they are in; None if nothing was read from MLflow.
+        store: of the experiments; None if nothing was read from MLflow.
     """
 
     name: str
@@ -73,7 +78,7 @@ class Results:
 
     @cached_property
     def classifiers(self) -> tuple[str, ...]:
-        """The network first, then as they first appeared."""
+        """The network first, then in the order of appearance."""
         found = dict.fromkeys(row.classifier for row in self.rows)
         return tuple(sorted(found, key=lambda name: not is_network(name)))
 
@@ -92,7 +97,7 @@ class Results:
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        """Whose split each data set's scores are of; of one without any it is unknown."""
+        """The split of each data set's scores; unknown for one without scores."""
         found = dict.fromkeys(self.datasets, UNKNOWN)
         for row in self.rows:
             if row.dataset in found and row.state == "complete" and row.data.split != UNKNOWN:
@@ -101,7 +106,7 @@ class Results:
 
     @cached_property
     def changed(self) -> list[str]:
-        """The data sets whose files were not the same in all the searches that the scores are of."""
+        """The data sets whose files differed between the searches of the scores."""
         seen: dict[str, set[frozenset[str]]] = defaultdict(set)
         for row in self.rows:
             if row.state == "complete" and row.data.digests:
@@ -109,7 +114,7 @@ class Results:
         return [dataset for dataset in self.datasets if len(seen[dataset]) > 1]
 
     def scores_of(self, metric: str, dataset: str, classifier: str) -> dict[int, float]:
-        """What there is, by the resample; a score that is no number is left out."""
+        """The scores by resample; NaN is left out."""
         cell = self._cells.get((dataset, classifier), {})
         found = {number: row.metrics.get(metric, math.nan) for number, row in cell.items() if row.state == "complete"}
         return {number: value for number, value in sorted(found.items()) if not math.isnan(value)}
@@ -122,7 +127,7 @@ class Results:
         return sum(found[number] for number in self.protocol) / len(self.protocol)
 
     def preprocessing(self, dataset: str, classifier: str) -> str:
-        """What was done to the cases behind a cell's score; empty if the classifier took them as they are."""
+        """The preprocessing behind a cell's score; empty if the classifier took the cases unchanged."""
         cell = self._cells.get((dataset, classifier), {})
         rows = [cell[number] for number in self.protocol if number in cell]
         done = list(dict.fromkeys(row.preprocessing for row in rows if row.state == "complete" and row.preprocessing))
@@ -142,7 +147,7 @@ class Results:
         lacking = [number for number in self.protocol if number not in cell]
         if not lacking:
             return f"complete, but without a test {METRIC_WORDS[metric]}"
-        return f"{_resamples(lacking)} {'are' if len(lacking) > 1 else 'is'} not there"
+        return f"{_resamples(lacking)} {'are' if len(lacking) > 1 else 'is'} missing"
 
     def of(self, datasets: Sequence[str]) -> Results:
         """The results on some of the data sets, each once, in the order given."""
@@ -157,7 +162,7 @@ class Results:
 
 
 def is_network(classifier: str) -> bool:
-    """Whether it is the tuned network, of one recipe or of several that are compared."""
+    """Whether it is the tuned network, also if several recipes are compared."""
     return classifier.partition("@")[0] == names.NETWORK
 
 
@@ -172,8 +177,8 @@ def read_results(store: Store, *experiments: str) -> Results:
     """The results of one or more MLflow experiments.
 
     If a classifier was run more than once on the same resample, the newest finished run counts. All scores of a data
-    set are of one split, that of the newest result: results on another lose theirs. The networks of several recipes
-    are different classifiers, each named after its recipe: `network@quickstart`.
+    set are of one split, that of the newest result; results on another split have no scores. The networks of several
+    recipes are different classifiers, each named after its recipe: `network@quickstart`.
 
     Raises:
         TrackingError: there is no such experiment.
@@ -188,8 +193,10 @@ def read_results(store: Store, *experiments: str) -> Results:
         ]
         for experiment in experiments
     }
+    for experiment, pairs in found.items():
+        _logger.debug("%s: read %s from %s", experiment, count_of(len(pairs), "result"), redacted(store.uri))
     runs = [pair for pairs in found.values() for pair in pairs]
-    runs.sort(key=lambda pair: pair[0])  # the oldest first, whatever the experiment
+    runs.sort(key=lambda pair: pair[0])  # the oldest first, across experiments
     rows = tuple(_newest(_on_one_split([result for _, result in runs])))
     empty = tuple(name for name, pairs in found.items() if not pairs)
     return Results(", ".join(experiments), rows, empty=empty, experiments=experiments, store=store)
@@ -215,7 +222,7 @@ def _newest(results: Iterable[Result]) -> Iterable[Result]:
     for result in results:
         key = (result.dataset, result.classifier, result.resample)
         replaces_failure = key not in newest or newest[key].state != "complete"
-        # Preprocessing was switched off since: its score must not stand for a classifier that skips these cases.
+        # Preprocessing was switched off later: its score must not count for a classifier that skips these cases.
         refused = result.state == "skipped" and not replaces_failure and newest[key].preprocessing != ""
         if result.state == "complete" or replaces_failure or refused:
             newest[key] = result
@@ -241,14 +248,14 @@ def _result(run: RunRecord, experiment: str, studies: Mapping[str, StudyData]) -
 
 
 def _metrics(run: RunRecord) -> dict[str, float]:
-    """What the run recorded; without what was computed from probabilities that were 0 or 1."""
+    """The run's metrics, except those computed from one-hot probabilities."""
     if not names.is_one_hot(run.tags, run.params):
         return run.metrics
     return {name: value for name, value in run.metrics.items() if not name.endswith(names.PROBABILISTIC)}
 
 
 def _data(run: RunRecord, studies: Mapping[str, StudyData]) -> StudyData:
-    """What the run's search recorded, or without it what the run itself did."""
+    """The record of the run's search, or else of the run itself."""
     study = studies.get(run.tags.get(names.STUDY, ""), StudyData())
     if study.split != UNKNOWN or names.SPLIT not in run.tags:
         return study

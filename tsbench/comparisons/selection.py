@@ -1,4 +1,4 @@
-"""The rows and columns of a comparison: which data sets and classifiers it shows."""
+"""Selects the rows and columns of a comparison: its data sets and classifiers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["Selection"]
 
 @dataclass(frozen=True)
 class Selection:
-    """What a comparison shows.
+    """The rows and columns that a comparison shows.
 
     Attributes:
-        references: scores of others, their data sets spelt as ours.
+        references: scores of other sources, with data sets spelt as in the results.
         datasets: the data sets shown.
-        absent: those asked for of which there is no score.
-        columns: every column that there is, shown or not, by its label.
-        coverage: for how many of the data sets shown each classifier of the references has a score.
-        classifiers: labels of the columns shown: ours, the network first, then those of others.
+        absent: requested data sets without any score.
+        columns: every column, shown or not, by its label.
+        coverage: number of shown data sets for which each classifier of the references has a score.
+        classifiers: labels of the columns shown: own results, the network first, then references.
         chosen_on_test: by column of a reference, the data sets shown whose test cases chose its epoch.
     """
 
@@ -42,11 +42,11 @@ class Selection:
     def of(
         cls, results: Results, given: Sequence[Reference], chosen: Sequence[str], only: Sequence[str], metric: str
     ) -> Selection:
-        """Arguments as the attributes of `Comparison`."""
+        """Selects by the attributes of `ScoreTable`."""
         ours = results.datasets
         carried = tuple(name for reference in given if reference.carried for name in reference.datasets)
         references = tuple(reference.match_names((*chosen, *ours) or carried) for reference in given)
-        # Beside a file the published scores add classifiers, not the other data sets of the archives.
+        # Beside a file, the published scores add classifiers but not the archives' other data sets.
         files = [reference for reference in references if not reference.carried] or references
         theirs = tuple(dict.fromkeys(name for reference in files for name in reference.datasets))
         known = {*ours, *(name for reference in references for name in reference.datasets)}
@@ -81,7 +81,7 @@ class Selection:
         return cls(references, datasets, absent, columns, coverage, classifiers, chosen_on_test)
 
     def find(self, name: str) -> str:
-        """The label that a name means: ours before others', as spelt before another case.
+        """The label of a name: own results before references, exact spelling before another case.
 
         Raises:
             RecipeError: there is none.
@@ -89,7 +89,7 @@ class Selection:
         return _find(name, self.columns)
 
     def split_of(self, dataset: str) -> Split:
-        """Whose split the scores of others on a data set are of."""
+        """The split of the references' scores on a data set."""
         columns = [self.columns[label] for label in self.classifiers]
         with_score = [column for column in columns if column.reference and column.score(dataset) is not None]
         return ARCHIVE if any(map(_is_carried, with_score)) else Split("reference")
@@ -109,7 +109,7 @@ def _chosen_on_test(columns: dict[str, Column], datasets: Sequence[str]) -> dict
 
 
 def _is_run_again(column: Column, coverage: dict[str, int]) -> bool:
-    """Whether these are another paper's scores of a classifier that has its own on as many of the data sets."""
+    """Whether these are a rerun of a classifier whose original scores cover as many of the data sets."""
     if column.reference is None or (original := column.reference.original(column.name)) is None:
         return False
     label = column.label.replace(column.name, original, 1)

@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 BAYES_CHUNK = 5_000
-"""Draws that are held in memory at once."""
+"""Draws held in memory at once."""
 
 
 def complete_rows(scores: Floats) -> NDArray[np.bool_]:
@@ -70,7 +70,7 @@ def _ranks(rows: Floats) -> Floats:
 
 
 def win_tie_loss(first: Floats, second: Floats) -> tuple[int, int, int]:
-    """On how many data sets the first is better, equal and worse, over those where both have a score."""
+    """The number of data sets on which the first is better, equal and worse, if both have a score."""
     both = ~np.isnan(first) & ~np.isnan(second)
     difference = first[both] - second[both]
     return int((difference > 0).sum()), int((difference == 0).sum()), int((difference < 0).sum())
@@ -78,7 +78,7 @@ def win_tie_loss(first: Floats, second: Floats) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class Friedman:
-    """Whether any of the classifiers differ.
+    """Friedman's test of whether any classifiers differ.
 
     Attributes:
         statistic: Friedman's chi-square, corrected for ties.
@@ -288,7 +288,7 @@ def bayesian_signed_rank(
 
     A Dirichlet process gives the data sets random weights, and one pseudo data set of difference 0 the weight of the
     prior. Each draw weighs, over all pairs of data sets, a mean difference below -rope, within, and above rope; the
-    heaviest of the three wins the draw. The same as baycomp's `SignedRankTest`, by sorting in place of its matrix of
+    heaviest of the three wins the draw. The same as baycomp's `SignedRankTest`, by sorting instead of its matrix of
     all pairs, which takes seconds for each comparison over a whole archive.
 
     Args:

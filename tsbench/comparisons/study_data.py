@@ -1,4 +1,4 @@
-"""What the searches' own MLflow runs say of their data: whose split it is, and the files' digests."""
+"""Reads the data of searches from their MLflow runs: the split and the files' digests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tsbench.tracking.store import RunRecord, Store
 __all__ = ["DIGEST", "StudyData", "read_studies"]
 
 DIGEST = "tsbench.sha256."
-"""What the tags with the digest of a data set's file begin with."""
+"""Prefix of the tags with a file's digest."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class StudyData:
     """The data of a study.
 
     Attributes:
-        split: whose it is.
+        split: its origin.
         digests: SHA-256 of each of its files, by the file's name.
     """
 
@@ -61,7 +61,7 @@ def _inferred(store: Store, run: RunRecord, digests: Mapping[str, str]) -> Split
     if len(digests) != 1:
         return UNKNOWN
     found = _from_recipe(store, run, dataset)
-    return found if found.kind == "drawn" else Split("drawn")  # a single file can only have been split
+    return found if found.kind == "drawn" else Split("drawn")  # a single file must have been split
 
 
 def _from_recipe(store: Store, run: RunRecord, dataset: str) -> Split:
@@ -70,5 +70,5 @@ def _from_recipe(store: Store, run: RunRecord, dataset: str) -> Split:
 
     try:
         return recorded_split(YAML(typ="safe").load(store.artifacts.read_text(run.run_id, "recipe.yaml")), dataset)
-    except (TrackingError, YAMLError):  # killed before it was written, or damaged
+    except (TrackingError, YAMLError):  # the search was killed before writing it, or it is damaged
         return UNKNOWN

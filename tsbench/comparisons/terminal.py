@@ -1,4 +1,4 @@
-"""A comparison's tables for a terminal: no word is broken, whatever the width; what is shortened is explained."""
+"""A comparison's tables for a terminal: no word is broken at any width, and shortened names are explained."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from tsbench.tracking import names
 __all__ = ["WIDEST", "Printed", "front_table", "leaderboard", "members_table", "score_tables", "standings_table"]
 
 WIDEST = 12
-"""Classifiers whose scores by data set are printed on a terminal."""
+"""Maximum number of classifiers whose scores by data set are printed on a terminal."""
 
 NAME_WIDTH = 24
-"""Characters that a classifier's name takes at most as a column's title."""
+"""Maximum characters of a classifier's name as a column's title."""
 
 LEAST_NAME = 12
-"""Characters that a classifier's name has at least, before columns of scores are left out."""
+"""Minimum characters of a classifier's name before columns of scores are left out."""
 
 FRAME = 3
-"""Characters that a column takes besides its cells."""
+"""Characters of a column besides its cells."""
 
 
 @dataclass(frozen=True)
 class Printed:
-    """What is to be printed.
+    """The tables and notes to print.
 
     Attributes:
         tables: one below the other.
-        notes: what must be said below them: marks, shortened names, columns left out.
+        notes: lines below the tables: marks, shortened names, columns left out.
     """
 
     tables: tuple[Table, ...]
@@ -59,18 +59,18 @@ class Printed:
 
 @dataclass
 class Shortener:
-    """Shortens names to a width, and keeps what they stand for.
+    """Shortens names to a width, and records the full names.
 
     Attributes:
         width: in characters, at most.
-        given: the full names by what they are shown as.
+        given: the full names by their short forms.
     """
 
     width: int
     given: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, name: str) -> str:
-        """The name, or its last part if it is a class's import path, or both its ends; no two become the same."""
+        """The name, the last part of an import path, or both ends; short names are unique."""
         if cell_len(name) <= self.width:
             self.given[name] = name
             return name
@@ -86,7 +86,7 @@ class Shortener:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What each short name stands for."""
+        """The full name of each short name."""
         shortened = [f"{short} = {name}" for short, name in self.given.items() if short != name]
         return (f"Shortened: {'; '.join(shortened)}.",) if shortened else ()
 
@@ -111,7 +111,7 @@ def _natural(title: str, cells: Sequence[str]) -> int:
 
 
 def _widths(columns: Sequence[tuple[str, Sequence[str]]], spare: int) -> list[int]:
-    """Widths at which no word is broken, and titles stand on one line as far as there is space to spare."""
+    """Widths at which no word is broken, with titles on one line if there is room."""
     widths = []
     for title, cells in columns:
         more = min(max(0, spare), _natural(title, cells) - _needed(title, cells))
@@ -142,10 +142,10 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
 
 
 def score_tables(comparison: Comparison, width: int) -> Printed:
-    """Scores by data set, the best of each in bold; classifiers that do not fit side by side stand in a further table.
+    """Scores by data set, the best of each in bold; classifiers that do not fit side by side are in further tables.
 
     Args:
-        comparison: what to show.
+        comparison: to show.
         width: of the terminal, in characters.
     """
     rows = score_rows(comparison)
@@ -208,14 +208,14 @@ DROPPED = ("95 % interval", "mean difference", "win / tie / loss", "p")
 
 
 def standings_table(comparison: Comparison, width: int) -> Printed:
-    """How each classifier stands: ranks, means and what it differs by from the control.
+    """The classifiers' standings: ranks, means and differences from the control.
 
     Args:
         comparison: with at least one complete data set.
         width: of the terminal, in characters.
     """
     rows = standing_rows(comparison)
-    # With spaces the title can be wrapped.
+    # spaces allow the title to wrap
     header = [title.replace("/", " / ") for title in rows[0]]
     rows = [header, *([marked(comparison, row[0]), *row[1:]] for row in rows[1:])]
     columns = _columns(rows)
@@ -232,7 +232,7 @@ def standings_table(comparison: Comparison, width: int) -> Printed:
         table.add_row(escape(shorten(row[0])), *map(escape, shown))
     lines = [legend(comparison)]
     if left_out:
-        lines.append(f"Left out at this width: {', '.join(left_out)}. A wider terminal, --report or --format has them.")
+        lines.append(f"Left out at this width: {', '.join(left_out)}. Use a wider terminal, --report or --format.")
     return Printed((table,), (*filter(None, lines), *shorten.notes))
 
 
@@ -242,11 +242,11 @@ def standings_table(comparison: Comparison, width: int) -> Printed:
 def leaderboard(results: Results, metric: str, width: int) -> Printed:
     """The table that ends a search: each classifier's CV score, test scores and fit seconds, by data set.
 
-    If data sets and classifiers do not fit side by side, each data set's name stands above its classifiers.
+    If data sets and classifiers do not fit side by side, each data set's name is above its classifiers.
 
     Args:
         results: of the search.
-        metric: that was searched by.
+        metric: of the search.
         width: of the terminal, in characters.
     """
     pairs = [(dataset, classifier) for dataset in results.datasets for classifier in results.classifiers]
@@ -283,7 +283,7 @@ def leaderboard(results: Results, metric: str, width: int) -> Printed:
 
 
 def _left_out(titles: Sequence[str]) -> list[str]:
-    return [f"Left out at this width: {', '.join(titles)}. A wider terminal shows all."] if titles else []
+    return [f"Left out at this width: {', '.join(titles)}. A wider terminal shows all columns."] if titles else []
 
 
 def members_table(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
@@ -316,7 +316,7 @@ def front_table(title: str, metrics: Sequence[str], front: Sequence[tuple[int, M
     """The Pareto front of a search over several metrics.
 
     Args:
-        title: of what was searched.
+        title: of the cell.
         metrics: names of the metrics.
         front: each trial's number with its scores by their names in MLflow.
     """

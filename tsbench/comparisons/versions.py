@@ -1,4 +1,4 @@
-"""What the compared scores were made with, read from the searches' MLflow runs."""
+"""Versions, data and commits behind the compared scores, read from the searches' MLflow runs."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tsbench.tracking.store import RunRecord, Store
 __all__ = ["Provenance", "read_provenance"]
 
 MAX_READ = 100
-"""Searches whose versions are read, the newest ones: each is a file of its own, which a server may be slow to give."""
+"""Number of newest searches whose versions are read: each is a separate file, which a server may send slowly."""
 
 COMMIT = "mlflow.source.git.commit"
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the scores were made with.
+    """Versions, data and commits behind the scores.
 
     Attributes:
-        store: where they were read from, without credentials or the folder; empty if nothing was.
+        store: its address without credentials or folder; empty if nothing was read.
         searches: number of searches found.
         versions: each set of package versions found, with the number of searches that have it.
         digests: for each data set and file, its SHA-256; several if the file changed between searches.
@@ -62,7 +62,7 @@ def read_provenance(store: Store, experiments: Sequence[str], datasets: Collecti
     newest = sorted(runs, key=lambda run: run.started)[-MAX_READ:]
     counted = Counter(_versions(store, run) for run in newest)
     return Provenance(
-        store.database.name if store.database else redacted(store.uri),  # the page is shown to others
+        store.database.name if store.database else redacted(store.uri),  # the page may be published
         len(runs),
         [(dict(versions), count) for versions, count in counted.most_common() if versions],
         {
@@ -74,7 +74,7 @@ def read_provenance(store: Store, experiments: Sequence[str], datasets: Collecti
 
 
 def _versions(store: Store, run: RunRecord) -> tuple[tuple[str, str], ...]:
-    """Empty if the run has none, as when it was killed before it wrote them."""
+    """Empty if the run has none, for example if it was killed before writing them."""
     try:
         found = json.loads(store.artifacts.read_text(run.run_id, "versions.json"))
     except (TrackingError, json.JSONDecodeError):

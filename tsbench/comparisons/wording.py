@@ -1,4 +1,4 @@
-"""What a comparison says in sentences: protocol, notes below a table, cautions, and what a paper would print."""
+"""A comparison in sentences: protocol, notes below a table, cautions, and sentences for a paper."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import numpy as np
 
 from tsbench.comparisons.classifier_columns import marks_of
 from tsbench.comparisons.comparison import Comparison, Standing
-from tsbench.comparisons.formatting import fixed, format_p, listed
+from tsbench.comparisons.formatting import fixed, format_p
 from tsbench.comparisons.preprocessed import preprocessing_notes
 from tsbench.comparisons.published import Reference
 from tsbench.comparisons.results import ARCHIVE_SPLIT
-from tsbench.recipe.messages import count_of
+from tsbench.errors import argument
+from tsbench.recipe.messages import count_of, listed
 from tsbench.tracking import names
 from tsbench.tracking.split import Split
 
@@ -39,7 +40,7 @@ def capitalise(text: str) -> str:
 
 
 def protocol(comparison: Comparison) -> str:
-    """Which splits every score is of, and whose they are."""
+    """The splits of every score, and their origin."""
     results, words = comparison.results, comparison.words
     if not results.scored() and not comparison.published:
         return "nothing scored yet"
@@ -56,7 +57,7 @@ _AMONG_OTHERS = {"unknown": "a split that was not recorded", "reference": "the s
 
 
 def split_words(comparison: Comparison) -> str:
-    """Whose the first split is, of all data sets with a score or, if they differ, of each."""
+    """The origin of the first split, of all data sets with a score or, if they differ, of each."""
     by_split: dict[Split, list[str]] = {}
     for dataset in _scored(comparison) or comparison.datasets:
         by_split.setdefault(comparison.splits[dataset], []).append(dataset)
@@ -68,7 +69,7 @@ def split_words(comparison: Comparison) -> str:
 
 
 def first_split_note(comparison: Comparison) -> str:
-    """Whose split resample 0 is."""
+    """The origin of resample 0."""
     words = split_words(comparison)
     return f"Resample 0 is {'of ' if words.startswith('different') else ''}{words}."
 
@@ -78,11 +79,11 @@ def _scored(comparison: Comparison) -> list[str]:
     return [dataset for dataset, kept in zip(comparison.datasets, known, strict=True) if kept]
 
 
-# Marks in place of the words in brackets, for tables and pictures
+# Marks instead of the words in brackets, for tables and plots
 
 
 def marked(comparison: Comparison, label: str) -> str:
-    """A column's name, with a footnote mark if it is of others."""
+    """A column's name, with a footnote mark if it is of a reference."""
     column = comparison.columns[label]
     if column.reference is None:
         return column.name
@@ -90,7 +91,7 @@ def marked(comparison: Comparison, label: str) -> str:
 
 
 def legend(comparison: Comparison) -> str:
-    """What the marks of the classifiers shown mean; empty if there are none."""
+    """The meaning of the marks of the classifiers shown; empty if there are none."""
     shown = {comparison.source(label) for label in comparison.published}
     marks = marks_of(comparison.references)
     parts = [
@@ -105,12 +106,12 @@ def legend(comparison: Comparison) -> str:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Lines to stand below a table: protocol, data sets behind the statistics, what is missing or left out."""
+    """Lines below a table: protocol, data sets behind the statistics, missing scores, omissions."""
     lines = [f"{capitalise(protocol(comparison))}.", comparison.remark, *_first_split_notes(comparison)]
     lines += _complete_notes(comparison)
     lines += _reference_notes(comparison)
     if comparison.absent:
-        lines.append(f"No score at all on: {', '.join(comparison.absent)}.")
+        lines.append(f"No scores on: {', '.join(comparison.absent)}.")
     lines += _preprocessing_notes(comparison)
     lines += _missing_notes(comparison.missing())
     lines += _first_split_hint(comparison)
@@ -118,7 +119,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def run_notes(comparison: Comparison) -> list[str]:
-    """Lines to stand below the table that ends a search, which has no ranks: protocol, and what is missing."""
+    """Lines below the final table of a search, which has no ranks: protocol and missing scores."""
     lines = [f"{capitalise(protocol(comparison))}.", *_first_split_notes(comparison)]
     lines += _preprocessing_notes(comparison)
     return [*lines, *_missing_notes(comparison.missing()), *_first_split_hint(comparison)]
@@ -144,7 +145,10 @@ def _complete_notes(comparison: Comparison) -> Iterator[str]:
     if complete == total or len(comparison.classifiers) < 2:
         return
     if complete == 0:
-        yield "No data set has a score of every classifier, so there are no ranks and no tests; see --classifiers."
+        yield (
+            "No data set has a score of every classifier, so there are no ranks and no tests; see "
+            f"{argument('--classifiers', 'classifiers')}."
+        )
     else:
         yield f"Ranks are over the {complete} of {count_of(total, 'data set')} for which every classifier has a score."
 
@@ -167,12 +171,16 @@ def _left_out_notes(comparison: Comparison) -> Iterator[str]:
     hidden = {label: count for label, count in comparison.coverage.items() if label not in comparison.classifiers}
     if chosen := [label for label in hidden if label in comparison.chosen_on_test]:
         yield (
-            f"Left out, because the epoch was chosen on the test cases: {', '.join(chosen)}. --classifiers shows them."
+            f"Left out, because the epoch was chosen on the test cases: {', '.join(chosen)}. "
+            f"{argument('--classifiers', 'classifiers')} shows them."
         )
     rest = {label: count for label, count in hidden.items() if label not in comparison.chosen_on_test}
     again = [label for label, count in rest.items() if count and _is_run_again(comparison, label)]
     if again:
-        yield f"Reruns by other papers, left out: {', '.join(again)}. --classifiers shows them."
+        yield (
+            f"Reruns by other papers, left out: {', '.join(again)}. "
+            f"{argument('--classifiers', 'classifiers')} shows them."
+        )
     if fewer := [label for label, count in rest.items() if count and label not in again]:
         yield f"Published on fewer of these data sets, and left out: {', '.join(fewer)}."
     for reference in comparison.references:
@@ -200,13 +208,13 @@ def _chosen_on_test_notes(comparison: Comparison) -> Iterator[str]:
 
 
 def _split_notes(comparison: Comparison) -> Iterator[str]:
-    """What must be known before scores of others are read beside ours."""
+    """Caveats on reading references beside own results."""
     ours = [dataset for dataset in comparison.datasets if dataset in comparison.results.datasets]
     for reference in comparison.references:
         both = [dataset for dataset in ours if dataset in reference.datasets]
         if not reference.carried:
             if both:
-                yield f"The scores in {reference.name} are taken to be of the same splits; the file does not say."
+                yield f"The scores in {reference.name} are assumed to be of the same splits; the file does not say so."
             continue
         if own := _own_data(comparison, reference):
             yield (
@@ -221,7 +229,7 @@ def _split_notes(comparison: Comparison) -> Iterator[str]:
 
 
 def _own_data(comparison: Comparison, reference: Reference) -> list[str]:
-    """The user's own data sets that have the name of one of the reference's."""
+    """The user's own data sets that share a name with one of the reference."""
     return [name for name in comparison.datasets if comparison.splits[name].is_own and name in reference.datasets]
 
 
@@ -241,7 +249,8 @@ def _first_split_hint(comparison: Comparison) -> Iterator[str]:
     held = (results.scores_of(metric, cell["dataset"], cell["classifier"]) for cell in comparison.missing())
     if any(0 in scores for scores in held):
         words = split_words(comparison)
-        yield f"Scores on {'the first splits' if words.startswith('different') else words}: --resamples 1."
+        where = "the first splits" if words.startswith("different") else words
+        yield f"Scores on {where}: {argument('--resamples 1', 'resamples=1')}."
 
 
 def _sources(published: dict[str, str]) -> str:
@@ -255,15 +264,15 @@ def _sources(published: dict[str, str]) -> str:
 
 
 def cautions(comparison: Comparison) -> list[str]:
-    """Why the tests cannot show anything, with what would help."""
+    """Why no difference can be significant, and what would help."""
     complete, labels = int(comparison.complete.sum()), comparison.classifiers
     if len(labels) == 1 and complete:
-        return [f"There is one classifier, {labels[0]}, and so nothing to compare it with."]
+        return [f"There is only one classifier, {labels[0]}, so there is nothing to compare."]
     pairs = len(labels) * (len(labels) - 1) // 2
     if not pairs or not complete or (least := 2 * 0.5**complete * pairs) <= comparison.alpha:
         return []
     sets = "one data set" if complete == 1 else f"{complete} data sets"
-    fewer = ", or fewer classifiers (--classifiers)" if pairs > 1 else ""
+    fewer = f", or fewer classifiers ({argument('--classifiers', 'classifiers')})" if pairs > 1 else ""
     return [
         f"With {sets}{f' and {pairs} pairs' if pairs > 1 else ''} no difference can be significant at "
         f"{comparison.alpha:g}: the least p there can be is {min(1.0, least):.2g}. More data sets would help{fewer}."
@@ -274,7 +283,7 @@ def cautions(comparison: Comparison) -> list[str]:
 
 
 def sentences(comparison: Comparison) -> list[str]:
-    """What a paper would print of each classifier against the control, the best rank first."""
+    """A sentence for a paper on each classifier against the control, the best rank first."""
     return [_sentence(comparison, standing) for standing in comparison.standings if standing.wins is not None]
 
 

@@ -34,7 +34,7 @@ class Adaptation:
 
     @classmethod
     def fit(cls, cases: Collection, config: BaselinePreprocessingConfig) -> Adaptation:
-        """Takes the length and each channel's mean from the training cases alone."""
+        """Takes the length and each channel's mean from the training cases only."""
         length = 0 if config.unequal_length == "none" else common_length(cases.lengths, config.length)
         fills = config.missing_values != "none"
         return cls(config, length, channel_means(cases) if fills else np.zeros(cases.channels))

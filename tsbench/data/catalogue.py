@@ -16,7 +16,17 @@ from pathlib import Path
 from tsbench.recipe.registries import COLLECTIONS
 from tsbench.recipe.schema import SelectionConfig
 
-__all__ = ["ArchiveFacts", "Facts", "archives", "catalogue", "collection", "collections_with", "kept"]
+__all__ = [
+    "ArchiveFacts",
+    "CollectionFacts",
+    "Facts",
+    "archives",
+    "catalogue",
+    "collection",
+    "collections_with",
+    "describe_collection",
+    "kept",
+]
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,41 @@ def collection(name: str) -> list[str]:
     if COLLECTIONS[name].get("listed"):
         return list(_listed()[name])
     return [facts.name for facts in catalogue().values() if _in_collection(facts, COLLECTIONS[name])]
+
+
+@dataclass(frozen=True)
+class CollectionFacts:
+    """How large a collection is, as far as the catalogue knows its data sets.
+
+    Attributes:
+        name: of the collection.
+        datasets: how many it has.
+        known: of how many of them the catalogue has sizes.
+        train: least and most training cases of those; None if none is known.
+        lengths: least and greatest length of those in time steps; None if none is known.
+    """
+
+    name: str
+    datasets: int
+    known: int
+    train: tuple[int, int] | None
+    lengths: tuple[int, int] | None
+
+
+def describe_collection(name: str) -> CollectionFacts:
+    """The sizes of a collection.
+
+    Raises:
+        KeyError: there is no such collection.
+    """
+    names = collection(name)
+    known = [catalogue()[dataset] for dataset in names if dataset in catalogue()]
+    if not known:
+        return CollectionFacts(name, len(names), 0, None, None)
+    train = [facts.train for facts in known]
+    shortest = [facts.longest if facts.shortest is None else facts.shortest for facts in known]
+    lengths = min(shortest), max(facts.longest for facts in known)
+    return CollectionFacts(name, len(names), len(known), (min(train), max(train)), lengths)
 
 
 def collections_with(dataset: str) -> list[str]:

@@ -135,7 +135,7 @@ class Collection:
         return parts(len(self), self.channels * self.length)
 
     def cases(self) -> list[NDArray[np.floating]]:
-        """Each case by itself, of shape (channels, its own length)."""
+        """Each case separately, of shape (channels, its own length)."""
         return [values[:, :length] for values, length in zip(self.values, self.lengths, strict=True)]
 
     def digest(self) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from tsbench.data.cache import Cache, user_cache
 from tsbench.data.checks import check_finite, check_set
@@ -15,11 +19,35 @@ from tsbench.data.folders import expanded
 from tsbench.data.formats import CaseFile, column_names, format_of, read_long_alike, reader_of
 from tsbench.data.remarks import remarks_on_channels, remarks_on_labels
 from tsbench.data.splitting import split_cases
-from tsbench.errors import DataError
+from tsbench.errors import DataError, RecipeError
+from tsbench.recipe.messages import sentence
+from tsbench.recipe.plain import plain
 from tsbench.recipe.registries import FORMATS
 from tsbench.recipe.schema import OwnDataConfig
 
-__all__ = ["columns_of", "load_own", "read_own"]
+__all__ = ["columns_of", "load_own", "own_data", "read_own"]
+
+
+def own_data(
+    path: str | Path, test: str | Path | None, options: Mapping[str, Any], called: Callable[[str], str] = str
+) -> OwnDataConfig:
+    """The settings of one file, or of a train and a test file.
+
+    Args:
+        path: the file of all cases, or of the training cases if there is a test file.
+        test: the file of the test cases.
+        options: further settings by their names in a recipe.
+        called: what an error calls a setting.
+
+    Raises:
+        RecipeError: with every setting that is wrong.
+    """
+    files = {"file": str(path)} if test is None else {"train": str(path), "test": str(test)}
+    try:
+        return OwnDataConfig.model_validate({"name": "own", **files, **plain(options)})
+    except ValidationError as error:
+        problems = [f"{called(str(problem['loc'][-1]))}: {sentence(problem)}" for problem in error.errors()]
+        raise RecipeError(problems) from None
 
 
 def load_own(config: OwnDataConfig) -> DataSet:
@@ -111,7 +139,7 @@ def read_own(path: Path, config: OwnDataConfig, known: Columns | None = None) ->
 
 
 def columns_of(path: Path, config: OwnDataConfig) -> tuple[str, ...]:
-    """The column names of a table, read from its header alone; empty if the format has no columns.
+    """The column names of a table, read from its header only; empty if the format has no columns.
 
     Raises:
         DataError: the file cannot be read, or two columns have the same name.

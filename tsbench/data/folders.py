@@ -86,7 +86,7 @@ class Places:
 
 
 def expanded(path: str | Path, start: str = "") -> Path:
-    """The absolute path, with the user's home in place of a leading `~`.
+    """The absolute path, with a leading `~` expanded to the user's home.
 
     Args:
         path: of a file or folder, which need not exist.
@@ -122,7 +122,7 @@ def shipped() -> Path:
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether a folder is writable by its mode; root, whom nothing would stop, respects the mode too."""
+    """Whether a folder is writable by its mode; root, which could write anyway, respects the mode too."""
     with suppress(OSError):
         return bool(folder.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)) and os.access(folder, os.W_OK)
     return False

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.data.collection import Collection
-from tsbench.recipe.messages import count_of
+from tsbench.recipe.messages import count_of, listed
 
 __all__ = ["Inspection", "PartFacts", "inspect"]
 
@@ -188,5 +188,4 @@ def _is(count: int) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more
+    return listed(names, MAX_NAMED)

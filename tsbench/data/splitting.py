@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tsbench.errors import DataError
+from tsbench.recipe.messages import count_of
 from tsbench.recipe.schema import SplitConfig
 
 __all__ = ["split_cases"]
@@ -33,6 +36,8 @@ def split_cases(
         return _split_groups(labels, groups, split)
     from sklearn.model_selection import train_test_split
 
+    if split.stratify:
+        _check_classes(labels, split.test_size)
     try:
         train, test = train_test_split(
             np.arange(len(labels)),
@@ -43,6 +48,22 @@ def split_cases(
     except ValueError as error:
         raise DataError(f"the cases cannot be split: {str(error).rstrip('.')}") from None
     return np.sort(train), np.sort(test)
+
+
+def _check_classes(labels: NDArray[np.str_], test_size: float) -> None:
+    """Refuses cases of which a stratified split cannot put every class into both parts."""
+    ways_out = "give a test file, more cases, or `split: {stratify: false}`"
+    classes, counts = np.unique(labels, return_counts=True)
+    if (alone := classes[counts < 2]).size:
+        which = f"class {str(alone[0])!r} has" if len(alone) == 1 else f"{len(alone)} of {len(classes)} classes have"
+        raise DataError(f"{which} a single case, so no stratified split has it in both parts; {ways_out}")
+    test = math.ceil(test_size * len(labels))
+    for part, count in (("test", test), ("training", len(labels) - test)):
+        if count < len(classes):
+            raise DataError(
+                f"{count_of(count, f'{part} case')} cannot be of all {len(classes)} classes, as a stratified split "
+                f"demands; {ways_out}"
+            )
 
 
 def _split_groups(

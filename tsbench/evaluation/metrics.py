@@ -24,7 +24,7 @@ Labels = NDArray[np.str_]
 Probabilities = NDArray[np.floating]
 
 MAXIMISED = {metric: metric != "log_loss" for metric in METRICS}
-"""Whether more of a metric is better."""
+"""Whether higher values of a metric are better."""
 
 
 def score(metric: str, labels: Labels, probabilities: Probabilities, classes: Labels) -> float:
@@ -52,13 +52,13 @@ def score(metric: str, labels: Labels, probabilities: Probabilities, classes: La
 
 
 def score_all(labels: Labels, probabilities: Probabilities, classes: Labels) -> dict[str, float]:
-    """Every score by its name; those that are not defined for these labels are left out."""
+    """Every score by its name, except those that are not defined for these labels."""
     scores = {metric: score(metric, labels, probabilities, classes) for metric in METRICS}
     return {metric: value for metric, value in scores.items() if np.isfinite(value)}
 
 
 def error_name(name: str) -> str:
-    """What the standard error of a score is called, given what the score is."""
+    """The name of a score's standard error."""
     return f"{name}_se"
 
 

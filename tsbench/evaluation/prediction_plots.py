@@ -1,4 +1,4 @@
-"""Pictures of how a classifier did; each function gives a matplotlib figure to be saved."""
+"""Plots of a classifier's predictions; each function returns a matplotlib figure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLUE, ORANGE, GREY = (
     "#0072B2",
     "#D55E00",
     "#777777",
-)  # of Okabe and Ito's palette: distinguishable with colour blindness
+)  # from Okabe and Ito's palette: distinguishable with colour blindness
 MAX_NUMBERED = 30
 """Classes up to which a confusion matrix has its counts written in."""
 
@@ -38,7 +38,7 @@ def confusion_matrix(labels: NDArray[np.str_], predicted: NDArray[np.str_], clas
     """True labels down, predicted ones across; the shade is the share of the true label's cases.
 
     Args:
-        labels: shape (cases,), true labels; one that is not among the classes has a row of its own.
+        labels: shape (cases,), true labels; one that is not among the classes has its own row.
         predicted: shape (cases,), predicted labels.
         classes: shape (classes,), sorted labels.
     """
@@ -62,7 +62,7 @@ def confusion_matrix(labels: NDArray[np.str_], predicted: NDArray[np.str_], clas
     ax.set_xlabel("predicted label")
     ax.set_ylabel("true label")
     right = int((labels == predicted).sum())
-    ax.set_title(f"{right} of {len(labels)} test cases right", loc="left")
+    ax.set_title(f"{right} of {len(labels)} test cases correct", loc="left")
     figure.colorbar(image, ax=ax, label="share of the true label's cases", fraction=0.046, pad=0.04)
     return figure
 
@@ -70,7 +70,7 @@ def confusion_matrix(labels: NDArray[np.str_], predicted: NDArray[np.str_], clas
 def reliability_diagram(
     labels: NDArray[np.str_], probabilities: NDArray[np.float64], classes: NDArray[np.str_]
 ) -> Figure:
-    """How often a label predicted with some probability is right; below, how many cases have it."""
+    """The accuracy of labels by predicted probability; below, the number of cases."""
     confidence = probabilities.max(axis=1)
     right = classes[probabilities.argmax(axis=1)] == labels
     counts, mean, accuracy, gap = calibration_bins(confidence, right)
@@ -81,7 +81,7 @@ def reliability_diagram(
     ax.plot(mean[there], accuracy[there], color=BLUE, marker="o", label="test cases, by probability")
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlim(0, 1)
-    ax.set_ylabel("share that is right")
+    ax.set_ylabel("share of correct predictions")
     ax.legend(loc="upper left", frameon=False)
     ax.set_title(f"Expected calibration error {gap:.3f}", loc="left")
     edges = np.linspace(0, 1, len(counts) + 1)
@@ -115,10 +115,10 @@ def learning_curves(folds: Sequence[FoldCurves], metric: str, title: str) -> Fig
 
 
 def accuracies(cv: Mapping[str, tuple[float, float]], test: Mapping[str, float], highlighted: str) -> Figure:
-    """Test accuracy of each classifier as a bar, the best on top, with its accuracy on the validation folds.
+    """Test accuracy of each classifier as a bar, the best on top, beside its accuracy on the validation folds.
 
     Args:
-        cv: for each classifier its accuracy on the folds and its standard error, 0 if that is not known.
+        cv: for each classifier its accuracy on the folds and its standard error, 0 if unknown.
         test: accuracy of each classifier on the test cases.
         highlighted: the classifier that stands out.
     """

@@ -25,21 +25,21 @@ def stratified_folds(
 ) -> list[Fold]:
     """Shuffled cross-validation folds that keep each class's share.
 
-    If a class has fewer cases (or comes from fewer groups) than folds are asked for, there are as many folds as its
+    If a class has fewer cases (or comes from fewer groups) than there are folds, there are as many folds as its
     cases, and at least two. A class of one case, or of one group, is always trained on and never validated on.
 
     Args:
         labels: shape (cases,).
         folds: at least 2.
         seed: of the shuffle.
-        groups: shape (cases,): cases of one group are never on both sides; None if each stands for itself.
+        groups: shape (cases,): cases of one group are never on both sides; None if every case is its own group.
 
     Returns:
         For each fold the training and validation indices, sorted. Each case of a class of two or more is validated
         on exactly once.
 
     Warns:
-        UserWarning: fewer folds than asked for, with the class that is to blame.
+        UserWarning: fewer folds than requested, with the class that causes it.
         UserWarning: a class has a single case.
 
     Raises:
@@ -56,12 +56,12 @@ def stratified_folds(
         raise DataError("every class has a single training case: validation is not possible")
     if len(single):
         names = ", ".join(repr(str(label)) for label in labels[single])
-        warnings.warn(f"classes of a single training case ({names}) are trained on, never validated on", stacklevel=2)
+        warnings.warn(f"classes with a single training case ({names}) are used for training only", stacklevel=2)
     smallest = int(counts[counts > 1].min())
     if smallest < folds:
         name = str(classes[counts == smallest][0])
         warnings.warn(
-            f"{smallest} folds in place of {folds}: class {name!r} has {smallest} training cases",
+            f"{smallest} folds instead of {folds}: class {name!r} has {smallest} training cases",
             stacklevel=2,
         )
         folds = smallest
@@ -73,20 +73,20 @@ def stratified_folds(
 
 
 def _grouped_folds(labels: NDArray[np.str_], folds: int, seed: int, groups: NDArray[np.str_]) -> list[Fold]:
-    """Folds of whole groups; a class that all stands in one validation part leaves it, as nothing else teaches it."""
+    """Folds of whole groups; a class entirely in one validation part is moved to the training part."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     names = np.unique(groups)
     if len(names) < 2:
         raise DataError(f"all training cases are of one group, {str(names[0])!r}: validation is not possible")
     if len(names) < folds:
-        warnings.warn(f"{len(names)} folds in place of {folds}: there are {len(names)} groups", stacklevel=3)
+        warnings.warn(f"{len(names)} folds instead of {folds}: there are {len(names)} groups", stacklevel=3)
         folds = len(names)
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a class with fewer cases than folds
-        parted = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups))
+        divided = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups))
     found: list[Fold] = []
     unknown_labels: set[str] = set()
-    for train, validation in parted:
+    for train, validation in divided:
         known = np.isin(labels[validation], labels[train])
         unknown_labels |= set(map(str, labels[validation][~known]))
         if known.any():
@@ -96,7 +96,7 @@ def _grouped_folds(labels: NDArray[np.str_], folds: int, seed: int, groups: NDAr
     if unknown_labels:
         listed = ", ".join(map(repr, sorted(unknown_labels)))
         warnings.warn(
-            f"classes that come from a single group ({listed}) are not validated on where that group is held out",
+            f"classes that come from a single group ({listed}) are not validated when that group is held out",
             stacklevel=3,
         )
     return found
@@ -124,7 +124,7 @@ def held_out_fold(
 
 
 def repeats_of(folds: Sequence[Fold]) -> int:
-    """How often the folds hold out each case, which is more than once where they are repeated."""
+    """How often the folds hold out each case; more than once if they are repeated."""
     held_out = np.concatenate([validation for _, validation in folds])
     return round(len(held_out) / len(np.unique(held_out)))
 
@@ -162,7 +162,7 @@ def _singles_joined(labels: NDArray[np.str_]) -> NDArray[np.str_]:
 
 
 def resample(dataset: DataSet, number: int) -> DataSet:
-    """The archive's split for 0; else the stratified re-draw that the field's newer published scores use.
+    """The archive's split for 0; otherwise the stratified re-draw of the field's newer published scores.
 
     Train and test cases are pooled and drawn again with each class's training count kept, by aeon's
     `stratified_resample_data` with the resample's number as its seed. If cases have groups, whole groups are drawn.
@@ -180,26 +180,26 @@ def resample(dataset: DataSet, number: int) -> DataSet:
             train, test = split_cases(pooled.labels, pooled.groups, split)
         except DataError as error:
             raise DataError(f"{dataset.name}, resample {number}: {error}") from None
-        return _parted(dataset, pooled, train, test, number)
+        return _divided(dataset, pooled, train, test, number)
     if untested := sorted(set(dataset.train.labels) - set(dataset.test.labels)):
         raise DataError(
-            f"{dataset.name}: class {str(untested[0])!r} has no test case, and the field's resamples are defined only "
-            "where every class has one; set evaluation.resamples to 1"
+            f"{dataset.name}: class {str(untested[0])!r} has no test case, and the field's resamples need at least "
+            "one for every class; set evaluation.resamples to 1"
         )
     from aeon.benchmarking.resampling import stratified_resample_data_indices
 
     train, test = stratified_resample_data_indices(dataset.train.labels, dataset.test.labels, random_state=number)
-    return _parted(dataset, pooled, train, test, number)
+    return _divided(dataset, pooled, train, test, number)
 
 
-def _parted(
+def _divided(
     dataset: DataSet, pooled: Collection, train: NDArray[np.int64], test: NDArray[np.int64], number: int
 ) -> DataSet:
     return replace(dataset, train=_trimmed(pooled.subset(train)), test=_trimmed(pooled.subset(test)), resample=number)
 
 
 def _trimmed(cases: Collection) -> Collection:
-    """Without the padding that no case of it needs: how long the others are must not show."""
+    """Removes padding that no case of it needs: the length of the others must not leak."""
     return replace(cases, values=cases.values[:, :, : int(cases.lengths.max())])
 
 

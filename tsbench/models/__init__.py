@@ -1,1 +1,1 @@
-"""What people do with recorded models: open, predict, explain, export, reproduce."""
+"""Uses of recorded models: open, predict, explain, export, reproduce."""

@@ -1,4 +1,4 @@
-"""Draws cases over what a saved model looked at."""
+"""Draws the time steps that a saved model's predictions rest on."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from tsbench.tracking.store import Store
 __all__ = ["draw_cases"]
 
 MAX_DRAWN = 10
-"""Cases that are drawn if none are named."""
+"""Maximum number of cases that are drawn if none are named."""
 
 
 def draw_cases(
     store: Store | None, reference: str, cases: Sequence[int] | None, file: Path | None, folder: Path
 ) -> Iterator[Path]:
-    """Writes a PNG for each case, and gives its path.
+    """Writes a PNG for each case, and yields its path.
 
     Args:
         store: see `open_model`.
         reference: see `open_model`.
-        cases: their numbers from 0; None for the first case of each class, of ten classes at most.
-        file: where they stand; None for the data set's test cases.
-        folder: where the pictures go; made if it is absent.
+        cases: their numbers from 0; None for the first case of each class, of at most ten classes.
+        file: of the cases; None for the data set's test cases.
+        folder: for the plots; created if absent.
 
     Raises:
         DataError: the data set or file is not available, or the folder cannot be written.
@@ -45,12 +45,12 @@ def draw_cases(
     for case in chosen:
         if case >= len(collection):
             raise ModelError(f"there is no {what} {case}: the {len(collection)} cases count from 0")
-    for case in chosen:  # before the first picture is drawn
+    for case in chosen:  # before the first plot is drawn
         check(saved.classifier, NamedCases(collection.subset(np.array([case])), [case]))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise DataError(f"{folder}: cannot be created: {error.strerror}") from None
     for case in chosen:
         single = collection.subset(np.array([case]))
         path = folder / f"{what.replace(' ', '_')}_{case}.png"

@@ -1,4 +1,4 @@
-"""Exports a saved model to ONNX, and compares it with PyTorch on real cases before it is kept."""
+"""Exports a saved model to ONNX, and keeps it if it agrees with PyTorch on real cases."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tsbench.tracking.store import Store
 __all__ = ["Exported", "export_model"]
 
 MAX_COMPARED = 200
-"""Cases of a data set that the export is compared on."""
+"""Number of cases on which the export is compared."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """An exported model.
 
     Attributes:
         path: the file.
         channels: of the series that it takes.
         classes: number of classes.
-        compared: on which cases it was compared with PyTorch, in words.
+        compared: description of the cases on which it was compared with PyTorch.
         difference: the largest between two probabilities.
     """
 
@@ -44,7 +44,7 @@ class Exported:
 
 
 def export_model(store: Store | None, reference: str, path: Path | None) -> Exported:
-    """Writes a model as ONNX; a graph that does not give PyTorch's outputs is not kept.
+    """Writes a model as ONNX; a graph whose outputs differ from PyTorch's is not kept.
 
     Args:
         store: see `open_model`.
@@ -52,15 +52,15 @@ def export_model(store: Store | None, reference: str, path: Path | None) -> Expo
         path: the file; by default the data set's name in the current folder.
 
     Raises:
-        ModelError: there is no such model, it cannot be exported, or the graph's outputs are others.
+        ModelError: there is no such model, it cannot be exported, or the graph's outputs differ.
         DataError: the file cannot be written.
     """
     saved = open_model(store, reference)
     network = saved.network("exported as ONNX")
     name = "model" if saved.run is None else saved.run.tags[names.DATASET]
     path = path or Path(f"{name}.onnx")
-    if path.is_dir() or not is_writable(path.absolute().parent):  # before the minute that an export may take
-        reason = "it is a folder" if path.is_dir() else f"there is no folder {path.absolute().parent} to write in"
+    if path.is_dir() or not is_writable(path.absolute().parent):  # an export may take a minute
+        reason = "it is a folder" if path.is_dir() else f"the folder {path.absolute().parent} does not exist"
         raise DataError(f"{path}: cannot be written: {reason}")
     cases, compared = _real_cases(store, saved, network)
     if not len(cases):
@@ -68,7 +68,7 @@ def export_model(store: Store | None, reference: str, path: Path | None) -> Expo
     about = {} if saved.run is None else {"run": saved.run.run_id, "data set": names.title(saved.run.tags)}
     if network.columns is not None and network.columns.channels:
         about["channels"] = json.dumps(network.columns.channels)  # a graph takes them by position
-    part = path.with_name(f".{path.name}.part")  # what stands at the path is replaced by a graph that was compared
+    part = path.with_name(f".{path.name}.part")  # a file at the path is only replaced by a graph that was compared
     try:
         export_onnx(network, cases.subset(np.arange(min(3, len(cases)))), part, about)
         difference = compare_onnx(network, part, cases)
@@ -88,7 +88,7 @@ def _real_cases(store: Store | None, saved: SavedModel, network: NetworkEnsemble
         try:
             test = open_cell(store, saved.run).dataset.test
         except (DataError, RecipeError):
-            pass  # on another machine than it was trained on
+            pass  # on another machine than that of the training
         else:
             cases, compared = test.subset(np.arange(min(MAX_COMPARED, len(test)))), "test cases"
     whole = np.flatnonzero(~np.isnan(cases.values).any(axis=(1, 2)))

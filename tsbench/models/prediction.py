@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,20 +19,23 @@ from tsbench.data.formats.labels import uniform_label
 from tsbench.data.formats.table import listed, read_table
 from tsbench.data.formats.text import read_utf8, suffix_of
 from tsbench.errors import DataError, ModelError
+from tsbench.recipe.messages import count_of
 from tsbench.recipe.registries import FORMATS
 from tsbench.spreadsheet import as_cell
 
 __all__ = ["Predictions", "as_csv", "predict_file", "read_cases", "write_table"]
 
+_logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of the cases of a file.
+    """A model's predictions for the cases of a file.
 
     Attributes:
         table: see `predict_table`; if the file has labels, they are its column `true_label`, empty for cases without.
         accuracy: the share of labels that are right; None if the file has none.
-        notes: what a person should know of the labels, one sentence each.
+        notes: notes on the labels, one sentence each.
     """
 
     table: pd.DataFrame
@@ -52,6 +56,7 @@ def predict_file(classifier: FittedClassifier, path: Path, columns: Mapping[str,
         ModelError: the model cannot take a case of it.
     """
     cases = read_cases(path, classifier, columns)
+    _logger.debug("%s: read %s", path, count_of(len(cases.collection), "case"))
     try:
         table = predict_table(classifier, cases)
     except ModelError as error:
@@ -66,7 +71,7 @@ def predict_file(classifier: FittedClassifier, path: Path, columns: Mapping[str,
 
 
 def _in_spelling_of(classes: NDArray[np.str_], labels: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Labels as the model spells them: models of older versions know `1.0` where files are now read as `1`."""
+    """Labels in the model's spelling: models of older versions have `1.0` for a label that is now read as `1`."""
     known = {uniform_label(str(name)): str(name) for name in classes}
     return np.array([known.get(str(label), str(label)) for label in labels])
 
@@ -93,11 +98,11 @@ def read_cases(path: Path, classifier: FittedClassifier, columns: Mapping[str, s
             training table, or for a model that was not trained on one with the columns case, time, one for each channel
             and maybe label; JSON as a server takes it (.json); or an array of shape (cases, channels, steps) (.npy).
         classifier: the model.
-        columns: the table's columns by their role (`case`, `time`, `label`), if they are called otherwise.
+        columns: the table's columns by their role (`case`, `time`, `label`), if their names differ.
 
     Raises:
-        DataError: the file does not exist, or not what its suffix says.
-        ModelError: its cases are not of one kind.
+        DataError: the file does not exist, or does not match its suffix.
+        ModelError: its cases differ in kind.
     """
     if not path.is_file():
         raise DataError(f"{path}: file not found")

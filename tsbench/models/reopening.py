@@ -1,7 +1,8 @@
-"""Opens again what a run recorded: its recipe, its data set and its model."""
+"""Reopens a recorded run: its recipe, its data set and its model."""
 
 from __future__ import annotations
 
+import logging
 import re
 import tempfile
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from tsbench.bench.model_files import EXAMPLES, MODEL_FOLDER
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.data.collection import Collection, DataSet
 from tsbench.data.folders import is_folder
-from tsbench.errors import ModelError, RecipeError
+from tsbench.errors import ModelError, RecipeError, argument
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.writing import to_yaml
 from tsbench.studies.specification import EARLIER
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from tsbench.classifiers.ensemble import NetworkEnsemble
 
 __all__ = ["RecordedCell", "SavedModel", "model_run", "open_cell", "open_model"]
+
+_logger = logging.getLogger(__name__)
 
 HERE = ("execution.workers=1", "execution.device=auto", "execution.launcher=local", "execution.slurm={}")
 """Settings with which a recorded recipe is read, wherever it was run; version 0.1.0 had a launcher for Slurm."""
@@ -52,7 +55,7 @@ class RecordedCell:
     dataset: DataSet
 
     def changed_files(self) -> list[str]:
-        """Files of the data set whose content is not what the parent run recorded."""
+        """Files of the data set whose content differs from the parent run's record."""
         recorded = {key: value for key, value in self.parent.tags.items() if key.startswith(SHA256)}
         here = {f"{SHA256}{name}": digest for name, digest in self.dataset.files.items()}
         return sorted(
@@ -67,9 +70,9 @@ def open_cell(store: Store, run: RunRecord) -> RecordedCell:
     """Reads the recipe that a run's parent recorded, and the data set that it names.
 
     Raises:
-        TrackingError: the parent run is gone.
+        TrackingError: the parent run was deleted.
         DataError: the data set is not available here.
-        RecipeError: the recorded recipe is not one that this version of tsbench understands.
+        RecipeError: this version of tsbench does not support the recorded recipe.
     """
     parent = run if run.tags[names.ROLE] == "search" else store.run(run.tags["mlflow.parentRunId"])
     text = _alone(store.artifacts.read_text(parent.run_id, "recipe.yaml"), run.tags[names.DATASET])
@@ -86,7 +89,7 @@ def open_cell(store: Store, run: RunRecord) -> RecordedCell:
 
 
 def _alone(recipe: str, dataset: str) -> str:
-    """A recipe's text with this data set for its only one, and with what versions did that lacked a setting."""
+    """A recipe's text with only this data set, and earlier versions' values of settings that it lacks."""
     from ruamel.yaml import YAML
 
     tree = YAML(typ="safe").load(recipe)
@@ -98,7 +101,7 @@ def _alone(recipe: str, dataset: str) -> str:
 
 @dataclass(frozen=True, repr=False)
 class SavedModel:
-    """A fitted classifier with what was logged beside it.
+    """A fitted classifier with the files that were logged with it.
 
     Attributes:
         classifier: the final network of a search, or a baseline.
@@ -136,7 +139,7 @@ class SavedModel:
         """Labels and probabilities, a row for each case; for arguments see `predict`.
 
         Returns:
-            Columns `label` and `probability_<class>` for each class, indexed by what the cases are called.
+            Columns `label` and `probability_<class>` for each class, indexed by the cases' names.
         """
         import pandas as pd
 
@@ -160,13 +163,13 @@ class SavedModel:
         return f"SavedModel({self.classifier.summary()})"
 
     def network(self, purpose: str) -> NetworkEnsemble:
-        """The classifier, for what networks alone can do.
+        """The classifier, for functions that only networks have.
 
         Args:
-            purpose: what for, to follow "cannot be", such as `exported as ONNX`.
+            purpose: to follow "cannot be", such as `exported as ONNX`.
 
         Raises:
-            ModelError: it is no network.
+            ModelError: it is not a network.
         """
         from tsbench.classifiers.ensemble import NetworkEnsemble
 
@@ -196,17 +199,19 @@ def open_model(store: Store | None, reference: str) -> SavedModel:
             folder = _files_in(Path(reference))
         else:
             if store is None:
-                raise ModelError(f"{reference} is no folder, and there is no MLflow store to look it up in")
+                raise ModelError(f"{reference} is not a folder, and there is no MLflow store to search for it")
             uri = reference
             if not re.match(r"(runs|models):/", reference):
                 run = model_run(store, reference)
                 uri = f"runs:/{run.run_id}/model"
             folder = fetch_model(store, uri, Path(scratch))
-        return SavedModel(load_classifier(folder), _examples(folder / EXAMPLES), run)
+        model = SavedModel(load_classifier(folder), _examples(folder / EXAMPLES), run)
+        _logger.debug("%s: opened a model, %s", reference, model.classifier.summary())
+        return model
 
 
 def _examples(path: Path) -> Collection:
-    """The training cases kept with a model; none if it was saved without."""
+    """The training cases kept with a model; None if it was saved without them."""
     if not path.is_file():
         return Collection(np.zeros((0, 1, 1)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype="<U1"))
     with np.load(path, allow_pickle=False) as kept:
@@ -214,13 +219,13 @@ def _examples(path: Path) -> Collection:
 
 
 def _files_in(folder: Path) -> Path:
-    """The folder itself, or if it is a whole MLflow model, the part with tsbench's own files."""
+    """The folder itself, or for a complete MLflow model the part with tsbench's own files."""
     inner = folder / "data" / MODEL_FOLDER
     return inner if inner.is_dir() else folder
 
 
 def model_run(store: Store, run_id: str) -> RunRecord:
-    """The run with a model that a run's id stands for: its own, or of a search, its final network's, else `auto`'s.
+    """The run with the model of a run's id: the run itself, or a search's final network, or else its `auto`.
 
     Raises:
         ModelError: it is the run of a trial, of a baseline that was not kept, or of a search without a network yet.
@@ -233,7 +238,8 @@ def model_run(store: Store, run_id: str) -> RunRecord:
     if role == "baseline":
         if (kept := run.tags.get(names.MODEL)) == "logged":
             return run
-        reason = kept or "older versions of tsbench kept no fitted baselines; run it again by tsbench search --fresh"
+        fresh = argument("--fresh", "fresh=True")
+        reason = kept or f"older versions of tsbench kept no fitted baselines; run the search again with {fresh}"
         raise ModelError(f"the run {run_id} ({run.name}) is a baseline without a model: {reason}")
     study = {names.STUDY: run.tags[names.STUDY]}
     found: list[RunRecord] = []

@@ -38,7 +38,7 @@ Curve = dict[int, float]
 
 @dataclass(frozen=True)
 class RecordedValue:
-    """A value as it was recorded and as it came out now; None if it did not come out."""
+    """A recorded value and the new one; None if there is none."""
 
     name: str
     recorded: float | str
@@ -54,13 +54,13 @@ class RecordedValue:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How running again went.
+    """The result of running again.
 
     Attributes:
         run: the run that was run again.
-        values: all that the run recorded, but for seconds and the use of the machine.
-        differences: of settings, versions, hardware and device, a sentence each; they may be why values do not agree.
-        seconds: that it took.
+        values: every recorded value except seconds and resource usage.
+        differences: of settings, versions, hardware and device, one sentence each; they may explain differing values.
+        seconds: of the new run.
     """
 
     run: RunRecord
@@ -75,16 +75,16 @@ class Reproduction:
 
 
 def reproduce(store: Store, run_id: str, report: Callable[[str], None] = lambda text: None) -> Reproduction:
-    """Runs a trial, a final network or a baseline again, from what its run and its parent run recorded.
+    """Runs a trial, a final network or a baseline again, from the records of its run and its parent run.
 
     Args:
         store: the store.
-        run_id: of a trial, final network or baseline, or of a parent run, which stands for its final network.
-        report: called with a line of progress now and then.
+        run_id: of a trial, final network or baseline, or of a parent run, which means its final network.
+        report: called with lines of progress.
 
     Raises:
-        DataError: the data set's files are not those of then, or not available.
-        ModelError: a setting of then is not known to this version, or a baseline has no values or cannot be run.
+        DataError: the data set's files were changed or are not available.
+        ModelError: this version lacks a recorded setting, or a baseline has no values or cannot be run.
         TrackingError: there is no such run, or the store failed.
     """
     run = store.run(run_id)
@@ -95,10 +95,10 @@ def reproduce(store: Store, run_id: str, report: Callable[[str], None] = lambda 
     cell = open_cell(store, run)
     if changed := cell.changed_files():
         raise DataError(
-            f"the data set {run.tags[names.DATASET]} at {cell.dataset.source} is not the one that run {run.run_id} was "
-            f"given: {', '.join(changed)} differ; values cannot agree"
+            f"the data set {run.tags[names.DATASET]} at {cell.dataset.source} has changed since run {run.run_id}: "
+            f"{', '.join(changed)} differ; values cannot agree"
         )
-    torch.set_num_threads(1)  # as a worker has
+    torch.set_num_threads(1)  # as in a worker
     device = cell.plan.devices[0]
     began = time.perf_counter()
     match run.tags[names.ROLE]:
@@ -113,7 +113,7 @@ def reproduce(store: Store, run_id: str, report: Callable[[str], None] = lambda 
 
 
 def _settings(run: RunRecord) -> HyperparameterConfig:
-    """The settings that a run recorded as texts."""
+    """The settings of a run, which are recorded as texts."""
     try:
         return hyperparameters_of({**FORMER, **{name: _value(text) for name, text in run.params.items()}})
     except ValueError as error:
@@ -121,7 +121,7 @@ def _settings(run: RunRecord) -> HyperparameterConfig:
 
 
 def _value(text: str) -> Any:
-    """What `str` was made of: a number, a truth, nothing, a list as JSON, or a text."""
+    """The value behind a text: a number, a truth value, None, a list as JSON, or a text."""
     try:
         return {"None": None, "True": True, "False": False}[text]
     except KeyError:
@@ -166,7 +166,7 @@ def _trial(
 
 
 class _EnoughError(Exception):
-    """A pruned trial is as far again as it was recorded."""
+    """A pruned trial has reached its last recorded epoch."""
 
 
 def _network(
@@ -178,7 +178,7 @@ def _network(
     report: Callable[[str], None],
 ) -> list[RecordedValue]:
     recorded = {
-        name: curve  # the others are its trial's
+        name: curve  # its other metrics are its trial's
         for name, curve in _recorded(store, run).items()
         if name.startswith(("test_", "train_loss_"))
     }
@@ -232,7 +232,7 @@ def weights_digest(ensemble: NetworkEnsemble) -> str:
 
 
 def _recorded(store: Store, run: RunRecord) -> dict[str, Curve]:
-    """The run's metrics by step, but for what is another each time."""
+    """The run's metrics by step, except those that differ each time."""
     fair = [name for name in run.metrics if not name.endswith("_seconds") and not name.startswith("system/")]
     return {name: dict(store.history(run.run_id, name)) for name in fair}
 

@@ -1,4 +1,4 @@
-"""Runs a recorded baseline again, from what its run and its parent run recorded."""
+"""Runs a recorded baseline again, from the records of its run and its parent run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_reproducible(run: RunRecord) -> None:
     """Refuses a baseline's run that has no values.
 
     Raises:
-        ModelError: says why there are none.
+        ModelError: with the reason.
     """
     state = run.tags.get(names.STATE)
     if state != "complete":
@@ -41,16 +41,16 @@ def check_reproducible(run: RunRecord) -> None:
 def score_again(
     run: RunRecord, cell: RecordedCell, cross_validates: bool, report: Callable[[str], None]
 ) -> BaselineScores:
-    """Fits and scores a baseline as its run says, in its own process, as a worker does.
+    """Fits and scores a baseline by its run's settings, in a separate process, as a worker does.
 
     Args:
         run: the baseline's, complete.
-        cell: what the run belongs to.
+        cell: of the run.
         cross_validates: whether it has scores on the search's folds.
-        report: given what is done, now and then.
+        report: called with lines of progress.
 
     Raises:
-        ModelError: its settings were not recorded or are not known to this version, or it cannot be run any more.
+        ModelError: its settings were not recorded or are not known to this version, or it can no longer be run.
     """
     baseline, search = _entry(run, cell), cell.plan.loaded.recipe.search
     folds = folds_of(cell.dataset.training_set(), search, study_seed(search, cell.resample))
@@ -72,7 +72,7 @@ def score_again(
     finally:
         process.end()
     if scores.skipped:
-        raise ModelError(f"the baseline of run {run.run_id} ({run.name}) cannot be run any more: {scores.skipped}")
+        raise ModelError(f"the baseline of run {run.run_id} ({run.name}) can no longer be run: {scores.skipped}")
     return scores
 
 
@@ -103,13 +103,13 @@ def fit_auto_again(store: Store, run: RunRecord, cell: RecordedCell, report: Cal
         seed=int(run.params["auto.seed"]),
         jobs=int(run.params["auto.jobs"]),
         device=cell.plan.devices[0],
-        on_change=lambda: report(training.summary()),
+        on_change=lambda: report(str(training.progress())),
     )
     return auto_scores(training.run(), cell.dataset)
 
 
 def _entry(run: RunRecord, cell: RecordedCell) -> BaselineConfig:
-    """The baseline's entry in the recipe; runs of older versions have it in their parent run's recipe alone."""
+    """The baseline's entry in the recipe; runs of older versions have it only in their parent run's recipe."""
     if (text := run.params.get(BASELINE_ENTRY)) is not None:
         return BaselineConfig.model_validate(json.loads(text))
     for baseline in cell.plan.loaded.recipe.baselines:
@@ -132,7 +132,7 @@ def _seed(run: RunRecord) -> int:
 
 
 def _preprocessing(run: RunRecord) -> BaselinePreprocessingConfig | None:
-    """The settings that the run recorded; None for versions that gave every baseline the cases as they are."""
+    """The run's settings; None for versions that gave every baseline the cases unchanged."""
     given: dict[str, Any] = {
         name.removeprefix(PREPROCESSING_PARAMS): int(text) if text.isdecimal() else text
         for name, text in run.params.items()

@@ -1,4 +1,4 @@
-"""What a network looked at: attention weights, and where max pooling found its maxima (row N22)."""
+"""Attribution: a network's attention weights, and the positions of its pooled maxima (row N22)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["NetworkExplanation", "explain", "max_steps"]
 
 @dataclass(frozen=True)
 class NetworkExplanation:
-    """What one network looked at, in its own steps; step i stands for the time steps from `i * stride` on.
+    """A network's attention and pooled maxima, in its own steps; step i covers the time steps from `i * stride` on.
 
     Attributes:
         attention: attention weights of shape (cases, heads, querying steps, attended steps): the heads of a
@@ -27,8 +27,8 @@ class NetworkExplanation:
         maxima: shape (cases, channels), see `max_steps`: the steps of the encoder's (or attention's) output that max
             pooling took; None without max pooling.
         skip_maxima: shape (cases, channels), as `maxima`, of the convolutions' output; None if it is not pooled.
-        stride: time steps that one step of `attention` and `maxima` stands for.
-        skip_stride: time steps that one step of `skip_maxima` stands for.
+        stride: time steps in one step of `attention` and `maxima`.
+        skip_stride: time steps in one step of `skip_maxima`.
     """
 
     attention: Tensor | None
@@ -40,7 +40,7 @@ class NetworkExplanation:
 
 @torch.inference_mode()
 def explain(network: Network, x: Tensor, lengths: Tensor | None = None) -> NetworkExplanation:
-    """What the network looks at when it predicts; it is left in the mode it was in.
+    """Computes attention and pooled maxima of a prediction; the network keeps its mode.
 
     The feature branch, which has no attention and no max pooling, is left out.
 
@@ -69,7 +69,7 @@ def explain(network: Network, x: Tensor, lengths: Tensor | None = None) -> Netwo
 def max_steps(x: Tensor, valid: Tensor | None = None) -> Tensor:
     """The first step of each channel's maximum, shape (cases, channels).
 
-    A channel that is the same at all of a case's steps, as one that ReLU cut off, has its maximum nowhere: -1. In a
+    A channel that is the same at all of a case's steps, as one that ReLU cut off, has no maximum: -1. In a
     case of one step it is that step.
 
     Args:
@@ -86,13 +86,13 @@ def max_steps(x: Tensor, valid: Tensor | None = None) -> Tensor:
 
 @contextmanager
 def _attending(network: Network) -> Iterator[list[Tensor]]:
-    """Collects the weights of every self-attention, in the order in which the network comes to them."""
+    """Collects the weights of every self-attention, in the order of the forward pass."""
     weights: list[Tensor] = []
     home = get_ident()
 
     def collect(module: nn.Module, given: tuple[Tensor, Tensor | None], attended: Tensor) -> None:
         assert isinstance(module, SelfAttention)
-        if get_ident() == home:  # another thread may predict by the same network meanwhile
+        if get_ident() == home:  # another thread may use the same network meanwhile
             weights.append(module.weights(*given))
 
     hooks = [layer.register_forward_hook(collect) for layer in network.modules() if isinstance(layer, SelfAttention)]

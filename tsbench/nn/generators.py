@@ -69,7 +69,7 @@ _DRAWING = frozenset(
 
 
 class _Initialising(TorchFunctionMode):
-    """Adds a generator to the calls that draw; a mode holds for the thread that enters it alone."""
+    """Adds a generator to the calls that draw; a mode holds only in the thread that enters it."""
 
     def __init__(self, generator: torch.Generator) -> None:
         super().__init__()

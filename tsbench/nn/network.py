@@ -132,7 +132,7 @@ class Network(nn.Module):
         return torch.stack(logits)
 
     def learned(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The logits of the learned branch alone, shape (cases, classes)."""
+        """The logits of only the learned branch, shape (cases, classes)."""
         return self._learned(x, _valid(x, lengths))
 
     def _learned(self, x: Tensor, valid: Tensor | None) -> Tensor:
@@ -200,6 +200,6 @@ def _stem(config: ModelConfig, channels: int, length: int) -> AverageStem | Conv
 
 
 def build_network(config: ModelConfig, channels: int, classes: int, length: int, seed: int) -> Network:
-    """A network whose initial weights depend on the seed alone; torch's global generator is not touched."""
+    """A network whose initial weights depend only on the seed; torch's global generator is not touched."""
     with initialising_from(torch.Generator().manual_seed(seed)):
         return Network(config, channels, classes, length)

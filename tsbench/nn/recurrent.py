@@ -29,8 +29,8 @@ def reverse_steps(x: Tensor, valid: Tensor | None) -> Tensor:
 class RecurrentLayer(nn.Module):
     """One recurrent layer, `h_t` of both directions concatenated, with its input added (rows N4, N6, N7).
 
-    PyTorch's cells are at the machine's limit on a CPU. The two directions are cells of their own, so that the
-    backward one can begin at each case's own last step.
+    PyTorch's cells are as fast as a CPU allows. The two directions are separate cells, so that the backward one
+    can begin at each case's own last step.
 
     Dropout falls on what the cells give, so that the residual path is never cut.
 

@@ -1,4 +1,4 @@
-"""What shortens long series before the learned blocks."""
+"""Stems, which shorten long series before the learned blocks."""
 
 from __future__ import annotations
 

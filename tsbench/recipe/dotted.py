@@ -1,4 +1,4 @@
-"""The hyperparameters from Python: dotted names or nested groups, checked as a recipe is."""
+"""Hyperparameters from Python: dotted names or nested groups, validated like a recipe."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["hyperparameters_of"]
 
 
 def hyperparameters_of(config: Mapping[str, Any] | None) -> HyperparameterConfig:
-    """The configuration with some values given, the rest by default.
+    """A configuration from some values; the others are the defaults.
 
     Args:
         config: dotted names (`{"model.encoder.type": "lstm"}`), nested groups (`{"model": {"encoder": {...}}}`), or
             both. NumPy's scalars and arrays count as the numbers and lists that they hold.
 
     Raises:
-        ValueError: names every key and value that is wrong, one a line.
+        ValueError: names every wrong key and value, one per line.
     """
     tree: dict[str, Any] = {}
     problems: list[str] = []
@@ -52,7 +52,7 @@ def _merge(tree: dict[str, Any], given: Mapping[Any, Any], path: tuple[str, ...]
         for group in groups:
             below = node.setdefault(group, {})
             if not isinstance(below, dict):
-                problems.append(f"{'.'.join((*path, str(key)))}: {group} is given a value of its own too")
+                problems.append(f"{'.'.join((*path, str(key)))}: {group} also has its own value")
                 break
             node = below
         else:

@@ -1,4 +1,4 @@
-"""From a YAML file to a `Recipe`: every problem at once, each with its line and column.
+"""Reads a YAML file into a `Recipe`, and reports every problem at once, each with its line and column.
 
 YAML 1.2 by ruamel.yaml: `1e-4` is a number and `no` is a word, unlike with YAML 1.1 readers.
 """
@@ -18,14 +18,14 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from ruamel.yaml.comments import CommentedMap
 
 from tsbench.errors import RecipeError, TsbenchError
-from tsbench.recipe.messages import sentence, shortened, shown, suggestion
+from tsbench.recipe.messages import sentence, shown, suggestion
+from tsbench.recipe.overrides import apply_override, fixed_settings, free_overridden
 from tsbench.recipe.plain import plain
 from tsbench.recipe.presets import PRESETS
-from tsbench.recipe.reading import MAX_BYTES, NotReadableError, read_yaml
+from tsbench.recipe.reading import MAX_BYTES, NotReadableError, plain_yaml, read_yaml
 from tsbench.recipe.report import MAX_PROBLEMS, KeyPath, Report
 from tsbench.recipe.schema import (
     DataEntry,
-    HyperparameterConfig,
     OwnDataConfig,
     Recipe,
     SearchConfig,
@@ -35,7 +35,6 @@ from tsbench.recipe.schema import (
 )
 from tsbench.recipe.space import (
     COUNTED,
-    DEFAULT_SPACE,
     FloatRange,
     Space,
     describe,
@@ -50,25 +49,25 @@ from tsbench.recipe.space_parsing import parse_space
 __all__ = ["LoadedRecipe", "load_recipe"]
 
 UNWRITTEN = Path("recipe")
-"""What a recipe is called that did not come from a file."""
+"""The name of a recipe that is not from a file."""
 
 MAX_GRID = 100_000  # combinations; the sampler keeps a list of them
 
 _KEY = re.compile(rf"(?:{'|'.join(Recipe.model_fields)})\.[a-z_.]*[a-z]")
-"""The dotted name of a setting, with which a sentence begins."""
+"""The dotted name of a setting at the start of a sentence."""
 
 
 @dataclass(frozen=True)
 class LoadedRecipe:
-    """A recipe that holds, with its parsed search space.
+    """A valid recipe with its parsed search space.
 
     Attributes:
-        recipe: the validated recipe, defaults filled in.
+        recipe: the validated recipe with its defaults.
         space: the parsed search space.
-        path: the file that it came from; `recipe` if it came from none.
-        freed: searched settings that `--set` has fixed, and so taken out of the space.
-        places: where each key that the recipe gives stands, as `recipe.yaml:12:5`, by its dotted name; ""
-            stands for all others.
+        path: its file; `recipe` if it has none.
+        freed: searched settings that an override has fixed, which removes them from the space.
+        places: the place of each key that the recipe gives, as `recipe.yaml:12:5`, by its dotted name; ""
+            is for all others.
     """
 
     recipe: Recipe
@@ -77,15 +76,21 @@ class LoadedRecipe:
     freed: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def named(self) -> frozenset[str]:
+        """Dotted names of the keys that the recipe gives, itself or by a preset of the network."""
+        preset = PRESETS[self.recipe.model.preset] if self.recipe.model.preset else {}
+        return frozenset(self.places) | {f"model.{name}" for name in _dotted(preset)}
+
     def place_of(self, key: str) -> str:
-        """Where a key stands, or the closest group that the recipe gives; the file if it gives none."""
+        """The place of a key, or of the closest group that the recipe gives; the file if it gives none."""
         while key and key not in self.places:
             key = key.rpartition(".")[0]
         return self.places.get(key, f"{self.path}:1:1")
 
     @contextmanager
     def placed(self) -> Iterator[None]:
-        """Adds its place to each sentence of an error herein that begins with a key, such as `execution.device`."""
+        """Adds the place to each sentence of an error in it that begins with a key, such as `execution.device`."""
         try:
             yield
         except TsbenchError as error:
@@ -105,7 +110,7 @@ class LoadedRecipe:
         dumped = self.recipe.model_dump(mode="json")
         tree = {key: dumped[key] for key in (*first, *dumped)}
         tree["space"] = {name: describe(entry) for name, entry in self.space.items()}
-        for name in self.space:  # what is searched is not fixed too, so that the result is a recipe again
+        for name in self.space:  # a searched setting is not fixed as well, so that the result is a valid recipe
             *groups, leaf = name.split(".")
             del reduce(dict.__getitem__, groups, tree)[leaf]
         return tree
@@ -122,10 +127,10 @@ def load_recipe(
     """Reads and checks a recipe.
 
     Args:
-        source: the YAML file, or what it would hold as plain data or a `Recipe`; what is wrong with these has no line.
-        overrides: `dotted.key=value` texts, the value in YAML, that replace what the file says.
+        source: the YAML file, or its content as plain data or a `Recipe`, whose problems have no line.
+        overrides: `dotted.key=value` texts, the value in YAML, that replace the file's values.
         baselines: the known names of baselines; not checked if it is None.
-        check_baseline: says what is wrong with a name or import path and parameters, or None if nothing is.
+        check_baseline: returns the problem with a name or import path and parameters, or None.
         check_datasets: given the valid entries of `datasets` by their places, and `archive`, returns what is wrong
             with the data sets that they mean; not checked if it is None.
         check_stores: by dotted names of keys that hold addresses (`tracking.uri`, `search.storage`), what reports what
@@ -145,8 +150,8 @@ def load_recipe(
         path, tree = UNWRITTEN, _tree_of(source)
         report = Report(None, CommentedMap())
     for text in overrides:
-        _override(tree, text, report)
-    freed = _free_overridden(tree, report)
+        apply_override(tree, text, report)
+    freed = free_overridden(tree, report)
     recipe = _validate(tree, report, {"baselines": baselines, "check_baseline": check_baseline})
     if recipe is not None:
         _check_stores(recipe, check_stores or {}, report)
@@ -158,7 +163,7 @@ def load_recipe(
     raw_space = tree.get("space", _unnamed_space(recipe)) or {}
     space: Space = {}
     if isinstance(raw_space, Mapping) or raw_space == "default":
-        space, problems = parse_space(raw_space, _fixed(tree))
+        space, problems = parse_space(raw_space, fixed_settings(tree))
         for problem in problems[:MAX_PROBLEMS]:
             report.add(("space", *problem.path), problem.message)
     if recipe is not None:
@@ -170,24 +175,24 @@ def load_recipe(
 
 
 def _unnamed_space(recipe: Recipe | None) -> Any:
-    """What a recipe without `space` searches; where no network is trained that is nothing."""
+    """The search space of a recipe without `space`; empty if no network is trained."""
     return {} if recipe is None or not recipe.search.trials else recipe.space
 
 
 def _tree_of(source: Mapping[str, Any] | Recipe) -> dict[str, Any]:
-    """A recipe that is no file, as plain data of its own; of a `Recipe` what was given, not its defaults."""
+    """A recipe that is not a file, as plain data; for a `Recipe`, the given values without defaults."""
     if isinstance(source, Recipe):
         dumped = source.model_dump(mode="json", exclude_unset=True)
-        # A preset's settings became the recipe's own, and would count as fixed ones.
+        # A preset's settings have become the recipe's own and would count as fixed.
         if (preset := source.model.preset) is not None:
             dumped["model"] = _beyond(dumped["model"], PRESETS[preset])
         return dumped
-    tree: dict[str, Any] = _plain(plain(source))
+    tree: dict[str, Any] = plain_yaml(plain(source))
     return tree
 
 
 def _beyond(tree: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
-    """What a tree says that another one does not."""
+    """The values of a tree that differ from another's."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
@@ -211,7 +216,7 @@ def _check_stores(recipe: Recipe, checks: Mapping[str, Callable[[str], str | Non
 def _without_idle(space: Space, recipe: Recipe, report: Report) -> Space:
     """The space without the entries that the recipe's own values rule out; one that is the recipe's own is a problem.
 
-    The default space's entries are for every recipe, and an override is meant, so what they leave idle is no mistake.
+    The default space is for every recipe, and overrides are intended, so idle entries caused by them are no error.
     """
     values = dict(leaves(recipe.hyperparameters))
     never = never_active(space, recipe.hyperparameters)
@@ -224,7 +229,7 @@ def _without_idle(space: Space, recipe: Recipe, report: Report) -> Space:
 
 
 def _check_search(search: SearchConfig, space: Space, report: Report) -> None:
-    """What the search's settings ask of its space."""
+    """Checks the search's settings against its space."""
     for number, configuration in enumerate(search.enqueue):
         for name, value in configuration.items():
             path = ("search", "enqueue", number, name)
@@ -241,7 +246,7 @@ def _check_search(search: SearchConfig, space: Space, report: Report) -> None:
             report.add(("space", name, "when"), "a grid has no conditions; use sampler: tpe or random")
         if isinstance(entry, FloatRange) and entry.step is None:
             finite = False
-            report.add(("space", name), "a grid needs a finite number of values; give step, or a choice")
+            report.add(("space", name), "a grid needs a finite number of values; add step, or use a choice")
     if finite and (size := grid_size(space)) > MAX_GRID:
         combinations = f"{size} combinations" if size < COUNTED else f"more than {COUNTED:.0e} combinations"
         report.add(
@@ -251,8 +256,17 @@ def _check_search(search: SearchConfig, space: Space, report: Report) -> None:
         )
 
 
+def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Dotted names of the values of nested mappings."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
 def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
-    """The file as ruamel reads it, which knows lines and columns, and as plain data."""
+    """The file as ruamel's tree, which has lines and columns, and as plain data."""
     try:
         if path.is_file() and (size := path.stat().st_size) > MAX_BYTES:
             raise RecipeError([f"{path}:1:1 {size} bytes, of which a recipe may have at most {MAX_BYTES}"])
@@ -277,72 +291,7 @@ def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
     if not isinstance(document, CommentedMap):
         kind = "a list" if isinstance(document, list) else "a single value"
         raise RecipeError([f"{path}:1:1 expected `key: value` lines, got {kind}"])
-    return document, _plain(document)
-
-
-def _plain(node: Any) -> Any:
-    """Ruamel's annotated containers and numbers as Python's own, which strict validation expects."""
-    if isinstance(node, Mapping):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_plain(value) for value in node]
-    if isinstance(node, bool) or node is None:
-        return node
-    if isinstance(node, int):
-        return int(str(int(node)))
-    for kind in (float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return str(node)  # a date or time: no setting takes one, the text says what was read
-
-
-def _override(tree: dict[str, Any], text: str, report: Report) -> None:
-    key, separator, value = text.partition("=")
-    path = _override_path(key.strip())
-    if not separator or not all(path):
-        report.add((), "expected KEY=VALUE, such as search.trials=30", at=f"--set {shortened(text)}")
-        return
-    try:
-        parsed = _plain(read_yaml(value))
-    except NotReadableError as error:
-        problem = "the value is not valid YAML" if str(error).startswith("not valid") else str(error)
-        report.add((key,), f"{problem}: {shown(value)}", at=f"--set {shortened(text)}")
-        return
-    if path[0] == "space" and len(path) > 1 and tree.get("space", "default") == "default":
-        tree["space"] = {name: entry for name, entry in DEFAULT_SPACE.items() if name not in _fixed(tree)}
-    node: Any = tree
-    place: KeyPath = ()
-    for part in path:
-        if isinstance(node, list) and part not in map(str, range(len(node))):
-            problem = f"there is no entry {shown(part)}; they are counted from 0 to {len(node) - 1}"
-            report.add(place, problem, at=f"--set {shortened(text)}")
-            return
-        step: Any = int(part) if isinstance(node, list) else part
-        place = (*place, step)
-        found = node[step] if isinstance(node, list) else node.get(step)
-        last = len(place) == len(path)
-        if last or not isinstance(found, dict | list):
-            node[step] = parsed if last else {}
-        node = node[step]
-    report.overridden.pop(place, None)  # the last one is to stand last
-    report.overridden[place] = text
-
-
-def _override_path(key: str) -> tuple[str, ...]:
-    """`space.model.dropout` names an entry of the space, whose own name has dots."""
-    head, _, rest = key.partition(".")
-    return (head, rest) if head == "space" and rest else tuple(key.split("."))
-
-
-def _free_overridden(tree: dict[str, Any], report: Report) -> tuple[str, ...]:
-    """A value set on the command line is meant: it leaves the space that the file searches."""
-    space = tree.get("space")
-    if not isinstance(space, dict):
-        return ()
-    fixed = _fixed(tree)
-    freed = [name for name in space if name in fixed and report.override(tuple(name.split("."))) is not None]
-    tree["space"] = {name: entry for name, entry in space.items() if name not in freed}
-    return tuple(freed)
+    return document, plain_yaml(document)
 
 
 def _validate(tree: dict[str, Any], report: Report, context: Mapping[str, Any]) -> Recipe | None:
@@ -351,16 +300,16 @@ def _validate(tree: dict[str, Any], report: Report, context: Mapping[str, Any]) 
     except ValidationError as error:
         for problem in error.errors(include_url=False)[:MAX_PROBLEMS]:
             if problem["type"] == "too_short" and problem["input"]:
-                continue  # its items are wrong, and pydantic counts the right ones alone
+                continue  # its items are wrong, and pydantic counts only valid ones
             path = _existing(problem["loc"], tree, problem["type"])
             message = sentence(problem, _siblings(path, problem["loc"]))
-            key = problem.get("ctx", {}).get("key")  # of a group's error
+            key = problem.get("ctx", {}).get("key")  # the setting at fault in a group
             report.add(path if key is None else (*path, key), message)
         return None
 
 
 def _data_entries(tree: Mapping[str, Any]) -> dict[int, Any]:
-    """The entries of `datasets` that are valid, by their places, whatever is wrong with the rest of the recipe."""
+    """The valid entries of `datasets` by their places, even if the rest of the recipe is invalid."""
     raw, adapter = tree.get("datasets"), TypeAdapter(DataEntry)
     entries: dict[int, Any] = {}
     for number, value in enumerate(raw if isinstance(raw, list) else [raw]):
@@ -370,7 +319,7 @@ def _data_entries(tree: Mapping[str, Any]) -> dict[int, Any]:
 
 
 def _in_tree(path: KeyPath, tree: Mapping[str, Any]) -> KeyPath:
-    """The path without the place of an entry that stands alone, as in `datasets: ucr-112`."""
+    """The path without the index of a single entry, as in `datasets: ucr-112`."""
     alone = path[:1] == ("datasets",) and not isinstance(tree.get("datasets"), list)
     return (path[0], *path[2:]) if alone and len(path) > 1 else path
 
@@ -389,7 +338,7 @@ def _existing(loc: tuple[str | int, ...], tree: Any, kind: str) -> KeyPath:
 
 
 def _siblings(path: KeyPath, loc: tuple[str | int, ...]) -> list[str]:
-    """The keys that the schema allows where a path's last part stands; pydantic's `loc` names a union's member."""
+    """The keys that the schema allows at a path's last part; pydantic's `loc` names a union's member."""
     if path[:1] == ("datasets",) and len(loc) > 2:
         known: dict[str, type[BaseModel]] = {"own": OwnDataConfig, "selection": SelectionConfig}
         entry = known.get(str(loc[2]))
@@ -400,22 +349,10 @@ def _siblings(path: KeyPath, loc: tuple[str | int, ...]) -> list[str]:
     for part in path[:-1]:
         info = model.model_fields.get(part) if isinstance(part, str) else None
         annotation = info.annotation if info else None
-        groups = [kind for kind in (annotation, *get_args(annotation)) if is_group(kind)]  # one may be `Group | None`
+        groups = [
+            kind for kind in (annotation, *get_args(annotation)) if is_group(kind)
+        ]  # a type may be `Group | None`
         if not groups:
             return []
         model = groups[0]
     return list(model.model_fields)
-
-
-def _fixed(tree: Mapping[str, Any]) -> set[str]:
-    """Dotted names of the searchable settings that the recipe itself gives a value."""
-    known = {name for name, _ in leaves(HyperparameterConfig)}
-
-    def given(node: Any, prefix: str) -> Iterable[str]:
-        if prefix in known:
-            yield prefix
-        elif isinstance(node, Mapping):
-            for key, value in node.items():
-                yield from given(value, f"{prefix}.{key}" if prefix else str(key))
-
-    return {name for group in HyperparameterConfig.model_fields for name in given(tree.get(group), group)}

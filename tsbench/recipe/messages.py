@@ -1,48 +1,49 @@
-"""How a recipe's problems are put into words."""
+"""Words for messages: the problems of a recipe, values, counts and lists of names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from tsbench.redaction import redacted
 
-__all__ = ["count_of", "escaped", "sentence", "shortened", "shown", "suggestion"]
+__all__ = ["count_of", "escaped", "listed", "sentence", "shortened", "shown", "suggestion"]
 
-LONGEST = 60  # characters of a value in a sentence
+LONGEST = 60  # characters of a value in a message
+MAX_LISTED = 6
 
 
 def shown(value: object) -> str:
-    """The value as Python spells it, cut if it is long."""
+    """The value in Python's notation, shortened if it is long."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # Python does not spell whole numbers of more than 4300 digits
+    except (ValueError, RecursionError):  # Python does not format integers of more than 4300 digits
         return "a value too long to show"
     return shortened(text)
 
 
 def shortened(text: str) -> str:
-    """The text without credentials and in one line, cut if it is long; a cut address would hide no password."""
+    """The text in one line without credentials, shortened if it is long; a cut address could reveal a password."""
     text = escaped(redacted(text))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def escaped(text: str) -> str:
-    """The text with line ends and control characters spelt out, as a terminal would obey them."""
+    """The text with escaped line ends and control characters, which a terminal would interpret."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`; did you mean '...'?` where a known name is close, else nothing."""
+    """`; did you mean '...'?` if a known name is close, otherwise empty."""
     if len(name) > LONGEST:
-        return ""  # it is close to nothing, and comparing would take long
+        return ""  # too long to be close to a name, and slow to compare
     close = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{escaped(close[0])}'?" if close else ""
 
 
 def sentence(error: Mapping[str, Any], known: Iterable[str] = ()) -> str:
-    """What is wrong, in words, of one of pydantic's errors; `known` are the keys allowed in an unknown one's place."""
+    """One of pydantic's errors in words; `known` are the keys allowed instead of an unknown one."""
     kind, value, context = error["type"], error.get("input"), error.get("ctx", {})
     given = shown(value)
     known = list(known)
@@ -87,6 +88,12 @@ _BOUNDS = {
     "less_than": "less than {lt}",
     "less_than_equal": "at most {le}",
 }
+
+
+def listed(names: Sequence[str], most: int = MAX_LISTED) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def count_of(count: int, noun: str, plural: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Values from Python as Python's own types, so that NumPy's numbers count as what a recipe's text would say."""
+"""Converts values to Python's own types, so that NumPy's numbers are valid in a recipe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def plain(value: Any) -> Any:
     if type(value).__module__ in ("numpy", "torch") and hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Real | Decimal) and not isinstance(value, int | float):
-        return float(value)  # also longdouble, for which Python has no number
+        return float(value)  # also longdouble, for which Python has no type
     if isinstance(value, Mapping):
         return {plain(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, str | bytes) or not isinstance(value, Collection):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 __all__ = ["PRESETS", "Preset"]
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # The documents' own: short kernels, two bidirectional LSTM layers, self-attention, both pools of its output.
+    # The documents' network: short kernels, two bidirectional LSTM layers, self-attention, both pools of its output.
     "classic": {
         "stem": {"type": "none"},
         "convolution": {"kernels": [3, 5, 7], "channels": 32, "blocks": 1, "dilation": 1},
@@ -66,7 +66,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "head": {"hidden_sizes": [128], "normalise": "none"},
     },
 }
-"""What each preset says of the tree `model`; all else is the schema's default."""
+"""The values of each preset in the tree `model`; all others are the schema's defaults."""
 
 if TYPE_CHECKING:
     Preset = str

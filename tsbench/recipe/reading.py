@@ -1,7 +1,8 @@
-"""Reads YAML within bounds, so that no file takes long or much memory, and every problem has its line and column."""
+"""Reads YAML within limits, so that no file takes much time or memory, and every problem has its line and column."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -11,20 +12,20 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent, ScalarEvent
 from ruamel.yaml.reader import ReaderError
 
-__all__ = ["MAX_BYTES", "NotReadableError", "read_yaml"]
+__all__ = ["MAX_BYTES", "NotReadableError", "plain_yaml", "read_yaml"]
 
 MAX_BYTES = 100_000
-"""Of a recipe's file; the longest that tsbench writes itself has some 5,000."""
+"""Maximum size of a recipe's file; the longest that tsbench writes has some 5,000."""
 
 MAX_NODES = 5_000
-"""Values, lists and mappings, each alias counted as often as what it stands for."""
+"""Maximum number of values, lists and mappings, with aliases expanded."""
 
 MAX_DEPTH = 50
 MAX_DIGITS = 400  # of a number; a float has at most 309 before its point
 
 
 class NotReadableError(Exception):
-    """A text that is no YAML, or beyond the bounds.
+    """A text is not YAML, or exceeds the limits.
 
     Attributes:
         line: one-based; 0 if the place is unknown.
@@ -37,11 +38,11 @@ class NotReadableError(Exception):
 
 
 class _BoundError(MarkedYAMLError):
-    """What is well-formed, and too large."""
+    """The text is well-formed, but too large."""
 
 
 class _BoundedComposer(Composer):
-    """Stops at the first node that is too much, before anything is built from it."""
+    """Stops at the first node beyond the limits, before it is constructed."""
 
     def __init__(self, loader: Any = None) -> None:
         super().__init__(loader=loader)
@@ -55,7 +56,7 @@ class _BoundedComposer(Composer):
         if isinstance(event, AliasEvent):
             size = self._sizes.get(event.anchor, 0)
             if size is None:
-                raise _BoundError(problem=f"*{event.anchor} stands within what it stands for", problem_mark=mark)
+                raise _BoundError(problem=f"*{event.anchor} refers to a node that contains it", problem_mark=mark)
             self._add(size, mark)
             return super().compose_node(parent, index)
         if isinstance(event, ScalarEvent):
@@ -76,7 +77,7 @@ class _BoundedComposer(Composer):
     def _add(self, count: int, mark: Any) -> None:
         self._count += count
         if self._count > MAX_NODES:
-            problem = f"more than {MAX_NODES} values up to here, each alias counted as what it stands for"
+            problem = f"more than {MAX_NODES} values up to here, with aliases expanded"
             raise _BoundError(problem=problem, problem_mark=mark)
 
 
@@ -86,7 +87,7 @@ def _check_digits(event: Any) -> None:
         return
     digits = sum(letter in "0123456789abcdefABCDEF" for letter in text)
     if digits > MAX_DIGITS:
-        problem = f"a number of {digits} digits, of which it may have at most {MAX_DIGITS}"
+        problem = f"a number of {digits} digits, which may have at most {MAX_DIGITS}"
         raise _BoundError(problem=problem, problem_mark=event.start_mark)
 
 
@@ -107,7 +108,7 @@ def read_yaml(text: str) -> Any:
     """The text as ruamel.yaml reads it: containers that know the lines and columns of what they hold.
 
     Raises:
-        NotReadableError: it is no YAML, or beyond the bounds; says what, and where.
+        NotReadableError: the text is not YAML or exceeds the limits; with the problem and its place.
     """
     size = len(text.encode())
     if size > MAX_BYTES:
@@ -120,7 +121,7 @@ def read_yaml(text: str) -> Any:
         line, column = _place_of(text, error.position)
         code = error.character if isinstance(error.character, int) else ord(error.character)
         raise NotReadableError(f"not valid YAML: the character U+{code:04X} is not allowed", line, column) from None
-    except Exception as error:  # ruamel raises errors of its own, and whatever a value's construction happens to
+    except Exception as error:  # ruamel raises its own errors, and any error of a value's construction
         raise _explained(error) from None
 
 
@@ -135,3 +136,19 @@ def _explained(error: Exception) -> NotReadableError:
 def _place_of(text: str, position: int) -> tuple[int, int]:
     before = text[:position]
     return before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1
+
+
+def plain_yaml(node: Any) -> Any:
+    """Converts ruamel's annotated containers and numbers to Python's own, which strict validation expects."""
+    if isinstance(node, Mapping):
+        return {str(key): plain_yaml(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [plain_yaml(value) for value in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    if isinstance(node, int):
+        return int(str(int(node)))
+    for kind in (float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return str(node)  # a date or time: no setting takes one, so the error shows its text

@@ -1,6 +1,6 @@
-"""Registries: the names that recipes choose from, each with the place of the code that it stands for.
+"""Registries: the names that recipes choose from, each with the place of its code.
 
-They are here, free of torch, so that a recipe is checked without importing what it names. What the schema, the command
+They do not import torch, so that a recipe is checked without importing what it names. What the schema, the command
 line and the code know of these names is derived from them: a new one is a line here.
 """
 
@@ -75,7 +75,7 @@ SAMPLERS: dict[str, Any] = {
     "cmaes": "tsbench.studies.sampling:cma_es",
     "nsga2": "tsbench.studies.sampling:nsga_2",
     "random": "tsbench.studies.sampling:uniform",
-    "grid": "tsbench.studies.sampling:uniform",  # every combination is queued, so that it draws none
+    "grid": "tsbench.studies.sampling:uniform",  # every combination is enqueued, so the sampler draws none
 }
 
 PRUNERS: dict[str, Any] = {
@@ -83,6 +83,7 @@ PRUNERS: dict[str, Any] = {
     "hyperband": "tsbench.studies.pruning:HYPERBAND",
     "successive_halving": "tsbench.studies.pruning:SUCCESSIVE_HALVING",
     "wilcoxon": "tsbench.studies.pruning:WILCOXON",
+    "bound": "tsbench.studies.pruning:BOUND",
     "none": "tsbench.studies.pruning:NONE",
 }
 
@@ -95,10 +96,10 @@ METRICS: dict[str, Any] = {
 }
 
 COSTS = ("predict_seconds", "parameters")
-"""What a search may weigh against a metric, besides other metrics."""
+"""Objectives of a search besides metrics."""
 
 LAUNCHERS: dict[str, Any] = {
-    "local": None,  # the pool starts child processes by itself
+    "local": None,  # the pool itself starts child processes
     "ray": "tsbench.workers.ray:RayLauncher",
 }
 
@@ -108,10 +109,10 @@ class Format:
     """A format of files of labelled cases.
 
     Attributes:
-        suffixes: that files in it are known by.
+        suffixes: of its files.
         read: place of its reader, which takes the path.
         columns: whether the reader needs the roles of the columns, too.
-        binary: suffixes of those files that are no text, and so are not read with `.gz` behind.
+        binary: suffixes of binary files, which are not read with `.gz` appended.
     """
 
     suffixes: tuple[str, ...]
@@ -145,7 +146,7 @@ COLLECTIONS: dict[str, dict[str, str | bool]] = {
 }
 """Collections of data sets, as the literature counts them; regular ones have equal lengths and no missing values.
 
-The names of listed ones stand in `datasets/collections.csv`; the catalogue does not know the sizes of all of them.
+The names of listed ones are in `datasets/collections.csv`; the catalogue does not know the sizes of all of them.
 """
 
 _QUICK = ("minirocket", "quant", "multirocket-hydra", "rdst")
@@ -184,10 +185,10 @@ MAX_PATH = 500  # characters of an import path
 
 
 def registered(registry: Mapping[str, Any], name: str) -> Any:
-    """What a name stands for; one that the registry does not have is an import path, `package.module.Class`.
+    """The object of a name; a name that is not in the registry is an import path, `package.module.Class`.
 
     Raises:
-        ImportError, AttributeError: there is nothing at its place.
+        ImportError, AttributeError: its place does not exist.
     """
     place = registry.get(name, name)
     if not isinstance(place, str):
@@ -197,7 +198,7 @@ def registered(registry: Mapping[str, Any], name: str) -> Any:
 
 
 def import_path_problem(path: str) -> str | None:
-    """What is wrong with an import path, found without importing anything; None if nothing is."""
+    """The problem with an import path, found without importing anything; None if there is none."""
     parts = path.split(".")
     if len(path) > MAX_PATH or not all(part.isidentifier() and not iskeyword(part) for part in parts):
         return f"{shown(path)} is not an import path, such as sktime.classification.kernel_based.RocketClassifier"

@@ -1,4 +1,4 @@
-"""The problems of a recipe, each with its place in the file or the override that it comes from."""
+"""The problems of a recipe, each with its place in the file or its override."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from tsbench.errors import argument
 from tsbench.recipe.messages import escaped, shortened
 
-__all__ = ["MAX_PROBLEMS", "KeyPath", "Report"]
+__all__ = ["MAX_PROBLEMS", "KeyPath", "Report", "place_of_override"]
 
-MAX_PROBLEMS = 100  # that are put into words
+MAX_PROBLEMS = 100  # that are reported
 
 KeyPath = tuple[str | int, ...]
 """The keys, and numbers in lists, that lead to a value."""
 
 
+def place_of_override(text: str) -> str:
+    """What `dotted.key=value` is called at the beginning of a problem."""
+    return f"{argument('--set', 'overrides')} {shortened(text)}"
+
+
 class Report:
-    """Collects problems by their path in the tree, and finds where in the file they stand, if there is one."""
+    """Collects problems by their path in the tree, and finds their place in the file, if there is one."""
 
     def __init__(self, path: Path | None, document: CommentedMap) -> None:
         self.path = path
@@ -29,7 +35,7 @@ class Report:
         self.paths: set[KeyPath] = set()
 
     def add(self, path: KeyPath, message: str, at: str | None = None) -> None:
-        """Adds the problem of what stands at a path; `at` names another place than that in the file."""
+        """Adds a problem at a path; `at` is a place to report instead of that in the file."""
         self.paths.add(path)
         if path:
             message = f"{'.'.join(escaped(str(part)) for part in path)}: {message}"
@@ -44,12 +50,12 @@ class Report:
         }
 
     def place(self, path: KeyPath) -> str:
-        """`--set ...` if an override sets what stands at a path, else `recipe.yaml:12:5`."""
+        """`--set ...` (`overrides` in Python) if an override sets a path, otherwise `recipe.yaml:12:5`."""
         return self._locate(path, whole=True)[2]
 
     def _locate(self, path: KeyPath, whole: bool) -> tuple[int, int, str]:
         if (override := self.override(path, whole)) is not None:
-            return 0, 0, f"--set {shortened(override)}"
+            return 0, 0, place_of_override(override)
         if self.path is None:
             return 0, 0, "recipe:"
         line, column = self.position(path)
@@ -60,20 +66,20 @@ class Report:
         return path in self.paths
 
     def override(self, path: KeyPath, whole: bool = True) -> str | None:
-        """The last override that sets what stands at a path, or (unless `whole`) some part of it."""
+        """The last override that sets a path, or (unless `whole`) a part of it."""
         for key, text in reversed(self.overridden.items()):
             if path[: len(key)] == key or (path and not whole and key[: len(path)] == path):
                 return text
         return None
 
     def position(self, path: KeyPath) -> tuple[int, int]:
-        """One-based line and column of the deepest part of the path that stands in the file."""
+        """One-based line and column of the deepest part of the path that is in the file."""
         node: Any = self.document
         line, column = 0, 0
         for part in path:
             try:
                 if isinstance(node, CommentedMap):
-                    part = next(key for key in node if str(key) == part)  # a key may be a number there
+                    part = next(key for key in node if str(key) == part)  # a key may be a number in the file
                     line, column = node.lc.key(part)
                 elif isinstance(node, CommentedSeq):
                     line, column = node.lc.item(part)

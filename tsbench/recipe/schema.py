@@ -1,7 +1,7 @@
 """The tree of settings: every key a recipe may hold, its type, default and one-line description.
 
 The dotted names of this tree (`model.encoder.hidden_size`) are the only spelling: recipes, search spaces, MLflow
-parameters, saved models and the docs all use them. Defaults stand here and nowhere else.
+parameters, saved models and the docs all use them. Defaults are defined here only.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ __all__ = [
     "TrainingConfig",
 ]
 
-DEVICE = r"^(auto|cpu|cuda(:[0-9]{1,4})?)$"  # what a device is called
+DEVICE = r"^(auto|cpu|cuda(:[0-9]{1,4})?)$"  # the names of devices
 MAX_NAME = 100
 """Characters of a name. Some file systems take 143 bytes in the name of a folder, and a study's folder has the data
 set's name with the number of a resample and the time at which the study was archived."""
@@ -86,14 +86,14 @@ set's name with the number of a resample and the time at which the study was arc
 MAX_PATH = 4095  # bytes; no system that tsbench runs on takes longer paths
 
 RESERVED_NAMES = ("lock", "listener.json", "invitation.json", "slurm")
-"""What else lies in the folder of a recipe's studies; version 0.1.0 wrote the last two."""
+"""Other files in the folder of a recipe's studies; version 0.1.0 wrote the last two."""
 
 _SUFFIXES = "; ".join(f"{name}: {', '.join(known.suffixes)}" for name, known in FORMATS.items())
 _UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-z]+)\s*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 _RESAMPLE = re.compile(r"-resample-[0-9]+$", re.IGNORECASE)  # see `tsbench.bench.plan.folder_of`
-_LARGEST = 2**63 - 1  # what NumPy, PyTorch and databases hold as a whole number
+_LARGEST = 2**63 - 1  # largest integer of NumPy, PyTorch and databases
 
 
 def _wrong(message: str, key: str | None = None) -> PydanticCustomError:
@@ -147,7 +147,7 @@ def _data_set_name(value: str) -> str:
     """A name that a folder beside the other studies of a recipe may have."""
     _identifier(value)
     if value.lower() in RESERVED_NAMES:
-        raise _wrong(f"cannot be {value!r}: tsbench keeps a file of that name beside the studies of a recipe")
+        raise _wrong(f"cannot be {value!r}: tsbench has a file of that name beside the studies of a recipe")
     if _RESAMPLE.search(value):
         raise _wrong(f"cannot end in '-resample-' and a number, as the folders of resamples do, got {shown(value)}")
     return value
@@ -335,7 +335,7 @@ class AttentionConfig(Settings):
 
 
 class FeaturesConfig(Settings):
-    """Features that are computed rather than learned, with a linear classifier of their own."""
+    """Features that are computed rather than learned, with their own linear classifier."""
 
     blocks: Annotated[tuple[Feature, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
         ("minirocket", "hydra"), description=f"feature blocks: {', '.join(FEATURES)}, or import paths of classes"
@@ -454,7 +454,7 @@ class TrainingConfig(Settings):
 
 
 class PreprocessingConfig(Settings):
-    """What is done to the series first; fitted on the training cases alone."""
+    """The preprocessing of the series, fitted on the training cases only."""
 
     normalise: Literal["channel", "case", "none"] = Field(
         "channel",
@@ -481,7 +481,7 @@ class HyperparameterConfig(Settings):
     model: ModelConfig = Field(default_factory=ModelConfig, description="the network; values given here are fixed")
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="how a network is trained")
     preprocessing: PreprocessingConfig = Field(
-        default_factory=PreprocessingConfig, description="what is done to the series first"
+        default_factory=PreprocessingConfig, description="preprocessing of the series"
     )
 
 
@@ -499,7 +499,8 @@ class SearchConfig(Settings):
     pruner: Pruner = Field(
         "median",
         description="Optuna's pruner; it sees the mean over the folds at ten rungs, wilcoxon the folds one by one; "
-        "none if trade_off is given",
+        "bound: a trial ends when perfect scores on its other folds could not bring it among the best; none if "
+        "trade_off is given",
     )
     folds: int = Field(3, ge=2, le=_LARGEST, description="stratified cross-validation folds of the train cases")
     repeats: AutoOrCount = Field(
@@ -549,6 +550,16 @@ class SearchConfig(Settings):
             return {**data, "pruner": "none"}
         return data
 
+    @field_validator("sampler", mode="before")
+    @classmethod
+    def _no_package_has_the_auto_sampler(cls, value: Any) -> Any:
+        if value == "auto":
+            raise _wrong(
+                "Optuna's AutoSampler is no part of Optuna but of OptunaHub, which downloads its code when it is used; "
+                "write tpe, which searches spaces of every kind"
+            )
+        return value
+
     @field_validator("storage")
     @classmethod
     def _is_a_database_for_many(cls, value: str | None) -> str | None:
@@ -556,7 +567,7 @@ class SearchConfig(Settings):
             return value
         raise PydanticCustomError(
             "storage",
-            "must be a postgresql:// address; the file that tsbench keeps by itself serves one machine, and SQLite "
+            "must be a postgresql:// address; tsbench's default file serves one machine, and SQLite "
             "locks out its second writer",
         )
 
@@ -587,7 +598,7 @@ class SearchConfig(Settings):
 
 
 class SplitConfig(Settings):
-    """How the cases of one file are parted into train and test."""
+    """How the cases of one file are split into train and test."""
 
     test_size: float = Field(0.3, gt=0, lt=1, description="share of the cases, or of the groups' cases, to test on")
     stratify: bool = Field(True, description="keep each class's share in both parts")
@@ -603,7 +614,7 @@ class OwnDataConfig(Settings):
     name: DataSetName = Field(description="what the data set is called in MLflow and tables")
     train: FilePath | None = Field(None, description="file of the training cases; relative to the current folder")
     test: FilePath | None = Field(None, description="file of the test cases")
-    file: FilePath | None = Field(None, description="file of all cases, in place of train and test; see split")
+    file: FilePath | None = Field(None, description="file of all cases, instead of train and test; see split")
     format: FormatName = Field("auto", description=f"auto goes by the suffix: {_SUFFIXES}")
     case: str = Field("case", description="long table: column that identifies the cases")
     time: str | None = Field(None, description="long table: column that orders a case's rows; null: they are in order")
@@ -662,7 +673,7 @@ class SelectionConfig(Settings):
 
 
 def _data_set(value: str) -> str:
-    """A name, a collection's, or a pattern; what looks like a collection must be one."""
+    """The name of a data set or collection, or a pattern; a name in the form of a collection's must be known."""
     if value in COLLECTIONS:
         return value
     if re.fullmatch(r"(ucr|uea|multiverse|monster)-?\d*", value):
@@ -702,7 +713,7 @@ def _named_once(entries: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class BaselinePreprocessingConfig(Settings):
-    """What is done to cases that a baseline cannot take as they are; fitted on the training cases of each fit alone."""
+    """The preprocessing of cases that a baseline cannot take unchanged; fitted on each fit's training cases only."""
 
     unequal_length: Literal["pad", "resample", "none"] = Field(
         "pad",
@@ -780,7 +791,7 @@ class ExecutionConfig(Settings):
     def _slurm_by_ray(cls, value: Any) -> Any:
         if value == "slurm":
             raise _wrong(
-                "'slurm' is not supported any more; start a Ray cluster inside a Slurm allocation and write "
+                "'slurm' is no longer supported; start a Ray cluster inside a Slurm allocation and write "
                 "launcher: ray (docs/scaling.md has a script for sbatch)"
             )
         return value
@@ -810,7 +821,7 @@ class BaselineConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_recipe(cls, value: Any, info: ValidationInfo) -> Any:
-        """The registry stands above this room, so whoever loads a recipe hands its check down in the context."""
+        """The registry is in a higher room, so the caller passes its check in the context."""
         if isinstance(value, dict) and len(value) == 1:
             ((classifier, parameters),) = value.items()
         else:
@@ -892,7 +903,7 @@ class AutoConfig(Settings):
         ]
         | None
     ) = Field(
-        None, description="in place of the preset's: network, names of members and baselines, or import paths, in order"
+        None, description="instead of the preset's: network, names of members and baselines, or import paths, in order"
     )
 
 
@@ -915,7 +926,7 @@ class Recipe(HyperparameterConfig):
     )
     space: Annotated[dict[str, Any] | Literal["default"], BeforeValidator(_entries)] = Field(
         "default",
-        description="what is searched: dotted names and ranges, or 'default'; {} tries the recipe's own values alone",
+        description="what is searched: dotted names and ranges, or 'default'; {} tries only the recipe's own values",
     )
     search: SearchConfig = Field(default_factory=SearchConfig, description="the Optuna study")
     auto: AutoConfig | None = Field(

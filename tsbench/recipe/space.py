@@ -1,4 +1,4 @@
-"""The search-space language: what a recipe may say under `space`, and the built-in default space.
+"""The search-space language: the syntax of `space` in a recipe, and the built-in default space.
 
 space:
   model.convolution.kernels: {choice: [[3, 5, 7], [9, 19, 39]]}
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 COUNTED = 10**15
-"""A grid of more combinations is not counted further."""
+"""Larger grids are not counted."""
 
 Scalar = str | int | float | bool | None
 
@@ -82,14 +82,14 @@ DEFAULT_SPACE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a list of values; lists and other structures are known to Optuna and MLflow by their JSON text."""
+    """One of a list of values; in Optuna and MLflow, lists and other structures are their JSON text."""
 
     values: tuple[Any, ...]
     when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> dict[Scalar, Any]:
-        """Each value by the scalar that stands for it."""
+        """Each value by its scalar."""
         return {label(value): value for value in self.values}
 
 
@@ -117,18 +117,18 @@ class IntRange:
 
 Range = Choice | FloatRange | IntRange
 Space = dict[str, Range]
-"""Ranges by dotted name, every condition after the names that it depends on."""
+"""Ranges by dotted name; an entry with a condition follows the names in it."""
 
 
 def label(value: Any) -> Scalar:
-    """A scalar that stands for a choice: itself, or its JSON text where it is a list."""
+    """The scalar of a choice: itself, or the JSON text of a list."""
     if isinstance(value, tuple):
         value = list(value)
     return value if isinstance(value, str | int | float | bool | None) else json.dumps(value)
 
 
 def offers(entry: Range, value: Any) -> bool:
-    """Whether a value is one that the range holds."""
+    """Whether the range contains a value."""
     if isinstance(entry, Choice):
         return label(value) in entry.labels
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -145,7 +145,7 @@ def grid(space: Space) -> list[dict[str, Scalar]]:
 
 
 def grid_size(space: Space) -> int:
-    """The number of `grid`'s combinations, without building them; beyond `COUNTED` it is not counted on."""
+    """The number of `grid`'s combinations, without building them; counting stops at `COUNTED`."""
     count = 1
     for entry in space.values():
         count *= _number_of_values(entry)
@@ -174,7 +174,7 @@ def _values(entry: Range) -> list[Scalar]:
 
 
 def describe(entry: Range) -> dict[str, Any]:
-    """The entry as a recipe spells it."""
+    """The entry in a recipe's notation."""
     if isinstance(entry, Choice):
         plain: dict[str, Any] = {
             "choice": [list(value) if isinstance(value, tuple) else value for value in entry.values]
@@ -215,7 +215,7 @@ def assign(settings: HyperparameterConfig, values: Mapping[str, Any]) -> Hyperpa
 
 
 def never_active(space: Space, base: HyperparameterConfig) -> dict[str, str]:
-    """The entries whose condition cannot hold, each with the setting at fault: one not searched, of another value."""
+    """The entries whose condition cannot hold, each with the setting at fault: not searched, and of another value."""
     values = dict(leaves(base))
     never: dict[str, str] = {}
     for name, entry in space.items():

@@ -1,4 +1,4 @@
-"""Reads a recipe's `space`, and finds all that is wrong with it."""
+"""Parses a recipe's `space`, and finds all its problems."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["SpaceProblem", "parse_space"]
 
 @dataclass(frozen=True)
 class SpaceProblem:
-    """What is wrong, and the path below `space` at which it stands."""
+    """A problem, and its path below `space`."""
 
     path: tuple[str | int, ...]
     message: str
 
 
 class _Parser:
-    """Reads the entries one by one and keeps every problem, so that a user sees them all at once."""
+    """Reads the entries and collects every problem, so that a user sees them all at once."""
 
     def __init__(self, raw: Mapping[str, Any], fixed: set[str]) -> None:
         self.raw = raw
@@ -42,7 +42,7 @@ class _Parser:
         space = {}
         for name, entry in self.raw.items():
             if name not in self.fields:
-                self.problem(f"the model has no such setting{suggestion(name, list(self.fields))}", name)
+                self.problem(f"there is no such setting{suggestion(name, list(self.fields))}", name)
                 continue
             if name == "model.preset":
                 self.problem("a preset stands for many settings and cannot be searched; search those themselves", name)
@@ -92,7 +92,7 @@ class _Parser:
         numbers, what = (int, "whole number") if kind == "int" else ((int, float), "number")
         before = len(self.problems)
         if kind == "float" and self.takes(name, int) and not self.takes(name, float):
-            self.problem(f"{name} takes whole numbers alone; write {{int: [low, high]}}", name, kind)
+            self.problem(f"{name} takes only whole numbers; write {{int: [low, high]}}", name, kind)
             return None
         if (
             not isinstance(bounds, list | tuple)
@@ -103,9 +103,7 @@ class _Parser:
             return None
         low, high = bounds
         if low >= high:
-            self.problem(
-                f"the range is upside down or empty: low {shown(low)} must be less than high {shown(high)}", name, kind
-            )
+            self.problem(f"the range is empty: low {shown(low)} must be less than high {shown(high)}", name, kind)
         if not isinstance(log, bool):
             self.problem(f"expected true or false, got {shown(log)}", name, "log")
         elif log and low <= 0:
@@ -131,7 +129,7 @@ class _Parser:
         return kind in (annotation, *get_args(annotation))
 
     def checked(self, name: str, value: Any, *path: str | int) -> Any:
-        """The value as the setting's own type takes it."""
+        """The value, converted by the setting's own type."""
         try:
             return _adapter(name).validate_python(value)
         except ValidationError as error:
@@ -145,7 +143,7 @@ class _Parser:
         conditions = {}
         for key, value in raw.items():
             if key not in self.fields:
-                self.problem(f"the model has no such setting{suggestion(key, list(self.fields))}", name, "when", key)
+                self.problem(f"there is no such setting{suggestion(key, list(self.fields))}", name, "when", key)
                 continue
             values = value if isinstance(value, list | tuple) else [value]
             if not values:
@@ -163,7 +161,7 @@ class _Parser:
         return set(map(label, choices)) if isinstance(choices, list | tuple) else None
 
     def check_condition(self, name: str, key: str, value: Any, choices: set[Scalar] | None) -> None:
-        """A value that the other setting never takes is a problem."""
+        """Reports a value that the other setting never takes."""
         entry = self.raw.get(key)
         offered = entry if isinstance(entry, Mapping) else {}
         if choices is not None:
@@ -177,13 +175,13 @@ class _Parser:
             self.problem(f"{shown(value)} is outside the range of {key}", name, "when", key)
 
     def in_order(self, space: Space) -> Space:
-        """Sorts conditions after what they depend on; a circle of them is a problem."""
+        """Sorts entries after those that their conditions depend on; reports cycles."""
         ordered: Space = {}
         waiting = dict(space)
         while waiting:
             ready = [name for name, entry in waiting.items() if not any(key in waiting for key in entry.when)]
             if not ready:
-                self.problem(f"the conditions go round in a circle: {', '.join(waiting)}", next(iter(waiting)), "when")
+                self.problem(f"the conditions form a cycle: {', '.join(waiting)}", next(iter(waiting)), "when")
                 return ordered
             for name in ready:
                 ordered[name] = waiting.pop(name)
@@ -192,13 +190,13 @@ class _Parser:
 
 @lru_cache(maxsize=256)
 def _adapter(name: str) -> TypeAdapter[Any]:
-    """What checks the values of a setting; making one takes a thousand times longer than a check."""
+    """The validator of a setting, cached because creating one takes a thousand times longer than a check."""
     info = dict(leaves(HyperparameterConfig))[name]
     return TypeAdapter(info.rebuild_annotation(), config={"strict": True, "allow_inf_nan": False})
 
 
 def _between(value: Any, bounds: Any) -> bool:
-    """Whether the value lies in the range; True of bounds that are none, a problem of their own."""
+    """Whether the value is in the range; True for invalid bounds, which are a separate problem."""
     try:
         low, high = bounds
         return bool(low <= value <= high)
@@ -207,11 +205,11 @@ def _between(value: Any, bounds: Any) -> bool:
 
 
 def parse_space(raw: Mapping[str, Any] | str, fixed: set[str]) -> tuple[Space, list[SpaceProblem]]:
-    """Reads a recipe's `space`.
+    """Parses a recipe's `space`.
 
     Args:
-        raw: the mapping as loaded from YAML, or `"default"`. A value that the recipe fixes leaves the default space.
-        fixed: dotted names that the recipe sets itself.
+        raw: the mapping as loaded from YAML, or `"default"`. The default space lacks settings that the recipe fixes.
+        fixed: dotted names of the settings that the recipe fixes.
 
     Returns:
         The space (conditions after what they depend on) and every problem found, in the order of the entries.

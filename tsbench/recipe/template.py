@@ -1,4 +1,4 @@
-"""The commented recipe that `tsbench init` writes, made from the schema so that the two cannot differ."""
+"""The commented recipe that `tsbench init` writes, generated from the schema so that the two cannot differ."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tsbench.recipe.space import DEFAULT_SPACE
 
 __all__ = ["SCHEMA_FILE", "json_schema", "quickstart", "template"]
 
-COLUMN = 34  # where comments begin
+COLUMN = 34  # column of the comments
 SCHEMA_FILE = "recipe.schema.json"  # beside the recipe
 EXAMPLE: dict[str, Any] = {"datasets": ["GunPoint", "ItalyPowerDemand"]}
 
 
 def template(name: str) -> str:
-    """A recipe of this name in which every key stands with its default and what it means.
+    """A recipe of this name with every key, its default and its meaning.
 
     Raises:
         RecipeError: the name is not one that a recipe may have.
@@ -51,7 +51,7 @@ def template(name: str) -> str:
 
 
 def json_schema() -> str:
-    """The JSON schema of recipes, by which editors complete and check them."""
+    """The JSON schema of recipes, with which editors complete and check them."""
     tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
     return json.dumps(tree, indent=2) + "\n"
 
@@ -64,7 +64,7 @@ def quickstart(name: str) -> str:
     """
     _check_name(name)
     package = Path(__file__).parents[1]
-    folders = (package / "recipes", package.parent / "recipes")  # of an installed package, else of the repository
+    folders = (package / "recipes", package.parent / "recipes")  # of an installed package, otherwise of the repository
     file = next(path for folder in folders if (path := folder / "quickstart.yaml").is_file())
     text = file.read_text(encoding="utf-8").replace("recipes/quickstart.yaml", f"{name}.yaml")
     return re.sub(r"^name: quickstart\b", f"name: {name}", text, flags=re.MULTILINE)
@@ -106,7 +106,7 @@ def _with_choices(info: FieldInfo) -> str:
 
 
 def _commented(text: str, comment: str | None) -> Iterator[str]:
-    """The comment in its column, over as many lines as it takes."""
+    """The comment in its column, wrapped over several lines if necessary."""
     lines = textwrap.wrap(comment or "", 110 - COLUMN)
     if len(text) >= COLUMN - 1:
         yield text

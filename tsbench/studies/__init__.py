@@ -1,1 +1,1 @@
-"""The search: studies, the trials they are made of, and the workers that run them."""
+"""Studies: their specification, storage, trials, sampling and pruning."""

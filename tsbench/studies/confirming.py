@@ -1,4 +1,4 @@
-"""The choice after a search: the best few trials and the default are scored again on other folds, and compared."""
+"""The choice after a search: the best trials and the default are scored again on other folds, and compared."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tsbench.studies.trials import BestTrial, Trials
 
 __all__ = ["Choice", "Confirmation", "candidates", "choose", "confirming_seed"]
 
-POINTS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc")  # metrics of which a hundredth is a point
+POINTS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc")  # metrics given in points, that is hundredths
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """How a candidate did on the other folds.
+    """A candidate's result on the other folds.
 
     Attributes:
-        scores: of the searched metric by fold; NaN where a fold does not define it; none if it could not be trained.
-        seconds: that it took.
+        scores: of the searched metric by fold; NaN if a fold does not define it; empty if it could not be trained.
+        seconds: of the cross-validation.
         metrics: means of all metrics over the folds with their standard errors, by their names in MLflow.
         repeats: how often the folds hold out each case.
         reason: why it could not be trained; empty if it could.
@@ -42,8 +42,8 @@ class Choice:
 
     Attributes:
         trial: that ran it.
-        sentence: why it is this one, without a full stop; empty if there was nothing to choose from.
-        metrics: of its confirmation, by their names in MLflow; none without one.
+        sentence: the reason for the choice, without a full stop; empty if there was only one candidate.
+        metrics: of its confirmation, by their names in MLflow; empty without one.
     """
 
     trial: BestTrial
@@ -52,12 +52,12 @@ class Choice:
 
     @property
     def is_compared(self) -> bool:
-        """Whether the choice is by the scores on other folds."""
+        """Whether the choice was made by scores on other folds."""
         return bool(self.metrics)
 
 
 def confirming_seed(seed: int) -> int:
-    """Seed of the folds and networks of all confirmations of a study, which has `seed` for its trials."""
+    """Seed of the folds and networks of a study's confirmations, whose trials use `seed`."""
     return derive_seed(seed, 3)
 
 
@@ -66,10 +66,10 @@ def candidates(trials: Trials, count: int) -> list[BestTrial]:
 
     Args:
         trials: all of the study.
-        count: of trials besides the default, at most.
+        count: maximum number of trials besides the default.
 
     Returns:
-        The default first. None at all if there is nothing to choose from: no trial besides the default was completed,
+        The default first. Empty if there is nothing to choose from: no trial besides the default was completed,
         or a single one and there is no default.
     """
     default = trials.default()
@@ -85,7 +85,7 @@ def candidates(trials: Trials, count: int) -> list[BestTrial]:
 def choose(
     trials: Trials, count: int, confirmed: Mapping[int, Confirmation], whatever_is_known: bool = False
 ) -> Choice | None:
-    """The configuration that a search leads to.
+    """Chooses the configuration that is refitted.
 
     Another than the default is chosen only if it is better on the other folds by more than the standard error of the
     difference; of several such trials, the best on those folds. The difference is taken fold by fold, as all candidates
@@ -98,7 +98,7 @@ def choose(
     Args:
         trials: all of the study.
         count: as in `candidates`; 0 chooses by the trials' own scores.
-        confirmed: what is known of the candidates, by number.
+        confirmed: confirmations so far, by trial number.
         whatever_is_known: do not wait for more: choose among the candidates that were scored again.
 
     Returns:
@@ -119,9 +119,13 @@ def choose(
     ]
     is_default_scored = default is not None and any(trial.number == default.number for trial in scored)
     if len(scored) < 2 or not (default is None or is_default_scored):
-        return Choice(best, "the best trial by its CV score was taken, as too few could be scored again on other folds")
+        return Choice(
+            best, "the best trial by its CV score was chosen, as too few could be scored again on other folds"
+        )
     sign = 1.0 if trials.spec.maximise else -1.0
-    scored.sort(key=lambda trial: _worth(known[trial.number].scores, sign), reverse=True)  # ties: as the search has it
+    scored.sort(
+        key=lambda trial: _worth(known[trial.number].scores, sign), reverse=True
+    )  # ties are resolved by the search's ranking
     if default is None:
         first = scored[0]
         text = f"trial {first.number} is the best of {len(scored)} on other folds; the default is not among the trials"
@@ -138,13 +142,13 @@ def choose(
 
 
 def _worth(scores: Sequence[float], sign: float) -> float:
-    """Mean over the folds that have a score, more of which is better."""
+    """Mean over the folds that have a score, oriented so that more is better."""
     found = [sign * score for score in scores if math.isfinite(score)]
     return float(np.mean(found)) if found else -math.inf
 
 
 def _paired(one: Confirmation, other: Confirmation) -> tuple[float, float]:
-    """Mean difference over the folds that both have a score on, and its standard error; see `choose`."""
+    """Mean difference over the folds for which both have a score, and its standard error; see `choose`."""
     differences = np.subtract(one.scores, other.scores)
     differences = differences[np.isfinite(differences)]
     if not len(differences):

@@ -22,11 +22,11 @@ HOST = "127.0.0.1"
 
 
 def dashboard_server(folders: Sequence[Path], port: int) -> WSGIServer:
-    """A server of optuna-dashboard on the studies in some folders, as they are now; it listens on 127.0.0.1.
+    """A server of optuna-dashboard on copies of the studies in some folders; it listens on 127.0.0.1.
 
     Args:
-        folders: of the studies; each is shown by the names of its recipe and folder.
-        port: to listen on; 0 for any that is free.
+        folders: of the studies; each is named after its recipe and folder.
+        port: to listen on; 0 for any free port.
 
     Raises:
         SearchError: optuna-dashboard is not installed, a study cannot be read, or the port is in use.
@@ -40,7 +40,7 @@ def dashboard_server(folders: Sequence[Path], port: int) -> WSGIServer:
         return make_server(HOST, port, page, _Server, _Quiet)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise SearchError(f"port {port} on {HOST} cannot be used: {reason}; name another one with --port") from None
+        raise SearchError(f"port {port} on {HOST} cannot be used: {reason}; choose another with --port") from None
 
 
 def _copies(folders: Sequence[Path]) -> BaseStorage:

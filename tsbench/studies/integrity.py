@@ -1,4 +1,4 @@
-"""Checks Optuna's journal before it is read: damage becomes a sentence with the line, not a wrong search.
+"""Checks Optuna's journal before it is read, so that damage is reported with its line instead of corrupting a search.
 
 The format has no checksums, so a changed digit that leaves a plausible line is not found here.
 """
@@ -12,14 +12,14 @@ from typing import Any
 from optuna.trial import TrialState
 
 from tsbench.adapters.optuna import JournalOperation
-from tsbench.errors import SearchError
+from tsbench.errors import SearchError, argument
 from tsbench.studies.trials import Trials, as_best, fixed_parameters
 from tsbench.tracking import names
 
 __all__ = ["MALFORMED", "check_journal", "check_results", "damaged_journal"]
 
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
-"""What Optuna and NumPy raise for files that do not hold what they should."""
+"""Errors of Optuna and NumPy on damaged files."""
 
 _STUDY, _TRIAL = "study_id", "trial_id"
 _KEYS: dict[int, tuple[str, ...]] = {
@@ -34,11 +34,11 @@ _KEYS: dict[int, tuple[str, ...]] = {
     JournalOperation.SET_TRIAL_USER_ATTR: (_TRIAL, "user_attr"),
     JournalOperation.SET_TRIAL_SYSTEM_ATTR: (_TRIAL, "system_attr"),
 }
-"""The operations that tsbench's studies consist of, and what each line of them must have."""
+"""The operations in a tsbench study's journal, and the required keys of their lines."""
 
 
 class _DamageError(Exception):
-    """What is wrong with a line."""
+    """A line of the journal is damaged."""
 
 
 def damaged_journal(file: Path, what: str, line: int | None = None) -> SearchError:
@@ -46,17 +46,17 @@ def damaged_journal(file: Path, what: str, line: int | None = None) -> SearchErr
     place = file if line is None else f"{file}:{line}"
     return SearchError(
         f"{place}: the trials of this study are damaged: {what}; put the file back as it was, or run the search with "
-        "--fresh, which archives the study and starts a new one"
+        f"{argument('--fresh', 'fresh=True')}, which archives the study and starts a new one"
     )
 
 
 def check_journal(file: Path) -> None:
-    """Checks that every line is whole, and that no line is missing as far as others refer to it.
+    """Checks that every line is complete, and that no line is missing to which others refer.
 
-    A last line without its end is what a killed process leaves, and is removed by the next write.
+    A killed process may leave an incomplete last line, which the next write removes.
 
     Raises:
-        SearchError: names the line, and what is wrong with it.
+        SearchError: names the line and its problem.
     """
     try:
         content = file.read_bytes()
@@ -71,7 +71,7 @@ def check_journal(file: Path) -> None:
 
 
 def check_results(file: Path, trials: Trials) -> None:
-    """Checks that the results of each complete trial belong together; they do not if lines of the journal are missing.
+    """Checks that the results of each complete trial are consistent; missing lines of the journal break this.
 
     Raises:
         SearchError: names the trial.
@@ -81,7 +81,7 @@ def check_results(file: Path, trials: Trials) -> None:
             continue
         fixed = fixed_parameters(trial)
         if any(trial.params[name] != fixed[name] for name in trial.params.keys() & fixed.keys()):
-            raise damaged_journal(file, f"trial {trial.number} did not run with the parameters it was to have")
+            raise damaged_journal(file, f"trial {trial.number} did not run with its queued parameters")
         try:
             best = as_best(trial)
             whole = [best.scores[names.cv(metric)] for metric in trials.spec.metrics] == list(trial.values)
@@ -89,7 +89,7 @@ def check_results(file: Path, trials: Trials) -> None:
         except MALFORMED:
             whole = False
         if not whole:
-            raise damaged_journal(file, f"trial {trial.number} is complete, and its results are not whole")
+            raise damaged_journal(file, f"trial {trial.number} is complete, but its results are not")
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
@@ -107,17 +107,17 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 
 class _Replay:
-    """What the lines so far have created."""
+    """The studies and trials that the lines so far have created."""
 
     def __init__(self) -> None:
         self._studies = 0
-        self._states: list[TrialState] = []  # of each trial, by its id
+        self._states: list[TrialState] = []  # state of each trial, by its id
 
     def take(self, log: dict[str, Any]) -> None:
         """Checks a line against the lines before.
 
         Raises:
-            _DamageError: it refers to what was never created, so that a line is missing, or is wrong.
+            _DamageError: the line is wrong, or refers to something that no line created.
         """
         code = log["op_code"]
         if _STUDY in log and log[_STUDY] not in range(self._studies):

@@ -1,4 +1,4 @@
-"""Cross-validates one configuration, its folds advancing together."""
+"""Cross-validates one configuration, training its folds together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tsbench.evaluation.metrics import mean_scores, score, score_all
 from tsbench.evaluation.resampling import Fold, repeats_of
 from tsbench.nn.network import Network
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
-from tsbench.studies.pruning import RUNGS
+from tsbench.studies.pruning import FOLD_PRUNERS, RUNGS
 from tsbench.studies.specification import derive_seed, folds_of
 from tsbench.training.inference import fixed_features, predict_probabilities
 from tsbench.training.jobs import Job, Series
@@ -29,16 +29,16 @@ __all__ = ["CrossValidation", "Rung", "confirmation_of", "rungs"]
 
 
 UNPRUNED = 4
-"""Epochs between two scores if nobody prunes by them, and there are enough: each score is a forward pass of all
+"""Epochs between two scores without a pruner, if there are enough: each score is a forward pass of all
 validation parts."""
 
 
 def rungs(epochs: int, apart: int = 1) -> dict[int, int]:
-    """The epochs after which the folds are scored, evenly spread, the last among them, with their rungs of ten.
+    """The epochs after which the folds are scored, evenly spread and including the last, each with its rung of ten.
 
     Args:
         epochs: of a trial.
-        apart: epochs between two scores; fewer if else there would be one score alone.
+        apart: epochs between two scores; fewer if there would otherwise be only one score.
     """
     count = min(RUNGS, epochs, max(2, epochs // apart))
     return {round(epochs * (rung + 1) / count): round(RUNGS * (rung + 1) / count) for rung in range(count)}
@@ -46,13 +46,13 @@ def rungs(epochs: int, apart: int = 1) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class Rung:
-    """A score on the way, of which a pruner hears.
+    """An intermediate score, which is reported to a pruner.
 
     Attributes:
         step: 1 to 10, or the number of a fold if they are trained one after another.
         score: of the searched metric: the mean over the folds, or the fold's.
-        mean: over what was scored so far.
-        when: in words.
+        mean: over the scores so far.
+        when: description of the step.
     """
 
     step: int
@@ -63,9 +63,9 @@ class Rung:
 
 @dataclass
 class _FoldJob:
-    """One fold: the job that trains on its training part, and its validation part.
+    """One fold: the job on its training part, and its validation part.
 
-    Normalisation and label encoding are fitted on the training part alone.
+    Normalisation and label encoding are fitted on the training part only.
     """
 
     job: Job
@@ -90,12 +90,12 @@ class _FoldJob:
 
     @property
     def network(self) -> Network:
-        """Under training, or trained."""
+        """The network in training or after it."""
         assert self.job.network is not None
         return self.job.network
 
     def probabilities(self) -> NDArray[np.float32]:
-        """Of the validation part, by the network as it is now; what training does not change is computed once."""
+        """Probabilities of the validation part by the current network; fixed features are computed once."""
         network = self.network
         if not self.prepared:
             self.features, self.prepared = fixed_features(network, self.series), True
@@ -110,9 +110,9 @@ def confirmation_of(
     device: str = "cpu",
     accumulation_steps: int = 1,
 ) -> CrossValidation:
-    """The cross-validation by which a trial is scored again: as its own, by another seed, to the end.
+    """The cross-validation that scores a trial again: as in the trial, but with another seed and without pruning.
 
-    Where one held-out part takes the place of the folds, there are as many parts as folds: differences between trials
+    If one held-out part replaces the folds, there are as many parts as folds: differences between trials
     are judged by several of them, which are the same for all trials.
     """
     unpruned = search.model_copy(update={"pruner": "none"})
@@ -121,7 +121,7 @@ def confirmation_of(
 
 @dataclass
 class CrossValidation:
-    """A configuration under cross-validation; the curves and scores of its folds as they come.
+    """The cross-validation of a configuration, with curves and scores of its folds.
 
     Attributes:
         accumulation_steps: see `train`.
@@ -158,17 +158,19 @@ class CrossValidation:
         on_rung: Callable[[Rung], None] | None = None,
         on_epoch: Callable[[int], None] | None = None,
     ) -> None:
-        """Trains all folds in lockstep, or one after another where the pruner compares folds.
+        """Trains all folds in lockstep, or one after another if the pruner compares folds.
 
         Args:
-            on_rung: called with what a pruner may hear; may raise to end the trial.
+            on_rung: called with each rung; may raise to end the trial.
             on_epoch: called with each epoch; may raise too.
 
         Raises:
             DivergedError: a training loss is NaN or infinite.
         """
         started = time.perf_counter()
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # said once, by whoever began the study
+        with warnings.catch_warnings(
+            action="ignore", category=UserWarning
+        ):  # the call that created the study has reported this
             folds = folds_of(self.training, self.search, self.seed, self.part, self.parts)
         self.repeats = repeats_of(folds)
         jobs = [
@@ -176,7 +178,7 @@ class CrossValidation:
             for number, fold in enumerate(folds)
         ]
         try:
-            if self.search.pruner == "wilcoxon":
+            if self.search.pruner in FOLD_PRUNERS:
                 self._run_in_turn(jobs, on_rung, on_epoch)
             else:
                 self._run_in_lockstep(jobs, on_rung, on_epoch)

@@ -1,4 +1,4 @@
-"""What workers report to their supervisor about a trial; light to import, as the supervisor needs no torch."""
+"""Workers' reports on a trial to their supervisor; quick to import, as the supervisor does not need torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PRUNED, FAILED, STOPPED, COMPLETE = "pruned", "failed", "stopped", "complete"
 
 @dataclass(frozen=True)
 class TrialProgress:
-    """How far a running trial is; `score` is the searched metric at the last rung, None before the first."""
+    """The progress of a running trial; `score` is the searched metric at the last rung, None before the first."""
 
     epoch: int
     epochs: int

@@ -19,22 +19,22 @@ __all__ = ["TrialQueue"]
 
 
 class TrialQueue:
-    """The trials that wait, up to as many as are in flight at once and as the budget allows.
+    """The waiting trials, limited by the concurrency and the budget.
 
-    The process that supervises a study is the one to call `refill`; any number of workers `claim`.
+    Only the process that supervises a study calls `refill`; any number of workers call `claim`.
     """
 
     def __init__(self, study: Study) -> None:
         self.study = study
 
     def waiting(self) -> list[int]:
-        """Numbers of the trials in the queue, of as many as the budget allows: it may have been lowered since."""
+        """Numbers of the trials in the queue, limited by the budget, which may have been lowered."""
         counted = self.study.trials().counted()
         waiting = [trial.number for trial in counted if trial.state is TrialState.WAITING]
         return waiting[: max(0, self.study.notes.budget - len(counted) + len(waiting))]
 
     def refill(self) -> list[int]:
-        """Puts new trials into the queue, as many as may be in flight, and returns the numbers of all that wait."""
+        """Adds trials to the queue up to the concurrency, and returns the numbers of all that wait."""
         enqueue = self.study.optuna.enqueue_trial
         while not self.is_filled():
             places = self.study.trials().latest()
@@ -48,11 +48,11 @@ class TrialQueue:
         return self.waiting()
 
     def is_filled(self) -> bool:
-        """Whether there are as many trials as the budget allows, ended or not, so that only lost ones may follow."""
+        """Whether the budget's trials exist, ended or not, so that only retries of lost ones may follow."""
         return len(self.study.trials().counted()) >= self.study.notes.budget
 
     def is_complete(self) -> bool:
-        """Whether as many trials have ended as the budget allows."""
+        """Whether all of the budget's trials have ended."""
         return sum(trial.state.is_finished() for trial in self.study.trials().counted()) >= self.study.notes.budget
 
     @cached_property
@@ -61,7 +61,7 @@ class TrialQueue:
         return Suggester(spec.space, spec.base, spec.search, spec.directions, spec.concurrency, spec.portfolio)
 
     def fail_lost(self, number: int, reason: str) -> bool:
-        """Marks a trial as failed whose worker died, so that it is tried again; False if it had ended before."""
+        """Marks a trial whose worker died as failed, so that it is tried again; False if it had ended before."""
         trial = self.study.trials()[number]
         if trial.state is not TrialState.RUNNING:
             return False
@@ -69,23 +69,23 @@ class TrialQueue:
             self.study.storage.set_trial_user_attr(id_of(trial), LOST, reason)
             self.study.storage.set_trial_state_values(id_of(trial), TrialState.FAIL)
         except optuna.exceptions.UpdateFinishedTrialError:
-            # Its worker lived and has just ended it, or this call did, and the connection broke before the answer.
+            # Its worker has just ended it, or this call did and the connection broke before the answer.
             return number in self.study.trials().lost()
         return True
 
     def claim(self, number: int) -> Trial | None:
-        """Takes a waiting trial, which no other worker then gets; None if it does not wait any more."""
+        """Takes a waiting trial, which no other worker then gets; None if it is no longer waiting."""
         trial_id = id_of(self.study.trials()[number])
         try:
             if self.study.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
                 return Trial(self.study.optuna, trial_id)
         except optuna.exceptions.UpdateFinishedTrialError:
-            pass  # somebody else has even finished it
+            pass  # another worker has already finished it
         return None
 
 
 def _as_suggested(trial: FrozenTrial, place: int) -> FrozenTrial:
-    """As the suggester sees it, by its place.
+    """The trial in the suggester's view, by its place.
 
     Until its worker ends it, a trial has its parameters noted, not set; they count the same.
     """

@@ -21,7 +21,7 @@ __all__ = ["Suggester", "default_parameters", "first_parameters", "hyperparamete
 
 
 def hyperparameters(trial: BaseTrial, space: Space, base: HyperparameterConfig) -> HyperparameterConfig:
-    """Suggests a value for every range whose condition holds; all else stays as the recipe has it."""
+    """Suggests a value for every range whose condition holds; everything else keeps the recipe's value."""
     return assign(base, suggest(trial, space, base))
 
 
@@ -43,7 +43,7 @@ def default_parameters(space: Space, base: HyperparameterConfig) -> dict[str, An
 
 
 def first_parameters(space: Space, base: HyperparameterConfig, search: SearchConfig) -> list[dict[str, Any]]:
-    """What is tried before the sampler has its say: what the recipe queues, then its own values; or the whole grid."""
+    """Parameters tried before the sampler draws: the recipe's `enqueue`, then its own values; or the whole grid."""
     if search.sampler == "grid":
         combinations = grid(space)
         order = np.random.default_rng(search.seed).permutation(len(combinations))
@@ -72,12 +72,12 @@ def tpe(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
 
 
 def gaussian_process(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
-    """A Gaussian process of scores that hold noise."""
+    """A Gaussian process of noisy scores."""
     return optuna.samplers.GPSampler(seed=seed, n_startup_trials=_startup(config), deterministic_objective=False)
 
 
 def cma_es(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
-    """CMA-ES; choices and conditional ranges are not its own and are drawn at random."""
+    """CMA-ES; choices and conditional ranges, which it does not support, are drawn at random."""
     return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
 
 
@@ -96,7 +96,7 @@ def _startup(config: SearchConfig) -> int:
 
 
 STATEFUL = ("cmaes", "nsga2")
-"""Samplers that note what they did with the trials, so that a study is continued by doing it all again."""
+"""Samplers with state: such a study is continued by repeating all of its steps."""
 
 
 class Suggester:
@@ -134,19 +134,19 @@ class Suggester:
         self._told: set[int] = set()
 
     def ready(self, finished: Sequence[bool]) -> bool:
-        """Whether the trial after those whose states are given may be chosen now."""
+        """Whether the next trial may be chosen now, given the states of the earlier ones."""
         return all(finished[: max(0, len(finished) + 1 - self._concurrency)])
 
     def suggest(self, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
         """Parameters for the trial that follows the given ones.
 
         Args:
-            trials: all trials of the study by number, with parameters; of one that was lost, the one that repeats it.
+            trials: all trials of the study by number, with parameters; for a lost trial, its retry.
         """
         while (number := len(self._asked)) < len(trials):
             if self._config.sampler in STATEFUL:
                 self._record_known(trials, number)
-                # Optuna does not consult the sampler for a trial whose parameters are given, which would note nothing.
+                # Optuna does not call the sampler for a trial with given parameters, so its state would not change.
                 self._ask(trials[number].params if number < len(self._first) else None)
             else:
                 self._ask(trials[number].params)
@@ -154,7 +154,7 @@ class Suggester:
         return self._ask(self._first[len(trials)] if len(trials) < len(self._first) else None).params
 
     def _record_known(self, trials: Sequence[FrozenTrial], number: int) -> None:
-        """Brings the mirror to where trial `number` is chosen."""
+        """Advances the mirror to the choice of trial `number`."""
         for trial in trials[: max(0, number + 1 - self._concurrency)]:
             self._tell(trial)
         seed = np.random.SeedSequence([self._config.seed, number]).generate_state(1)[0]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tsbench.data.collection import TrainingSet
-from tsbench.errors import SearchError
+from tsbench.errors import SearchError, argument
 from tsbench.evaluation.metrics import MAXIMISED
 from tsbench.evaluation.resampling import Fold, fraction_of, held_out_fold, stratified_folds
 from tsbench.recipe.former import with_former_values
@@ -24,35 +24,39 @@ from tsbench.studies.pruning import Direction
 __all__ = [
     "EARLIER",
     "EARLIER_HOLDOUT",
-    "FRESH",
     "SPECIFICATION",
     "StudySpec",
     "derive_seed",
     "fingerprint_of",
     "folds_of",
+    "or_fresh",
     "repeats_for",
     "stored_fingerprint",
     "study_seed",
 ]
 
-FORMAT = 2  # of study.json; a file without a number is of the first
+FORMAT = 2  # of study.json; a file without a number has the first format
 EARLIER: dict[str, Any] = {"confirm": 0, "repeats": 1, "holdout_redrawn": False, "portfolio": "none"}
-"""What searches of versions did that had no such settings, whose studies and runs do not name them."""
+"""Behaviour of earlier versions without these settings, whose studies and runs do not name them."""
 
 EARLIER_HOLDOUT = 5000
-"""Default of `search.holdout_above` in these versions, which wrote it down."""
+"""Default of `search.holdout_above` in these versions, which recorded it."""
 
 FEW_CASES = 60
-"""With fewer training cases one draw of the folds is noise: each holds out less than twenty cases."""
+"""With fewer training cases a single draw of the folds is too noisy: each fold holds out less than twenty cases."""
 
 SPECIFICATION = "study.json"
 OPTUNA_NAME = "study"
-FRESH = "or run the search with --fresh, which archives the study and starts a new one"
+
+
+def or_fresh() -> str:
+    """The other way out of a study that cannot be continued."""
+    return f"or run the search with {argument('--fresh', 'fresh=True')}, which archives the study and starts a new one"
 
 
 def derive_seed(*parts: int) -> int:
     """A seed for each tuple of numbers, spread evenly (NumPy's SeedSequence)."""
-    # The count goes in too: SeedSequence takes (1,) and (1, 0) for the same.
+    # The count is included, as SeedSequence treats (1,) and (1, 0) alike.
     return int(np.random.SeedSequence([len(parts), *parts]).generate_state(1)[0])
 
 
@@ -89,14 +93,14 @@ def folds_of(training: TrainingSet, search: SearchConfig, seed: int, part: int =
     else:
         for number in range(repeats_for(search, len(chosen))):
             with warnings.catch_warnings():
-                if number:  # the first said all that is to be said
+                if number:  # the first draw has given all warnings
                     warnings.simplefilter("ignore")
                 folds += stratified_folds(labels, search.folds, draw(number), groups)
     return [(chosen[train], chosen[validation]) for train, validation in folds]
 
 
 def repeats_for(search: SearchConfig, cases: int) -> int:
-    """How often the folds of so many cases are drawn."""
+    """How often the folds of this many cases are drawn."""
     if search.repeats == "auto":
         return 2 if cases < FEW_CASES else 1
     return search.repeats
@@ -104,20 +108,20 @@ def repeats_for(search: SearchConfig, cases: int) -> int:
 
 @dataclass(frozen=True)
 class StudySpec:
-    """What a study searches and where its trials are recorded; plain enough to be written as JSON.
+    """What a study searches and where its trials are recorded; can be written as JSON.
 
     Attributes:
-        identity: made again for each study; tags all of its MLflow runs.
+        identity: unique to each study; a tag of all its MLflow runs.
         recipe: name of the recipe.
         dataset: name of the data set.
         resample: number of the resample.
         base: the recipe's values.
         space: the search space.
         search: the recipe's search settings.
-        concurrency: trials in flight at most.
+        concurrency: maximum number of trials in flight.
         tracking_uri: absolute MLflow URI.
         experiment: MLflow experiment id.
-        parent_run: MLflow run that the trials' runs stand below.
+        parent_run: MLflow run above the trials' runs.
         portfolio: Optuna's parameters of the configurations that are tried after the recipe's own values; the study
             keeps them, as those of a later version may differ.
     """
@@ -137,12 +141,12 @@ class StudySpec:
 
     @property
     def maximise(self) -> bool:
-        """Whether more of the searched metric is better."""
+        """Whether higher values of the searched metric are better."""
         return MAXIMISED[self.search.metric]
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """All that is improved: the metric, and what is weighed against it."""
+        """All objectives: the metric, and those weighed against it."""
         return (self.search.metric, *self.search.trade_off)
 
     @property
@@ -152,7 +156,7 @@ class StudySpec:
 
     @property
     def optuna_name(self) -> str:
-        """The study's name in Optuna's storage; a database may hold those of many recipes."""
+        """The study's name in Optuna's storage; a database may hold studies of many recipes."""
         if self.search.storage is None:
             return OPTUNA_NAME
         return f"{self.recipe}/{self.dataset}/{self.resample}/{self.identity}"
@@ -163,7 +167,7 @@ class StudySpec:
         return study_seed(self.search, self.resample)
 
     def write(self, folder: Path, fingerprint: str) -> None:
-        """Writes the specification into a folder, whole or not at all."""
+        """Writes the specification into a folder, atomically."""
         plain = {"format": FORMAT, "meaning": fingerprint, **vars(self)} | {
             "base": self.base.model_dump(mode="json"),
             "search": self.search.model_dump(mode="json"),
@@ -176,7 +180,7 @@ class StudySpec:
 
     @classmethod
     def read(cls, folder: Path) -> StudySpec:
-        """What `write` wrote.
+        """Reads the file that `write` wrote.
 
         Raises:
             SearchError: the folder holds none, or one that cannot be read.
@@ -188,7 +192,7 @@ class StudySpec:
             if isinstance(number, int) and number > FORMAT:
                 raise SearchError(
                     f"{file} has format {number}, which a newer version of tsbench wrote; this one reads up to format "
-                    f"{FORMAT}: update tsbench, {FRESH}"
+                    f"{FORMAT}: update tsbench, {or_fresh()}"
                 )
             plain.pop("meaning")
             plain["space"], problems = parse_space(plain["space"], set())
@@ -204,12 +208,12 @@ class StudySpec:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError):
             raise SearchError(
                 f"{file} cannot be read: it is damaged, or was written by another version of tsbench; put it back as "
-                f"it was, {FRESH}"
+                f"it was, {or_fresh()}"
             ) from None
 
 
 def stored_fingerprint(folder: Path) -> str | None:
-    """The digest that the folder's study was created with; None if there is no whole study."""
+    """The digest that the folder's study was created with; None if there is no complete study."""
     try:
         return str(json.loads((folder / SPECIFICATION).read_text(encoding="utf-8"))["meaning"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -217,5 +221,5 @@ def stored_fingerprint(folder: Path) -> str | None:
 
 
 def fingerprint_of(**parts: Any) -> str:
-    """SHA-256 of everything that a study's results depend on; a study is continued only if it agrees."""
+    """SHA-256 of everything on which a study's results depend; a study is continued only if it agrees."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

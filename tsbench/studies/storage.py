@@ -1,4 +1,4 @@
-"""Where Optuna keeps a study: a journal file for one machine, PostgreSQL for several."""
+"""Optuna's storage of a study: a journal file for one machine, PostgreSQL for several."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tsbench.adapters.optuna import CACHE_CALLS, JournalOperation, backend_of
-from tsbench.errors import SearchError
+from tsbench.errors import SearchError, argument
 from tsbench.redaction import redacted
 from tsbench.retries import retry
 from tsbench.studies.integrity import check_journal, damaged_journal
@@ -29,7 +29,7 @@ from tsbench.studies.integrity import check_journal, damaged_journal
 __all__ = ["DatabaseAwayError", "open_database", "open_journal", "together", "when_there_is_space"]
 
 HEARTBEAT = 30
-"""Seconds between two signs of life of a running trial in a database, for others who look at it, such as Optuna's own
+"""Seconds between two heartbeats of a running trial in a database, for other readers such as Optuna's own
 tools; a search hears of a worker's death by its connection, and sooner."""
 
 
@@ -50,7 +50,7 @@ class _Journal(JournalFileBackend):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is noted herein is written at its end, with one wait for the disk."""
+        """Collects the records within the context and writes them at its end, with one sync."""
         self._held = []
         try:
             yield
@@ -60,14 +60,14 @@ class _Journal(JournalFileBackend):
                 self.append_logs(held)
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        if self._held is not None:  # Optuna looks for news after each note
+        if self._held is not None:  # Optuna reads new lines after each record
             return
         try:
             yield from super().read_logs(log_number_from)
         except OSError as error:
             raise self._unavailable(error) from None
         except ValueError:
-            check_journal(self._path)  # which names the line
+            check_journal(self._path)  # the message names the line
             raise damaged_journal(self._path, "a line is not valid JSON") from None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -83,7 +83,7 @@ class _Journal(JournalFileBackend):
         if not self._path.exists():
             return SearchError(
                 f"{self._path}, which holds the trials of a study, was deleted or moved while it was in use; put it "
-                "back, or run the search with --fresh, which starts a new study"
+                f"back, or run the search with {argument('--fresh', 'fresh=True')}, which starts a new study"
             )
         return SearchError(f"{self._path} cannot be read or written ({error.strerror}); the same command continues")
 
@@ -107,10 +107,10 @@ def _ends_a_trial(log: dict[str, Any]) -> bool:
 
 
 def when_there_is_space(call: Callable[[], None], place: Path) -> None:
-    """Does what writes to a disk, which is waited for while it is full.
+    """Calls a function that writes to a disk, and retries while the disk is full.
 
     Args:
-        call: what is to be done; if it fails, it must have done nothing.
+        call: the function; a failed call must change nothing.
         place: the file or folder that it writes.
 
     Raises:
@@ -148,10 +148,10 @@ def open_journal(file: Path) -> JournalStorage:
 
 @contextmanager
 def together(storage: BaseStorage) -> Iterator[None]:
-    """What is noted herein of a trial reaches a journal in one write.
+    """Writes the records on a trial within the context to a journal in one write.
 
     Raises:
-        optuna.exceptions.UpdateFinishedTrialError: the trial had ended before; in a journal nothing of it was changed.
+        optuna.exceptions.UpdateFinishedTrialError: the trial had ended before; in a journal it was not changed.
     """
     backend = backend_of(storage)
     if not isinstance(backend, _Journal):
@@ -162,7 +162,7 @@ def together(storage: BaseStorage) -> Iterator[None]:
     late: Exception | None = None
     while True:
         try:
-            storage.get_all_studies()  # reads what was written, and stumbles over each note that came too late
+            storage.get_all_studies()  # reads the file, and raises an error for each record that came too late
             break
         except optuna.exceptions.UpdateFinishedTrialError as error:
             late = error
@@ -175,21 +175,21 @@ AWAY = ("08", "57P", "53")
 
 
 SILENCE = 60
-"""Seconds after which a connection is given up that died in silence; a driver by itself would wait without end."""
+"""Seconds after which a silently broken connection is given up; drivers would wait indefinitely."""
 
 _LIBPQ = {"connect_timeout": SILENCE, "tcp_user_timeout": 1000 * SILENCE, "keepalives_idle": SILENCE // 2}
 LIMITS = {"pg8000": {"timeout": SILENCE}, "psycopg": _LIBPQ, "psycopg2": _LIBPQ}
-"""How each driver is asked for it."""
+"""The drivers' options for it."""
 
 _NO_OUTPUT = logging.NullHandler()
 
 
 class DatabaseAwayError(SearchError):
-    """A database that cannot be reached now."""
+    """The database cannot be reached now."""
 
 
 class _Database(RDBStorage):
-    """Optuna's storage in a database, which is waited for if it is away, such as while its server is restarted."""
+    """Optuna's storage in a database; retries while it is unavailable, such as during a server restart."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -212,7 +212,7 @@ class _Database(RDBStorage):
         )
 
     def record_heartbeat(self, trial_id: int) -> None:
-        """Not retried: the next one follows, and the trial itself finds out whether the database is away."""
+        """Not retried: the next one follows, and the trial itself detects whether the database is unavailable."""
         try:
             super().record_heartbeat(trial_id)
         except Exception as error:
@@ -220,10 +220,10 @@ class _Database(RDBStorage):
                 raise
 
     def wait_for(self, call: Callable[[], Any]) -> Any:
-        """Does what needs the database; one that was waited for in vain is not waited for at every further call.
+        """Calls the database and retries; after one failed wait, further calls do not wait again.
 
         Raises:
-            DatabaseAwayError: it was away for too long.
+            DatabaseAwayError: it was unavailable for too long.
         """
         try:
             result = retry(call, (lambda error: False) if self._away else _is_away)
@@ -232,27 +232,27 @@ class _Database(RDBStorage):
                 raise
             self._away = True
             raise DatabaseAwayError(
-                f"search.storage {redacted(self._uri)} is away ({redacted(_reason(error), self._uri)}); when it is "
-                "back, run the same command again to resume"
+                f"search.storage {redacted(self._uri)} cannot be reached ({redacted(_reason(error), self._uri)}); when "
+                "it is back, run the same command again to resume"
             ) from None
         self._away = False
         return result
 
 
 def _is_away(error: Exception) -> bool:
-    """Whether an error says that the database cannot be reached, or went away; a transaction is then rolled back."""
+    """Whether an error means that the database cannot be reached or was lost; a transaction is then rolled back."""
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
     cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
     if not isinstance(cause, DBAPIError):
-        return isinstance(cause, OSError)  # of a connection that is being made
+        return isinstance(cause, OSError)  # error of a connection attempt
     if cause.connection_invalidated or isinstance(cause, (OperationalError, InterfaceError)):
         return True
     return _sqlstate(cause.orig).startswith(AWAY)
 
 
 def _sqlstate(error: Any) -> str:
-    """PostgreSQL's code for an error, which each driver keeps elsewhere."""
+    """PostgreSQL's code of an error, which each driver stores differently."""
     fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}  # pg8000
     return str(fields.get("C") or getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")
 
@@ -278,7 +278,7 @@ for _name in {*BaseStorage.__abstractmethods__, *CACHE_CALLS} - vars(_Database).
 
 @lru_cache(maxsize=8)
 def open_database(uri: str) -> BaseStorage:
-    """The storage in a PostgreSQL database; one in a process, as each holds connections.
+    """The storage in a PostgreSQL database; one per process, as each holds connections.
 
     A password that the address lacks is taken from PGPASSWORD.
 

@@ -1,4 +1,4 @@
-"""A study on disk: what is searched, the training cases, and Optuna's journal; all that a worker needs.
+"""A study on disk: the specification, the training cases, and Optuna's journal; everything that a worker needs.
 
 <folder>/study.json     the specification
 <folder>/*.npy          the training cases, read as memory maps; test cases are not here
@@ -23,11 +23,11 @@ from optuna.storages import BaseStorage
 from tsbench.adapters.optuna import create_study
 from tsbench.data.collection import ARRAYS, COLUMNS, Collection, TrainingSet
 from tsbench.data.stored import CHECKSUMS
-from tsbench.errors import SearchError
+from tsbench.errors import SearchError, argument
 from tsbench.studies.confirming import Confirmation
 from tsbench.studies.integrity import MALFORMED, check_journal, check_results, damaged_journal
 from tsbench.studies.queue import TrialQueue
-from tsbench.studies.specification import FRESH, SPECIFICATION, StudySpec
+from tsbench.studies.specification import SPECIFICATION, StudySpec, or_fresh
 from tsbench.studies.storage import open_database, open_journal, when_there_is_space
 from tsbench.studies.trials import BestTrial, Trials, as_best
 from tsbench.workers.protocol import SharedFolder
@@ -37,7 +37,7 @@ __all__ = ["Study", "StudyNotes"]
 BUDGET, SECONDS, TIMED_OUT, REMARK = "trials", "seconds", "timed_out", "remark"  # user attributes of Optuna's study
 
 
-CONFIRMED, UNCONFIRMED, CHOSEN = "confirmed:", "unconfirmed", "chosen"  # the first with a trial's number
+CONFIRMED, UNCONFIRMED, CHOSEN = "confirmed:", "unconfirmed", "chosen"  # prefix of a trial's number
 
 
 class StudyNotes:
@@ -51,22 +51,22 @@ class StudyNotes:
     def __init__(self, study: OptunaStudy, budget: int) -> None:
         self._study = study
         self.budget = int(study.user_attrs.get(BUDGET, budget))
-        """Trials in all, by the latest call; the specification has those of the first, by which the sampler is set."""
+        """Total trials of the latest call; the specification has those of the first, which configure the sampler."""
 
     def set_budget(self, trials: int) -> None:
-        """Changes the trials in all."""
+        """Changes the total number of trials."""
         if trials != self.budget:
             self._study.set_user_attr(BUDGET, trials)
             self.budget = trials
 
     @property
     def search_seconds(self) -> float:
-        """What the search has taken so far, in all calls."""
+        """Seconds of the search so far, over all calls."""
         return float(self._study.user_attrs.get(SECONDS, (0.0, 0.0))[0])
 
     @property
     def seconds(self) -> float:
-        """What the search and the refit have taken so far, in all calls."""
+        """Seconds of the search and the refit so far, over all calls."""
         return float(self._study.user_attrs.get(SECONDS, (0.0, 0.0))[1])
 
     def note_seconds(self, search: float, in_all: float) -> None:
@@ -81,12 +81,12 @@ class StudyNotes:
 
     @property
     def confirmed(self) -> dict[int, Confirmation]:
-        """What is known of the trials that were scored again on other folds, by number."""
+        """The confirmations so far, by trial number."""
         found = self._study.user_attrs.items()
         return {int(key.removeprefix(CONFIRMED)): Confirmation(**v) for key, v in found if key.startswith(CONFIRMED)}
 
     def note_confirmed(self, number: int, confirmation: Confirmation) -> None:
-        """Keeps how a trial did on other folds."""
+        """Records a trial's confirmation."""
         self._study.set_user_attr(f"{CONFIRMED}{number}", asdict(confirmation))
 
     @property
@@ -110,7 +110,7 @@ class StudyNotes:
 
     @property
     def remark(self) -> str:
-        """A sentence without its full stop on how the configuration was chosen; empty if there is nothing to say."""
+        """A sentence without its full stop on how the configuration was chosen; empty if there is none."""
         return str(self._study.user_attrs.get(REMARK, ""))
 
     def note_remark(self, sentence: str) -> None:
@@ -132,11 +132,11 @@ class Study:
 
     @classmethod
     def create(cls, folder: Path, spec: StudySpec, training: TrainingSet, fingerprint: str) -> Study:
-        """Makes the folder and an empty Optuna study in it.
+        """Creates the folder and an empty Optuna study in it.
 
         Args:
             folder: must not hold a study.
-            spec: what is searched.
+            spec: its specification.
             training: the cases that trials may see.
             fingerprint: see `fingerprint_of`.
 
@@ -146,14 +146,14 @@ class Study:
         folder.mkdir(parents=True)
 
         def save() -> None:
-            for part in folder.glob("*.npy"):  # of an attempt that found no space
+            for part in folder.glob("*.npy"):  # left by an attempt that ran out of disk space
                 part.unlink()
             training.cases.save(folder)
 
         when_there_is_space(save, folder)
         study = cls(folder, spec)
         create_study(storage=study.storage, study_name=spec.optuna_name, directions=spec.directions)
-        spec.write(folder, fingerprint)  # last: a folder without it was not finished and is made again
+        spec.write(folder, fingerprint)  # last: a folder without it is incomplete and is created again
         return study
 
     @classmethod
@@ -161,19 +161,19 @@ class Study:
         """Opens a study that `create` made.
 
         Raises:
-            SearchError: the folder holds none, or one that cannot be read.
+            SearchError: the folder holds no study, or one that cannot be read.
         """
         return cls(folder, StudySpec.read(folder))
 
     @staticmethod
     def archive(folder: Path) -> None:
-        """Makes room for a new study; the old one is kept under another name."""
+        """Renames the study, to make room for a new one."""
         if folder.exists():
             stamp = time.strftime("%Y%m%d-%H%M%S")
             shutil.move(folder, folder.with_name(f"{folder.name}.{stamp}-{uuid.uuid4().hex[:4]}"))
 
     def delete(self) -> None:
-        """Removes it for good, from a database too.
+        """Removes it permanently, from a database too.
 
         Raises:
             SearchError: the database cannot be opened.
@@ -199,7 +199,7 @@ class Study:
         """Optuna's study.
 
         Raises:
-            SearchError: its trials are gone, or damaged.
+            SearchError: its trials were deleted or are damaged.
         """
         self._check_trials_exist()
         with self._readable():
@@ -209,10 +209,10 @@ class Study:
                 raise self._lost() from None
 
     def trials(self) -> Trials:
-        """All trials by number, as they are now.
+        """All current trials by number.
 
         Raises:
-            SearchError: they are gone, or damaged.
+            SearchError: they were deleted or are damaged.
         """
         study = self.optuna
         with self._readable():
@@ -225,27 +225,27 @@ class Study:
 
     @cached_property
     def notes(self) -> StudyNotes:
-        """Its budget and the time that it took."""
+        """Its budget, time and choice."""
         return StudyNotes(self.optuna, self.spec.search.trials)
 
     def pareto_front(self) -> list[BestTrial]:
-        """The complete trials that no other one surpasses in all metrics, by number; none if there is one metric."""
+        """The complete trials of the Pareto front by number; empty with a single metric."""
         return [] if len(self.spec.metrics) == 1 else [as_best(trial) for trial in self.optuna.best_trials]
 
     def check(self) -> None:
-        """Refuses a study of which a file is gone or damaged.
+        """Refuses a study with a missing or damaged file.
 
         Raises:
-            SearchError: names the file, and says what to do.
+            SearchError: with the file and what to do.
         """
         self.check_trials()
         _ = self.training
 
     def check_trials(self) -> None:
-        """Refuses a study whose file of trials is gone or damaged; a database guards its own.
+        """Refuses a study whose file of trials is missing or damaged; a database protects its own.
 
         Raises:
-            SearchError: says where, and what to do.
+            SearchError: with the place and what to do.
         """
         self._check_trials_exist()
         if not self.in_database:
@@ -254,9 +254,10 @@ class Study:
 
     @property
     def files(self) -> SharedFolder:
-        """The folder, of which a worker on another machine needs all but the journal, as there is a database."""
+        """The folder; a worker on another machine needs everything but the journal, if there is a database."""
         names = (SPECIFICATION, COLUMNS, CHECKSUMS, *(f"{name}.npy" for name in ARRAYS))
-        return SharedFolder(self.folder, tuple(name for name in names if (self.folder / name).exists()))
+        files = tuple(name for name in names if (self.folder / name).exists())
+        return SharedFolder(self.folder, files, written=not self.in_database)
 
     @cached_property
     def training(self) -> TrainingSet:
@@ -270,7 +271,7 @@ class Study:
         except (OSError, *MALFORMED):
             raise SearchError(
                 f"{self.folder}: the training cases of this study are missing or damaged; put the files back as they "
-                f"were, {FRESH}"
+                f"were, {or_fresh()}"
             ) from None
 
     @property
@@ -278,13 +279,13 @@ class Study:
         return self.folder / "journal.log"
 
     def _check_trials_exist(self) -> None:
-        """Refuses a study whose file of trials is gone, which Optuna would start again."""
+        """Refuses a study whose file of trials was deleted, which Optuna would create again."""
         if not self.in_database and not (self._journal.is_file() and self._journal.stat().st_size):
             raise self._lost()
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
-        """Turns Optuna's errors of a damaged journal into a sentence; a database guards its own trials."""
+        """Turns Optuna's errors on a damaged journal into a sentence; a database protects its own trials."""
         try:
             yield
         except MALFORMED as error:
@@ -297,6 +298,6 @@ class Study:
     def _lost(self) -> SearchError:
         where = "its database" if self.in_database else "its journal.log"
         return SearchError(
-            f"the study in {self.folder} has lost its trials: they are not in {where} any more; --fresh starts a "
-            "new one"
+            f"the study in {self.folder} has lost its trials: they are no longer in {where}; "
+            f"{argument('--fresh', 'fresh=True')} starts a new one"
         )

@@ -1,4 +1,4 @@
-"""Optuna's own pictures of a study."""
+"""Optuna's own plots of a study."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["draw_study"]
 
 
 def draw_study(study: Study, folder: Path) -> list[str]:
-    """Writes Optuna's pictures of a study's trials as PNGs, and returns their names.
+    """Writes Optuna's plots of a study's trials as PNGs, and returns their names.
 
-    They are the history of the optimisation, and where at least two trials were completed with different settings also
+    They are the optimisation history, and if at least two trials with different settings were completed, also
     the importance of the settings (PED-ANOVA, Watanabe et al. 2023) and their parallel coordinates.
 
     Args:
         study: the study.
-        folder: where to.
+        folder: for the plots.
     """
     from optuna.visualization import matplotlib as plots
 
@@ -53,7 +53,7 @@ def draw_study(study: Study, folder: Path) -> list[str]:
 
 
 def _finished(study: Study) -> optuna.Study:
-    """A copy of the study without trials that were lost or still run, in memory, of its first metric alone."""
+    """A copy of the study in memory, with its first metric only and without lost and running trials."""
     copy = create_study(direction=study.spec.directions[0])
     for trial in study.trials():
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
@@ -72,7 +72,7 @@ def _finished(study: Study) -> optuna.Study:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Optuna draws on pyplot's current figure, in a style that it sets for the whole process."""
+    """Restores the style: Optuna draws on pyplot's current figure and sets a style for the whole process."""
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 

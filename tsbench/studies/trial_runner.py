@@ -1,4 +1,4 @@
-"""What a worker does with a study: claim a trial, run it, record it in MLflow, tell Optuna."""
+"""Runs a study's trials in a worker: claims a trial, runs it, records it in MLflow, and reports it to Optuna."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ they end (or as many as are scored again, if these are more)."""
 
 @lru_cache(maxsize=4)
 def load_study(folder: Path) -> tuple[Study, Store]:
-    """The study in a folder, and the MLflow store of its records; opened once in a process."""
+    """The study in a folder, and the MLflow store of its records; opened once per process."""
     study = Study.open(folder)
     retry(lambda: study.storage, lambda error: isinstance(error, DatabaseAwayError))  # the search has found it
     return study, Store(study.spec.tracking_uri)
@@ -63,10 +63,10 @@ def run_trial(
         number: of the trial.
         device: torch device to train on.
         report: called after each epoch.
-        stop_reason: asked after each epoch; a text ends the trial, which is then marked as failed for this reason.
+        stop_reason: called after each epoch; a text ends the trial, which is then marked as failed for this reason.
 
     Returns:
-        How it ended, or None if it was not this worker's to run, or to end.
+        The outcome; None if another worker ran or ended it.
     """
     study, store = load_study(folder)
     trial = study.queue.claim(number)
@@ -84,17 +84,17 @@ def confirm_trial(
 ) -> Confirmation | None:
     """Scores a trial's configuration again on other folds, which are the same for all trials of a study.
 
-    The means over the folds are logged on the trial's MLflow run. Doing it twice gives the same.
+    The means over the folds are logged on the trial's MLflow run. The call can be repeated.
 
     Args:
         folder: of the study.
         number: of the trial, which has ended.
         device: torch device to train on.
         report: called after each epoch.
-        stop_reason: asked after each epoch; a text ends it.
+        stop_reason: called after each epoch; a text ends it.
 
     Returns:
-        How it did, or None if it was ended.
+        The result; None if it was ended.
     """
     study, store = load_study(folder)
     spec, trials = study.spec, study.trials()
@@ -156,11 +156,11 @@ class _TrialRun:
             validation, outcome = self._validate(settings)
         self._record(run, validation, outcome)
         try:
-            self._tell(run, settings, validation, outcome)
+            self._report_to_optuna(run, settings, validation, outcome)
         except optuna.exceptions.UpdateFinishedTrialError:
             if self.study.trials()[self.trial.number].state is not TrialState.FAIL:
-                return outcome  # this worker told it before, and the connection broke before the answer
-            # A supervisor took this worker for dead and restarted the trial; the record follows what it reported.
+                return outcome  # this worker reported it before, and the connection broke before the answer
+            # A supervisor considered this worker dead and restarted the trial; the record keeps its report.
             self.store.fail(run, self.study.trials().reason_of(self.trial.number))
             return None
         return outcome
@@ -189,7 +189,7 @@ class _TrialRun:
 
         def attempt(accumulation_steps: int) -> None:
             nonlocal validation
-            self.__dict__.pop("pruner", None)  # which has heard of the attempt before
+            self.__dict__.pop("pruner", None)  # Optuna knows of the attempt already
             self.reported.clear()
             self.latest = None
             training, search = self.study.training, spec.search
@@ -242,7 +242,7 @@ class _TrialRun:
 
     def _record(self, run: str, validation: CrossValidation, outcome: TrialOutcome) -> None:
         metrics = {names.cv(metric): value for metric, value in validation.scores.items()}
-        metrics.pop(names.cv(self.study.spec.search.metric), None)  # its curve ends with it
+        metrics.pop(names.cv(self.study.spec.search.metric), None)  # it is the last point of its curve
         metrics["fit_seconds"] = validation.seconds
         tags = {names.STATE: outcome.state, **({names.REASON: outcome.reason} if outcome.reason else {})}
         self.monitor.sample(now=True)
@@ -260,10 +260,10 @@ class _TrialRun:
         is_default = trials.visible_to(self.trial.number)[0] == len(search.enqueue)
         return is_default or trials.is_among_best(score, max(KEPT_OUT_OF_FOLD, search.confirm))
 
-    def _tell(
+    def _report_to_optuna(
         self, run: str, settings: HyperparameterConfig, validation: CrossValidation, outcome: TrialOutcome
     ) -> None:
-        """The report on the trial to Optuna, in one write, as nobody needs to know any of it before its end."""
+        """Reports the trial to Optuna in one write, as none of it is needed before its end."""
         scores = {names.cv(metric): value for metric, value in validation.scores.items()}
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
         storage, trial_id = self.study.storage, id_of(self.trial)
@@ -281,11 +281,11 @@ class _TrialRun:
             if outcome.state == COMPLETE:
                 folds = zip(validation.fold_losses, validation.fold_scores, strict=True)
                 self.trial.set_user_attr(FOLDS, [[_shortened(losses), _shortened(scores)] for losses, scores in folds])
-            # As Optuna's `tell` does, which would wait for the disk by itself, and copy the trial.
+            # Like Optuna's `tell`, which would sync separately and copy the trial.
             storage.set_trial_state_values(trial_id, *self._end(validation, outcome))
 
     def _end(self, validation: CrossValidation, outcome: TrialOutcome) -> tuple[TrialState, list[float] | None]:
-        """A trial's end in Optuna's terms; one that was pruned has the last score that a pruner heard."""
+        """A trial's end in Optuna's terms; a pruned trial has the last score that its pruner saw."""
         if outcome.state == COMPLETE:
             return TrialState.COMPLETE, [validation.scores[metric] for metric in self.study.spec.metrics]
         if outcome.state == PRUNED:
@@ -294,7 +294,7 @@ class _TrialRun:
 
 
 def _shortened(curve: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most 25 points, the last among them, of five digits: for a picture, and short enough for Optuna's storage."""
+    """At most 25 points including the last, with five digits: enough for a plot, and small in Optuna's storage."""
     keep = -(-len(curve) // 25)
     return [
         (epoch, float(f"{value:.5g}"))

@@ -1,4 +1,4 @@
-"""The trials of a study as they are stored: how each ended, which count, and which is the best."""
+"""The stored trials of a study: how each ended, which count, and which is the best."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tsbench.tracking.names import COSTS
 __all__ = ["BestTrial", "Configuration", "Trials", "as_best", "deserves_retry", "fixed_parameters", "retries"]
 
 RESULT = "result"  # user attribute: a trial's scores, seconds and reason, as its worker reports them
-LOST = "lost"  # user attribute: why a trial ended through no fault of its own; it does not count, and is tried again
+LOST = "lost"  # user attribute: why a trial was lost; it does not count, and is tried again
 FOLDS = "folds"  # user attribute: for each fold its training loss and its score by epoch, thinned
 RUN = "run"  # user attribute: a trial's MLflow run, if its worker ended it
 RETRY_OF = "retry_of"  # user attribute: number of the lost trial whose parameters are tried again
@@ -28,15 +28,15 @@ MAX_RETRIES = 2
 
 @dataclass(frozen=True)
 class Configuration:
-    """A configuration of the network, as it was cross-validated; or the recipe's own, which could not be.
+    """A cross-validated configuration of the network, or the recipe's own if it could not be cross-validated.
 
     Attributes:
         hyperparameters: all of them.
-        number: of the trial that ran it; None if none did.
+        number: of its trial; None without one.
         value: its score by the searched metric; NaN without a trial.
         scores: `cv_<metric>` of every metric, the mean over the folds, with its standard error (`cv_<metric>_se`), and
             `predict_seconds` and `parameters`.
-        seconds: that the trial took.
+        seconds: of the trial.
     """
 
     hyperparameters: HyperparameterConfig
@@ -54,14 +54,14 @@ class BestTrial(Configuration):
 
 
 class Trials(list[FrozenTrial]):
-    """All trials of a study by number, as they were when they were read."""
+    """All trials of a study by number, at the time of reading."""
 
     def __init__(self, trials: Sequence[FrozenTrial], spec: StudySpec) -> None:
         super().__init__(trials)
         self.spec = spec
 
     def latest(self) -> list[FrozenTrial]:
-        """The latest trial at each place of the search's order, which a retry takes from the lost trial."""
+        """The latest trial at each place of the search's order; a retry has the place of the lost trial."""
         return list(dict(zip(_places(self), self, strict=True)).values())
 
     def counted(self) -> list[FrozenTrial]:
@@ -69,7 +69,7 @@ class Trials(list[FrozenTrial]):
         return [trial for trial in self if not _is_lost(trial)]
 
     def counts(self) -> dict[str, int]:
-        """Trials by state, in Optuna's names in lower case; lost ones apart."""
+        """Number of trials by state, with Optuna's names in lower case; lost ones separate."""
         counts = {"complete": 0, "pruned": 0, "fail": 0, "lost": 0, "running": 0, "waiting": 0}
         for trial in self:
             counts["lost" if _is_lost(trial) else trial.state.name.lower()] += 1
@@ -80,15 +80,15 @@ class Trials(list[FrozenTrial]):
         return [trial.number for trial in self if trial.state is TrialState.RUNNING]
 
     def lost(self) -> dict[int, str]:
-        """Why each trial was lost that was; such are marked as failed, and their parameters are tried again."""
+        """The reason of each lost trial; they are marked as failed, and their parameters are tried again."""
         return {trial.number: _reason(trial) for trial in self if _is_lost(trial)}
 
     def complete_seconds(self) -> list[float]:
-        """What each complete trial took."""
+        """Seconds of each complete trial."""
         return [trial.user_attrs[RESULT]["seconds"] for trial in self if trial.state is TrialState.COMPLETE]
 
     def last_reason(self) -> str:
-        """Why the last trial that was not complete ended; empty if there is none."""
+        """The reason of the last trial that is not complete; empty if there is none."""
         return next(filter(None, map(_reason, reversed(self))), "")
 
     def best(self) -> BestTrial | None:
@@ -96,11 +96,11 @@ class Trials(list[FrozenTrial]):
         return next(self.ranked(), None)
 
     def chosen(self, number: int | None) -> BestTrial | None:
-        """The trial of this number, or if there is no number the best one."""
+        """The trial of this number, or without a number the best one."""
         return self.best() if number is None else as_best(self[number])
 
     def best_few(self, count: int) -> list[BestTrial]:
-        """The best complete trials, at most so many."""
+        """The best complete trials, at most this many."""
         return list(islice(self.ranked(), count))
 
     def ranked(self) -> Iterator[BestTrial]:
@@ -111,9 +111,9 @@ class Trials(list[FrozenTrial]):
         return map(as_best, complete)
 
     def default(self) -> BestTrial | None:
-        """The trial of the recipe's own values, as far as the space offers them, also if it was pruned.
+        """The trial of the recipe's own values, if the space offers them, also if it was pruned.
 
-        None if there is no such trial, or it failed. The score of one that was pruned is NaN.
+        None if there is no such trial, or it failed. The score of a pruned trial is NaN.
         """
         ended = [trial for trial in self.latest() if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
         search, places = self.spec.search, self.latest()
@@ -140,31 +140,31 @@ class Trials(list[FrozenTrial]):
         return "enqueue" if place < queued else "portfolio" if place > queued else "recipe"
 
     def run_of(self, number: int) -> str:
-        """The MLflow run of a trial that a worker ended; empty for any other."""
+        """The MLflow run of a trial that a worker ended; empty for others."""
         return str(self[number].user_attrs.get(RUN, ""))
 
     def reason_of(self, number: int) -> str:
-        """Why a trial ended that was not complete; empty for others."""
+        """The reason of a trial that is not complete; empty for others."""
         return _reason(self[number])
 
     def parameters_of(self, number: int) -> dict[str, Any]:
-        """What a trial in the queue, or one that runs, is to run with."""
+        """The parameters of a queued or running trial."""
         return fixed_parameters(self[number])
 
     def fold_curves(self, number: int) -> list[tuple[list[tuple[int, float]], list[tuple[int, float]]]]:
-        """For each fold of a trial its training loss and its score by epoch; empty if they were not kept."""
+        """For each fold of a trial its training loss and its score by epoch; empty if they were not recorded."""
         found = self[number].user_attrs.get(FOLDS, [])
         pairs = [[[(int(epoch), float(value)) for epoch, value in curve] for curve in fold] for fold in found]
         return [(losses, scores) for losses, scores in pairs]
 
     def visible_to(self, number: int) -> tuple[int, list[FrozenTrial]]:
-        """Trial `number`'s place, and the trials that it may be compared with: those that it was chosen by."""
+        """Trial `number`'s place, and the trials that it may be compared with: those from which it was chosen."""
         place = _places(self)[number]
         return place, self.latest()[: max(0, place + 1 - self.spec.concurrency)]
 
 
 def as_best(trial: FrozenTrial) -> BestTrial:
-    """A complete trial as its worker recorded it, or one that was pruned, whose score is NaN."""
+    """A complete trial by its worker's record, or a pruned one with score NaN."""
     scores = {key: value for key, value in trial.user_attrs[RESULT].items() if key.startswith("cv_") or key in COSTS}
     settings = HyperparameterConfig.model_validate_json(json.dumps(trial.user_attrs["hyperparameters"]))
     value = trial.values[0] if trial.state is TrialState.COMPLETE else math.nan
@@ -180,7 +180,7 @@ def _reason(trial: FrozenTrial) -> str:
 
 
 def retries(trial: FrozenTrial) -> int:
-    """How often its parameters were lost by a death, itself included; what a worker itself ended does not count."""
+    """How often its parameters were lost by a worker's death, this trial included; ends by a worker do not count."""
     return int(trial.user_attrs.get(RETRIES, 0)) + (_is_lost(trial) and RESULT not in trial.user_attrs)
 
 
@@ -190,9 +190,9 @@ def deserves_retry(trial: FrozenTrial) -> bool:
 
 
 def _places(trials: Sequence[FrozenTrial]) -> list[int]:
-    """Each trial's place in the search's order, which one that repeats a lost one takes from it.
+    """Each trial's place in the search's order; a retry has the place of the lost trial.
 
-    So all that is chosen by earlier trials is chosen by the same ones, whatever was lost meanwhile.
+    So choices by earlier trials do not depend on which trials were lost.
     """
     places: list[int] = []
     new = 0

@@ -1,12 +1,12 @@
-"""Contracts that every registered block, encoder, scheduler, augmentation and classifier keeps, to check new ones by.
+"""Checks of the contracts that every block, encoder, scheduler, augmentation and classifier keeps.
 
-Each is a plain function that raises AssertionError and says what was broken. A new feature block is checked by
+Each is a plain function that raises AssertionError with the broken contract. A new feature block is checked by
 
     from tsbench.testing import check_feature_block, check_onnx
 
     check_feature_block("my_package.my_module.MyBlock")
 
-and exported by `check_onnx`, which alone needs the extra `onnx`. A classifier of sktime or aeon is checked by
+and exported by `check_onnx`, which needs the extra `onnx`. A classifier of sktime or aeon is checked by
 
     from tsbench.classifiers.baselines import find_baseline
     from tsbench.testing import check_classifier

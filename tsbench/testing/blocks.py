@@ -30,7 +30,7 @@ WIDTH = 4
 
 
 def check_encoder(name: str) -> None:
-    """Holds the encoder of this name in `tsbench.recipe.registries.ENCODERS` against the contracts.
+    """Checks the encoder of this name in `tsbench.recipe.registries.ENCODERS` against the contracts.
 
     Raises:
         AssertionError: it breaks one.
@@ -42,7 +42,7 @@ def check_encoder(name: str) -> None:
 
 
 def check_attention(heads: int = 1) -> None:
-    """Holds self-attention with so many heads against the contracts.
+    """Checks self-attention with this number of heads against the contracts.
 
     Raises:
         AssertionError: it breaks one.
@@ -57,7 +57,7 @@ def check_attention(heads: int = 1) -> None:
 
 
 def check_convolution(config: ConvolutionConfig) -> None:
-    """Holds the convolutions of this configuration against the contracts; padded steps of their output must be 0.
+    """Checks the convolutions of this configuration against the contracts; padded steps of their output must be 0.
 
     Raises:
         AssertionError: they break one.
@@ -73,7 +73,7 @@ def check_convolution(config: ConvolutionConfig) -> None:
 
 
 def check_stem(name: str, stride: int = 3) -> None:
-    """Holds the stem of this name, `average` or `convolution`, against the contracts.
+    """Checks the stem of this name, `average` or `convolution`, against the contracts.
 
     Raises:
         AssertionError: it breaks one.
@@ -92,7 +92,7 @@ def check_stem(name: str, stride: int = 3) -> None:
 
 
 def check_feature_block(name: str, config: FeaturesConfig | None = None) -> None:
-    """Holds the feature block of this name in `tsbench.recipe.registries.FEATURES` against the contracts.
+    """Checks the feature block of this name in `tsbench.recipe.registries.FEATURES` against the contracts.
 
     Besides those of every block: what it has learned from training cases is in its state, and does not depend on how
     far they were padded.
@@ -127,7 +127,7 @@ def check_feature_block(name: str, config: FeaturesConfig | None = None) -> None
 
 
 def check_network(config: ModelConfig) -> None:
-    """Holds a whole network against the contracts, dropout left out; with a feature branch, prepared first.
+    """Checks a whole network without dropout against the contracts; with a feature branch, prepared first.
 
     Raises:
         AssertionError: it breaks one.
@@ -137,7 +137,7 @@ def check_network(config: ModelConfig) -> None:
         network = Network(config.model_copy(update={"dropout": 0.0}), CHANNELS, CLASSES, max(LENGTHS)).double()
         x, valid = padded_series(seed=2)
         network.prepare(x, valid.sum(1), seed=3)
-        if network.feature_branch is not None:  # it begins at 0, which lets no gradient pass to the blocks
+        if network.feature_branch is not None:  # it starts at 0, which passes no gradient to the blocks
             nn.init.normal_(network.feature_branch.linear.weight)
         return network
 
@@ -183,5 +183,5 @@ def _check_state(name: str, block: nn.Module, fresh: nn.Module) -> None:
     fresh.load_state_dict(block.state_dict())
     x, valid = padded_series()
     assert torch.equal(block(x, valid), fresh.eval()(x, valid)), (
-        f"{name}: its state, loaded into a fresh block, gives other features"
+        f"{name}: its state, loaded into a fresh block, gives different features"
     )

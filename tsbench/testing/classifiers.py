@@ -1,4 +1,4 @@
-"""What is asked of every classifier; see `tsbench.classifiers.contract`."""
+"""The contract suite of classifiers; see `tsbench.classifiers.contract`."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def check_classifier(classifier: Classifier, train: Collection, test: Collection
     """Checks a classifier against the contract, on cases that it does not refuse.
 
     Args:
-        classifier: before it is fitted.
+        classifier: unfitted.
         train: training cases of two classes or more.
         test: other cases.
         fresh_process: also load the saved classifier in its own process, which takes some seconds.
 
     Raises:
-        AssertionError: a promise is broken; the message says which.
+        AssertionError: a promise is broken; the message names it.
     """
     name = type(classifier).__name__
     refused = classifier.refuses(train, test)
-    assert refused is None, f"{name} refuses the cases that it is to be checked on: {refused}"
+    assert refused is None, f"{name} refuses the cases of the check: {refused}"
     fitted = _check_fit(classifier, train, test)
     probabilities = fitted.predict_proba(test)
     _check_distribution(probabilities, fitted, train, len(test))
     again = classifier.fit(train, SEED).predict_proba(test)
-    assert np.array_equal(again, probabilities), "the same seed gives other probabilities"
+    assert np.array_equal(again, probabilities), "the same seed gives different probabilities"
     if fitted.out_of_fold is not None:
         _check_out_of_fold(fitted.out_of_fold, fitted, train)
     _check_one_class(classifier, train)
@@ -70,7 +70,7 @@ def _check_fit(classifier: Classifier, train: Collection, test: Collection) -> F
 
 
 def _shared_state() -> dict[str, NDArray[np.generic]]:
-    # The key alone changes only once in 624 draws; the position and a kept normal number are the rest of the state.
+    # The key changes only once in 624 draws; the position and a kept normal number are the rest of the state.
     _, key, position, has_normal, normal = np.random.get_state()
     return {
         "NumPy's global generator": np.array([*key, position, has_normal, normal]),
@@ -90,7 +90,9 @@ def _check_distribution(
     assert probabilities.dtype == np.float64, f"the probabilities are {probabilities.dtype}, not float64"
     assert (probabilities >= 0).all(), "a probability is negative or NaN"
     assert np.allclose(probabilities.sum(axis=1), 1, rtol=0, atol=CLOSE), "the probabilities of a case do not sum to 1"
-    assert (fitted.channels, fitted.longest) == (train.channels, int(train.lengths.max())), "it states other cases"
+    assert (fitted.channels, fitted.longest) == (train.channels, int(train.lengths.max())), (
+        "it reports facts of other cases"
+    )
 
 
 def _check_out_of_fold(out_of_fold: OutOfFold, fitted: FittedClassifier, train: Collection) -> None:
@@ -103,10 +105,10 @@ def _check_out_of_fold(out_of_fold: OutOfFold, fitted: FittedClassifier, train: 
 
 
 def _check_one_class(classifier: Classifier, train: Collection) -> None:
-    """A fold of groups may have cases of one class alone."""
+    """A fold of groups may have cases of only one class."""
     alone = train.subset(np.flatnonzero(train.labels == train.labels[0]))
     fitted = classifier.fit(alone, SEED)
-    assert fitted.classes.tolist() == [train.labels[0]], "fitted on one class, it has others"
+    assert fitted.classes.tolist() == [train.labels[0]], "fitted on one class, it has other classes"
     assert np.allclose(fitted.predict_proba(train), 1), "fitted on one class, it is not certain of it"
 
 
@@ -149,14 +151,14 @@ def _check_budget(classifier: Classifier, train: Collection) -> None:
 def _check_saved(
     fitted: FittedClassifier, test: Collection, probabilities: NDArray[np.float64], fresh_process: bool
 ) -> None:
-    """Loaded again, here and in a fresh process, it gives the same bits, and states the same of its training cases."""
+    """Loaded again, here and in a fresh process, it gives the same bits and facts about its training cases."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         fitted.save(folder)
         loaded = load_classifier(folder)
-        assert loaded.facts == fitted.facts, "after loading, it states other training cases"
-        assert loaded.summary() == fitted.summary(), "after loading, its summary is another"
-        assert np.array_equal(loaded.predict_proba(test), probabilities), "after loading, the probabilities are others"
+        assert loaded.facts == fitted.facts, "after loading, it reports facts of other training cases"
+        assert loaded.summary() == fitted.summary(), "after loading, its summary differs"
+        assert np.array_equal(loaded.predict_proba(test), probabilities), "after loading, the probabilities differ"
         assert np.array_equal(fitted.predict_proba(test), probabilities), "saving changes the probabilities"
         if fresh_process:
             found = _predicted_elsewhere(folder, test)
@@ -176,7 +178,7 @@ def _predicted_elsewhere(folder: Path, cases: Collection) -> NDArray[np.float64]
 
 
 def _predict(folder: str, given: str, answer: str) -> None:
-    """What the fresh process does."""
+    """Runs in the fresh process."""
     torch.set_num_threads(1)
     with np.load(given) as kept:
         cases = Collection(kept["values"], kept["lengths"], kept["labels"])

@@ -1,4 +1,4 @@
-"""What is asked of any module that reads padded series."""
+"""Contracts of every module that reads padded series."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Subject:
     """A module under test, in float64.
 
     Attributes:
-        name: how messages call it.
-        build: makes it again; torch's generator is seeded before.
+        name: in messages.
+        build: creates it; torch's generator is seeded before.
         run: of the module, series of shape (cases, channels, steps) and their valid steps, each case's output without
             its padded steps: shape (features,), or (features, steps).
-        shape: of the output of a case of so many steps.
+        shape: of the output for a case of this many steps.
     """
 
     name: str
@@ -49,17 +49,17 @@ class Subject:
     shape: Callable[[nn.Module, int], tuple[int, ...]]
 
     def built(self, training: bool = False, seed: int = 0) -> nn.Module:
-        """The module in the given mode, its gates open; torch's generator goes on from the seed."""
+        """The module in the given mode, its gates open; torch's generator continues from the seed."""
         torch.manual_seed(seed)
         module = self.build().double().train(training)
         for gate in module.modules():
-            if isinstance(gate, Gate):  # closed, as it begins, it would hide what stands behind it
+            if isinstance(gate, Gate):  # closed, as at the start, it would hide the blocks after it
                 nn.init.constant_(gate.factor, 0.5)
         return module
 
 
 def check(subject: Subject) -> None:
-    """Every contract of this file.
+    """Checks every contract of this module.
 
     Raises:
         AssertionError: one is broken; the message names the subject.
@@ -100,7 +100,7 @@ def check_determinism(subject: Subject) -> None:
     """The same seed gives the same weights and outputs, bit by bit; in evaluation no seed is needed."""
     first, second = subject.built(), subject.built()
     for (name, tensor), other in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
-        assert torch.equal(tensor, other), f"{subject.name}: the same seed gives another {name}"
+        assert torch.equal(tensor, other), f"{subject.name}: the same seed gives a different {name}"
     torch.manual_seed(1)
     before = subject.run(first, *padded_series())
     torch.manual_seed(2)

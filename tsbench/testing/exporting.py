@@ -46,7 +46,7 @@ def check_onnx(config: ModelConfig, masked: bool = True) -> None:
 
 
 def _settled(config: ModelConfig) -> Network:
-    """A network in evaluation with statistics of its own, none of whose parameters is 0 as a whole."""
+    """A network in evaluation mode with random statistics and without parameters that are all 0."""
     network = build_network(config, CHANNELS, CLASSES, LENGTH, seed=0)
     x, lengths = _batch(8, LENGTH, seed=0)
     network.prepare(x, lengths, seed=0)

@@ -20,10 +20,10 @@ PEAK = 0.01
 
 
 def check_scheduler(name: str) -> None:
-    """The rate is above 0 and never above the peak, and every step goes through, at several lengths of training.
+    """The rate is above 0 and never above the peak, and every step works, at several lengths of training.
 
     Raises:
-        AssertionError: a rate is not so, a step warns, or the same settings give other rates the second time.
+        AssertionError: a rate is out of bounds, a step warns, or the same settings give different rates again.
     """
     for epochs, steps, warmup, floor in product((1, 2, 7), (1, 3), (0, 2), (0.0, PEAK / 10)):
         config = TrainingConfig.model_validate(
@@ -41,7 +41,7 @@ def check_scheduler(name: str) -> None:
         for step, rate in enumerate(rates):
             assert math.isfinite(rate), f"{case}: the rate of step {step} is {rate}"
             assert 0 < rate <= PEAK * (1 + 1e-9), f"{case}: the rate of step {step} is {rate}, the peak {PEAK}"
-        assert rates == _rates(config, steps), f"{case}: other rates the second time"
+        assert rates == _rates(config, steps), f"{case}: different rates the second time"
 
 
 def _rates(config: TrainingConfig, steps_per_epoch: int) -> list[float]:
@@ -66,11 +66,11 @@ def _rates(config: TrainingConfig, steps_per_epoch: int) -> list[float]:
 
 
 def check_augmentation(name: str, strengths: tuple[float, ...] = (0.1, 1.0)) -> None:
-    """Shapes, lengths, padded steps and the cases themselves are kept; a strength of 0 does and draws nothing.
+    """Shapes, lengths, padded steps and the cases themselves are kept; a strength of 0 changes and draws nothing.
 
     Raises:
-        AssertionError: they are not, nothing changes at the greatest strength, the same seed gives other cases, numbers
-            are drawn from another generator than the one handed in, or gradients do not pass.
+        AssertionError: they are not, nothing changes at the greatest strength, the same seed gives different cases,
+            numbers are drawn from another generator than the given one, or gradients do not pass.
     """
     x, valid = padded_series()
     generator = torch.Generator().manual_seed(0)
@@ -93,21 +93,21 @@ def _check_strength(name: str, strength: float, x: Tensor, valid: Tensor) -> Non
     untouched = torch.get_rng_state()
     changed = augment(given, lengths, config, torch.Generator().manual_seed(0))
     assert torch.equal(torch.get_rng_state(), untouched), (
-        f"{case}: numbers are drawn from torch's global generator, not from the one handed in"
+        f"{case}: numbers are drawn from torch's global generator, not from the given generator"
     )
     assert changed.shape == x.shape, f"{case}: shape {tuple(changed.shape)}, not {tuple(x.shape)}"
     assert changed.dtype == x.dtype, f"{case}: {changed.dtype}, not {x.dtype}"
     assert torch.isfinite(changed).all(), f"{case}: the cases are not finite"
     assert not changed.transpose(1, 2)[~valid].any(), f"{case}: padded steps are not 0"
-    assert torch.equal(given, x), f"{case}: the cases handed in are changed"
-    assert torch.equal(lengths, valid.sum(1)), f"{case}: the lengths handed in are changed"
+    assert torch.equal(given, x), f"{case}: the given cases are changed"
+    assert torch.equal(lengths, valid.sum(1)), f"{case}: the given lengths are changed"
     again = augment(x, lengths, config, torch.Generator().manual_seed(0))
-    assert torch.equal(again, changed), f"{case}: the same seed gives other cases"
+    assert torch.equal(again, changed), f"{case}: the same seed gives different cases"
     changed.sum().backward()  # type: ignore[no-untyped-call]
-    assert given.grad is not None, f"{case}: no gradient passes"
+    assert given.grad is not None, f"{case}: no gradient is passed on"
     assert torch.isfinite(given.grad).all(), f"{case}: the gradient is not finite"
 
 
 def _alone(name: str, strength: float) -> AugmentationConfig:
-    """One augmentation and no other."""
+    """Only this augmentation."""
     return AugmentationConfig.model_validate({**dict.fromkeys(AUGMENTATIONS, 0.0), "mixup": 0.0, name: strength})

@@ -1,1 +1,1 @@
-"""Everything that knows MLflow."""
+"""Everything that uses MLflow."""

@@ -1,6 +1,6 @@
-"""Addresses of MLflow stores: from what a person writes to what every process, SQLAlchemy and MLflow read alike.
+"""Addresses of MLflow stores, resolved so that every process, SQLAlchemy and MLflow read them the same way.
 
-The path of a SQLite file stands in a URL, in which `?`, `#` and `%` mean something else. Only `resolve_uri` makes such
+The path of a SQLite file is part of a URL, in which `?`, `#` and `%` are special. Only `resolve_uri` makes such
 addresses, and only `database_of` reads the path from one.
 """
 
@@ -35,7 +35,7 @@ MANAGED = ("databricks", "databricks-uc", "uc")
 """Kinds of stores that MLflow has besides servers."""
 
 CONNECT_SECONDS = 5
-MAX_SHOWN = 200  # characters of an address in a message
+MAX_SHOWN = 200  # maximum characters of an address in a message
 
 OPTIONS = {"cached_statements", "check_same_thread", "detect_types", "isolation_level", "timeout"}  # Python's sqlite3
 OPTIONS |= {"cache", "immutable", "mode", "nolock", "psow", "uri", "vfs"}  # SQLite's own, with uri=true
@@ -45,20 +45,20 @@ _MEANT_OTHERWISE = re.compile(r"[%?#\x00-\x1f\x7f]")
 
 
 def resolve_uri(uri: str) -> str:
-    """The address that means the same store in every process and library; one that was resolved before stays.
+    """The address of the same store for every process and library; a resolved address is unchanged.
 
     The path of a SQLite file becomes absolute. It is taken as it is written, so that it need not be quoted; only if
     there is nothing of that name, but there is with its %XX decoded, it is decoded. What follows the last `?` are
     options if it consists of SQLite's, such as `?timeout=5`.
 
     Raises:
-        TrackingError: a plain folder, which MLflow does not take as a store any more; a database in memory; a path
+        TrackingError: a plain folder, which MLflow no longer accepts as a store; a database in memory; a path
             that is not UTF-8, or in the home of a user who does not exist; an address of a kind that MLflow does not
             have; or a server's address with a user's name or password in it, which belong into the environment.
     """
     if re.match(r"sqlite(\+pysqlite)?:", uri):
         return _address(*_path_and_options(uri))
-    if not uri.isprintable():  # Python's own parser leaves such characters out
+    if not uri.isprintable():  # Python's own parser drops such characters
         raise TrackingError(f"tracking.uri {_shown(uri)} is not an address: it holds control characters")
     try:
         scheme = urlsplit(uri).scheme
@@ -73,14 +73,14 @@ def resolve_uri(uri: str) -> str:
         )
     elif not _is_known(scheme, uri):
         raise TrackingError(
-            f"tracking.uri {_shown(uri)} is of no kind that MLflow knows; write sqlite:///mlflow.db, the http:// "
+            f"tracking.uri {_shown(uri)} is not of a kind that MLflow supports; write sqlite:///mlflow.db, the http:// "
             "address of an MLflow server, or the postgresql:// address of a database"
         )
     return uri
 
 
 def problem_with_store(uri: str) -> str | None:
-    """What is wrong with a recipe's `tracking.uri`, in words, found without connecting to it; None if nothing is."""
+    """The problem with a recipe's `tracking.uri` in words, found without connecting; None if there is none."""
     try:
         resolved = resolve_uri(uri)
         if database_of(resolved) is None:  # SQLite's driver is a part of Python, and importing SQLAlchemy takes long
@@ -91,8 +91,8 @@ def problem_with_store(uri: str) -> str | None:
 
 
 def problem_with_database(uri: str) -> str | None:
-    """What is wrong with a recipe's `search.storage`, as `problem_with_store`."""
-    default = "postgresql+pg8000://"  # the driver that a search takes if the address names none
+    """The problem with a recipe's `search.storage`; see `problem_with_store`."""
+    default = "postgresql+pg8000://"  # the driver of a search if the address names none
     try:
         check_driver(default + uri.removeprefix("postgresql://") if uri.startswith("postgresql://") else uri)
     except TrackingError as error:
@@ -104,10 +104,10 @@ def check_driver(uri: str) -> None:
     """Refuses the address of a database that SQLAlchemy cannot read, or whose driver is not installed.
 
     Args:
-        uri: what `resolve_uri` gave; other addresses than a database's pass.
+        uri: from `resolve_uri`; addresses other than a database's pass.
 
     Raises:
-        TrackingError: says what is wrong or missing.
+        TrackingError: with what is wrong or missing.
     """
     if urlsplit(uri).scheme.partition("+")[0] not in DATABASES:
         return
@@ -116,7 +116,7 @@ def check_driver(uri: str) -> None:
 
     try:
         dialect = make_url(uri).get_dialect()
-    except (ArgumentError, ValueError) as error:  # ValueError for a port that is no number
+    except (ArgumentError, ValueError) as error:  # ValueError: the port is not a number
         reason = redacted(str(error), uri)
         raise TrackingError(f"tracking.uri {_shown(uri)} is not a database's address: {reason}") from None
     try:
@@ -124,21 +124,21 @@ def check_driver(uri: str) -> None:
     except ImportError as error:
         raise TrackingError(
             f"tracking.uri {_shown(uri)} needs the Python package {error.name or error}, the driver of this kind "
-            "of database, which is not installed; install it, or name in the address a driver that is, as in "
+            "of database, which is not installed; install it, or name an installed driver in the address, as in "
             "postgresql+pg8000://"
         ) from None
 
 
 def check_reachable(uri: str) -> None:
-    """Refuses the address of a server that nobody listens at; of a server behind a proxy, this cannot be known.
+    """Refuses an address at which no server listens; behind a proxy, this cannot be checked.
 
     Args:
-        uri: an http or https address that `resolve_uri` gave.
+        uri: an http or https address from `resolve_uri`.
 
     Raises:
         TrackingError: no connection was made within CONNECT_SECONDS.
     """
-    from urllib.request import getproxies, proxy_bypass  # it takes long to import
+    from urllib.request import getproxies, proxy_bypass  # slow to import
 
     parts = urlsplit(uri)
     host, port = str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
@@ -146,7 +146,7 @@ def check_reachable(uri: str) -> None:
         return
     try:
         socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
-    except (OSError, UnicodeError) as error:  # UnicodeError for a host whose name has a part that is too long
+    except (OSError, UnicodeError) as error:  # UnicodeError: a part of the host's name is too long
         raise TrackingError(
             f"tracking.uri {_shown(uri)} cannot be reached ({getattr(error, 'strerror', None) or error}); start a "
             "server there with `mlflow server`, or name another store"
@@ -170,7 +170,7 @@ def _check_server(uri: str) -> None:
         raise TrackingError(f"tracking.uri {shown} is not an address: {error}") from None
     if named:
         raise TrackingError(
-            f"tracking.uri {shown} carries a user's name; leave it out, and set MLFLOW_TRACKING_USERNAME and "
+            f"tracking.uri {shown} contains a user name; remove it, and set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the environment"
         )
     if not host:
@@ -185,12 +185,12 @@ def _is_known(scheme: str, uri: str) -> bool:
 
 
 def database_of(uri: str) -> Path | None:
-    """The SQLite file of an address that `resolve_uri` gave; None if the store is not a SQLite file."""
+    """The SQLite file of an address from `resolve_uri`; None if the store is not a SQLite file."""
     return _path_and_options(uri)[0] if uri.startswith((PLAIN, ENCODED)) else None
 
 
 def _path_and_options(uri: str) -> tuple[Path, str]:
-    """The file that a SQLite address means, and its options as in a URL's query."""
+    """The file of a SQLite address, and its options as in a URL's query."""
     text = uri.removeprefix(PLAIN).removeprefix(ENCODED)
     options = ""
     if (match := _QUERY.search(text)) and set(parse_qs(match[1], keep_blank_values=True)) <= OPTIONS:
@@ -221,10 +221,10 @@ def _as_written_or_decoded(text: str) -> Path:
 
 def _absolute(text: str) -> Path:
     if "\0" in text:
-        raise TrackingError("tracking.uri: the path has a null byte in it, which no file's name can have")
+        raise TrackingError("tracking.uri: the path contains a null byte, which no file name can have")
     try:
         return Path(text).expanduser().absolute()
-    except RuntimeError:  # Python's own says nothing of the path
+    except RuntimeError:  # Python's own message does not name the path
         raise TrackingError(
             f"tracking.uri: the path {shortened(text)!r} begins with ~ and the name of a user who has no home "
             "directory on this machine"
@@ -236,7 +236,7 @@ def _address(path: Path, options: str) -> str:
         str(path).encode()
     except UnicodeEncodeError:
         raise TrackingError(
-            f"the folder of the MLflow store, {str(path)!a}, has a name that is not UTF-8, which cannot stand in the "
+            f"the folder of the MLflow store, {str(path)!a}, has a name that is not UTF-8, which cannot be part of the "
             "store's address; rename the folder, or name another store by tracking.uri"
         ) from None
     as_uri = "uri=true" in options.lower()
@@ -252,5 +252,5 @@ def _address(path: Path, options: str) -> str:
 
 @lru_cache(maxsize=1)
 def _decodes() -> bool:
-    """Whether SQLAlchemy decodes the path of an address; before 2.1 only SQLite did, in an address of its own."""
+    """Whether SQLAlchemy decodes the path of an address; before 2.1 only SQLite did, in its own form of address."""
     return tuple(map(int, version("sqlalchemy").split(".")[:2])) >= (2, 1)

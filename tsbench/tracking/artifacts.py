@@ -29,7 +29,7 @@ class Artifacts:
             (client.log_artifacts if path.is_dir() else client.log_artifact)(run, str(path))
 
     def copy(self, source: str, target: str, file: str) -> None:
-        """Copies an artifact from one run to another; nothing happens if the run lacks it."""
+        """Copies an artifact from one run to another; does nothing if the run lacks it."""
         if file in self.names(source):
             with tempfile.TemporaryDirectory() as folder:
                 self.add(target, self._download(source, file, folder))
@@ -44,7 +44,7 @@ class Artifacts:
             return self._download(run, file, folder).read_text(encoding="utf-8")
 
     def names(self, run: str) -> list[str]:
-        """Names of a run's artifacts, without those in folders."""
+        """Names of a run's artifacts outside folders."""
         with self._connection.explained(), quiet("mlflow"):
             return [artifact.path for artifact in self._connection.client.list_artifacts(run) if not artifact.is_dir]
 

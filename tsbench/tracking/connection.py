@@ -1,4 +1,4 @@
-"""The connection to an MLflow store: checks it, creates it, waits for it, and turns its errors into sentences."""
+"""The connection to an MLflow store: checks and creates it, retries calls, and turns its errors into sentences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Connection", "collection_paused", "current_uri", "passes"]
 
 R = TypeVar("R")
 
-AWAY_SECONDS = 10  # that a server has to answer which did not answer before, or when the process is to end
+AWAY_SECONDS = 10  # timeout of a server that did not answer before, or if the process is about to exit
 MAX_LOCATION = 2000  # characters of an experiment's address, to which MLflow adds a run's; it takes 2048
 
 PASSING = (
@@ -44,22 +44,22 @@ PASSING = (
     "disk I/O error",
     "No space left on device",
 )
-"""Signs of a store that is away, locked or out of disk; MLflow gives most such errors one class and one code."""
+"""Errors of a store that is unavailable, locked or out of disk; MLflow gives most of them one class and code."""
 
 FAILURES = {
-    "database is locked": "is locked by another process that writes to it; end that process, or try again later",
+    "database is locked": "is locked by another process that writes to it; stop that process, or try again later",
     "attempt to write a readonly database": "is read-only: its file or folder cannot be written; change its "
     "permissions, or name another store",
-    "unable to open database file": "cannot be opened: its folder is not there or cannot be written",
-    "error code 401": "refused: it wants credentials; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+    "unable to open database file": "cannot be opened: its folder does not exist or cannot be written",
+    "error code 401": "refused: it requires credentials; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
     "MLFLOW_TRACKING_TOKEN, in the environment",
     "error code 403": "refused: the credentials in the environment do not allow this",
 }
-"""Signs of what went wrong in MLflow's errors, which are long, and the sentences that stand for them."""
+"""Texts in MLflow's long errors, and the sentences that replace them."""
 
 
 class Connection:
-    """An MLflow store that may be reached, or created.
+    """An MLflow store that may have to be created.
 
     The first process calls `prepare` before any other opens a fresh one.
 
@@ -100,7 +100,7 @@ class Connection:
             if not self.exists():
                 return
         elif self.uri.startswith(("http://", "https://")):
-            check_reachable(self.uri)  # before MLflow's own attempts, which take minutes
+            check_reachable(self.uri)  # before MLflow's own retries, which take minutes
         self.find(experiment)
 
     def find(self, experiment: str) -> str | None:
@@ -118,7 +118,7 @@ class Connection:
         return None if found is None else str(found.experiment_id)
 
     def prepare(self) -> None:
-        """Creates the store if it is absent, so that processes started later do not race to.
+        """Creates the store if it is absent, so that processes started later do not race to create it.
 
         Raises:
             TrackingError: it cannot be reached or written.
@@ -131,10 +131,10 @@ class Connection:
             with created_whole(self.database):
                 _write_ahead(self.database)
                 self.client.search_experiments(max_results=1)
-                _write_ahead(self.database)  # now what was logged ahead stands in the file itself
+                _write_ahead(self.database)  # moves the write-ahead log into the file itself
 
     def exists(self) -> bool:
-        """Whether there is a store: a SQLite file that is not empty, or any other address."""
+        """Whether the store exists: a SQLite file that is not empty, or any other address."""
         return self.database is None or (self.database.is_file() and self.database.stat().st_size > 0)
 
     def location_of(self, experiment: str) -> str | None:
@@ -158,7 +158,7 @@ class Connection:
 
 
 def _failure(text: str, uri: str) -> str:
-    """What went wrong with a store and what to do, from the text of its error, which may hold the store's address."""
+    """A store's failure and what to do, from the text of its error, which may contain the store's address."""
     text = redacted(" ".join(text.split()), uri)
     for sign, sentence in FAILURES.items():
         if sign in text:
@@ -168,7 +168,7 @@ def _failure(text: str, uri: str) -> str:
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """No garbage is collected: SQLAlchemy makes some 30 objects a run, and to look through them takes twice as long."""
+    """Pauses garbage collection: SQLAlchemy creates some 30 objects per run, and scanning them doubles the time."""
     running = gc.isenabled()
     gc.disable()
     try:
@@ -180,7 +180,7 @@ def collection_paused() -> Iterator[None]:
 
 def _open_client(uri: str) -> MlflowClient:
     with environment(**quiet_variables("mlflow")):
-        from mlflow import MlflowClient  # which sets its logger's level
+        from mlflow import MlflowClient  # sets its logger's level
     with quiet("mlflow"):
         client = MlflowClient(tracking_uri=uri)
         _spare_syncs(client)
@@ -198,13 +198,13 @@ def _write_ahead(database: Path) -> None:
 
 
 def _spare_syncs(client: MlflowClient) -> None:
-    """A log ahead needs no sync at each commit; only a power cut could lose the last commits, and it breaks nothing."""
+    """Skips syncs at commits, which a write-ahead log does not need; only a power cut could lose the last commits."""
     from sqlalchemy import event
 
     engine = engine_of(client)
     if engine is not None and engine.dialect.name == "sqlite" and not event.contains(engine, "connect", _spare_sync):
         event.listen(engine, "connect", _spare_sync)
-        engine.dispose()  # further connections are new, and heard of
+        engine.dispose()  # further connections are new and trigger the listener
 
 
 def _spare_sync(connection: sqlite3.Connection, _: object) -> None:
@@ -215,7 +215,7 @@ def _spare_sync(connection: sqlite3.Connection, _: object) -> None:
 
 
 class _RetryingClient:
-    """MLflow's client, which waits for a store that is away, locked or out of disk for a while."""
+    """MLflow's client, which retries if a store is unavailable, locked or out of disk."""
 
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
@@ -248,7 +248,7 @@ class _RetryingClient:
         return self._retry(create)
 
     def _retry(self, call: Callable[[], R]) -> R:
-        # A store that was waited for in vain is not waited for at every further call.
+        # After one failed wait, further calls do not wait again.
         may_pass = (lambda error: False) if self._away else passes
         waits = is_retrying() and not self._away
         limit = {} if waits else {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(AWAY_SECONDS)}
@@ -263,14 +263,14 @@ class _RetryingClient:
 
 
 def passes(error: Exception) -> bool:
-    """Whether an error of the store is one that may pass by itself."""
+    """Whether an error of the store may be transient."""
     text = str(error)
     return any(sign in text for sign in PASSING)
 
 
 @contextmanager
 def current_uri(uri: str) -> Iterator[None]:
-    """MLflow's fluent calls go to the URI; after that everything is as it was, the environment variable too."""
+    """Directs MLflow's fluent calls to the URI; restores everything afterwards, including the environment variable."""
     import mlflow
 
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]

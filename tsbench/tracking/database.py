@@ -1,4 +1,4 @@
-"""What can be said of a store's SQLite file before MLflow opens it, which would write to it."""
+"""Checks a store's SQLite file before MLflow opens it and writes to it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from tsbench.data.folders import is_writable, nearest_folder
-from tsbench.errors import TrackingError
+from tsbench.errors import TrackingError, argument
 
 __all__ = ["check_writable", "created_whole", "refuse_other_databases"]
 
 MLFLOW = {"experiments", "alembic_version"}
-"""Tables that a database of MLflow's has, also if its creation was interrupted."""
+"""Tables of an MLflow database, also if its creation was interrupted."""
 
 
 def refuse_other_databases(path: Path) -> None:
-    """Refuses a database of another program, into which MLflow would put its tables.
+    """Refuses another program's database, to which MLflow would add its tables.
 
     Raises:
-        TrackingError: the file is a database, and not one of MLflow's.
+        TrackingError: the file is a database, but not MLflow's.
     """
     if not path.is_file():
         return
     tables: set[str] = set()
-    # A file that is locked, or no database, is for MLflow to report.
+    # MLflow reports a file that is locked or not a database.
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=1)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if tables and not tables & MLFLOW:
         raise TrackingError(
             f"{path} is a database of another program: it has the tables {', '.join(sorted(tables)[:5])}, and none of "
-            "MLflow's; name another file by tracking.uri or --tracking-uri"
+            f"MLflow's; name another file by tracking.uri or {argument('--tracking-uri', 'tracking_uri')}"
         )
 
 
@@ -40,7 +40,7 @@ def check_writable(path: Path) -> None:
     """Refuses a file that cannot be written or created, and changes nothing.
 
     Raises:
-        TrackingError: it is a folder, it or its folder is read-only, or it is no database.
+        TrackingError: it is a folder, it or its folder is read-only, or it is not a database.
     """
     folder = nearest_folder(path.parent)
     if not folder.is_dir():
@@ -59,7 +59,7 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def created_whole(path: Path) -> Iterator[None]:
-    """A database that is created herein, with its folders, is removed again if an error ends the creation."""
+    """Removes a database created within the context, and its folders, if an error ends the creation."""
     fresh = not path.exists()
     folders = [folder for folder in path.parents if not folder.exists()]
     try:

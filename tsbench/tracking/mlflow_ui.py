@@ -1,4 +1,4 @@
-"""Starts MLflow's page on a SQLite store, waits until it answers, and ends all of it."""
+"""Starts MLflow's page on a SQLite store, waits until it answers, and stops it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from tsbench.tracking.views import LEADERBOARD, TRIALS, VIEWS, View, page_addres
 
 __all__ = ["Page", "remote_page", "served_page"]
 
-LAST_LINES = 15  # of the server's log, when it failed
+LAST_LINES = 15  # lines of the server's log that are shown after a failure
 POLL = 0.1  # seconds between two attempts to reach the server
-ENDING = server.GRACE + 8  # seconds that the server has to end by itself
+ENDING = server.GRACE + 8  # seconds in which the server must end by itself
 
 
 class Page:
-    """MLflow's page while it is served; `served_page` makes one.
+    """MLflow's page while it is served; see `served_page`.
 
     Attributes:
-        address: what a browser opens.
+        address: for a browser.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes], address: str) -> None:
@@ -42,7 +42,7 @@ class Page:
         self._log = log
 
     def wait(self) -> None:
-        """Returns never by itself: waits for Ctrl-C or SIGTERM.
+        """Waits for Ctrl-C or SIGTERM; never returns.
 
         Raises:
             TrackingError: the server ended, with the last lines of its log.
@@ -55,12 +55,12 @@ class Page:
 
 @contextmanager
 def served_page(store: Store, port: int, name: str | None) -> Iterator[Page]:
-    """MLflow's page on 127.0.0.1, which answers when this is entered; its process ends when this is left.
+    """MLflow's page on 127.0.0.1; it answers when the context is entered and ends when it is left.
 
     Args:
         store: in a SQLite file.
         port: to listen on.
-        name: of the experiment to open; the store's only one, or the list of all, if None.
+        name: of the experiment to open; None for the store's only one, or the list of all.
 
     Raises:
         TrackingError: the port is in use, there is no such experiment, or the server could not be started.
@@ -73,7 +73,7 @@ def served_page(store: Store, port: int, name: str | None) -> Iterator[Page]:
         process = subprocess.Popen(
             command,
             env={**os.environ, **server.VARIABLES},
-            stdin=subprocess.PIPE,  # it ends when this end is closed, even if this process is killed
+            stdin=subprocess.PIPE,  # the server ends when this pipe is closed, even if this process is killed
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -87,9 +87,9 @@ def served_page(store: Store, port: int, name: str | None) -> Iterator[Page]:
 
 
 def remote_page(store: Store, name: str | None) -> str:
-    """The address of an experiment, or of all, on the MLflow server that a store is.
+    """The address of an experiment, or of all, if the store is an MLflow server.
 
-    The experiment is given the views that it lacks, if the server allows it.
+    Adds missing views to the experiment if the server allows it.
 
     Raises:
         TrackingError: there is no such experiment, or the server failed.
@@ -105,13 +105,13 @@ def remote_page(store: Store, name: str | None) -> str:
             for key, value in (view.tag for view in VIEWS):
                 if key not in tags:
                     store.client.set_experiment_tag(experiment, key, value)
-    except TrackingError:  # one may read and not write there
+    except TrackingError:  # the user may have read access only
         return page_address(uri, experiment)
     return page_address(uri, experiment, LEADERBOARD if scored else TRIALS)
 
 
 def _experiment(store: Store, name: str | None) -> str | None:
-    """The id of the experiment of this name, or of the only one there is."""
+    """The id of the experiment of this name, or of the only one."""
     assert store.database is not None
     rows = tables.experiments(store.database)
     if name is None:
@@ -120,7 +120,7 @@ def _experiment(store: Store, name: str | None) -> str | None:
     for row in rows:
         if row.name == name and row.active:
             return row.id
-    return store.experiment_id(name)  # raises the sentence for one that is deleted or unknown
+    return store.experiment_id(name)  # raises an error if it is deleted or unknown
 
 
 def _check_port(port: int) -> None:
@@ -131,12 +131,12 @@ def _check_port(port: int) -> None:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise TrackingError(
-                f"port {port} on {server.HOST} cannot be used: {reason}; name another one with --port"
+                f"port {port} on {server.HOST} cannot be used: {reason}; choose another with --port"
             ) from None
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log: IO[bytes], address: str) -> None:
-    """Returns when the page itself is answered, not only the port."""
+    """Waits until the page itself answers, not only the port."""
     while True:
         if process.poll() is not None:
             raise _failed(process, log)
@@ -147,9 +147,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes], log: IO[bytes], address:
 
 
 def _ensure_views(store: Store, address: str, experiment: str) -> View | None:
-    """Gives an experiment the views that it lacks, and returns the one to show; None if the store cannot be written.
+    """Adds missing views to an experiment, and returns the one to show; None if the store cannot be written.
 
-    A view that somebody changed on MLflow's page keeps the change.
+    A view that was changed on MLflow's page keeps the change.
     """
     assert store.database is not None
     api = f"{address}/api/2.0/mlflow/experiments"
@@ -181,7 +181,7 @@ def _failed(process: subprocess.Popen[bytes], log: IO[bytes]) -> TrackingError:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends the server, which is a single process, and waits until it is gone."""
+    """Ends the server, a single process, and waits for its exit."""
     if process.poll() is None:
         process.terminate()
     try:
@@ -195,7 +195,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _sigterm_as_exit() -> Iterator[None]:
-    """SIGTERM raises SystemExit, so that the server is ended too."""
+    """Raises SystemExit on SIGTERM, so that the server is ended too."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)

@@ -1,4 +1,4 @@
-"""Models in MLflow: logs them without pickled code, registers them, and refuses what they cannot take."""
+"""Models in MLflow: logs them without pickled code, registers and fetches them."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ BEST = "best"
 
 @dataclass(frozen=True)
 class LoggedModel:
-    """What is to be logged.
+    """A model to be logged.
 
     Attributes:
-        folder: what `loader_module._load_pyfunc` reads.
+        folder: read by `loader_module._load_pyfunc`.
         loader_module: module that loads it.
         example: a case, shape (1, channels, time steps), or as the columns of a table.
         classes: its class labels.
-        requirements: pip requirements, stated so that MLflow need not find them out.
+        requirements: pip requirements, given so that MLflow need not infer them.
         metadata: small plain facts, kept in the file `MLmodel`.
     """
 
@@ -53,8 +53,8 @@ class LoggedModel:
 def log_model(store: Store, run: str, model: LoggedModel) -> str:
     """Logs a saved classifier as an MLflow model, and returns the model's URI.
 
-    Its signature says the shape (cases, channels, time steps), the last of any length, or the columns of the table that
-    it was trained on. MLflow would hold callers to just that; it is told to leave that to the model, which takes tables
+    Its signature is the shape (cases, channels, time steps), the last of any length, or the columns of the table that
+    it was trained on. MLflow would enforce the signature; this is left to the model, which takes tables
     and arrays, also of unequal lengths, and refuses the rest in a sentence.
 
     Raises:
@@ -97,14 +97,14 @@ def link_scores(
     data: Mapping[str, tuple[str, str]],
     tags: Mapping[str, Any],
 ) -> None:
-    """Links a run's metrics with its model and the data that they are of, so that MLflow's tab Models ranks by them.
+    """Links a run's metrics with its model and the data that they are of, so that MLflow's tab Models can rank by them.
 
     Args:
         store: the store.
         run: id of the run that the model belongs to.
-        model_uri: what `log_model` gave.
+        model_uri: from `log_model`.
         metrics: of the run; they are logged again with the link.
-        data: name and digest of a data set, as in `DataInput`, by what its metrics begin with (`test_`).
+        data: name and digest of a data set, as in `DataInput`, by the prefix of its metrics (`test_`).
         tags: of the model.
 
     Raises:
@@ -124,7 +124,7 @@ def link_scores(
 
 
 def _inputs(example: NDArray[np.float64] | Mapping[str, Sequence[Any]]) -> Schema:
-    """What a model takes: columns of the types that the example has, or an array."""
+    """A model's input: columns of the example's types, or an array."""
     import numpy as np
     from mlflow.types import ColSpec, Schema, TensorSpec
 
@@ -152,12 +152,12 @@ def register_model(
     Args:
         store: the store.
         run: id of the run that the model belongs to.
-        model_uri: what `log_model` gave.
-        name: of the registered model, made if it is absent.
+        model_uri: from `log_model`.
+        name: of the registered model; created if absent.
         description: of the version.
-        metric: name of the metric that decides, which the version is tagged with.
-        score: its value on the validation folds, or None without any; test scores decide nothing.
-        maximise: whether more of it is better.
+        metric: name of the deciding metric; a tag of the version.
+        score: its value on the validation folds, None without any; test scores decide nothing.
+        maximise: whether higher values are better.
 
     Raises:
         TrackingError: the store failed.
@@ -189,7 +189,7 @@ def register_model(
 
 
 def delete_registered_model(store: Store, name: str) -> None:
-    """Deletes a registered model with all of its versions, for good."""
+    """Deletes a registered model with all its versions, permanently."""
     with store.explained():
         store.client.delete_registered_model(name)
 
@@ -203,7 +203,7 @@ def fetch_model(store: Store, uri: str, target: Path) -> Path:
         target: the folder.
 
     Returns:
-        The folder that `LoggedModel.folder` was.
+        The content of `LoggedModel.folder`.
 
     Raises:
         ModelError: there is no such model, or it is not one of tsbench's.
@@ -222,7 +222,7 @@ def fetch_model(store: Store, uri: str, target: Path) -> Path:
                 raise
             raise ModelError(f"{redacted(store.uri)} has no model {uri}: {_first_line(error)}") from None
         except OSError as error:
-            raise ModelError(f"the files of the model {uri} are not there: {_first_line(error)}") from None
+            raise ModelError(f"the files of the model {uri} do not exist: {_first_line(error)}") from None
     if not str(flavor.get("loader_module", "")).startswith("tsbench."):
         raise ModelError(f"{uri} is a model of another project; tsbench can use only those that tsbench logged")
     return folder / str(flavor["data"])
@@ -233,12 +233,12 @@ def _first_line(error: Exception) -> str:
 
 
 def refusal(sentence: str) -> MlflowException:
-    """The error by which a served model answers 400 with nothing but a sentence."""
+    """The error with which a served model answers status 400 and a single sentence."""
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
     class InputRefusedError(MlflowException):
-        def serialize_as_json(self) -> str:  # MLflow's scoring server puts the whole input before the message
+        def serialize_as_json(self) -> str:  # MLflow's scoring server prepends the whole input to the message
             return json.dumps({"error_code": self.error_code, "message": sentence})
 
     return InputRefusedError(sentence, INVALID_PARAMETER_VALUE)

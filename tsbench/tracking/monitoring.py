@@ -1,4 +1,4 @@
-"""What a run uses of its own process and its own device; nothing of other processes or other GPUs."""
+"""The resource usage of a run's process and device, without other processes or GPUs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def device_name(device: str) -> str:
 
 
 class Monitor:
-    """Samples the process and its device while a run goes on, for the tab "System metrics" of MLflow's page.
+    """Samples the process and its device during a run, for the tab "System metrics" of MLflow's page.
 
-    MLflow's own sampling shows every GPU of the machine on every run; this one the worker's alone.
+    MLflow's own sampling shows every GPU of the machine on every run; this shows only the worker's.
 
     Args:
         device: the run's torch device.
@@ -42,11 +42,11 @@ class Monitor:
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self._tells_utilisation = True
         self._process: psutil.Process = psutil.Process()
-        self._process.cpu_percent(None)  # begins to count
+        self._process.cpu_percent(None)  # starts the measurement
         self._began = self._last = time.monotonic()
 
     def sample(self, now: bool = False) -> None:
-        """Takes a sample if the last one is long enough ago, or at once; steps are seconds since the beginning."""
+        """Takes a sample if the last one is old enough, or immediately; steps are seconds since the start."""
         moment = time.monotonic()
         if not now and moment - self._last < EVERY:
             return

@@ -1,4 +1,4 @@
-"""The tags, metrics and roles of tsbench's MLflow runs; each name stands here once."""
+"""The tags, metrics and roles of tsbench's MLflow runs."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ ROLE = "tsbench.role"  # search (the parent of the others), trial, model, baseli
 DATASET = "tsbench.dataset"
 RESAMPLE = "tsbench.resample"
 CLASSIFIER = "tsbench.classifier"
-SPLIT = "tsbench.split"  # whose split the scores are of; see tsbench.tracking.split
+SPLIT = "tsbench.split"  # the split of the scores; see tsbench.tracking.split
 RECIPE = "tsbench.recipe"
 STUDY = "tsbench.study"  # one value for every run of a study, its model and its baselines
 TRIAL = "tsbench.trial"  # number of a trial in its study
 ORIGIN = "tsbench.origin"  # of a trial's parameters: enqueue, recipe, portfolio, or the sampler's name
-HELD_OUT_PART = "tsbench.held_out_part"  # number of a trial's own part, which takes the place of folds
+HELD_OUT_PART = "tsbench.held_out_part"  # number of a trial's own held-out part, which replaces the folds
 STATE = "tsbench.state"  # complete, pruned, failed, skipped
 CHOICE = "tsbench.choice"  # why a network has the settings of its trial
-PARETO = "tsbench.pareto"  # true on the trials that no other one surpasses in all metrics
-PREPROCESSING = "tsbench.preprocessing"  # what was done to a baseline's cases, which it could not take as they are
+PARETO = "tsbench.pareto"  # true on trials of the Pareto front
+PREPROCESSING = "tsbench.preprocessing"  # preprocessing of cases that a baseline could not take unchanged
 REASON = "tsbench.reason"  # why a run was pruned, failed or skipped
-DEVICE = "tsbench.device"  # what it ran on, in words: the processor, or the GPU
-MODEL = "tsbench.model"  # of a baseline: logged, or why it was not
+DEVICE = "tsbench.device"  # the processor or GPU in words
+MODEL = "tsbench.model"  # of a baseline: logged, or the reason why not
 REGISTERED = "tsbench.registered_model"  # name and version in MLflow's registry
 DESCRIPTION = "mlflow.note.content"  # Markdown that MLflow's page shows on top of a run
 
@@ -74,7 +74,7 @@ NETWORK, AUTO = "network", "auto"
 
 
 def title(tags: Mapping[str, Any]) -> str:
-    """What people call the data set and resample of a run with these tags."""
+    """The name of a run's data set and resample."""
     dataset, resample = str(tags[DATASET]), int(tags[RESAMPLE])
     return dataset if resample == 0 else f"{dataset} resample {resample}"
 
@@ -85,9 +85,9 @@ _RIDGE_CLASSIFIERS = frozenset(
 
 
 def is_one_hot(tags: Mapping[str, str], params: Mapping[str, str]) -> bool:
-    """Whether a run is of a ridge classifier by a version of tsbench in which these answered 0 or 1.
+    """Whether a run is of a ridge classifier by a version of tsbench with one-hot probabilities.
 
-    What is computed from such probabilities (`log_loss`, `roc_auc`) says nothing.
+    Metrics of such probabilities (`log_loss`, `roc_auc`) are meaningless.
     """
     path = params.get("baseline.classifier", "")
     ours = path.startswith("aeon.") and path.rpartition(".")[2] in _RIDGE_CLASSIFIERS
@@ -117,7 +117,7 @@ def cv(metric: str) -> str:
 
 
 def confirmed(metric: str) -> str:
-    """Name of a metric's mean over the other folds that the best trials of a search are scored again on."""
+    """Name of a metric's mean over the other folds on which the best trials are scored again."""
     return f"other_folds_{metric}"
 
 

@@ -1,4 +1,4 @@
-"""What a run must carry so that it can be reproduced: versions, machine and git commit."""
+"""The provenance of a run: versions, machine and git commit."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def versions() -> dict[str, str]:
 
 
 def requirements() -> list[str]:
-    """What a logged model needs: the packages that it is loaded and run with, in the versions that are here."""
+    """Requirements of a logged model: its packages in their installed versions."""
     found = versions()
-    torch = found["torch"].partition("+")[0]  # without the build's name, which an index may not have
+    torch = found["torch"].partition("+")[0]  # without the local version label, which an index may not have
     return [
         f"tsbench=={__version__}",
         f"torch=={torch}",
@@ -38,7 +38,7 @@ def requirements() -> list[str]:
 
 
 def processor() -> str:
-    """The processor's name, if the system reports it, else its kind."""
+    """The processor's name if the system reports it, otherwise its kind."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -47,7 +47,7 @@ def processor() -> str:
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit checked out in a folder, with `-dirty` where tracked files were changed; None outside git."""
+    """The commit checked out in a folder, with `-dirty` if tracked files were changed; None outside git."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],

@@ -1,6 +1,6 @@
 """MLflow's server in one process: run as `python -m tsbench.tracking.server` by `tsbench ui`.
 
-`mlflow server` starts four workers beside a runner of jobs with a dozen processes of its own, and imports MLflow once
+`mlflow server` starts four workers and a job runner with a dozen processes, and imports MLflow once
 more to start them. Only this module knows how MLflow's server is put together.
 """
 
@@ -20,13 +20,13 @@ HOST = "127.0.0.1"
 GRACE = 2  # seconds that open connections have after Ctrl-C
 
 VARIABLES = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # the page asks the server, and sends nothing either
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # the page asks the server, and sends no telemetry either
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 """Variables of the server's environment."""
 
 START = "/tsbench/"
-"""The address that sets how MLflow's page greets a browser that has not been there, and goes on to the page."""
+"""The path that sets the page's defaults in a new browser and redirects to MLflow's page."""
 
 START_PAGE = """<!doctype html><meta charset="utf-8"><title>tsbench</title><script>
 const defaults = {
@@ -47,7 +47,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def _with_start_page(application: Application) -> Application:
-    """The application, and the start page beside it."""
+    """Adds the start page to the application."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != START:
@@ -61,7 +61,7 @@ def _with_start_page(application: Application) -> Application:
 
 
 def _application(uri: str) -> Application:
-    """MLflow's own application on a store, which is opened here, so that what is wrong with it ends the server."""
+    """MLflow's own application on a store, which is opened here, so that its errors end the server."""
     from mlflow.server.constants import (
         ARTIFACTS_DESTINATION_ENV_VAR,
         BACKEND_STORE_URI_ENV_VAR,
@@ -81,13 +81,13 @@ def _application(uri: str) -> Application:
     try:
         initialize_backend_stores(uri, uri, "mlflow-artifacts:/")
     except (MlflowException, SQLAlchemyError) as error:
-        raise SystemExit(str(error)) from error  # its own words, without a traceback
+        raise SystemExit(str(error)) from error  # its own message, without a traceback
     return app  # type: ignore[no-any-return,unused-ignore]
 
 
 def _end_with_parent() -> None:
-    """Ends this process when standard input is closed, as it is when `tsbench ui` was killed."""
-    while os.read(sys.stdin.fileno(), 1):  # not through the file, whose lock Python needs to end
+    """Ends this process when standard input is closed, as happens if `tsbench ui` is killed."""
+    while os.read(sys.stdin.fileno(), 1):  # not through the file object, whose lock Python needs to exit
         pass
     os._exit(1)
 
@@ -99,7 +99,7 @@ def main(uri: str, port: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))  # now, so that nobody else takes the port while MLflow is imported
+        listener.bind((HOST, port))  # before MLflow is imported, so that no other process takes the port
         application = _with_start_page(_application(uri))
         config = uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE)
         uvicorn.Server(config).run(sockets=[listener])

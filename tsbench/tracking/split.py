@@ -1,4 +1,4 @@
-"""Whose split into training and test cases a score is of."""
+"""The origin of a score's split into training and test cases."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Kind = Literal["archive", "folder", "files", "drawn", "reference", "unknown"]
 
 @dataclass(frozen=True)
 class Split:
-    """How a data set was parted into training and test cases, before any resampling.
+    """How a data set was split into training and test cases, before any resampling.
 
     Attributes:
         kind: `archive` for the split that the UCR and UEA archives define; `folder` for the two files of a data set's
             folder that the catalogue does not know, or knows with other numbers of cases; `files` for the user's own
             train and test files; `drawn` for a split that tsbench drew from one file; `reference` for what a file of
             other people's scores is of; `unknown` if it was not recorded.
-        drawn: of `drawn`, how; None if that was not recorded.
+        drawn: settings of a `drawn` split; None if they were not recorded.
     """
 
     kind: Kind
@@ -40,7 +40,7 @@ class Split:
 
     @classmethod
     def parse(cls, tag: str) -> Split:
-        """Reads a tag; one that this version does not know is an unknown split."""
+        """Reads a tag; a tag that this version does not know is an unknown split."""
         kind, _, drawn = tag.partition(" ")
         if kind not in get_args(Kind):
             return UNKNOWN
@@ -94,7 +94,7 @@ def own_split(entry: OwnDataConfig) -> Split:
 
 
 def _archive_split(recipe: Recipe, dataset: str) -> Split:
-    """The archive's, if the files hold as many cases as the archive's do: a folder's name alone proves nothing."""
+    """The archive's, if the files hold as many cases as the archive's do: a folder's name proves nothing."""
     from tsbench.data.catalogue import catalogue
     from tsbench.data.selection import archive_of
 

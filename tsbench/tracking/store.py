@@ -1,4 +1,4 @@
-"""Writes tsbench's runs to an MLflow store, in few calls each, and reads them back."""
+"""Writes tsbench's runs to an MLflow store in few calls each, and reads them."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ PAGE = 1000
 DIGEST_LENGTH = 36
 
 POINTS = 64
-"""Of a curve, at most: a hundred cost a trial a quarter more of the time of all its records, and look the same."""
+"""Maximum points of a curve: a hundred would take a quarter more of a trial's recording time, and look the same."""
 
-KIND = "mlflow.experimentKind"  # by it MLflow's page opens on training runs, not on traces of language models
+KIND = "mlflow.experimentKind"  # makes MLflow's page open on training runs, not on traces of language models
 
 
 @dataclass(frozen=True)
 class DataInput:
-    """A collection that a run was given.
+    """A collection that a run used.
 
     Attributes:
-        name: what people call it.
+        name: of the data set.
         context: `train` or `test`.
         digest: of its values and labels.
         source: where it came from.
-        values: shape (cases, channels, time steps); MLflow is told the shape, not the values.
+        values: shape (cases, channels, time steps); only the shape is logged.
         labels: shape (cases,).
     """
 
@@ -62,7 +62,7 @@ class DataInput:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as read back; `finished` is in seconds since the epoch, None while it is running; `experiment` is an id."""
+    """A run of the store; `finished` is in seconds since the epoch, None while running; `experiment` is an id."""
 
     run_id: str
     name: str
@@ -131,7 +131,7 @@ class Store:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-        # Another process created it meanwhile, or an earlier attempt did and its answer was lost.
+        # Another process created it meanwhile, or an earlier attempt whose answer was lost.
         return self.experiment_id(name)
 
     def begin(
@@ -142,7 +142,7 @@ class Store:
         parent: str | None = None,
         started: float | None = None,
     ) -> str:
-        """Starts a run, by default now, else at a time in seconds since the epoch, and returns its id."""
+        """Starts a run, by default now, otherwise at a time in seconds since the epoch, and returns its id."""
         from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
         texts = {key: redacted(str(value)) for key, value in tags.items()}
@@ -160,7 +160,7 @@ class Store:
         curves: Mapping[str, Curve] | None = None,
         tags: Mapping[str, Any] | None = None,
     ) -> None:
-        """Adds to a run, in one call where it all fits; a metric that is also a curve should end it."""
+        """Adds to a run, in one call if possible; a metric that is also a curve should be its last point."""
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
@@ -181,7 +181,7 @@ class Store:
                 settings, labels = settings[PARAMS_PER_CALL:], labels[PARAMS_PER_CALL:]
 
     def log_inputs(self, run: str, inputs: Sequence[DataInput]) -> None:
-        """Records which collections a run was given, for MLflow's own lineage view."""
+        """Records the collections that a run used, for MLflow's lineage view."""
         from mlflow.data.numpy_dataset import from_numpy
         from mlflow.entities import DatasetInput, InputTag
 
@@ -194,16 +194,16 @@ class Store:
             self.client.log_inputs(run, entries)
 
     def end(self, run: str, status: str = "FINISHED", only_running: bool = False) -> None:
-        """Ends a run as FINISHED, FAILED or KILLED; with `only_running` one that has ended is left as it is."""
+        """Ends a run as FINISHED, FAILED or KILLED; with `only_running` an ended run is unchanged."""
         with self.explained():
             if not only_running or self.client.get_run(run).info.status == "RUNNING":
                 self.client.set_terminated(run, status)
 
     def run(self, run: str) -> RunRecord:
-        """A run of tsbench's by its id.
+        """A tsbench run by its id.
 
         Raises:
-            TrackingError: there is no such run, it was deleted, or it is not one of tsbench's.
+            TrackingError: there is no such run, it was deleted, or it is not tsbench's.
         """
         from mlflow.exceptions import MlflowException
 
@@ -220,7 +220,7 @@ class Store:
             raise TrackingError(f"the run {run} was deleted; restore it in the MLflow UI first")
         record = RunRecord.of(found)
         if names.ROLE not in record.tags:
-            raise TrackingError(f"the run {run} ({record.name}) is not one of tsbench's: it has no tag {names.ROLE}")
+            raise TrackingError(f"the run {run} ({record.name}) is not a tsbench run: it has no tag {names.ROLE}")
         return record
 
     def history(self, run: str, metric: str) -> list[tuple[int, float]]:
@@ -229,7 +229,7 @@ class Store:
             return [(point.step, point.value) for point in self.client.get_metric_history(run, metric)]
 
     def fail(self, run: str, reason: str) -> None:
-        """Ends a run as failed, whatever it said of itself before."""
+        """Ends a run as failed, whatever its status was."""
         self.log(run, tags={names.STATE: "failed", names.REASON: reason})
         self.end(run, "FAILED")
 
@@ -274,7 +274,7 @@ class Store:
         yield from self.runs_in(self.experiment_id(experiment), where)
 
     def experiment_id(self, name: str) -> str:
-        """The id of an experiment that is there.
+        """The id of an existing experiment.
 
         Raises:
             TrackingError: there is no such experiment, or it was deleted.
@@ -282,20 +282,20 @@ class Store:
         if (found := self.connection.find(name)) is not None:
             return found
         known = ", ".join(self.experiments()) or "none"
-        raise TrackingError(f"{redacted(self.uri)} has no experiment {name!r}; experiments there: {known}")
+        raise TrackingError(f"{redacted(self.uri)} has no experiment {name!r}; existing experiments: {known}")
 
     def runs_in(self, experiment: str, where: str = "") -> Iterator[RunRecord]:
-        """As `runs`, of an experiment by its id."""
+        """As `runs`, by the experiment's id."""
         for page in self._pages(experiment, where):
             yield from map(RunRecord.of, page)
 
     def searches(self, experiment: str) -> dict[str, bool]:
-        """For each search's parent run of an experiment, by its id, whether it still exists rather than is deleted."""
+        """The ids of an experiment's parent runs, each with whether it is active rather than deleted."""
         pages = self._pages(experiment, names.where({names.ROLE: "search"}), deleted=True)
         return {run.info.run_id: run.info.lifecycle_stage == "active" for page in pages for run in page}
 
     def _pages(self, experiment: str, where: str, deleted: bool = False) -> Iterator[list[Run]]:
-        """The runs of an experiment, the oldest first, in as many as one call gives."""
+        """The runs of an experiment, the oldest first, one page per call."""
         from mlflow.entities import ViewType
 
         view, order, token = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY, ["start_time ASC"], None
@@ -313,6 +313,6 @@ def _age(name: str, curve: Curve, step: int) -> int:
 
 
 def _thinned(curve: Curve) -> Curve:
-    """Every n-th point of a curve of more than 64, the last among them: all of them cost time and show no more."""
+    """Every n-th point of a curve of more than 64, including the last: all would take time and show no more."""
     keep = -(-len(curve) // POINTS)
     return [point for index, point in enumerate(curve) if (len(curve) - 1 - index) % keep == 0]

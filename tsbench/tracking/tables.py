@@ -48,7 +48,7 @@ class RunRow:
 
 
 def experiments(database: Path) -> list[ExperimentRow]:
-    """The experiments of a store, the newest first, without MLflow's own one called Default.
+    """The experiments of a store, the newest first, without MLflow's own experiment Default.
 
     Raises:
         TrackingError: the file is not an MLflow store, or cannot be read.

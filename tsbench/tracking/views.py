@@ -1,6 +1,6 @@
-"""What MLflow's page shows first of an experiment: views with columns to read, saved as MLflow's page saves them.
+"""The views with which MLflow's page opens an experiment, saved in the form of MLflow's page.
 
-Without one, the page lists the parent runs alone, without any score. A view is a tag of the experiment; MLflow's menu
+Without a view, the page lists only the parent runs, without scores. A view is a tag of the experiment; MLflow's menu
 "Views" lists it by name, and an address can open it.
 """
 
@@ -36,7 +36,7 @@ UNCHANGED = {
     "groupsExpanded": {},
     "autoRefreshEnabled": True,
 }
-"""The rest of a view's state as the page has it by default: some versions fill no gaps."""
+"""The default values of a view's state, which some versions do not fill in."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class View:
     """A saved view of the table of runs.
 
     Attributes:
-        key: by which an address names it.
+        key: in addresses.
         title: in MLflow's menu.
-        where: which runs are listed, in MLflow's search syntax.
+        where: filter of the runs, in MLflow's search syntax.
         order_by: the column by which they are sorted, the largest value first.
         widths: the columns in their order, with pixels.
     """
@@ -121,12 +121,12 @@ VIEWS = (LEADERBOARD, TRIALS)
 
 
 def page_address(server: str, experiment: str | None, view: View | None = None) -> str:
-    """The address of an experiment's runs on MLflow's page, or of all experiments, as one who trains models sees them.
+    """The address of an experiment's runs on MLflow's page, or of all experiments, in the view for model training.
 
     Args:
         server: address of the server.
         experiment: its id.
-        view: what to show of it; the experiment must have its tag.
+        view: to show; the experiment must have its tag.
     """
     place = "" if experiment is None else f"/{experiment}/runs"
     query = [TRAINING, *([("viewStateShareKey", view.key)] if view is not None else [])]

@@ -1,6 +1,6 @@
 """Random changes of training cases, by name; each keeps shapes, lengths and the zeros of padded steps.
 
-They draw from the generator that they are given, which is the job's own and of the series' device.
+They draw from the given generator, which is the job's own, on the series' device.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tsbench.recipe.schema import AugmentationConfig
 
 __all__ = ["AUGMENTATIONS", "augment", "mixing"]
 
-WINDOW = 0.1  # share of a case that window warping slows or speeds up
+WINDOW = 0.1  # share of a case that window warping slows down or speeds up
 
 
 def scaling(x: Tensor, lengths: Tensor, strength: float, generator: torch.Generator) -> Tensor:
@@ -69,7 +69,7 @@ def augment(x: Tensor, lengths: Tensor | None, config: AugmentationConfig, gener
         x: shape (cases, channels, steps), 0 on padded steps.
         lengths: shape (cases,), or None if no case is padded.
         config: strengths by name.
-        generator: what is drawn comes from it; of the device of `x`.
+        generator: of all random numbers; on the device of `x`.
     """
     for name, change in AUGMENTATIONS.items():
         strength = getattr(config, name)

@@ -21,7 +21,7 @@ class DivergedError(ArithmeticError):
 
 
 def fixed_features(network: Network, series: Series) -> Tensor | None:
-    """What `predict_probabilities` takes to spare computing them again; None if there are none, or too many."""
+    """Features that `predict_probabilities` can reuse; None if there are none, or too many."""
     branch = network.feature_branch
     if branch is None or len(series.values) * branch.width > MAX_KEPT_FEATURES:
         return None
@@ -48,7 +48,7 @@ def predict_probabilities(
         network: a trained network.
         series: the cases.
         batch_size: cases at once.
-        features: what `fixed_features` gave for them.
+        features: of `fixed_features`.
 
     Raises:
         DivergedError: they are not finite.

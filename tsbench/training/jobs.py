@@ -1,4 +1,4 @@
-"""What a network is trained from: the series as tensors on a device, the targets, the settings and the seed."""
+"""The input of a network's training: series as tensors on a device, targets, settings and seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["EpochRecord", "Generators", "Job", "LazySeries", "Series"]
 
 
 class LazySeries(Protocol):
-    """Series that are not in memory: those that are asked for are made, shape (cases, channels, steps) in float32."""
+    """Series that are not in memory: an index returns those cases, shape (cases, channels, steps) in float32."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -30,7 +30,7 @@ class LazySeries(Protocol):
 
 @dataclass(frozen=True)
 class _LazyTensor:
-    """Stands where a tensor of all values would, and draws those of some cases onto the device."""
+    """Replaces a tensor of all values; an index loads the values of some cases onto the device."""
 
     source: LazySeries
     device: torch.device
@@ -49,10 +49,10 @@ class _LazyTensor:
 
 @dataclass(frozen=True)
 class Series:
-    """Cases as a network takes them.
+    """Cases in the form that a network takes.
 
     Attributes:
-        values: shape (cases, channels, steps), float32, 0 on padded steps; or what gives them when they are drawn.
+        values: shape (cases, channels, steps), float32, 0 on padded steps; or a `LazySeries`.
         lengths: shape (cases,), true lengths in time steps.
     """
 
@@ -60,7 +60,7 @@ class Series:
     lengths: NDArray[np.int64]
 
     def tensors(self, device: torch.device) -> tuple[Tensor | _LazyTensor, Tensor | None]:
-        """Both on the device; lengths are None if no case is padded, which spares all masking."""
+        """Both on the device; lengths are None if no case is padded, which avoids masking."""
         values: Tensor | _LazyTensor
         if isinstance(self.values, np.ndarray):
             values = torch.from_numpy(np.ascontiguousarray(self.values)).to(device)
@@ -103,8 +103,8 @@ class Job:
         seed: of initial weights and of `generators`.
         model: the network's configuration.
         training: the training's configuration.
-        groups: shape (cases,), numbers of the groups that cases come from, none of which is held out in part; None
-            if each case stands for itself.
+        groups: shape (cases,), numbers of the cases' groups, which are only held out as a whole; None if every
+            case is its own group.
         network: set by `train`.
         history: a record for each epoch, set by `train`.
     """
@@ -120,5 +120,5 @@ class Job:
     history: list[EpochRecord] = field(default_factory=list)
 
     def generators(self, device: torch.device) -> Generators:
-        """Its sources of random numbers at the beginning of a training."""
+        """Its generators at the start of a training."""
         return Generators(torch.Generator().manual_seed(self.seed), torch.Generator(device).manual_seed(self.seed))

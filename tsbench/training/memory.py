@@ -1,4 +1,4 @@
-"""What to do when a device's memory is too small."""
+"""Trains with smaller batches if a device's memory is too small."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ T = TypeVar("T")
 
 
 def train_within_memory(train: Callable[[int], T], device: str) -> T:
-    """Calls `train(1)`, and if memory runs out `train(2)`, which is to take half of each mini-batch at a time.
+    """Calls `train(1)`, and if memory runs out `train(2)`, which processes half of each mini-batch at a time.
 
     Args:
         train: takes the accumulation steps.
         device: torch device that it trains on.
 
     Raises:
-        torch.OutOfMemoryError, MemoryError, RuntimeError: half of each mini-batch is too much as well.
+        torch.OutOfMemoryError, MemoryError, RuntimeError: half of each mini-batch does not fit either.
     """
     try:
         return train(1)
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
-    gc.collect()  # what the first attempt held, its traceback included
+    gc.collect()  # memory of the first attempt, including its traceback
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
     return train(2)

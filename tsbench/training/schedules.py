@@ -11,7 +11,7 @@ __all__ = ["Schedule"]
 
 
 class Schedule:
-    """Sets an optimiser's learning rate as training goes on.
+    """Sets an optimiser's learning rate during training.
 
     Args:
         optimizer: its `lr` is the peak rate.
@@ -33,11 +33,11 @@ class Schedule:
 
     @property
     def rate(self) -> float:
-        """The learning rate that the next step will use."""
+        """The learning rate of the next step."""
         return float(self._optimizer.param_groups[0]["lr"])
 
     def step(self) -> None:
-        """To be called after each optimiser step."""
+        """Must be called after each optimiser step."""
         self._step += 1
         if self._step < self._warmup_steps:
             self._warm()
@@ -47,7 +47,7 @@ class Schedule:
             self._main.step()
 
     def end_epoch(self, train_loss: float) -> None:
-        """To be called after each epoch; `plateau` looks at its mean training loss."""
+        """Must be called after each epoch; `plateau` uses its mean training loss."""
         if isinstance(self._main, lr_scheduler.ReduceLROnPlateau) and self._step >= self._warmup_steps:
             self._main.step(train_loss)
 
@@ -76,14 +76,14 @@ def cosine_restarts(optimizer: Optimizer, config: TrainingConfig, steps_per_epoc
 
 
 def one_cycle(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
-    """Up to the peak and down again, with a warm-up of its own."""
+    """Up to the peak and down again, with its own warm-up."""
     return lr_scheduler.OneCycleLR(
         optimizer, max_lr=config.learning_rate, total_steps=max(steps, 2), cycle_momentum=False
     )
 
 
 def plateau(optimizer: Optimizer, config: TrainingConfig, steps_per_epoch: int, steps: int) -> Scheduler:
-    """Half the rate whenever the training loss stops falling."""
+    """Halves the rate whenever the training loss stops falling."""
     patience = max(2, config.epochs // 20)
     return lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=patience, min_lr=_floor(config))
 

@@ -1,7 +1,7 @@
 """Trains a list of jobs of one shape together, epoch by epoch: the folds of a trial, or the seeds of a refit.
 
-Data lies on the device as whole tensors, without a loader; of what is too large for that, each mini-batch is drawn from
-where it lies. Each job has generators of its own, so that its result depends neither on the jobs that it is trained
+Data are on the device as whole tensors, without a loader; larger data are loaded mini-batch by mini-batch. Each job has
+its own generators, so that its result depends neither on the jobs that it is trained
 beside nor on other threads, and torch's global generator is not touched.
 """
 
@@ -38,7 +38,7 @@ def train(
     """Trains every job's network; afterwards `job.network` holds it in evaluation mode, `job.history` its epochs.
 
     Args:
-        jobs: advanced together, one epoch each in turn, for as many epochs as each asks for.
+        jobs: trained together, one epoch each in turn, for each job's number of epochs.
         device: a torch device, `cpu` or `cuda:0`.
         on_epoch: called after each epoch of all jobs with the number of epochs done; may raise to end the training.
         accumulation_steps: parts of a mini-batch whose gradients are added up; more parts need less memory, and
@@ -99,7 +99,7 @@ class _Fit:
         self.averaged = 0
 
     def solve(self, cases: Tensor) -> None:
-        """Fits the feature branch in closed form if it is asked for and possible."""
+        """Fits the feature branch in closed form if configured and possible."""
         branch = self.network.feature_branch
         config = self.job.model.features
         if branch is None or self.features is None or config.head != "ridge" or len(cases) > MAX_CASES:
@@ -126,12 +126,12 @@ class _Fit:
 
     @property
     def solved(self) -> bool:
-        """Whether the learned branch alone is trained."""
+        """Whether only the learned branch is trained."""
         branch = self.network.feature_branch
         return branch is not None and branch.solved
 
     def weight_of(self, cases: Tensor) -> Tensor | int:
-        """What a batch's mean loss is the mean over: its cases, or their class weights if there are any."""
+        """The weight of a batch in a mean of losses: its cases, or their class weights if there are any."""
         return len(cases) if self.loss.weight is None else self.loss.weight[self.targets[cases]].sum()
 
     def run_step(self, cases: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class _Fit:
         return self.branch_loss(x, lengths, features, targets, targets[partner], share)
 
     def features_of(self, cases: Tensor, lengths: Tensor | None) -> Tensor | None:
-        """Their features, of the series as they are and in full precision, kept or computed again.
+        """Their features of the unchanged series in full precision, cached or computed again.
 
         None if they are learned, and so computed by the network.
         """
@@ -190,7 +190,7 @@ class _Fit:
         others: Tensor | None = None,
         share: float = 1.0,
     ) -> Tensor:
-        """Each branch learns by its own loss, so that neither leaves the work to the other; the sum of them."""
+        """The sum of the branches' losses, so that neither branch relies on the other."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             if self.solved:
                 branches = self.network.learned(x, lengths).unsqueeze(0)
@@ -221,7 +221,7 @@ class _Fit:
                 self.kept = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
     def average_weights(self) -> None:
-        """Takes this epoch's weights, and statistics of batch normalisation, into the mean of those before."""
+        """Updates the mean of weights and batch-normalisation statistics with this epoch's."""
         self.averaged += 1
         state = self.network.state_dict()
         if self.kept is None:
@@ -249,7 +249,7 @@ class _Fit:
         if self.kept is not None:
             self.network.load_state_dict(self.kept)
         self.features = None
-        # The last step's loss is never looked at, so its update may have been the one that diverged.
+        # No loss follows the last update, which may have diverged.
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
             raise DivergedError("the weights are not finite after the last epoch")
         self.network.eval()
@@ -290,7 +290,7 @@ def _groups_held_out(
 
 
 def _some_of(cases: Tensor, seed: int) -> Tensor:
-    """At most `MAX_PREPARED_WITH` of them, drawn at random."""
+    """At most `MAX_PREPARED_WITH` cases, drawn at random."""
     drawn = torch.randperm(len(cases), generator=torch.Generator().manual_seed(seed))[:MAX_PREPARED_WITH]
     return cases[drawn.sort().values.to(cases.device)]
 

@@ -1,4 +1,4 @@
-"""What starts workers and hands them work."""
+"""Starts workers and runs tasks on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Launcher", "check_launcher", "make_launcher"]
 
 
 class Launcher(Protocol):
-    """Starts workers on other machines; each that is ready is reported to the inbox that it was made with."""
+    """Starts workers on other machines; each ready worker is reported to the launcher's inbox."""
 
     def __init__(self, config: ExecutionConfig, preload: Sequence[str], inbox: Inbox[Joined | News]) -> None: ...
 
@@ -23,10 +23,10 @@ class Launcher(Protocol):
         """Refuses a cluster that does not exist, without starting anything on it."""
 
     def start(self) -> None:
-        """Asks for all workers."""
+        """Requests all workers."""
 
     def check_started(self) -> list[str]:
-        """Replaces those that ended too early; returns why they did."""
+        """Replaces workers that ended too early; returns the reasons."""
 
     def close(self) -> None:
         """Ends them all."""
@@ -43,7 +43,7 @@ def check_launcher(config: ExecutionConfig) -> None:
 
 
 def make_launcher(config: ExecutionConfig, preload: Sequence[str], inbox: Inbox[Joined | News]) -> Launcher | None:
-    """What the recipe names; None if the workers are child processes.
+    """The recipe's launcher; None if the workers are child processes.
 
     Raises:
         TsbenchError: it is not installed, or cannot be reached.

@@ -1,7 +1,7 @@
-"""A process of its own for code that may crash, hang or take all memory: it is ended, and its caller goes on.
+"""A separate process for code that may crash, hang or exhaust memory, so that its caller continues.
 
-The process is kept for the next call, so that imports and what numba compiled are paid for once; it is replaced after
-a call that overran or brought it down. It ends itself when its caller is gone.
+The process is kept for the next call, so that imports and numba's compilation happen once; it is replaced after a call
+that timed out or crashed it. It exits when its caller has exited.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tsbench.workers.protocol import StoppedError, WorkerContext
 __all__ = ["CrashedError", "FailedError", "IsolatedProcess", "OverranError"]
 
 POLL_SECONDS = 0.1
-"""Seconds between two looks at whether to stop."""
+"""Seconds between two checks whether to stop."""
 
 
 class FailedError(Exception):
@@ -39,7 +39,7 @@ class CrashedError(Exception):
 
 
 class OverranError(Exception):
-    """The function took longer than it may, and was ended."""
+    """The function exceeded its timeout, and was ended."""
 
 
 class IsolatedProcess:
@@ -57,14 +57,14 @@ class IsolatedProcess:
         report: Callable[[Any], None] = lambda progress: None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> Any:
-        """Calls `function(context, *arguments)` there and returns what it returns.
+        """Calls `function(context, *arguments)` in the process and returns its result.
 
         Args:
             function: as `module:name`; its first argument is the `WorkerContext`.
             arguments: picklable, as is the result.
-            timeout: seconds that it may take, the start of the process left out.
-            report: called here with the progress that the function sends, and with the last of it every now and then.
-            stopping: asked every now and then; True ends the process.
+            timeout: in seconds, not counting the start of the process.
+            report: called in this process with the function's progress; the last report is repeated regularly.
+            stopping: called regularly; True ends the process.
 
         Raises:
             FailedError: it raised.
@@ -74,7 +74,7 @@ class IsolatedProcess:
         """
         if self._process is None or not self._process.is_alive():
             self.end()
-            # Without the server that workers are forked from: a baseline is spared what that has imported.
+            # Not forked from the workers' server, so that a baseline starts without that server's imports.
             self._process, self._connection = start_process("tsbench-isolated", "cpu", forked=False)
             atexit.register(self.end)  # before multiprocessing waits for it
             self._run(f"{__name__}:end_with_caller", (), None, report, stopping)
@@ -90,13 +90,13 @@ class IsolatedProcess:
     ) -> Any:
         assert self._process is not None
         assert self._connection is not None
-        with suppress(OSError):  # that it has ended is found below
+        with suppress(OSError):  # its end is detected below
             self._connection.send(("task", function, arguments))
         latest: Any = None
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             wait([self._connection, self._process.sentinel], POLL_SECONDS)
-            alive = self._process.is_alive()  # asked first: what it sent before its end is still received
+            alive = self._process.is_alive()  # checked first, so that messages sent before its end are received
             if self._connection.poll():
                 try:
                     kind, payload, details = self._connection.recv()
@@ -118,7 +118,7 @@ class IsolatedProcess:
                 raise OverranError
 
     def end(self) -> None:
-        """Ends the process, whatever it is at."""
+        """Ends the process, whatever it is doing."""
         if self._process is not None and self._connection is not None:
             self._process.kill()
             self._process.join()
@@ -133,11 +133,11 @@ class IsolatedProcess:
         return how
 
 
-# The process's own side
+# In the process itself
 
 
 def end_with_caller(context: WorkerContext) -> None:
-    """The first task: what is printed from now on goes to standard error, and the process outlives its caller never."""
+    """The first task: redirects standard output to standard error, and ends the process with its caller."""
     os.dup2(2, 1)
     threading.Thread(target=_end_with_caller, daemon=True).start()
 

@@ -1,6 +1,6 @@
-"""How a worker in another terminal of this machine joins a search: by a Unix domain socket.
+"""Lets a worker in another terminal of this machine join a search, by a Unix domain socket.
 
-The socket lies in a folder that its owner alone can open, so whoever can connect may do whatever the search may do.
+The socket is in a folder that only its owner can open, as whoever can connect may do whatever the search may do.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from tsbench.workers.protocol import run_tasks
 __all__ = ["ADDRESS", "Address", "Listener", "join"]
 
 ADDRESS = "listener.json"
-"""The file in a recipe's folder by which a worker finds the search that runs."""
+"""The file in a recipe's folder by which a worker finds the running search."""
 
 SOCKET = "workers.sock"
 MAX_PATH = 100
 """Bytes of a socket's path; Linux takes 107 of them, macOS 103."""
 
 MAX_PENDING = 32
-"""Callers that may be in the handshake at the same time."""
+"""Maximum number of callers in the handshake at the same time."""
 
 MAX_HELLO = 1000
-"""Bytes of what a worker says of itself."""
+"""Maximum bytes of a worker's hello."""
 
 HANDSHAKE_SECONDS = 10.0
 PAUSE = 0.5
-"""Seconds between two looks at overdue callers, and of rest when the process has no file descriptor left."""
+"""Seconds between two checks for overdue callers, and of the pause if the process has no file descriptor left."""
 
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a search lets workers join.
+    """The address at which a search accepts workers.
 
     Attributes:
         host: name of the machine, as the folder of the studies may be seen by several.
@@ -60,16 +60,16 @@ class Address:
     socket: str
 
     def write(self, file: Path) -> None:
-        """Writes it to a file, and removes the socket of a search that was killed and had written there before."""
+        """Writes it to a file, and removes the socket of a killed search that wrote the file before."""
         with suppress(OSError, ValueError, TypeError):
             self.read(file)._remove_socket()
-        complete = file.with_suffix(".part")  # so that no reader finds half of it
+        complete = file.with_suffix(".part")  # so that no reader sees a partial file
         complete.write_text(json.dumps(asdict(self)), encoding="utf-8")
         complete.replace(file)
 
     @classmethod
     def read(cls, file: Path) -> Address:
-        """What `write` wrote.
+        """Reads the file that `write` wrote.
 
         Raises:
             OSError: the file cannot be read.
@@ -97,11 +97,11 @@ class _Caller:
 
 
 class Listener:
-    """Lets workers of this user and machine join, in a thread of its own.
+    """Accepts workers of this user and machine, in its own thread.
 
     Args:
-        preload: modules that they import first.
-        inbox: where each that has joined is reported.
+        preload: modules that workers import first.
+        inbox: receives each worker that has joined.
     """
 
     def __init__(self, preload: Sequence[str], inbox: Inbox[Joined | News]) -> None:
@@ -121,7 +121,7 @@ class Listener:
         self._thread.start()
 
     def close(self) -> None:
-        """Lets no one join any more."""
+        """Accepts no more workers."""
         with suppress(OSError):
             (self._folder / SOCKET).unlink()
             self._folder.rmdir()
@@ -160,7 +160,7 @@ class Listener:
         caller.line.close()
 
     def _read(self, caller: _Caller) -> None:
-        """Reads what has come of a caller's hello, which is a line of JSON; drops it if that is wrong."""
+        """Reads the received part of a caller's hello, a line of JSON; drops the caller if it is wrong."""
         try:
             part = caller.line.recv(MAX_HELLO)
             caller.hello += part
@@ -178,7 +178,7 @@ class Listener:
         self._answer(Connection(caller.line.detach()), version, device)
 
     def _answer(self, connection: Connection, version: str, device: str) -> None:
-        with suppress(OSError):  # it has gone away
+        with suppress(OSError):  # the caller has exited
             if version != __version__:
                 connection.send(("refused", f"the search runs tsbench {__version__}, this worker {version}"))
                 connection.close()
@@ -188,7 +188,7 @@ class Listener:
 
 
 def _private_folder() -> Path:
-    """A new folder that its owner alone can open, with a path that is short enough for a socket in it.
+    """A new folder that only its owner can open, with a path short enough for a socket in it.
 
     Raises:
         SearchError: no folder for temporary files can be written.
@@ -201,11 +201,11 @@ def _private_folder() -> Path:
 
 
 def join(address: Address, device: str, may_leave: bool = False) -> bool:
-    """Works for a search until it ends; returns False if it exited without saying so.
+    """Works for a search until it ends; returns False if the search exited without saying so.
 
     Args:
-        address: where it lets workers join.
-        device: torch device to work on.
+        address: of the search.
+        device: torch device of the tasks.
         may_leave: see `run_tasks`.
 
     Raises:

@@ -25,23 +25,23 @@ __all__ = ["begin_imports", "count_cores", "describe_exit", "find_devices", "sta
 
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-"""Variables by which numerical libraries use one core: one process a core beats many threads."""
+"""Variables that limit numerical libraries to one thread: one process per core is faster than many threads."""
 
 FORKS = sys.platform == "linux"
 """Whether workers are forked from a server process that has imported torch and the first pool's `preload` once.
 
-So a worker is there in a moment, and all share the memory of what was imported. The server starts no thread of Python's
-and touches no GPU, which a fork would not survive. What macOS's own libraries do does not survive it either, so there
-each worker imports for itself.
+So a worker starts quickly, and all share the memory of the imports. The server starts no thread of Python's
+and touches no GPU, which a fork would not survive. macOS's own libraries do not survive it either, so there each
+worker imports for itself.
 """
 
 
 _starting = threading.Lock()
-"""Held while a process is started, as the environment and the main module are changed meanwhile."""
+"""Held while a process is started, as the environment and the main module are changed temporarily."""
 
 
 def begin_imports(preload: Sequence[str]) -> bool:
-    """Starts the server, if there is to be one, without waiting for its imports; gives whether there is."""
+    """Starts the server, if this system uses one, without waiting for its imports; returns whether it does."""
     if FORKS:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["torch", *preload, "tsbench.workers.frozen"])
@@ -69,7 +69,7 @@ def start_process(
         )
         ours, theirs = context.Pipe()
         arguments = (theirs, device, tuple(preload), dict(os.environ))
-        # No daemon: a worker may start an isolated process, which multiprocessing refuses to daemons.
+        # Not a daemon: a worker may start an isolated process, which multiprocessing forbids to daemons.
         process = context.Process(target=_live, args=arguments, name=name, daemon=False)
         process.start()
     theirs.close()
@@ -77,7 +77,7 @@ def start_process(
 
 
 def describe_exit(process: BaseProcess) -> str:
-    """Waits until a process has ended; returns how, as the end of a sentence such as "worker 1 ..."."""
+    """Waits until a process has ended; returns the cause, as the end of a sentence such as "worker 1 ..."."""
     process.join()
     code = process.exitcode or 0
     if code >= 0:
@@ -87,13 +87,13 @@ def describe_exit(process: BaseProcess) -> str:
 
 
 def _own_modules() -> dict[str, str]:
-    """Variables that make a Python find modules where this one does; those of the current folder do not shadow them."""
+    """Variables by which a new Python finds the same modules; the current folder does not shadow them."""
     return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
 
 
 def _live(connection: Connection, device: str, preload: Sequence[str], environment: Mapping[str, str]) -> None:
     ignore_ending_signals()
-    os.environ.clear()  # the server's may be of an earlier time
+    os.environ.clear()  # the server's may be outdated
     os.environ.update(environment)
     try:
         run_tasks(connection, device, preload)
@@ -101,8 +101,8 @@ def _live(connection: Connection, device: str, preload: Sequence[str], environme
         sys.stdout.flush()
         sys.stderr.flush()
     if "numba" in sys.modules:
-        return  # its semaphores are released in order, else a warning of leaked ones is printed
-    # Every result is sent and recorded; to take torch and MLflow down in order would take two seconds more.
+        return  # releases its semaphores, as a warning of leaked ones would be printed otherwise
+    # Every result is sent and recorded; an orderly exit of torch and MLflow would take two more seconds.
     os._exit(0)
 
 
@@ -111,17 +111,17 @@ def find_devices(device: str, workers: int | str, trials_per_device: int = 1) ->
 
     Args:
         device: auto, cpu, cuda or cuda:N.
-        workers: their number, or auto: one for each GPU, else one for each core that this process may use.
-        trials_per_device: workers that share a GPU, where their number is auto.
+        workers: their number, or auto: one for each GPU, otherwise one for each core that this process may use.
+        trials_per_device: workers that share a GPU, if their number is auto.
 
     Raises:
-        TsbenchError: CUDA is asked for and not there.
+        TsbenchError: CUDA is requested but not available.
     """
     gpus = _count_gpus() if device != "cpu" else 0
     if device.startswith("cuda"):
         index = int(device.partition(":")[2] or 0)
         if gpus <= index:
-            raise TsbenchError(f"execution.device is {device!r}, but torch sees {gpus} CUDA devices here")
+            raise TsbenchError(f"execution.device is {device!r}, but torch finds {gpus} CUDA devices here")
         available = [device] if ":" in device else [f"cuda:{i}" for i in range(gpus)]
     else:
         available = [f"cuda:{i}" for i in range(gpus)] or ["cpu"] * count_cores()
@@ -131,12 +131,12 @@ def find_devices(device: str, workers: int | str, trials_per_device: int = 1) ->
 
 
 def count_cores() -> int:
-    """The cores that this process may use, if the system reports them, else all of them."""
+    """The cores that this process may use, if the system reports them, otherwise all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _count_gpus() -> int:
-    """What torch sees; it is imported only where the system has a GPU's device file, as that costs a second."""
+    """The GPUs that torch finds; it is imported only if there is a GPU's device file, as that costs a second."""
     if os.name == "posix" and not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
         return 0
     import torch

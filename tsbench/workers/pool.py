@@ -1,6 +1,6 @@
-"""The supervisor's side of its workers: hands each one task at a time, and knows what each is at.
+"""The supervisor's side of its workers: gives each one task at a time, and tracks it.
 
-So the death of one loses no more than its task. Some workers are child processes, others have joined.
+So the death of a worker loses no more than its task. Some workers are child processes, others have joined.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INTERRUPTED = "the search was interrupted"
 
 @dataclass(frozen=True)
 class Joined:
-    """A worker that is no child process has joined: its channel, device and machine."""
+    """A worker that is not a child process has joined: its channel, device and machine."""
 
     channel: Channel
     device: str
@@ -36,14 +36,14 @@ class Joined:
 
 @dataclass(frozen=True)
 class News:
-    """The channel of a worker that has joined has something to be received."""
+    """The channel of a joined worker has a message."""
 
     channel: Channel
 
 
 @dataclass
 class _Worker:
-    """A worker as its supervisor sees it; one with a host has joined, others are child processes."""
+    """The supervisor's view of a worker; a worker with a host has joined, others are child processes."""
 
     device: str
     host: str = ""
@@ -51,16 +51,16 @@ class _Worker:
     channel: Channel | None = None
     task: Task | None = None
     stopped: bool = False  # whether it was asked to end this task
-    early_deaths: int = 0  # of processes that ended before they sent anything
+    early_deaths: int = 0  # processes that ended before they sent anything
 
 
 class WorkerPool:
-    """Workers that run tasks; a child process is started when it is given its first, or by `start`.
+    """Workers that run tasks; a child process is started with its first task, or by `start`.
 
     Args:
         devices: a torch device for each child process, such as `["cpu", "cpu"]`.
         preload: modules that a process imports before it waits for its first task.
-        inbox: reports workers that join, and news of those whose channel is no connection.
+        inbox: receives workers that join, and news of workers whose channel is not a connection.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class WorkerPool:
             _end(process, deadline)
 
     def start(self) -> None:
-        """Begins what processes need to import, so that it runs while the supervisor prepares."""
+        """Starts the processes' imports, which run while the supervisor prepares."""
         if begin_imports(self.preload):
             return
         for number, worker in self._workers.items():
@@ -107,7 +107,7 @@ class WorkerPool:
                 self._start(number)
 
     def idle(self) -> Iterator[int]:
-        """Numbers of the workers that have nothing to do."""
+        """Numbers of the idle workers."""
         return (number for number, worker in self._workers.items() if worker.task is None)
 
     @property
@@ -117,11 +117,11 @@ class WorkerPool:
 
     @property
     def busy(self) -> list[Task]:
-        """The tasks under way."""
+        """The running tasks."""
         return [worker.task for worker in self._workers.values() if worker.task is not None]
 
     def submit(self, number: int, task: Task) -> None:
-        """Gives an idle worker a task; if it has just died, `wait` will say so."""
+        """Gives an idle worker a task; if it has just died, `wait` will report it."""
         worker = self._workers[number]
         assert worker.task is None
         if worker.channel is None:
@@ -143,11 +143,11 @@ class WorkerPool:
                 self._say(worker, (STOP, INTERRUPTED))
 
     def end_at_once(self) -> None:
-        """Leaving the pool does not wait for what its processes are at."""
+        """Leaving the pool will not wait for running tasks."""
         self._at_once = True
 
     def stop_where(self, reason: Callable[[Task], str]) -> None:
-        """Asks the workers whose task there is a reason to end to do it soon; they go on with others."""
+        """Asks workers to end their task if there is a reason to; they continue with other tasks."""
         for worker in self._workers.values():
             if worker.task is not None and not worker.stopped and (why := reason(worker.task)):
                 worker.stopped = True
@@ -157,7 +157,7 @@ class WorkerPool:
         """News of the workers, after at most the given time; a child process that died is replaced.
 
         Raises:
-            SearchError: child processes die again and again before they do anything.
+            SearchError: child processes repeatedly die before they do anything.
         """
         sources: dict[Any, int] = {}
         for number, worker in self._workers.items():
@@ -214,9 +214,7 @@ class WorkerPool:
         task, worker.task = worker.task, None
         worker.early_deaths += 1
         if worker.early_deaths > MAX_EARLY_DEATHS:
-            raise SearchError(
-                f"{sentence} before it did anything, as {MAX_EARLY_DEATHS} before it; see what it printed"
-            )
+            raise SearchError(f"{sentence} before it did anything, like {MAX_EARLY_DEATHS} before it; see its output")
         assert worker.channel is not None
         worker.channel.close()
         worker.process = worker.channel = None

@@ -35,30 +35,30 @@ __all__ = [
 ]
 
 REPORT_EVERY = 0.2
-"""Seconds between two progress reports of a worker, at least."""
+"""Minimum seconds between two progress reports of a worker."""
 
 STOP, END = "stop", "end"
 """The supervisor's requests besides tasks, each with a reason: end this task soon; end it, and the worker too."""
 
 
 class StoppedError(Exception):
-    """A task was asked to end: it is not needed any more, its time is spent, or the search was interrupted."""
+    """A task was asked to end: it is no longer needed, its time is spent, or the search was interrupted."""
 
 
 class Channel(Protocol):
-    """One side of the way between a supervisor and a worker, such as a `multiprocessing` connection."""
+    """One end of the channel between a supervisor and a worker, such as a `multiprocessing` connection."""
 
     def send(self, obj: Any, /) -> None:
-        """Sends an object; raises OSError if nobody receives it any more."""
+        """Sends an object; raises OSError if the receiver is gone."""
 
     def poll(self) -> bool:
-        """Whether `recv` would return or raise at once."""
+        """Whether `recv` would return or raise immediately."""
 
     def recv(self) -> Any:
         """The next object; raises EOFError or OSError if there will be none."""
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes the channel."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,12 @@ class SharedFolder:
     Attributes:
         path: its path on the machine of the process that reads this.
         files: names of the files that a worker on another machine needs.
+        written: whether the task writes to it too, so that no copy will do: its worker must be on this machine.
     """
 
     path: Path
     files: tuple[str, ...]
+    written: bool = False
 
     def contents(self) -> dict[str, bytes]:
         """The files, by their names."""
@@ -80,12 +82,12 @@ class SharedFolder:
 
 @dataclass(frozen=True)
 class Task:
-    """Something to be done by a worker: `function(context, *arguments)`.
+    """A call for a worker: `function(context, *arguments)`.
 
     Attributes:
-        function: as `module:name`, which the worker alone imports; its first argument is the `WorkerContext`.
+        function: as `module:name`, which only the worker imports; its first argument is the `WorkerContext`.
         arguments: sent to the worker, so they must be picklable; a `SharedFolder` among them can be read there.
-        key: for the supervisor to know the task by; stays in its process.
+        key: identifies the task in the supervisor's process.
     """
 
     function: str
@@ -101,8 +103,8 @@ class Message:
         worker: its number.
         kind: `progress`, `result`, `error` (the task raised), `died` (the process ended) or `joined`.
         payload: what was reported or returned; for `error` and `died` a sentence.
-        task: what it is or was at.
-        details: for `error` the traceback, where the error is not one for a user to mend.
+        task: the running or ended task.
+        details: for `error` the traceback, if the error is not one that a user can fix.
     """
 
     worker: int
@@ -118,9 +120,9 @@ class WorkerContext:
     Attributes:
         device: a torch device.
         abandoned: whether the supervisor was found to be gone.
-        dismissed: whether this worker is needed no more, or leaves.
+        dismissed: whether this worker is no longer needed, or leaves.
         why: the reason to end a task, if there is one.
-        busy: whether it is at a task.
+        busy: whether it runs a task.
     """
 
     def __init__(self, device: str, channel: Channel) -> None:
@@ -136,7 +138,7 @@ class WorkerContext:
 
     @property
     def stopping(self) -> bool:
-        """Whether the task is to be ended: the supervisor wants it, or is gone."""
+        """Whether the task should end: on request, or because the supervisor is gone."""
         if not self._stopping:
             try:
                 while self._channel.poll():
@@ -146,19 +148,19 @@ class WorkerContext:
         return self._stopping
 
     def begin(self) -> None:
-        """Begins a task; a request to stop was for the one before."""
+        """Starts a task; earlier requests to stop were for the task before."""
         self._stopping = False
         self.busy = True
 
     def hear(self, request: tuple[str, str]) -> None:
-        """Takes a request to stop or end, with its reason; the first one counts."""
+        """Handles a request to stop or end, with its reason; the first request counts."""
         kind, why = request
         self.why = self.why if self._stopping else why
         self._stopping = True
         self.dismissed = self.dismissed or kind == END
 
     def leave(self) -> None:
-        """Ends the task soon, and the worker with it; at once if there is no task.
+        """Ends the task soon, and the worker with it; immediately if there is no task.
 
         Raises:
             KeyboardInterrupt: there is none.
@@ -168,12 +170,12 @@ class WorkerContext:
         self.hear((END, "its worker left the search"))
 
     def abandon(self) -> None:
-        """Notes that nobody waits for results any more."""
-        self.why = "the search's own process ended"
+        """Records that the supervisor is gone."""
+        self.why = "the search process has exited"
         self.abandoned = self._stopping = True
 
     def report(self, progress: Any) -> None:
-        """Sends progress, not more often than the supervisor can show it."""
+        """Sends progress, at a limited rate."""
         now = time.monotonic()
         if now - self._last_report >= REPORT_EVERY:
             self._last_report = now
@@ -187,33 +189,33 @@ class WorkerContext:
             self.abandon()
 
     def on_orphaned(self, key: Any, cleanup: Callable[[], None]) -> None:
-        """Registers what is to be done, once for each key, if the supervisor is gone when this worker ends."""
+        """Registers a cleanup, once per key, that runs if the supervisor is gone when this worker ends."""
         self._cleanups[key] = cleanup
 
     def run_cleanup(self) -> None:
-        """Does what `on_orphaned` registered."""
+        """Runs the cleanups of `on_orphaned`."""
         for cleanup in self._cleanups.values():
-            with suppress(TsbenchError):  # nobody is left to whom it could be reported
+            with suppress(TsbenchError):  # nobody is left to report it to
                 cleanup()
 
 
 def run_tasks(
     connection: Connection, device: str, preload: Sequence[str] = (), may_leave: bool = False
 ) -> WorkerContext:
-    """Runs the supervisor's tasks until it says END or is gone.
+    """Runs the supervisor's tasks until it sends END or is gone.
 
     Args:
         connection: to the supervisor.
         device: torch device that tasks run on.
         preload: modules to be imported before the first task.
-        may_leave: Ctrl-C, SIGTERM and SIGHUP end the task and this worker. Otherwise Ctrl-C is for the supervisor,
-            which decides and tells its workers.
+        may_leave: Ctrl-C, SIGTERM and SIGHUP end the task and this worker. Otherwise Ctrl-C is left to the
+            supervisor, which stops its workers.
     """
     if threading.current_thread() is threading.main_thread() and not may_leave:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     for module in preload:
         import_module(module)
-    if (torch := sys.modules.get("torch")) is not None:  # a child process has it from its environment as well
+    if (torch := sys.modules.get("torch")) is not None:  # a child process also has it from its environment
         torch.set_num_threads(1)
     context = WorkerContext(device, connection)
     if may_leave:

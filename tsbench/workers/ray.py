@@ -1,6 +1,6 @@
-"""Workers as Ray actors, on whatever machines the cluster has.
+"""Workers as Ray actors, on the machines of a cluster.
 
-A task is a call of an actor, and what it returns is its result. What tasks share (the training cases of a study, a data
+A task is a call of an actor, which returns its result. Data that tasks share (the training cases of a study, a data
 set) is put into Ray's object store once and passed by reference. Ray places the actors; the supervisor decides what
 each does, as with its own processes.
 """
@@ -35,15 +35,15 @@ from tsbench.workers.protocol import SharedFolder, WorkerContext, run_task
 __all__ = ["RayLauncher", "check_address"]
 
 MAX_STORED = 32
-"""Objects that the supervisor keeps in Ray's object store for further tasks; running tasks keep theirs in any case."""
+"""Objects that the supervisor keeps in Ray's object store for further tasks; running tasks keep theirs anyway."""
 
 CLOSING_SECONDS = 5.0
-"""Time that actors have to remove their scratch files."""
+"""Seconds that actors have to remove their scratch files."""
 
 
 @dataclass(frozen=True)
 class _Files:
-    """The contents of a shared folder, for a worker that does not see the folder itself."""
+    """The contents of a shared folder, for a worker that cannot access the folder."""
 
     path: Path
     contents: dict[str, bytes]
@@ -63,7 +63,7 @@ class _Actor:
         self._folders: dict[Path, tempfile.TemporaryDirectory[str]] = {}
         self._lock = threading.Lock()
         self._number = 0
-        self._early: tuple[int, tuple[str, str]] | None = None  # a request that overtook the task that it is for
+        self._early: tuple[int, tuple[str, str]] | None = None  # a request that arrived before its task
 
     def ready(self, version: str, preload: Sequence[str]) -> str:
         """Imports what tasks need, and returns the machine's name.
@@ -108,11 +108,11 @@ class _Actor:
             folder.cleanup()
 
     def send(self, message: tuple[str, Any, str]) -> None:
-        """Sends a message of the running task, which is one of its progress."""
+        """Sends a progress message of the running task."""
         self._progress.put((self._number, message[1]))
 
     def poll(self) -> bool:
-        """Whether there is a request to be received: never, as `hear` is called."""
+        """Whether there is a request: never, as `hear` is called instead."""
         return False
 
     def recv(self) -> Any:
@@ -123,7 +123,7 @@ class _Actor:
         if not isinstance(argument, _Files):
             return argument
         if argument.path not in self._folders:
-            # Readable by its owner alone: a study's description may hold a password.
+            # Readable only by its owner: a study's description may hold a password.
             folder = tempfile.TemporaryDirectory(prefix="tsbench-worker-")
             for name, content in argument.contents.items():
                 (Path(folder.name) / name).write_bytes(content)
@@ -132,7 +132,7 @@ class _Actor:
 
 
 def check_address(address: str) -> None:
-    """Refuses at once an address at which nobody listens; Ray itself would try for minutes.
+    """Refuses an address at which nobody listens immediately; Ray itself would try for minutes.
 
     Raises:
         TsbenchError: nobody listens there.
@@ -158,7 +158,7 @@ class RayLauncher:
     Args:
         config: address, number of workers, and what each needs.
         preload: modules that an actor imports before its first task.
-        inbox: where actors that are ready are reported, and news of them.
+        inbox: receives actors that are ready, and news of them.
 
     Raises:
         TsbenchError: Ray is not installed, or no cluster is found at the address.
@@ -175,11 +175,11 @@ class RayLauncher:
         self._began_ray = not ray.is_initialized()
         try:
             check_address(config.address)
-            with kept_handlers():  # Ray's own would end this process at SIGTERM, whatever runs
+            with kept_handlers():  # Ray's own handler would end this process at SIGTERM, whatever is running
                 ray.init(address=config.address, log_to_driver=False, ignore_reinit_error=True, configure_logging=False)
         except (OSError, RuntimeError, ValueError) as error:
             raise _no_cluster(config.address, error) from None
-        # As memory maps of this machine's files they could not be read on another one.
+        # Memory maps of this machine's files could not be read on another machine.
         ray.util.register_serializer(Collection, serializer=_arrays_of, deserializer=_collection_of)
         self._actor = ray.remote(num_cpus=config.cpus_per_worker, num_gpus=config.gpus_per_worker)(_Actor)
         self._actors: list[_ActorChannel] = []
@@ -193,7 +193,7 @@ class RayLauncher:
         check_address(config.address)
 
     def start(self) -> None:
-        """Asks Ray for all actors; each joins when there is room for it."""
+        """Requests all actors from Ray; each joins when its resources are free."""
         for _ in range(int(self._config.workers)):
             self._begin()
 
@@ -203,10 +203,10 @@ class RayLauncher:
         self._actors.append(_ActorChannel(self, actor, device, self._preload))
 
     def check_started(self) -> list[str]:
-        """Replaces actors that ended, on another node if their own is gone; returns why they did.
+        """Replaces actors that ended, on another node if their own is gone; returns the reasons.
 
         Raises:
-            SearchError: an actor cannot be started, or actor after actor ends before it is ready.
+            SearchError: an actor cannot be started, or actors repeatedly end before they are ready.
         """
         lines = []
         while not self._gone.empty():
@@ -216,20 +216,22 @@ class RayLauncher:
                 raise SearchError(f"a Ray worker failed: {error.cause}")
             self._early_deaths = 0 if channel.joined else self._early_deaths + 1
             if self._early_deaths > MAX_EARLY_DEATHS:
-                raise SearchError(f"Ray workers end before they are ready, again and again: {reason}")
+                raise SearchError(f"Ray workers repeatedly end before they are ready: {reason}")
             self._actors.remove(channel)
-            self.ray.kill(channel.actor)  # it may only be cut off, and still run
+            self.ray.kill(channel.actor)  # it may only be disconnected, and still be running
             self._begin()
             lines.append(f"Ray starts a worker again: {reason}")
         return lines
 
     def gone(self, channel: _ActorChannel, error: BaseException) -> None:
-        """Notes that an actor has ended, or cannot be reached."""
+        """Records that an actor has ended, or cannot be reached."""
         self._gone.put((channel, error))
 
     def reference(self, argument: Any) -> Any:
-        """What to pass for an argument of a task: a reference, if several tasks share it."""
+        """The value to pass for an argument of a task: a reference, if several tasks share it."""
         if isinstance(argument, SharedFolder):
+            if argument.written:
+                return argument
             key: Any = argument.path
         elif isinstance(argument, Collection | DataSet):
             key = id(argument)
@@ -240,13 +242,13 @@ class RayLauncher:
                 value: Any = _Files(argument.path, argument.contents())
             else:
                 value = argument
-            self._stored[key] = argument, self.ray.put(value)  # held, so that its id stays its own
+            self._stored[key] = argument, self.ray.put(value)  # held, so that its id is not reused
             if len(self._stored) > MAX_STORED:
                 del self._stored[next(iter(self._stored))]
         return self._stored[key][1]
 
     def close(self) -> None:
-        """Ends the actors, and leaves the cluster as it was."""
+        """Ends the actors; the cluster keeps running."""
         closing = [channel.actor.close.remote() for channel in self._actors if channel.joined]
         if closing:
             self.ray.wait(closing, num_returns=len(closing), timeout=CLOSING_SECONDS)
@@ -296,7 +298,7 @@ class _ActorChannel:
         """Does nothing, as the launcher ends the actor."""
 
     def _when_done(self, call: Any, receive: Callable[[Any], None], number: int | None = None) -> None:
-        """Receives the result of a call, in a thread of Ray's.
+        """Receives the result of a call, in one of Ray's threads.
 
         If the call fails, the actor has ended, unless it is that of task `number`, whose result cannot be sent.
         """
@@ -331,7 +333,7 @@ class _ActorChannel:
             self._launcher.inbox.put(News(self))
 
     def _fail(self, error: BaseException) -> None:
-        with self._lock:  # every call that waits fails, each in a thread
+        with self._lock:  # every waiting call fails, each in its own thread
             if self._ended:
                 return
             self._ended = True
@@ -344,6 +346,6 @@ def _arrays_of(cases: Collection) -> tuple[Any, ...]:
 
 
 def _collection_of(parts: tuple[Any, ...]) -> Collection:
-    """A collection of its own arrays: those in the object store are read-only, which compiled code does not take."""
+    """A collection with copied arrays: those in the object store are read-only, which compiled code refuses."""
     arrays: list[Any] = [np.array(part) if isinstance(part, np.ndarray) else part for part in parts]
     return Collection(*arrays)

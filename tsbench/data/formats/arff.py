@@ -39,7 +39,7 @@ class _Header:
         steps: numeric attributes, the time steps of a channel.
         classes: labels that the nominal attribute names; None if the class is a string.
         class_line: the line of the class attribute; 0 until there is one.
-        relational: whether the steps stand within a relational attribute, a row for each channel.
+        relational: whether the steps are in a relational attribute, a row for each channel.
     """
 
     steps: int = 0

@@ -1,6 +1,6 @@
 """Decides which columns of a table are channels, and which only count, date or identify its rows.
 
-A table's index, a counter or an identifier that becomes a channel can reveal the class, as cases often stand in
+A table's index, a counter or an identifier that becomes a channel can reveal the class, as cases are often in
 order of their class. So such columns are left out with the reason, unless the recipe names them by `channels`.
 """
 

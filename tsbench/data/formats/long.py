@@ -58,7 +58,7 @@ def read_long(path: Path, columns: Columns) -> CaseFile:
 
 
 def read_long_alike(path: Path, columns: Columns, labelled: bool = True) -> CaseFile:
-    """Reads a further table by the columns of the training table; they may stand in another order.
+    """Reads a further table by the columns of the training table; their order may differ.
 
     Args:
         path: the file.

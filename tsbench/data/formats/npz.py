@@ -173,7 +173,7 @@ _ALLOWED = {
 
 
 _NDARRAY = object()
-"""Stands for the class, so that a pickle can name it but not call it."""
+"""Replaces the class, so that a pickle can name it but not call it."""
 
 
 class _PlainUnpickler(pickle.Unpickler):

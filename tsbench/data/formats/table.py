@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tsbench.data.formats.numbers import CommaError, decimal_commas
 from tsbench.data.formats.text import read_head, read_utf8, suffix_of
 from tsbench.errors import DataError
+from tsbench.recipe.messages import listed as first_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,11 +82,11 @@ class Table:
         return f"{self.name}, row {number} (counted from 0)"
 
     def is_unnamed(self, column: str) -> bool:
-        """Whether a column has no name of its own, as pandas' index has none when it is written."""
+        """Whether a column has no name, like pandas' index when it is written."""
         return _UNNAMED.fullmatch(column) is not None or column.startswith(NO_NAME)
 
     def plain_numbers(self, column: str) -> pd.Series[Any]:
-        """A column with decimal points in place of decimal commas.
+        """A column with its decimal commas replaced by decimal points.
 
         Raises:
             DataError: names the row of a comma that may be a decimal comma or not.
@@ -105,8 +106,8 @@ class Table:
 
 def listed(names: Sequence[str]) -> str:
     """Names of columns in a message."""
-    shown = ", ".join(repr(name) if not name or name != name.strip() else name for name in names[:MAX_LISTED])
-    return f"{shown} and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else shown or "none"
+    shown = [repr(name) if not name or name != name.strip() else name for name in names]
+    return first_of(shown, MAX_LISTED) or "none"
 
 
 def read_table(path: Path) -> Table:
@@ -122,7 +123,7 @@ def read_table(path: Path) -> Table:
 
 
 def column_names(path: Path) -> tuple[str, ...]:
-    """The names of a table's columns, from the beginning of the file alone.
+    """The names of a table's columns, read from the beginning of the file only.
 
     Raises:
         DataError: the file cannot be read, or two columns have the same name.
@@ -230,7 +231,7 @@ def _read_parquet(path: Path) -> Table:
 
     _parquet_names(path)
     frame = _parquet(path, lambda path: pd.read_parquet(path, engine="pyarrow"))
-    # An index of its own names holds columns; pandas' plain one only counts rows.
+    # An index with names holds columns; pandas' default index only counts rows.
     frame = frame.reset_index(drop=all(name is None for name in frame.index.names))
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     return Table(str(path), frame, np.arange(1, 1 + len(frame)), counted="row")

@@ -13,7 +13,7 @@ from tsbench.recipe.schema import FeaturesConfig
 
 __all__ = ["FeatureBranch", "build_feature_block"]
 
-LARGEST = 10.0  # standard deviations; a feature that was nearly constant in training may be far off later
+LARGEST = 10.0  # standard deviations; a feature that was nearly constant in training may have extreme values later
 CHUNK_SIZE = 2**16  # time steps, over all cases
 REACH = 10.0
 """Norm of a case's standardised features. Under AdamW a step moves a logit by about the learning rate times the sum of
@@ -35,7 +35,7 @@ def build_feature_block(name: str, channels: int, length: int, config: FeaturesC
 
 
 class FeatureBranch(nn.Module):
-    """Standardised features of every block, side by side, and one linear layer, which begins at 0 or is solved for.
+    """Standardised features of every block, side by side, and one linear layer, which starts at 0 or is solved for.
 
     Args:
         config: the `model.features` part of a recipe, with at least one block.
@@ -70,7 +70,7 @@ class FeatureBranch(nn.Module):
         features = self.features_in_parts(x, valid)
         self.mean.copy_(features.mean(0))
         deviation = features.std(0, correction=0)
-        # A feature that never varies says nothing, and would blow up a rounding error.
+        # A constant feature has no information, and would amplify a rounding error.
         self.scale.copy_(torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), torch.zeros_like(deviation)))
 
     def features(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -93,7 +93,7 @@ class FeatureBranch(nn.Module):
         case_weights: Tensor | None = None,
         groups: Tensor | None = None,
     ) -> None:
-        """Fits the linear layer in closed form, see `tsbench.nn.features.ridge`; training then leaves it alone.
+        """Fits the linear layer in closed form, see `tsbench.nn.features.ridge`; training does not change it.
 
         Args:
             features: of the training cases, shape (cases, width).
@@ -109,7 +109,7 @@ class FeatureBranch(nn.Module):
 
     @property
     def solved(self) -> bool:
-        """Whether `solve` has fitted it, so that there is nothing to be trained."""
+        """Whether `solve` has fitted it, so that it needs no training."""
         return not self.linear.weight.requires_grad
 
     def forward(self, features: Tensor) -> Tensor:

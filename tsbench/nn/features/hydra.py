@@ -33,7 +33,7 @@ class Hydra(nn.Module):
     Args:
         channels: channels of the series.
         length: longest training series in time steps.
-        config: the `model.features` part of a recipe; nothing of it is used.
+        config: the `model.features` part of a recipe; unused.
 
     Shape: (cases, channels, steps) to (cases, width).
     """
@@ -50,12 +50,12 @@ class Hydra(nn.Module):
 
     @torch.no_grad()
     def prepare(self, x: Tensor, valid: Tensor | None, generator: torch.Generator) -> None:
-        """Draws the kernels and the channels of each group; nothing of the cases is used but their channels.
+        """Draws the kernels and the channels of each group; only the cases' number of channels is used.
 
         Args:
             x: the training cases.
             valid: their valid steps.
-            generator: a CPU generator, so that every device draws alike.
+            generator: a CPU generator, so that every device draws the same.
         """
         for number in range(2 * len(self.dilations)):
             kernels = torch.randn(GROUPS * KERNELS, 1, TAPS, generator=generator)
@@ -71,7 +71,7 @@ class Hydra(nn.Module):
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Roots of mean responses and of shares; padded steps of `x` must be 0."""
         differences, both = x[:, :, 1:] - x[:, :, :-1], None if valid is None else valid[:, 1:]
-        if x.shape[2] == 1:  # there is none, and no step counts
+        if x.shape[2] == 1:  # there is no difference, so no step counts
             differences, both = torch.zeros_like(x), torch.zeros(len(x), 1, dtype=torch.bool, device=x.device)
         if both is not None:
             differences = differences * both.unsqueeze(1)

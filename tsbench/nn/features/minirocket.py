@@ -61,7 +61,7 @@ class MiniRocket(nn.Module):
         Args:
             x: the training cases.
             valid: their valid steps.
-            generator: a CPU generator, so that every device draws alike.
+            generator: a CPU generator, so that every device draws the same.
         """
         shares = torch.split(
             _low_discrepancy(self.width).to(x.device), [len(self.kernels) * count for count in self.counts]
@@ -114,7 +114,7 @@ class MiniRocket(nn.Module):
         # A case too short for any whole response counts all of its steps.
         middle = middle | (whole & ~middle.any(1, keepdim=True))
         padded = (torch.arange(len(self.kernels), device=device) + self.dilations.index(dilation)) % 2 == 0
-        # The middle is a part of the whole; `torch.where` of bools is not among ONNX Runtime's operators.
+        # The middle is a part of the whole; ONNX Runtime does not support `torch.where` of bools.
         return middle[:, None] | (whole[:, None] & padded[:, None])
 
     def _draw_channels(self, number: int, channels: int, generator: torch.Generator) -> None:
@@ -127,7 +127,7 @@ class MiniRocket(nn.Module):
 
 
 def _dilations(length: int, per_kernel: int) -> tuple[list[int], list[int]]:
-    """The dilations, and how many of a kernel's features each has."""
+    """The dilations, and the number of a kernel's features at each."""
     most = min(per_kernel, MAX_DILATIONS)
     exponent = math.log2(max(1.0, (length - 1) / (TAPS - 1)))
     dilations, repeats = np.unique(np.logspace(0, exponent, most, base=2).astype(int), return_counts=True)

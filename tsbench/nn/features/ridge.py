@@ -5,8 +5,8 @@ the fit without it is `r_i / (1 - H_ii)` (Hastie, Tibshirani and Friedman, The E
 edition, section 7.10). One eigendecomposition of K gives it for every penalty. The decision values are divided by the
 temperature at which their leave-one-out log loss is least (Guo et al. 2017), so that their softmax is a probability.
 
-`tsbench.classifiers.ridge` has the same formulas round scikit-learn's classifier, whose predictions the baselines must
-keep. This one is of torch alone, so that it runs on the network's device and on a machine without scikit-learn.
+`tsbench.classifiers.ridge` has the same formulas for scikit-learn's classifier, whose predictions the baselines must
+keep. This module uses only torch, so that it runs on the network's device and on a machine without scikit-learn.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _centred_parts(features: Tensor, share: Tensor, root: Tensor) -> Iterator[tu
 def _left_out_errors(vectors: Tensor, kept: Tensor, unit: Tensor, residuals: Tensor, groups: Tensor | None) -> Tensor:
     """The residuals of each case by the fit without it, or without its group, shape (cases, classes)."""
     if groups is None or bool((groups == groups[0]).all()):
-        # The intercept is not penalised: its projection, 1/n without weights, belongs to H.
+        # The intercept is not penalised: its projection, 1/n without weights, is part of H.
         diagonal = ((vectors**2) @ kept - unit**2).clamp(min=1e-12)
         return residuals / diagonal[:, None]
     errors = torch.empty_like(residuals)
