@@ -594,7 +594,7 @@ def test_the_best_trials_are_scored_again_before_the_refit(recipe_file: Write) -
     run.close()
     (parent,) = [record for record in plan.store.runs("tiny") if record.tags["tsbench.role"] == "search"]
     assert f"Trial {best} beats the default by " in parent.tags["mlflow.note.content"]
-    assert f"Trial {best} of the portfolio was refitted, with accuracy " in parent.tags["mlflow.note.content"]
+    assert f"Trial {best} was refitted, with accuracy " in parent.tags["mlflow.note.content"]
 
 
 def test_a_confirmation_that_was_interrupted_is_continued_and_chooses_the_same(recipe_file: Write) -> None:

@@ -19,12 +19,15 @@ __all__ = ["FILE", "portfolio_of"]
 FILE = "portfolio.json"
 """Beside this module: a list of configurations, the most useful first, each with values by dotted name."""
 
+LEAST_OFFERED = 0.75
+"""Share of a configuration's settings that a space must offer: the values of a few are good only beside the others."""
+
 
 def portfolio_of(space: Space, base: HyperparameterConfig, search: SearchConfig) -> tuple[dict[str, Any], ...]:
     """What a search tries after the recipe's own values, as Optuna's parameters.
 
-    A configuration of the portfolio sets what the space searches. A setting that the space does not search, or whose
-    value it does not offer, stays as the recipe has it. What is then the same as a configuration before it is left out.
+    A configuration of the portfolio is used if the space offers most of its values; the other settings stay as the
+    recipe has them. A configuration that is then the same as an earlier one is left out.
 
     Args:
         space: the search space.
@@ -32,7 +35,7 @@ def portfolio_of(space: Space, base: HyperparameterConfig, search: SearchConfig)
         search: the recipe's search settings.
 
     Returns:
-        None without a portfolio, and none for a grid, which tries every combination anyway.
+        Empty without a portfolio, and for a grid, which tries every combination anyway.
     """
     if search.portfolio == "none" or search.sampler == "grid":
         return ()
@@ -41,6 +44,8 @@ def portfolio_of(space: Space, base: HyperparameterConfig, search: SearchConfig)
     found: list[dict[str, Any]] = []
     for configuration in json.loads(files(__package__).joinpath(FILE).read_text(encoding="utf-8")):
         offered = {name: label(value) for name, value in configuration.items() if _is_offered(space, name, value)}
+        if len(offered) < LEAST_OFFERED * len(configuration):
+            continue
         parameters = _active(own | offered, space, base)
         if parameters not in known:
             known.append(parameters)
