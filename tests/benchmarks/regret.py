@@ -63,7 +63,7 @@ Bands and bars are one standard error of the mean, which includes the difference
 pairs and smaller.
 """
 EPOCHS = {"CBF": 20, "GunPoint": 15, "JapaneseVowels": 6, "Libras": 9, "NATOPS": 9, "Plane": 14}
-"""Of a trial, by data set; none of these is among those that the portfolio is learned from."""
+"""Of a trial, by data set."""
 
 SEEDS = 5
 SPLITS = 3  # fresh ones, of FOLDS folds each

@@ -531,7 +531,7 @@ class SearchConfig(Settings):
     portfolio: Literal["default", "none"] = Field(
         "default",
         description="configurations that did well on other data sets, tried after the recipe's own values and before "
-        "the sampler draws, as far as the space offers their values; not used by grid",
+        "the sampler draws, if the space offers most of their values; not used by grid",
     )
     storage: str | None = Field(
         None, description="postgresql:// address of a database for the trials; null: a file on this machine"
