@@ -347,7 +347,7 @@ def test_another_meaning_is_refused_and_fresh_starts_anew(recipe_file: Write) ->
     path = recipe_file()
     run_plan(plan_of(path, "search.trials=1"))
     changed = plan_of(path, "search.trials=1", "training.epochs=5")
-    with pytest.raises(RecipeError, match=r"changed since the search of ItalyPowerDemand was started.*--fresh"):
+    with pytest.raises(RecipeError, match=r"changed since the search of ItalyPowerDemand was started.*`fresh=True`"):
         check_compatible(changed)
     run_plan(changed, fresh=True)
     assert len(runs_by_role(changed, "search")) == 2
