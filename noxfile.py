@@ -67,7 +67,7 @@ def coverage(session: nox.Session) -> None:
     install(session, "test")
     session.install(*PINNED, "pytest-cov")
     session.run(
-        "pytest", "-n", "2", "--cov=tsbench", "--cov-branch", "--cov-report=term:skip-covered", FLOOR, *session.posargs
+        "pytest", "-n", "2", "--dist", "worksteal", "--cov", "--cov-report=term:skip-covered", FLOOR, *session.posargs
     )
 
 
