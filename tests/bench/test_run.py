@@ -389,6 +389,7 @@ def test_a_study_of_an_earlier_version_is_continued_as_it_was_begun(recipe_file:
             check_compatible(plan_of(path, other))
 
 
+@pytest.mark.slow
 def test_a_study_from_before_the_portfolio_goes_on_without_one(recipe_file: Write) -> None:
     path = recipe_file()
     without = plan_of(path, "search.portfolio=none", "search.trials=3")
@@ -410,6 +411,7 @@ def test_a_study_from_before_the_portfolio_goes_on_without_one(recipe_file: Writ
     assert origins == ["recipe", "tpe", "tpe"]
 
 
+@pytest.mark.slow
 def test_a_trial_says_that_it_is_of_the_portfolio_and_an_interrupted_search_goes_on_with_it(recipe_file: Write) -> None:
     path = recipe_file()
     path.write_text(
