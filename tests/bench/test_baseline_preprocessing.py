@@ -37,6 +37,7 @@ def newest(plan: Plan, classifier: str) -> RunRecord:
     return [run for run in runs_by_role(plan, "baseline") if run.tags[names.CLASSIFIER] == classifier][-1]
 
 
+@pytest.mark.slow
 def test_a_figure_of_preprocessed_cases_says_so_everywhere_and_is_reproduced(recipe_file: Write) -> None:
     plan = vowels(recipe_file)
     failures, output = run_plan(plan)

@@ -77,6 +77,7 @@ def test_a_search_is_logged_in_its_folder(folder: Path) -> None:
     assert any(line.endswith("INFO ended") for line in lines)
 
 
+@pytest.mark.slow
 def test_quiet_prints_nothing_and_verbose_logs_tasks(recipe_file: Callable[..., Path], tmp_path: Path) -> None:
     path = recipe_file(("trials: 4", "trials: 1"), ("epochs: 4", "epochs: 1"))
     quiet = tsbench("search", path, "--quiet", cwd=tmp_path)
