@@ -57,6 +57,24 @@ def test_every_link_between_pages_leads_to_a_file(site):
             assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_every_link_to_a_heading_leads_to_one(site):
+    def anchors(page):
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        headings = [
+            re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in re.findall(r"^#+ (.+)$", text, re.M)
+        ]
+        return {re.sub(r"\s+", "-", heading) for heading in headings}
+
+    checked = 0
+    for page in site.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for target, anchor in re.findall(r"\]\(([^)#\s:]*\.md)?#([^)\s]+)\)", text):
+            known = anchors(page.parent / target if target else page)
+            assert anchor in known, f"{page.name}: {target}#{anchor}"
+            checked += 1
+    assert checked > 5
+
+
 def test_the_recipe_reference_has_every_key(site):
     text = (site / "recipes.md").read_text(encoding="utf-8")
     schema = Recipe.model_json_schema()
