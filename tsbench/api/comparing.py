@@ -67,7 +67,7 @@ def compare(
         RecipeError: nothing can be compared, or a name is unknown.
         TrackingError: the store cannot be read.
 
-    Example:
+    Examples:
         >>> import tsbench
         >>> chosen = ["HC2", "QUANT", "MiniROCKET"]
         >>> comparison = tsbench.compare(reference="published", datasets="ucr-112", classifiers=chosen, resamples=30)

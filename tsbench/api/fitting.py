@@ -54,7 +54,7 @@ def fit(
     Raises:
         RecipeError, DataError, SearchError, TrackingError: see `tsbench.search`.
 
-    Example:
+    Examples:
         >>> import tsbench
         >>> fitted = tsbench.fit("ItalyPowerDemand", preset="quick", time_limit=None, progress=False)
         >>> test = tsbench.load_dataset("ItalyPowerDemand").test

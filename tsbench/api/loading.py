@@ -38,7 +38,7 @@ def load_dataset(
         DataError: it is not available, or broken.
         RecipeError: the settings of a file are wrong.
 
-    Example:
+    Examples:
         >>> import tsbench
         >>> data = tsbench.load_dataset("GunPoint")
         >>> data.train

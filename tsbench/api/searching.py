@@ -60,7 +60,7 @@ def search(
     Warns:
         UserWarning: a part of it failed; see `SearchResults.failures`.
 
-    Example:
+    Examples:
         >>> import tsbench
         >>> recipe = {
         ...     "name": "tiny",

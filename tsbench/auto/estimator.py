@@ -45,7 +45,7 @@ class AutoClassifier(SeriesClassifier):
         vote_: the fitted `FittedVote`.
         leaderboard_: a data frame, the ensemble in its first row, then a row for each member; see `LeaderboardRow`.
 
-    Example:
+    Examples:
         >>> from sktime.datasets import load_unit_test
         >>> from tsbench import AutoClassifier
         >>> X, y = load_unit_test(split="train")

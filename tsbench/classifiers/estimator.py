@@ -44,7 +44,7 @@ class NetworkClassifier(SeriesClassifier):
     Attributes:
         ensemble_: the fitted `NetworkEnsemble`.
 
-    Example:
+    Examples:
         >>> from sktime.datasets import load_unit_test
         >>> from tsbench import NetworkClassifier
         >>> X, y = load_unit_test(split="train")

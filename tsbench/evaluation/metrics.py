@@ -73,7 +73,7 @@ def standard_error(scores: Sequence[float] | NDArray[np.float64], repeats: int =
     Returns:
         NaN of fewer than two folds, or if a score is NaN.
 
-    Example:
+    Examples:
         >>> standard_error([0.9, 0.95, 1.0])
         0.02886751345948128
     """
