@@ -9,9 +9,7 @@ their cases and without each inner fold, and predict the fifth. No test case is 
 
 from __future__ import annotations
 
-import argparse
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.benchmarks.accuracy import GROUPS
-from tests.benchmarks.parallel import archive
+from tests.benchmarks.parallel import archive, run_on_folder
+from tsbench.auto.schedule import FEW_CASES, FOLDS, MORE_FOLDS
 from tsbench.classifiers.weighting import Combination, nested_probabilities
 
 MEMBERS = {"minirocket": True, "quant": False}
@@ -44,7 +43,8 @@ def collect(folder: Path) -> None:
         kept: dict[str, Any] = {}
         for part, (training, held_out) in enumerate(stratified_folds(cases.labels, 5, 0, cases.groups)):
             known, new = cases.subset(training), cases.subset(held_out)
-            folds = stratified_folds(known.labels, 10 if len(known) < 100 else 5, 0, known.groups)
+            count = MORE_FOLDS if len(known) < FEW_CASES else FOLDS  # as `auto` does
+            folds = stratified_folds(known.labels, count, 0, known.groups)
             kept[f"{part}.known"] = np.searchsorted(cases.classes, known.labels)
             kept[f"{part}.new"] = np.searchsorted(cases.classes, new.labels)
             numbers = np.full(len(known), -1)
@@ -133,16 +133,7 @@ def compare(folder: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("collect", "compare"))
-    parser.add_argument("folder", type=Path)
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings(action="ignore"):
-        if given.what == "collect":
-            collect(given.folder)
-        else:
-            print(compare(given.folder))
+    run_on_folder({"collect": collect, "compare": compare})
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 from typing import Any
 
 from tsbench.data.archive import Archive
@@ -14,6 +17,19 @@ from tsbench.data.archive import Archive
 def archive() -> Archive:
     """The folder that TSBENCH_ARCHIVE names, then what sktime ships; see `Archive.folders`."""
     return Archive()
+
+
+def run_on_folder(verbs: Mapping[str, Callable[[Path], str | None]]) -> None:
+    """Runs the verb that the command line names on a folder, which is created, and prints the text that it returns."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=list(verbs))
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings(action="ignore"):
+        text = verbs[given.what](given.folder)
+    if text is not None:
+        print(text)
 
 
 def _one_thread() -> None:

@@ -10,11 +10,9 @@ for each of two divisions. No test case is read.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.benchmarks.accuracy import GROUPS
-from tests.benchmarks.parallel import archive
+from tests.benchmarks.parallel import archive, run_on_folder
 from tsbench.classifiers.weighting import SHRINKAGE, Combination, fit_member_temperature, log_loss, recalibrated
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -208,16 +206,7 @@ def _score(runs: Sequence[Floats], codes: NDArray[np.integer]) -> tuple[float, f
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("collect", "compare", "order"))
-    parser.add_argument("folder", type=Path)
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings(action="ignore"):
-        if given.what == "collect":
-            collect(given.folder)
-        else:
-            print(compare(given.folder) if given.what == "compare" else order(given.folder))
+    run_on_folder({"collect": collect, "compare": compare, "order": order})
 
 
 if __name__ == "__main__":

@@ -88,11 +88,12 @@ class AutoTraining:
 
     def progress(self) -> AutoProgress:
         """How far each member is, and how good the vote of those that are done."""
-        with self._changed:
-            states = [(member.title, member.state, member.reason, member.seconds) for member in self.members]
-            results = [member.result() for member in self.members if member.usable and member.state == "done"]
         with self._reporting:
-            titles = tuple(result.name for result in results)
+            with self._changed:
+                states = [(member.title, member.state, member.reason, member.seconds) for member in self.members]
+                done = [member for member in self.members if member.usable and member.state == "done"]
+                titles = tuple(member.title for member in done)
+                results = [] if titles == self._so_far[0] else [member.result() for member in done]
             if titles != self._so_far[0]:
                 board = combine(self.cases, results, self.seed).leaderboard if results else []
                 self._so_far = titles, {row.member: row for row in board}

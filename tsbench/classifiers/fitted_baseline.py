@@ -206,9 +206,8 @@ def _compare(fitted: FittedBaseline, probabilities: NDArray[np.float64], here: M
 def packages_of(path: str, *others: str) -> dict[str, str]:
     """Versions of the distributions whose objects a classifier may consist of, by its import path, and of others."""
     package = path.partition(".")[0]
-    own = {"aeon": "aeon", "sktime": "sktime", "tsbench": "sktime"}.get(
-        package
-    )  # tsbench's own classifier consists of sktime's
+    # tsbench's own classifier consists of sktime's.
+    own = {"aeon": "aeon", "sktime": "sktime", "tsbench": "sktime"}.get(package)
     found = {}
     for name in (own, "scikit-learn", *others):
         if name is not None:

@@ -80,7 +80,7 @@ class LoadedRecipe:
     def named(self) -> frozenset[str]:
         """Dotted names of the keys that the recipe gives, itself or by a preset of the network."""
         preset = PRESETS[self.recipe.model.preset] if self.recipe.model.preset else {}
-        return frozenset(self.places) | {f"model.{name}" for name in _dotted(preset)}
+        return frozenset(self.places) | fixed_settings({"model": preset})
 
     def place_of(self, key: str) -> str:
         """The place of a key, or of the closest group that the recipe gives; the file if it gives none."""
@@ -256,15 +256,6 @@ def _check_search(search: SearchConfig, space: Space, report: Report) -> None:
         )
 
 
-def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Dotted names of the values of nested mappings."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
-
-
 def _read(path: Path) -> tuple[CommentedMap, dict[str, Any]]:
     """The file as ruamel's tree, which has lines and columns, and as plain data."""
     try:
@@ -349,9 +340,8 @@ def _siblings(path: KeyPath, loc: tuple[str | int, ...]) -> list[str]:
     for part in path[:-1]:
         info = model.model_fields.get(part) if isinstance(part, str) else None
         annotation = info.annotation if info else None
-        groups = [
-            kind for kind in (annotation, *get_args(annotation)) if is_group(kind)
-        ]  # a type may be `Group | None`
+        # A type may be `Group | None`.
+        groups = [kind for kind in (annotation, *get_args(annotation)) if is_group(kind)]
         if not groups:
             return []
         model = groups[0]

@@ -147,10 +147,11 @@ class _TrialRun:
 
     def run(self) -> TrialOutcome | None:
         spec = self.study.spec
-        parameters = self.study.trials().parameters_of(self.trial.number)
+        trials = self.study.trials()
+        parameters = trials.parameters_of(self.trial.number)
         settings = hyperparameters(FixedTrial(parameters), spec.space, spec.base)
         self.epochs = settings.training.epochs
-        run = self._begin_run()
+        run = self._begin_run(trials.origin_of(self.trial.number))
         self.store.log(run, params=mlflow_params(settings))
         with get_heartbeat_thread(id_of(self.trial), self.study.storage):
             validation, outcome = self._validate(settings)
@@ -165,7 +166,7 @@ class _TrialRun:
             return None
         return outcome
 
-    def _begin_run(self) -> str:
+    def _begin_run(self, origin: str) -> str:
         spec, number = self.study.spec, self.trial.number
         tags = {
             names.ROLE: "trial",
@@ -175,7 +176,7 @@ class _TrialRun:
             names.RECIPE: spec.recipe,
             names.STUDY: spec.identity,
             names.TRIAL: number,
-            names.ORIGIN: self.study.trials().origin_of(number),
+            names.ORIGIN: origin,
             names.DEVICE: device_name(self.device),
             names.DESCRIPTION: f"One configuration of the network, cross-validated on {spec.search.folds} folds of the "
             f"training cases of {spec.dataset}. Curves are means over the folds.",
