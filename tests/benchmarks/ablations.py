@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tests.benchmarks.accuracy import GROUPS
 from tests.benchmarks.parallel import archive, run_in_processes
@@ -26,10 +27,18 @@ RECORDS = DOCS / "ablations.jsonl"
 PAGE = DOCS / "ablations.md"
 MARKS = ("<!-- table -->", "<!-- end of table -->")
 DATASETS = GROUPS["univariate"].datasets
-FOLDS = 3
+FOLDS = 2
 
-BASE: dict[str, Any] = {"model.features.blocks": [], "training.epochs": 30, "training.min_steps": 600}
-"""The default's learned branch with a shorter training, of one network."""
+BASE: dict[str, Any] = {
+    "model.features.blocks": [],
+    "model.stem.max_steps": 256,
+    "training.epochs": 20,
+    "training.min_steps": 400,
+}
+"""The default's learned branch, of one network, on shorter series and with a shorter training than the default's."""
+
+SETTINGS = "2 folds, 256 steps, 400 mini-batches"
+"""Names what all variants share in a record: records of other settings do not count."""
 
 VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
     "base": ({}, "the default's learned branch, which the others change one thing of"),
@@ -46,6 +55,14 @@ VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
     "no dilation": ({"model.convolution.dilation": 1}, "three blocks of short kernels, not spread"),
     "one block": ({"model.convolution.blocks": 1}, "the first block alone"),
     "16 channels": ({"model.convolution.channels": 16}, "half as wide"),
+    "long kernels": ({"model.convolution.kernels": [9, 19, 39], "model.convolution.dilation": 1}, "as InceptionTime's"),
+    "four blocks": (
+        {"model.convolution.blocks": 4, "model.convolution.dilation": 3},
+        "spread 3, 9 and 27 times",
+    ),
+    "convolutions after the encoder": ({"model.convolution.position": "after_encoder"}, "row N9"),
+    "Transformer": ({"model.encoder.type": "transformer"}, "in place of the recurrent layers"),
+    "GRU": ({"model.encoder.type": "gru"}, "in place of LSTM"),
     "average pooling": ({"model.pooling": "average"}, "without the maximum"),
     "no dense layer": ({"model.head.hidden_sizes": []}, "a linear classifier behind the pools"),
     "no augmentation": (
@@ -53,7 +70,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
         "the series as they are",
     ),
     "no label smoothing": ({"training.label_smoothing": 0.0}, ""),
-    "1200 steps": ({"training.epochs": 60, "training.min_steps": 1200}, "twice the training"),
+    "mixup": ({"training.augmentation.mixup": 0.2}, "pairs of cases are mixed"),
+    "averaged weights": ({"training.checkpoint": "average"}, "over the last quarter of the epochs"),
+    "dropout 0.3": ({"model.dropout": 0.3}, "0.1 in the base"),
+    "learning rate 0.003": ({"training.learning_rate": 3e-3}, "0.001 in the base"),
+    "128 steps": ({"model.stem.max_steps": 128}, "series are averaged down to 128 steps in place of 256"),
+    "twice the mini-batches": ({"training.epochs": 40, "training.min_steps": 800}, "800"),
     "another seed": ({}, "the base again, with other initial weights: what a difference by chance looks like"),
     "classic": ({"model.preset": "classic"}, "the documents' own form, with the base's training"),
 }
@@ -71,38 +93,53 @@ def configuration(variant: str) -> Any:
 
 def evaluate(variant: str, dataset: str, seed: int) -> dict[str, Any]:
     """Cross-validates one variant on the training cases of one data set; seconds are of one core."""
-    from tsbench.classifiers.ensemble import NetworkEnsemble
-    from tsbench.evaluation.resampling import stratified_folds
-
     cases = archive().load(dataset).train
-    config = configuration(variant)
-    codes = np.searchsorted(cases.classes, cases.labels)
-    probabilities = np.full((len(cases), len(cases.classes)), np.nan)
+    weights = 10 * seed + 1000 * (variant == "another seed")
     started = time.process_time()
-    for number, (known, held_out) in enumerate(stratified_folds(cases.labels, FOLDS, seed)):
-        weights = number + 10 * seed + 1000 * (variant == "another seed")
-        network = NetworkEnsemble.fit(cases.subset(known), config, [weights])
-        probabilities[held_out] = 0.0
-        columns = np.searchsorted(cases.classes, network.classes)
-        probabilities[np.ix_(held_out, columns)] = network.predict_proba(cases.subset(held_out))
+    probabilities = cross_validated(cases, configuration(variant), seed, weights)
+    codes = np.searchsorted(cases.classes, cases.labels)
     scored = ~np.isnan(probabilities[:, 0])
     true = probabilities[scored, codes[scored]]
     return {
         "variant": variant,
         "dataset": dataset,
         "seed": seed,
+        "settings": SETTINGS,
         "accuracy": float((probabilities[scored].argmax(1) == codes[scored]).mean()),
         "log_loss": float(-np.log(true.clip(1e-6)).mean()),
         "core_seconds": round(time.process_time() - started, 1),
     }
 
 
+def cross_validated(cases: Any, config: Any, seed: int, weights: int) -> NDArray[np.float64]:
+    """Out-of-fold probabilities, shape (cases, classes); NaN for cases that are only trained on.
+
+    Args:
+        cases: the training cases.
+        config: hyperparameters.
+        seed: of the folds.
+        weights: seed of the first fold's initial weights.
+    """
+    from tsbench.classifiers.ensemble import NetworkEnsemble
+    from tsbench.evaluation.resampling import stratified_folds
+
+    probabilities = np.full((len(cases), len(cases.classes)), np.nan)
+    for number, (known, held_out) in enumerate(stratified_folds(cases.labels, FOLDS, seed)):
+        network = NetworkEnsemble.fit(cases.subset(known), config, [weights + number])
+        probabilities[held_out] = 0.0
+        columns = np.searchsorted(cases.classes, network.classes)
+        probabilities[np.ix_(held_out, columns)] = network.predict_proba(cases.subset(held_out))
+    return probabilities
+
+
 def read() -> dict[tuple[str, str, int], dict[str, Any]]:
-    """The records so far, by variant, data set and seed."""
+    """The records of today's settings so far, by variant, data set and seed."""
     if not RECORDS.exists():
         return {}
     lines = map(json.loads, RECORDS.read_text().splitlines())
-    return {(line["variant"], line["dataset"], line["seed"]): line for line in lines}
+    return {
+        (line["variant"], line["dataset"], line["seed"]): line for line in lines if line.get("settings") == SETTINGS
+    }
 
 
 def main() -> None:

@@ -1,3 +1,4 @@
+import importlib
 import multiprocessing
 import os
 import signal
@@ -11,7 +12,8 @@ import psutil
 import pytest
 
 from tsbench.workers.isolated import CrashedError, FailedError, IsolatedProcess, OverranError
-from tsbench.workers.protocol import StoppedError
+from tsbench.workers.local import start_process
+from tsbench.workers.protocol import END, StoppedError
 
 HERE = "tests.workers.test_isolated"
 
@@ -60,6 +62,11 @@ def pid(context):
 def pid_of_own(context):
     """A worker's task that starts an isolated process, as that of a baseline does."""
     return IsolatedProcess().call(f"{HERE}:pid", ())
+
+
+def pid_of_own_beside_numba(context):
+    importlib.import_module("numba")
+    return pid_of_own(context)
 
 
 def parents_threads(context):
@@ -162,6 +169,17 @@ def test_a_caller_that_does_not_end_it_ends_nevertheless(lines):
     assert caller.returncode == 0
     with suppress(psutil.NoSuchProcess):
         psutil.Process(int(caller.stdout)).wait(30)  # raises if it lives on
+
+
+def test_a_worker_that_has_imported_numba_does_not_wait_for_it():
+    worker, connection = start_process("worker", "cpu")
+    connection.send(("task", f"{HERE}:pid_of_own_beside_numba", ()))
+    assert connection.recv()[0] == "result"
+    connection.send((END, "the search is done"))
+    worker.join(30)
+    exitcode = worker.exitcode
+    worker.kill()
+    assert exitcode == 0  # None while each waits for the other
 
 
 def test_what_cannot_be_started_is_a_crash():

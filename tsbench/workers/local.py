@@ -101,7 +101,11 @@ def _live(connection: Connection, device: str, preload: Sequence[str], environme
         sys.stdout.flush()
         sys.stderr.flush()
     if "numba" in sys.modules:
-        return  # releases its semaphores, as a warning of leaked ones would be printed otherwise
+        # multiprocessing waits for children before it releases numba's semaphores, of which a warning of leaked ones
+        # would be printed otherwise; an isolated process ends only after its caller.
+        for child in multiprocessing.active_children():
+            child.kill()
+        return
     # Every result is sent and recorded; an orderly exit of torch and MLflow would take two more seconds.
     os._exit(0)
 
