@@ -19,20 +19,25 @@ __all__ = [
     "average_steps",
     "kernel_lengths",
     "same_convolution",
+    "side_by_side",
 ]
 
 
-class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation whose statistics leave padded steps out (row N3)."""
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation whose statistics leave padded steps out (row N3).
+
+    It is PyTorch's of four dimensions, one of which has size 1, as only that one is fast if the channels of a step
+    lie side by side in memory; see `side_by_side`.
+    """
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Normalises `x` of shape (cases, channels, steps); padded steps of the output are 0."""
         if valid is None and (not self.training or x.shape[0] * x.shape[2] > 1):
-            return super().forward(x)
+            return self._normalised(x)
         if valid is None:  # one case of one step, which PyTorch refuses: its deviation is 0
             valid = torch.ones(1, 1, dtype=torch.bool, device=x.device)
         if not self.training:
-            return super().forward(x) * valid.unsqueeze(1).to(x.dtype)
+            return self._normalised(x) * valid.unsqueeze(1).to(x.dtype)
         given = x.dtype
         x = x.to(self.weight.dtype)  # under autocast: sums of many steps need more than bfloat16's 8 bits
         mask = valid.unsqueeze(1).to(x.dtype)
@@ -53,14 +58,49 @@ class BatchNorm(nn.BatchNorm1d):
         normalised = centred / torch.sqrt(variance + self.eps)[:, None]
         return ((normalised * self.weight[:, None] + self.bias[:, None]) * mask).to(given)
 
+    def _normalised(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(x.unsqueeze(2))
+        return y.squeeze(2)
+
+
+def side_by_side(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenates channels, so that those of a step lie side by side in memory on a CPU.
+
+    Dilated convolutions, batch normalisation and the recurrent layers are up to twice as fast on this layout there;
+    what follows keeps it. The result has the same shape and values.
+
+    Args:
+        parts: shape (cases, channels, steps) each.
+    """
+    if parts[0].device.type != "cpu":
+        return torch.cat(tuple(parts), dim=1)
+    return torch.cat([part.transpose(1, 2) for part in parts], dim=2).transpose(1, 2)
+
+
+class Convolution(nn.Conv1d):
+    """PyTorch's convolution, which on a CPU also keeps and uses the layout of `side_by_side`.
+
+    PyTorch computes a convolution of one dimension as one of two, of which one has size 1, but copies its input to the
+    other layout first.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (cases, channels, steps) to (cases, width, steps)."""
+        if x.device.type != "cpu":
+            return super().forward(x)
+        assert not isinstance(self.padding, str)  # numbers are given
+        stride, padding, dilation = (1, *self.stride), (0, *self.padding), (1, *self.dilation)
+        inputs, weight = x.unsqueeze(2), self.weight.unsqueeze(2)
+        return functional.conv2d(inputs, weight, self.bias, stride, padding, dilation, self.groups).squeeze(2)
+
 
 def same_convolution(channels: int, width: int, kernel: int, dilation: int = 1, groups: int = 1) -> nn.Module:
     """A convolution that keeps the length; an even kernel reaches one step further ahead than back."""
     reach = (kernel - 1) * dilation
     if reach % 2 == 0:
-        return nn.Conv1d(channels, width, kernel, padding=reach // 2, dilation=dilation, groups=groups, bias=False)
+        return Convolution(channels, width, kernel, padding=reach // 2, dilation=dilation, groups=groups, bias=False)
     pad = nn.ConstantPad1d((reach // 2, reach - reach // 2), 0.0)
-    return nn.Sequential(pad, nn.Conv1d(channels, width, kernel, dilation=dilation, groups=groups, bias=False))
+    return nn.Sequential(pad, Convolution(channels, width, kernel, dilation=dilation, groups=groups, bias=False))
 
 
 def kernel_lengths(kernels: Iterable[int | float], length: int) -> list[int]:
@@ -98,7 +138,7 @@ class MultiScaleConvolution(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Padded steps of `x` must be 0, as the zeros of 'same' padding are; those of the output are 0."""
-        y = torch.cat([branch(x) for branch in self.branches], dim=1)
+        y = side_by_side([branch(x) for branch in self.branches])
         y = functional.relu(self.norm(y, valid))
         return y if valid is None else y * valid.unsqueeze(1)
 
@@ -153,10 +193,10 @@ class ResidualConvolution(nn.Module):
 
     def __init__(self, channels: int, kernels: Sequence[int], width: int, dilation: int, separable: bool) -> None:
         super().__init__()
-        self.bottleneck = nn.Conv1d(channels, width, 1, bias=False)
+        self.bottleneck = Convolution(channels, width, 1, bias=False)
         self.branches = nn.ModuleList(
             nn.Sequential(
-                same_convolution(width, width, k, dilation, groups=width), nn.Conv1d(width, width, 1, bias=False)
+                same_convolution(width, width, k, dilation, groups=width), Convolution(width, width, 1, bias=False)
             )
             if separable
             else same_convolution(width, width, k, dilation)
@@ -164,12 +204,12 @@ class ResidualConvolution(nn.Module):
         )
         self.width = width * len(kernels)
         self.norm = BatchNorm(self.width)
-        self.shortcut = nn.Identity() if channels == self.width else nn.Conv1d(channels, self.width, 1, bias=False)
+        self.shortcut = nn.Identity() if channels == self.width else Convolution(channels, self.width, 1, bias=False)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Padded steps of `x` must be 0; those of the output are 0."""
         narrow = self.bottleneck(x)
-        y = self.norm(torch.cat([branch(narrow) for branch in self.branches], dim=1), valid)
+        y = self.norm(side_by_side([branch(narrow) for branch in self.branches]), valid)
         y = functional.relu(y + self.shortcut(x))
         return y if valid is None else y * valid.unsqueeze(1)
 

@@ -21,21 +21,22 @@ def pool(x: Tensor, valid: Tensor | None, kind: str) -> Tensor:
     Returns:
         Shape (cases, channels), or (cases, 2 * channels) for `both`.
     """
-    pooled = [_POOLS[name](x, valid) for name in POOLINGS[kind]]
-    return torch.cat(pooled, dim=1)
+    # Over the second dimension, as gradients then have the layout of `side_by_side`.
+    steps = x.transpose(1, 2)
+    return torch.cat([_POOLS[name](steps, valid) for name in POOLINGS[kind]], dim=1)
 
 
-def _max(x: Tensor, valid: Tensor | None) -> Tensor:
+def _max(steps: Tensor, valid: Tensor | None) -> Tensor:
     if valid is not None:
-        x = x.masked_fill(~valid.unsqueeze(1), float("-inf"))
-    return x.amax(dim=2)
+        steps = steps.masked_fill(~valid.unsqueeze(2), float("-inf"))
+    return steps.amax(dim=1)
 
 
-def _average(x: Tensor, valid: Tensor | None) -> Tensor:
+def _average(steps: Tensor, valid: Tensor | None) -> Tensor:
     if valid is None:
-        return x.mean(dim=2)
-    mask = valid.unsqueeze(1).to(x.dtype)
-    return (x * mask).sum(dim=2) / mask.sum(dim=2)
+        return steps.mean(dim=1)
+    mask = valid.unsqueeze(2).to(steps.dtype)
+    return (steps * mask).sum(dim=1) / mask.sum(dim=1)
 
 
 _POOLS = {"max": _max, "average": _average}
