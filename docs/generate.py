@@ -193,9 +193,7 @@ def commands() -> str:
     for path, command in walk(typer.main.get_command(app), "tsbench"):
         lines += [f"## `{path}`", "", (command.help or "").strip(), ""]
         context = command.context_class(command, info_name=path)
-        arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
-        usage = " ".join([path, *["[OPTIONS]"] * (len(command.params) > len(arguments)), *map(_metavar, arguments)])
-        lines += ["```text", usage, "```", ""]
+        lines += ["```text", " ".join([path, *command.collect_usage_pieces(context)]), "```", ""]
         rows = [record for parameter in command.params if (record := parameter.get_help_record(context))]
         if rows:
             lines += ["| option | what |", "| --- | --- |"]
@@ -211,10 +209,6 @@ def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     for name, below in sorted(getattr(command, "commands", {}).items()):
         if not below.hidden:
             yield from walk(below, f"{path} {name}")
-
-
-def _metavar(argument: Any) -> str:
-    return str(argument.metavar or str(argument.name).upper())
 
 
 # The API

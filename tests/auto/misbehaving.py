@@ -35,6 +35,27 @@ class Hanging(_Base):
         return self
 
 
+class HangingInFolds(_Base):
+    """Hangs if it is fitted on fewer cases than `cases`."""
+
+    def __init__(self, cases: int) -> None:
+        self.cases = cases
+
+    def fit(self, X: Any, y: Any) -> _Base:
+        if len(X) < self.cases:
+            time.sleep(3600)
+        return super().fit(X, y)
+
+
+class CrashingInFolds(HangingInFolds):
+    """Crashes if it is fitted on fewer cases than `cases`."""
+
+    def fit(self, X: Any, y: Any) -> _Base:
+        if len(X) < self.cases:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(X, y)
+
+
 class NotANumber(_Base):
     def predict_proba(self, X: Any) -> Any:
         return super().predict_proba(X) * np.nan

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,40 @@ def test_a_member_that_crashes_hangs_or_predicts_nan_is_left_out_with_its_reason
     assert notes["Hanging"] == "the time limit had passed before it was fitted"
     assert "not all finite" in notes["NotANumber"]
     assert notes["Raising"] == "ValueError: it does not like these cases"
+    assert not [child for child in psutil.Process().children() if "isolated" in " ".join(child.cmdline())]
+
+
+def test_a_member_whose_folds_are_missing_is_left_out_with_what_happened(power: Any) -> None:
+    cases = len(power.train)
+    candidates = [custom("CrashingInFolds", cases=cases), NEAREST, custom("HangingInFolds", cases=cases), DUMMY]
+
+    def stopping() -> str | None:
+        return "the search was interrupted" if training.members[2].usable else None
+
+    training = AutoTraining(power.train, candidates, time_limit=600, stopping=stopping)
+    vote = training.run()
+    assert [member.name for member in vote.members] == ["1nn-ed"]
+    notes = {row.member: row.note for row in vote.leaderboard}
+    assert (
+        notes["CrashingInFolds"]
+        == "0 of 10 folds, as its process was ended by SIGKILL; the machine may be out of memory"
+    )
+    assert notes["HangingInFolds"] == "0 of 10 folds, as the search was interrupted"
+    assert notes["dummy"] == "the search was interrupted before it was fitted"
+
+
+def test_a_stop_before_a_member_is_fitted_is_no_fault_of_the_time_limit(power: Any) -> None:
+    training = AutoTraining(power.train, [QUANT], time_limit=600, stopping=lambda: "the search was interrupted")
+    with pytest.raises(TsbenchError, match=r"^the search was interrupted before a member was fitted$") as raised:
+        training.run()
+    assert not isinstance(raised.value, TimeLimitError)
+
+
+def test_ctrl_c_ends_the_fits_too(power: Any) -> None:
+    training = AutoTraining(power.train, [custom("Hanging"), QUANT], jobs=2)
+    threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        training.run()
     assert not [child for child in psutil.Process().children() if "isolated" in " ".join(child.cmdline())]
 
 

@@ -29,7 +29,7 @@ def folder(store_uri: str, tmp_path: Path) -> Path:
     store = Store(store_uri)
     store.client.delete_experiment(store.experiment("tidy"))
     experiment = store.experiment("tiny")
-    for role in ("search", "model", "trial"):
+    for role in ("search", "model", "baseline", "trial"):
         store.begin(experiment, f"GunPoint {role}", {names.ROLE: role})
     (tmp_path / "tiny.yaml").touch()
     (tmp_path / "notes.txt").touch()

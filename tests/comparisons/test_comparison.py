@@ -108,7 +108,7 @@ def test_equal_accuracies_are_ties_though_the_published_ones_are_rounded():
     comparison = of(ours, references=(theirs,))
     assert comparison.rounded == 6
     assert comparison.statistics.wins_against(comparison.control_column) == [None, (1, 2, 0)]
-    assert "All scores are rounded to 6 decimals, as those are." in notes(comparison)
+    assert "All scores are rounded to 6 decimals, as the published ones are." in notes(comparison)
     coarse = of(ours, references=(reference({("A", "X"): 0.8629, ("B", "X"): 0.6667, ("C", "X"): 0.9}),))
     assert coarse.statistics.wins_against(coarse.control_column) == [None, (0, 3, 0)]
 
@@ -200,7 +200,7 @@ def test_names_that_differ_in_case_are_ours_first_and_then_theirs(published):
         (
             [("A", "network", 0.5), ("A", "dummy", 0.4)],
             [
-                "With one data set no difference can be significant at 0.05: the least p there can be is 1. "
+                "With one data set no difference can be significant at 0.05: the smallest possible p is 1. "
                 "More data sets would help."
             ],
         ),

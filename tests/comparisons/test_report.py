@@ -168,7 +168,7 @@ def test_markdown_is_a_pipe_table_with_notes(comparison):
         "Ranks are over the 1 of 3 data sets for which every classifier has a score.  \n"
         "Missing: minirocket on B (skipped: it takes cases of one length | only)  \n"
         "Missing: minirocket on C (running)  \n"
-        "With one data set and 3 pairs no difference can be significant at 0.05: the least p there can be is 1. "
+        "With one data set and 3 pairs no difference can be significant at 0.05: the smallest possible p is 1. "
         "More data sets would help, or fewer classifiers (`classifiers`).  \n"
     )
 

@@ -95,6 +95,19 @@ def test_the_command_reference_has_every_command_with_its_options(site):
     assert "| `--margin <float range>` | Difference that --fail-if-worse-than tolerates." in text
 
 
+def test_every_argument_has_a_help_text_and_its_usage_marks_once(site):
+    text = (site / "commands.md").read_text(encoding="utf-8")
+    assert "tsbench compare [OPTIONS] [NAME or RECIPE]...\n" in text
+    assert "tsbench datasets check [OPTIONS] {FILE or NAME} [TEST FILE]\n" in text
+    assert not [line for line in text.splitlines() if "[[" in line or "......" in line]
+    assert not [
+        f"{path} {parameter.name}"
+        for path, command in COMMANDS.items()
+        for parameter in command.params
+        if not (parameter.help or parameter.hidden)
+    ]
+
+
 def test_the_map_of_the_rooms_has_all_of_them_and_imports_downward_only():
     rooms = generate.rooms()
     assert rooms[0] == "cli"

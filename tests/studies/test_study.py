@@ -2,14 +2,18 @@ import dataclasses
 import json
 import multiprocessing
 import socket
+import sqlite3
 import sys
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from urllib.request import Request, urlopen
 
 import numpy as np
+import optuna
 import pytest
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from tsbench.data.archive import Archive
@@ -447,3 +451,29 @@ def test_the_pictures_of_a_study_are_those_that_its_trials_allow(tmp_path: Path)
     names = draw_study(study, tmp_path)
     assert names == ["optimisation_history.png", "hyperparameter_importances.png", "parallel_coordinates.png"]
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in names)
+
+
+def test_a_trial_that_a_broken_connection_added_twice_is_tried_once(tmp_path: Path) -> None:
+    database = RDBStorage(f"sqlite:///{tmp_path / 'trials.db'}")
+    study = make(tmp_path / "s")
+    study.__dict__["storage"] = database
+    optuna.create_study(storage=database, study_name=study.spec.optuna_name, directions=study.spec.directions)
+    dialect = database.engine.dialect
+    commit, broken = dialect.do_commit, []
+
+    def breaks_once(connection: Any) -> None:
+        commit(connection)
+        if not broken and connection.cursor().execute("SELECT COUNT(*) FROM trials").fetchone() == (1,):
+            broken.append(connection)
+            raise sqlite3.OperationalError("server closed the connection unexpectedly")
+
+    alone = make(tmp_path / "alone").queue
+    expected = [alone.study.trials().parameters_of(number) for number in alone.refill()]
+    dialect.do_commit = breaks_once
+    waiting = study.queue.refill()
+    dialect.do_commit = commit
+    trials = study.trials()
+    assert [trials.parameters_of(number) for number in waiting] == expected
+    assert trials.counts() == alone.study.trials().counts() | {"lost": 1}
+    assert list(trials.lost().values()) == ["it was added twice, as the connection to the database broke"]
+    assert len(trials.latest()) == len(expected)

@@ -43,7 +43,7 @@ def compare(
     """Compares classifiers by a test score, as `tsbench compare` does.
 
     Args:
-        names: MLflow experiments or recipe files; several are compared together. None for the store's only one.
+        names: MLflow experiments or recipe files; several are compared together. Without names, the store's only one.
         tracking_uri: the MLflow store; by default the recipes', else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.
         every: compare every experiment of the store.
         reference: `published` for published accuracies, or CSV files of scores.
@@ -53,7 +53,7 @@ def compare(
         classifiers: classifiers to show; by default all of the experiments', and the published ones with the most data
             sets.
         metric: accuracy, balanced_accuracy, f1_macro, log_loss or roc_auc.
-        resamples: take the mean over resamples 0 to this number less 1; by default over all available.
+        resamples: number of resamples whose mean is taken, the first ones; by default all available.
         control: the classifier that the others are compared with; by default the network, else the best rank.
         alpha: significance level of the tests.
         rope: differences of at most this much count as equivalent (Bayesian test).

@@ -12,7 +12,21 @@ from tsbench.errors import RecipeError, argument
 if TYPE_CHECKING:
     from tsbench.api.searching import SearchResults
 
-__all__ = ["fit", "recipe_of"]
+__all__ = ["by_argument", "fit", "recipe_of"]
+
+_ARGUMENTS = {
+    "name": "name",
+    "auto.preset": "preset",
+    "auto.time_limit": "time_limit",
+    "datasets.0.test": "test",
+    "datasets.0.label": "label",
+    "datasets.0.case": "case",
+    "datasets.0.time": "time",
+    "datasets.0.group": "group",
+    "datasets.0.split.group": "group",
+    "tracking.uri": "tracking_uri",
+}
+"""The arguments of `fit` that are known by other names in a recipe."""
 
 
 def fit(
@@ -49,7 +63,7 @@ def fit(
         progress: see `tsbench.search`.
 
     Returns:
-        Its `model()` predicts, and `recipe` does the same by `tsbench.search`.
+        The results: `model()` is the fitted vote, and `tsbench.search` with `recipe` does the same as this call.
 
     Raises:
         RecipeError, DataError, SearchError, TrackingError: see `tsbench.search`.
@@ -71,7 +85,24 @@ def fit(
     )
     if tracking_uri is not None:
         tree["tracking"] = {"uri": tracking_uri}
-    return search(tree, fresh=fresh, progress=progress)
+    try:
+        return search(tree, fresh=fresh, progress=progress)
+    except RecipeError as error:
+        raise RecipeError([by_argument(problem) for problem in error.problems]) from None
+
+
+def by_argument(problem: str) -> str:
+    """A problem of a recipe of `recipe_of`, with the name of the argument of `fit` instead of a place in the recipe."""
+    found = re.fullmatch(r"(?:recipe:|.*:\d+:\d+) ([\w.]+): (.*)", problem, re.DOTALL)
+    if found is None:
+        return problem
+    key, text = found.groups()
+    if key in ("datasets.0", "datasets.0.file", "datasets.0.train"):
+        return text  # which names the data
+    if (keyword := _ARGUMENTS.get(key)) is None:
+        return problem
+    option = "--" + keyword.replace("_", "-")
+    return f"{argument(option, keyword)}: {text}"
 
 
 def recipe_of(

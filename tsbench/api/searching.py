@@ -38,7 +38,7 @@ def search(
 ) -> SearchResults:
     """Tunes the network on a recipe's data sets, scores it and the baselines, and records everything in MLflow.
 
-    As `tsbench search`: the same recipe continues an interrupted search, and runs nothing if it is
+    It does what `tsbench search` does: the same recipe continues an interrupted search, and runs nothing if that is
     complete. Ctrl-C ends running tasks, records their end, and raises `KeyboardInterrupt`.
 
     Args:

@@ -45,7 +45,7 @@ class MemberResult:
         out_of_fold: its probabilities of the training cases; None if no case could be held out.
         fit_seconds: including folds.
         predict_seconds: of 100 cases; None if unknown.
-        note: why it is left out, or the preprocessing of the cases; empty if neither.
+        note: why it is left out, the preprocessing of the cases, and why folds are missing; empty if none of them.
     """
 
     name: str
@@ -72,9 +72,6 @@ def combine(cases: Collection, results: Sequence[MemberResult], seed: int) -> Fi
     scored = [result for result in voting if result.out_of_fold is not None]
     out_of_fold, combination, true = None, Combination.equal(len(voting)), np.empty(0)
     if scored:
-        for result in voting:
-            if result.out_of_fold is None:
-                rows[result.name] = replace(rows[result.name], note="the time limit had passed before it was scored")
         voting, common = _with_common_cases(scored, rows)
         codes = np.searchsorted(cases.classes, cases.labels)[common]
         voting = _better_than_chance(cases.classes, voting, common, codes, rows)
@@ -147,8 +144,8 @@ def _with_common_cases(
         if count >= LEAST_SHARE * most:
             kept.append(result)
         else:
-            why = f"only {count_of(count, 'case')} of {most} could be held out in time"
-            rows[result.name] = replace(rows[result.name], note=why)
+            why = f"only {count_of(count, 'case')} of {most} were held out"
+            rows[result.name] = replace(rows[result.name], note="; ".join(filter(None, [result.note, why])))
     while not (common := np.logical_and.reduce([held_out(result) for result in kept])).any():
         dropped = min(kept, key=lambda result: int(held_out(result).sum()))
         rows[dropped.name] = replace(rows[dropped.name], note="no case was held out for it and for the other members")

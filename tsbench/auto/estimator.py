@@ -33,7 +33,7 @@ class AutoClassifier(SeriesClassifier):
 
     Args:
         time_limit: of `fit`, a number of seconds or a text such as `"5 min"`; None for no limit. When it has passed,
-            the members that are fitted vote.
+            the members that are fitted vote; if there are none, `fit` raises `tsbench.auto.training.TimeLimitError`.
         preset: `quick` (seconds, without a network), `good` (minutes) or `best` (slower families too).
         members: names of members, of registered baselines, or import paths of classifiers, instead of the preset's.
         n_jobs: parallel processes; None for all cores.

@@ -31,12 +31,12 @@ class MemberState:
         splits: the folds that it is scored by, each as the cases to fit on and those held out.
         preprocessing: what is done to the cases first; None for nothing.
         state: `waiting`, `fitting`, `done` or `skipped`.
-        reason: why it is skipped; empty if it is not.
+        reason: why it is skipped, or why some of its folds are missing; empty if neither.
         whole: the fit on all cases.
         folds: the fits without a fold, by number.
         running: calls under way.
         ended: calls that have ended.
-        cut_short: whether the time or the memory of this machine kept it from what it would have done.
+        cut_short: whether the time, a stop or the memory of this machine kept it from what it would have done.
     """
 
     candidate: Candidate
@@ -61,6 +61,11 @@ class MemberState:
     def usable(self) -> bool:
         """Whether there is a classifier to predict with."""
         return self.whole is not None or any(fold.classifier is not None for fold in self.folds.values())
+
+    @property
+    def lacking(self) -> int:
+        """Number of folds that are missing for its scores."""
+        return 0 if self.candidate.closed_form else len(self.splits) - len(self.folds)
 
     @property
     def out_of_fold(self) -> OutOfFold | None:
@@ -107,12 +112,12 @@ class MemberState:
         return MemberResult(self.title, classifier, found, self.seconds, predicts, self._note())
 
     def _note(self) -> str:
-        """Why it is left out, or what was done to the cases first, and how many folds there was time for."""
+        """Why it is left out, or what was done to the cases first, and why some folds are missing."""
         if self.state == "skipped":
             return self.reason
         notes = []
         if self.preprocessing is not None:
             notes.append(Adaptation.fit(self.cases, self.preprocessing).describe(self.cases, self.cases))
-        if not self.candidate.closed_form and len(self.folds) < len(self.splits):
-            notes.append(f"time for {len(self.folds)} of {count_of(len(self.splits), 'fold')}")
+        if self.lacking:
+            notes.append(f"{len(self.folds)} of {count_of(len(self.splits), 'fold')}, as {self.reason}")
         return "; ".join(filter(None, notes))

@@ -139,9 +139,12 @@ class Schedule:
             self.pending.remove(call)
             needed, left = self._least(call), max(0.0, self.left())
             if needed > left and any(other.usable for other in self.members):
+                why = f"it would need about {needed:.0f} s, and {left:.0f} s were left"
                 member.cut_short = True
-                if not member.running and not member.ended:
-                    member.leave_out(f"it would need about {needed:.0f} s, and {left:.0f} s were left")
+                if member.running or member.ended:
+                    member.reason = member.reason or why
+                else:
+                    member.leave_out(why)
             elif (needs := _memory_problem(member.candidate, self.size)) is not None:
                 member.leave_out(needs, cut_short=True)
             else:

@@ -47,11 +47,13 @@ class AutoTraining:
         jobs: processes side by side, of one thread each.
         device: of networks.
         on_change: called when a member's state has changed, and every second; from any thread, from one at a time.
-        stopping: asked now and then, from any thread, from one at a time; True ends the fits, and what is fitted votes.
+        stopping: asked now and then, from any thread, from one at a time; a reason ends the fits, and what is fitted
+            votes; None for none.
 
     Attributes:
         members: the candidates' states, in their order.
         deadline: on the clock of `time.monotonic`; None for no limit.
+        stopped: the reason that ended the fits before the time limit; empty if none did.
     """
 
     def __init__(
@@ -63,12 +65,13 @@ class AutoTraining:
         jobs: int = 1,
         device: str = "cpu",
         on_change: Callable[[], None] = lambda: None,
-        stopping: Callable[[], bool] = lambda: False,
+        stopping: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.started = time.monotonic()
         self.time_limit = time_limit
         self.deadline = None if time_limit is None else self.started + time_limit
         self.cases, self.seed, self.jobs = cases, seed, max(1, jobs)
+        self.stopped = ""
         self._on_change, self._stopping = on_change, stopping
         # The caller's functions are called by one thread at a time; `_changed` may be taken inside `_reporting`.
         self._reporting, self._asking = threading.RLock(), threading.Lock()
@@ -115,9 +118,21 @@ class AutoTraining:
                 self._reported = time.monotonic()
                 self._on_change()
 
-    def _stopped(self) -> bool:
+    def _must_end(self) -> bool:
+        """Whether no fit may go on: the time is up, or there is a reason to stop, which is kept."""
+        if self.left <= 0:
+            return True
         with self._asking:
-            return self._stopping()
+            self.stopped = self.stopped or self._stopping() or ""
+        return bool(self.stopped)
+
+    @property
+    def _why_ended(self) -> str:
+        return self.stopped or "the time limit had passed"
+
+    @property
+    def _not_fitted(self) -> str:
+        return f"{self._why_ended} before it was fitted"
 
     @property
     def out_of_fold(self) -> dict[str, OutOfFold]:
@@ -141,25 +156,35 @@ class AutoTraining:
 
         Raises:
             TimeLimitError: no member was fitted in time.
-            TsbenchError: no member could be fitted, with the reason of each.
+            TsbenchError: no member could be fitted, with the reason of each; or the fits were stopped before one was.
         """
         threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(self.jobs)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:  # otherwise the threads of a notebook would go on with the fits
+            self.stopped = "the fit was interrupted"
+            for thread in threads:
+                thread.join()
+            raise
         for member in self.members:
             if not member.usable:
-                member.leave_out("the time limit had passed before it was fitted", member.state != "skipped")
+                member.leave_out(self._not_fitted, member.state != "skipped")
             elif member.state != "skipped":
                 member.state = "done"
+                if member.lacking:
+                    member.reason = member.reason or self._why_ended
         self._report()
         if not any(member.usable and member.state == "done" for member in self.members):
             raise self._nothing_fitted()
         return combine(self.cases, [member.result() for member in self.members], self.seed)
 
     def _nothing_fitted(self) -> TsbenchError:
-        late = [member.candidate for member in self.members if "time limit" in member.reason]
+        if self.stopped:
+            return TsbenchError(f"{self.stopped} before a member was fitted")
+        late = [member.candidate for member in self.members if member.reason == self._not_fitted]
         if late and self.time_limit is not None:
             quickest = min(late, key=self._schedule.seconds)
             least = _IMPORTS + 2 * self._schedule.seconds(quickest) + RESERVE[1]
@@ -178,10 +203,10 @@ class AutoTraining:
             while True:
                 with self._changed:
                     call = self._schedule.next()
-                    while call is None and self._schedule.waits and self.left > 0 and not self._stopped():
+                    while call is None and self._schedule.waits and not self._must_end():
                         self._changed.wait(0.2)
                         call = self._schedule.next()
-                    if call is None or self.left <= 0 or self._stopped():
+                    if call is None or self._must_end():
                         return
                     call.member.running += 1
                     call.member.state = "fitting"
@@ -210,11 +235,11 @@ class AutoTraining:
                 arguments,
                 None if left == float("inf") else max(0.0, left),
                 receive,
-                lambda: self.left <= 0 or self._stopped(),
+                self._must_end,
             )
         except (OverranError, StoppedError):
             member.cut_short = True
-            reason = "" if member.usable else "the time limit had passed before it was fitted"
+            reason = self._why_ended if member.usable else self._not_fitted
         except (FailedError, CrashedError) as error:
             reason = str(error)
         with self._changed:

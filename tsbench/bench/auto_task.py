@@ -73,7 +73,7 @@ def run_auto(
         jobs,
         context.device,
         on_change=lambda: context.report(training.progress()),
-        stopping=lambda: context.stopping,
+        stopping=context.stop_reason,
     )
     try:
         vote = training.run()
@@ -83,9 +83,9 @@ def run_auto(
         store.end(run, "KILLED" if context.stopping else "FAILED")
         return Scored(state, str(error))
     if context.stopping:
-        store.log(run, tags={names.STATE: "stopped", names.REASON: "the run was interrupted"})
+        store.log(run, tags={names.STATE: "stopped", names.REASON: context.why})
         store.end(run, "KILLED")
-        return Scored("stopped", "the run was interrupted")
+        return Scored("stopped", context.why)
     context.send("progress", training.progress())  # not spared, as the last members would not be shown
     context.report("scoring")
     metrics = auto_scores(vote, dataset)

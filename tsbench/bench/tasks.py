@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -53,18 +53,14 @@ def run_trial(context: WorkerContext, study: SharedFolder, number: int) -> Trial
     """Runs a waiting trial of a study."""
     spec = trial_runner.load_study(study.path)[0].spec
     guard(context, spec.tracking_uri, spec.parent_run)
-    return trial_runner.run_trial(study.path, number, context.device, context.report, _stop_reason(context))
+    return trial_runner.run_trial(study.path, number, context.device, context.report, context.stop_reason)
 
 
 def confirm_trial(context: WorkerContext, study: SharedFolder, number: int) -> Confirmation | None:
     """Scores one of a study's best trials, or its default, on other folds; None if it is no longer needed."""
     spec = trial_runner.load_study(study.path)[0].spec
     guard(context, spec.tracking_uri, spec.parent_run)
-    return trial_runner.confirm_trial(study.path, number, context.device, context.report, _stop_reason(context))
-
-
-def _stop_reason(context: WorkerContext) -> Callable[[], str | None]:
-    return lambda: context.why if context.stopping else None
+    return trial_runner.confirm_trial(study.path, number, context.device, context.report, context.stop_reason)
 
 
 def guard(context: WorkerContext, uri: str, parent: str) -> None:
@@ -80,7 +76,7 @@ def fit_member(
 
     def on_epoch(epoch: int) -> None:
         if context.stopping:
-            raise StoppedError("it is no longer needed, or the run was interrupted")
+            raise StoppedError(context.why)
         monitor.sample()
         context.report(f"epoch {epoch}/{epochs}")
 
@@ -220,7 +216,7 @@ def _score_apart(
             function, arguments, timeout, lambda text: context.report(text or "starting"), lambda: context.stopping
         )
     except StoppedError:
-        return "stopped", "the run was interrupted", BaselineScores()
+        return "stopped", context.why, BaselineScores()
     except isolated.OverranError:
         assert timeout is not None
         limit = format_duration(timeout)

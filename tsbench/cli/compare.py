@@ -33,7 +33,7 @@ class Format(StrEnum):
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[NAME or RECIPE]...",
+        metavar="NAME or RECIPE",
         help="MLflow experiments or recipe files; several are compared together.",
         autocompletion=completion.experiments_and_recipes,
     ),

@@ -75,8 +75,8 @@ def models(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 
 
 def any_runs(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Ids of runs that can be run again, each with its name: final networks, searches and trials."""
-    return list(_runs(ctx, incomplete, ("model", "search", "trial")))
+    """Ids of runs that can be run again, each with its name: final networks, baselines, searches and trials."""
+    return list(_runs(ctx, incomplete, ("model", "baseline", "search", "trial")))
 
 
 def data_sets(incomplete: str) -> list[str]:

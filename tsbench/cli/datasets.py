@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tsbench.data.collection import Collection, DataSet
     from tsbench.data.download import Progress
 
-datasets = typer.Typer(help="The archives' data sets, and your own.", rich_markup_mode=None)
+datasets = typer.Typer(help="List, describe, download and check data sets.", rich_markup_mode=None)
 app.add_typer(datasets, name="datasets")
 
 ArchiveFolder = Annotated[
@@ -47,7 +47,7 @@ class Format(StrEnum):
 @datasets.callback(invoke_without_command=True)
 @sentences
 def _main(context: typer.Context, archive: ArchiveFolder = None, as_json: Json = False) -> None:
-    """The archives' data sets, and your own; without a command, what is available."""
+    """List, describe, download and check data sets; without a command, list the available ones."""
     if context.invoked_subcommand is None:
         from tsbench.cli.dataset_tables import print_available
 
@@ -60,7 +60,7 @@ def list_(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME or COLLECTION]...",
+            metavar="NAME or COLLECTION",
             help="Names, patterns (Gun*) or ucr, ucr-112, uea-26, ...",
             autocompletion=completion.data_sets,
         ),
@@ -68,8 +68,14 @@ def list_(
     univariate: Annotated[
         bool | None, typer.Option("--univariate/--multivariate", help="Univariate or multivariate sets only.")
     ] = None,
-    equal_length: Annotated[bool | None, typer.Option("--equal-length/--unequal-length")] = None,
-    missing_values: Annotated[bool | None, typer.Option("--missing-values/--no-missing-values")] = None,
+    equal_length: Annotated[
+        bool | None,
+        typer.Option("--equal-length/--unequal-length", help="Sets of cases of one length or of several lengths only."),
+    ] = None,
+    missing_values: Annotated[
+        bool | None,
+        typer.Option("--missing-values/--no-missing-values", help="Sets with or without missing values only."),
+    ] = None,
     max_cases: Annotated[int | None, typer.Option(min=1, help="At most this many training cases.")] = None,
     min_cases: Annotated[int | None, typer.Option(min=1, help="At least this many training cases.")] = None,
     max_length: Annotated[int | None, typer.Option(min=1, help="At most this many time steps.")] = None,
@@ -201,7 +207,7 @@ def download(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME or COLLECTION...", help="Names, patterns, ucr, uea, ...", autocompletion=completion.data_sets
+            metavar="NAME or COLLECTION", help="Names, patterns, ucr, uea, ...", autocompletion=completion.data_sets
         ),
     ],
     archive: ArchiveFolder = None,
@@ -255,9 +261,7 @@ def _download_progress(console: Console) -> Iterator[tuple[Progress, Any]]:
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[NAME]...", help="Default: all available data sets.", autocompletion=completion.data_sets
-        ),
+        typer.Argument(metavar="NAME", help="Default: all available data sets.", autocompletion=completion.data_sets),
     ] = None,
     accept: Annotated[
         bool, typer.Option("--accept", help="Accept changed files and record their new checksums.")
@@ -289,7 +293,9 @@ def verify(
         raise typer.Exit(1)
 
 
-_ARGUMENTS = {"file": "FILE", "train": "FILE", "test": "TEST FILE"}
+def _called(key: str) -> str:
+    """What an error of `check` calls a setting of the data."""
+    return {"file": "FILE", "train": "FILE", "test": "TEST FILE"}.get(key, f"--{key}")
 
 
 @datasets.command()
@@ -298,24 +304,29 @@ def check(
     file: Annotated[
         str, typer.Argument(metavar="FILE or NAME", help="The training cases, all cases, or an available data set.")
     ],
-    test: Annotated[Path | None, typer.Argument(metavar="[TEST FILE]", help="The test cases.")] = None,
+    test: Annotated[Path | None, typer.Argument(metavar="TEST FILE", help="The test cases.")] = None,
     format_: Annotated[str, typer.Option("--format", help=f"auto, {', '.join(FORMATS)}.")] = "auto",
-    case: Annotated[str, typer.Option(help="Long table: column that identifies the cases.")] = "case",
-    time: Annotated[str | None, typer.Option(help="Long table: column that orders a case's rows.")] = None,
-    label: Annotated[str, typer.Option(help="Long table: column of the class.")] = "label",
-    group: Annotated[str | None, typer.Option(help="Column of groups that are never split.")] = None,
-    channels: Annotated[list[str] | None, typer.Option(help="Long table: column of values. Repeatable.")] = None,
+    case: Annotated[str, typer.Option(help="A table's column of cases.")] = "case",
+    time: Annotated[str | None, typer.Option(help="A table's column of times; default: rows in order.")] = None,
+    label: Annotated[str, typer.Option(help="A table's column of labels.")] = "label",
+    group: Annotated[str | None, typer.Option(help="A table's column of groups that are never split.")] = None,
+    channels: Annotated[
+        list[str] | None,
+        typer.Option(help="A table's column of values, which is a channel; default: all others. Repeatable."),
+    ] = None,
     plot: Plot = None,
     archive: ArchiveFolder = None,
     as_json: Json = False,
 ) -> None:
-    """Check a file of your own. Reports missing values, duplicates, leakage and other problems."""
+    """Check a file of your own, or a data set. Reports missing values, duplicates, leakage and other problems."""
     from tsbench.cli.dataset_tables import print_inspection, say
     from tsbench.data.archive import Archive
     from tsbench.data.custom_data import own_data, read_own
     from tsbench.data.dataset_plots import draw_inspection
     from tsbench.data.inspection import inspect
     from tsbench.data.remarks import remarks_on_channels, remarks_on_labels
+    from tsbench.data.selection import problems_of_own
+    from tsbench.errors import RecipeError
 
     place, path = Archive(archive), Path(file)
     parts: dict[str, Collection]
@@ -326,7 +337,9 @@ def check(
         remarks += loaded.remarks
     else:
         options = {"format": format_, "case": case, "time": time, "label": label, "group": group, "channels": channels}
-        config = own_data(path, test, options, lambda key: _ARGUMENTS.get(key, f"--{key}"))
+        config = own_data(path, test, options, _called)
+        if problems := [f"{_called(str(keys[0]))}: {problem}" for keys, problem in problems_of_own(config)]:
+            raise RecipeError(problems)
         files = {"all": path} if test is None else {"train": path, "test": test}
         parts, known = {}, None
         for name, part in files.items():

@@ -27,7 +27,11 @@ def explain(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for the plots.")] = Path("explanations"),
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Draw the time steps that a model's predictions rest on. For a network, attention and pooled maxima."""
+    """Draw the time steps that a model's predictions rest on.
+
+    For a network, its attention and its pooled maxima are drawn; for another classifier, how much the predicted class's
+    probability falls if a window of the series is hidden.
+    """
     with working("loading the model"):
         from tsbench.models.explaining import draw_cases
 

@@ -38,16 +38,16 @@ def fit(
     group: Annotated[
         str | None, typer.Option("--group", help="A table's column of groups that are never split.")
     ] = None,
-    time_limit: Annotated[str, typer.Option("--time-limit", help="For the fit, such as 90s, 5m or 1h.")] = "5m",
+    time_limit: Annotated[str, typer.Option("--time-limit", help="Limit of the fit, such as 90s, 5m or 1h.")] = "5m",
     preset: Annotated[str, typer.Option("--preset", help="quick, good or best.")] = "good",
     name: Annotated[
-        str | None, typer.Option("--name", help="The recipe's name; NAME.yaml is written here. Default: DATA's.")
+        str | None, typer.Option("--name", help="The recipe's name; NAME.yaml is written here. Default: fit-DATA.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Fit again if the same command was run before.")] = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fit the best classifier for some data in a time limit.
+    """Fit the best classifier for some data within a time limit.
 
     Several families of classifiers are fitted and vote. The model is recorded in MLflow, and a recipe that does the
     same is written to NAME.yaml.
@@ -71,6 +71,7 @@ def _write_recipe(path: Path, tree: dict[str, Any]) -> Path:
     """
     import tempfile
 
+    from tsbench.api.fitting import by_argument
     from tsbench.api.sources import load_with_data
     from tsbench.bench.plan import make_plan
     from tsbench.recipe.writing import to_yaml
@@ -86,8 +87,9 @@ def _write_recipe(path: Path, tree: dict[str, Any]) -> Path:
         try:
             make_plan(load_with_data(draft, None), dry=True)
         except RecipeError as error:
+            problems = [by_argument(problem) for problem in error.problems]
             raise RecipeError(
-                [problem.replace(f"{draft}:", f"{path} (not written):") for problem in error.problems]
+                [problem.replace(f"{draft}:", f"{path} (not written):") for problem in problems]
             ) from None
     path.write_text(text, encoding="utf-8")
     typer.echo(f"Wrote {path}.")

@@ -16,7 +16,9 @@ from tsbench.errors import RecipeError
 def init(
     name: Annotated[
         str | None,
-        typer.Argument(help="The recipe's name; NAME.yaml is written here. Default: recipe, or quickstart."),
+        typer.Argument(
+            metavar="NAME", help="The recipe's name; NAME.yaml is written here. Default: recipe, or quickstart."
+        ),
     ] = None,
     quickstart: Annotated[
         bool, typer.Option("--quickstart", help="Write a small recipe that runs unchanged, in a few minutes.")

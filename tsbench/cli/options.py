@@ -22,7 +22,7 @@ Set = Annotated[
 NameOrRecipe = Annotated[
     str | None,
     typer.Argument(
-        metavar="[NAME or RECIPE]",
+        metavar="NAME or RECIPE",
         help="An MLflow experiment, or a recipe's file.",
         show_default=False,
         autocompletion=completion.experiments_and_recipes,
@@ -32,7 +32,7 @@ ModelReference = Annotated[
     str,
     typer.Argument(
         metavar="RUN_OR_MODEL",
-        help="Id of a search's or a final network's MLflow run, models:/NAME@best, or a folder with a model.",
+        help="Id of the MLflow run of a search or of a model, models:/NAME@best, or a folder with a model.",
         show_default=False,
         autocompletion=completion.models,
     ),

@@ -24,14 +24,14 @@ def reproduce(
         str,
         typer.Argument(
             metavar="RUN",
-            help="Id of a trial's, a final network's or a search's MLflow run.",
+            help="Id of the MLflow run of a trial, a final network, a baseline, `auto` or a search.",
             show_default=False,
             autocompletion=completion.any_runs,
         ),
     ],
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Run a recorded trial, network or baseline again. Reports whether all values agree to the bit."""
+    """Run a recorded trial, network, baseline or `auto` again. Reports whether all values agree to the bit."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[variable] = "1"  # the same as in a worker; must precede the import of NumPy and torch
     from rich.console import Console

@@ -171,7 +171,7 @@ class Comparison(ScoreTable):
 
     @property
     def pairwise(self) -> pd.DataFrame:
-        """The test of every pair of classifiers: mean difference, wins, p as it is and after Holm's adjustment.
+        """The test of every pair of classifiers: mean difference, wins, p without and with Holm's adjustment.
 
         The classifier of the better rank is `first`; empty without a complete data set.
         """
@@ -195,7 +195,7 @@ class Comparison(ScoreTable):
         return self._draw("comparison_matrix")
 
     def plot_pairwise_scatter(self) -> Figure:
-        """The control's score against each other classifier's, one point a data set."""
+        """The control's score against each other classifier's, one point for each data set."""
         return self._draw("pairwise_scatter")
 
     def plot_accuracy_against_time(self) -> Figure:

@@ -157,7 +157,7 @@ def _reference_notes(comparison: Comparison) -> Iterator[str]:
     if comparison.published:
         yield f"Not run here: {_sources(comparison.published)}."
     if comparison.rounded is not None:
-        yield f"All scores are rounded to {comparison.rounded} decimals, as those are."
+        yield f"All scores are rounded to {comparison.rounded} decimals, as the published ones are."
     for reference in comparison.references:
         yield from reference.remarks
     yield from _chosen_on_test_notes(comparison)
@@ -275,7 +275,7 @@ def cautions(comparison: Comparison) -> list[str]:
     fewer = f", or fewer classifiers ({argument('--classifiers', 'classifiers')})" if pairs > 1 else ""
     return [
         f"With {sets}{f' and {pairs} pairs' if pairs > 1 else ''} no difference can be significant at "
-        f"{comparison.alpha:g}: the least p there can be is {min(1.0, least):.2g}. More data sets would help{fewer}."
+        f"{comparison.alpha:g}: the smallest possible p is {min(1.0, least):.2g}. More data sets would help{fewer}."
     ]
 
 

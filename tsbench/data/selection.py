@@ -90,7 +90,7 @@ def problems_of(entries: Mapping[int, Entry], archive: str | None) -> Iterator[P
             yield path, f"{before!r} and {name!r} differ only in case, which some file systems treat as the same name"
         spelling |= {name.lower(): name for name in names}
         if isinstance(entry, OwnDataConfig):
-            yield from ((path + place, message) for place, message in _problems_of_own(entry))
+            yield from ((path + place, message) for place, message in problems_of_own(entry))
             continue
         for name in names:
             try:
@@ -129,7 +129,8 @@ def _unknown(name: str, places: Places) -> str:
     )
 
 
-def _problems_of_own(entry: OwnDataConfig) -> Iterator[Problem]:
+def problems_of_own(entry: OwnDataConfig) -> Iterator[Problem]:
+    """What is wrong with files of one's own and the columns named for them, found without reading the cases."""
     keys = ("file",) if entry.file is not None else ("train", "test")
     for key in keys:
         try:
@@ -176,7 +177,8 @@ def _missing_columns(path: Path, columns: Sequence[str], entry: OwnDataConfig) -
     listed = ", ".join(columns[:MAX_COLUMNS]) + (", ..." if len(columns) > MAX_COLUMNS else "")
     for place, column in named.items():
         if column is not None and column not in columns:
-            yield place, f"{path} has no column {column!r}{suggestion(column, columns)}; its columns are: {listed}"
+            hint = suggestion(column, columns) or f"; its columns are: {listed}"
+            yield place, f"{path} has no column {column!r}{hint}"
 
 
 def expand(entries: Sequence[str | SelectionConfig], archive: Callable[[], Archive]) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import optuna
@@ -36,8 +38,9 @@ class TrialQueue:
     def refill(self) -> list[int]:
         """Adds trials to the queue up to the concurrency, and returns the numbers of all that wait."""
         enqueue = self.study.optuna.enqueue_trial
-        while not self.is_filled():
-            places = self.study.trials().latest()
+        trials = self.study.trials()
+        while len(trials.counted()) < self.study.notes.budget:
+            places = trials.latest()
             if lost := next(filter(deserves_retry, places), None):
                 attributes = {RETRY_OF: lost.number, RETRIES: retries(lost)}
                 enqueue(fixed_parameters(lost) | lost.params, user_attrs=attributes)
@@ -45,7 +48,20 @@ class TrialQueue:
                 enqueue(self._suggester.suggest(list(map(_as_suggested, places, range(len(places))))))
             else:
                 break
+            known, trials = len(trials), self.study.trials()
+            if len(trials) > known + 1:
+                self._keep_last(trials[known:])
+                trials = self.study.trials()
         return self.waiting()
+
+    def _keep_last(self, copies: Sequence[FrozenTrial]) -> None:
+        """Lets the last of several copies of a trial take the place of the others.
+
+        If the connection to the database breaks after a trial was added and before the answer, it is added again.
+        """
+        for copy, again in pairwise(copies):
+            self.study.storage.set_trial_user_attr(id_of(again), RETRY_OF, copy.number)
+            self._lose(copy, "it was added twice, as the connection to the database broke")
 
     def is_filled(self) -> bool:
         """Whether the budget's trials exist, ended or not, so that only retries of lost ones may follow."""
@@ -66,12 +82,15 @@ class TrialQueue:
         if trial.state is not TrialState.RUNNING:
             return False
         try:
-            self.study.storage.set_trial_user_attr(id_of(trial), LOST, reason)
-            self.study.storage.set_trial_state_values(id_of(trial), TrialState.FAIL)
+            self._lose(trial, reason)
         except optuna.exceptions.UpdateFinishedTrialError:
             # Its worker has just ended it, or this call did and the connection broke before the answer.
             return number in self.study.trials().lost()
         return True
+
+    def _lose(self, trial: FrozenTrial, reason: str) -> None:
+        self.study.storage.set_trial_user_attr(id_of(trial), LOST, reason)
+        self.study.storage.set_trial_state_values(id_of(trial), TrialState.FAIL)
 
     def claim(self, number: int) -> Trial | None:
         """Takes a waiting trial, which no other worker then gets; None if it is no longer waiting."""

@@ -147,6 +147,10 @@ class WorkerContext:
                 self.abandon()
         return self._stopping
 
+    def stop_reason(self) -> str | None:
+        """Why the task should end; None if it should not."""
+        return self.why if self.stopping else None
+
     def begin(self) -> None:
         """Starts a task; earlier requests to stop were for the task before."""
         self._stopping = False
