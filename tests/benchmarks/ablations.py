@@ -48,7 +48,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no encoder": ({"model.encoder.type": "none"}, "self-attention over the convolutions' coarse steps"),
     "no attention": ({"model.attention.type": "none"}, "two residual bidirectional LSTM layers"),
-    "32 coarse steps": ({"model.encoder.max_steps": 32}, "in place of 64 before the encoder"),
+    "64 coarse steps": ({"model.encoder.max_steps": 64}, "in place of 32 before the encoder"),
     "no gates": ({"model.encoder.gated": False, "model.attention.gated": False}, "the residual parts count at once"),
     "no batch normalisation of the pools": ({"model.head.normalise": "none"}, "pooled features as they are"),
     "no skip": ({"model.skip": False}, "the attention's output alone is pooled"),

@@ -319,7 +319,7 @@ class EncoderConfig(Settings):
         "auto",
         description="time steps averaged into one before the encoder; auto keeps at most max_steps of them",
     )
-    max_steps: PositiveInt = Field(64, description="stride auto: time steps that are kept at most")
+    max_steps: PositiveInt = Field(32, description="stride auto: time steps that are kept at most")
     gated: bool = Field(
         True, description="lstm and gru: a learned factor, 0 at first, on what each layer adds to its input"
     )
