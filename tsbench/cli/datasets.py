@@ -382,4 +382,4 @@ def _written(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
-    typer.echo(f"wrote {path}")
+    typer.echo(f"Wrote {path}.")
