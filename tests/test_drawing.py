@@ -34,6 +34,21 @@ def test_a_dollar_is_drawn_as_one():
     assert title.get_text() == "$x$ and $y"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "labels"), [(0.01, 100.0, ["0.01", "0.1", "1", "10", "100"]), (2.0, 6.0, ["2", "3", "4", "6"])]
+)
+def test_a_logarithmic_axis_has_numbers_instead_of_formulas(low, high, labels):
+    figure = new_figure(4, 3)
+    ax = figure.add_subplot()
+    ax.plot([low, high], [1, 2])
+    ax.set_xscale("log")
+    ax.set_xlim(low, high)
+    figure.canvas.draw()
+    shown = [label.get_text() for label in ax.get_xticklabels(which="both")]
+    assert not [text for text in shown if "$" in text]
+    assert set(labels) <= set(shown)
+
+
 def test_letters_that_no_font_has_are_written_by_their_code_point():
     assert plain("a\x07b") == "a<U+0007>b"
     assert plain("\U0010fffd") == "<U+10FFFD>"

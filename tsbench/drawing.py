@@ -50,6 +50,13 @@ def legend_text(text: object) -> str:
 def _figure_class() -> type[Figure]:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatter, LogFormatterMathtext
+
+    class PlainLogFormatter(LogFormatter):
+        """Labels the ticks that matplotlib would label, by numbers instead of formulas."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
 
     class PlainFigure(Figure):
         """A figure that prepares its texts each time before it is drawn, when the labels of its axes are known."""
@@ -57,6 +64,10 @@ def _figure_class() -> type[Figure]:
         def draw(self, renderer: Any) -> None:
             for axes in self.axes:
                 for axis in (axes.xaxis, axes.yaxis):
+                    if isinstance(usual := axis.get_major_formatter(), LogFormatterMathtext):
+                        axis.set_major_formatter(PlainLogFormatter(labelOnlyBase=usual.labelOnlyBase))
+                    if isinstance(usual := axis.get_minor_formatter(), LogFormatterMathtext):
+                        axis.set_minor_formatter(PlainLogFormatter(labelOnlyBase=usual.labelOnlyBase))
                     axis.get_ticklabels(which="both")  # creates the ticks that will be drawn
             texts = [artist for artist in self.findobj(Text) if isinstance(artist, Text)]
             fonts = [_font_with(letter) for letter in sorted(set("".join(text.get_text() for text in texts)))]

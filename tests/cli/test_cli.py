@@ -16,6 +16,8 @@ from tests.conftest import RECIPE
 from tests.processes import TSBENCH, finish, start, wait_for
 from tsbench.cli.app import VERBS
 from tsbench.recipe.space import DEFAULT_SPACE
+from tsbench.tracking import names
+from tsbench.tracking.store import Store
 
 Write = Callable[..., Path]
 
@@ -37,11 +39,15 @@ def test_version() -> None:
 def test_search_ends_with_the_table_and_the_line_that_opens_mlflow(
     searched: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
-    _, done = searched
+    folder, done = searched
     assert done.returncode == 0, done.stderr
     for title in ("classifier", "cv accuracy", "test accuracy", "balanced accuracy", "fit seconds", "network", "dummy"):
         assert title in done.stdout
     assert "Browse it in MLflow: tsbench ui tiny.yaml\n" in done.stdout
+    (run,) = re.findall(
+        r"^Predict with the network of ItalyPowerDemand: tsbench predict (\w+) FILE$", done.stdout, re.M
+    )
+    assert Store(f"sqlite:///{folder}/mlflow.db").run(run).tags[names.ROLE] == "model"
     assert "Accuracy on the archive's own split." in done.stdout
     assert "ItalyPowerDemand: searching, 1/4 trials, best cv accuracy" in done.stdout
     last = [line for line in done.stdout.splitlines() if "4/4 trials, best cv accuracy" in line][-1]
@@ -312,3 +318,9 @@ def test_neither_the_supervisor_nor_reading_results_imports_torch() -> None:
     script = f"import sys, {rooms}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "False"
+
+
+def test_a_value_that_is_no_choice_is_refused_with_the_choices() -> None:
+    result = run("compare", "--metric", "acc")
+    assert result.exit_code == 2
+    assert "Error: Invalid value for '--metric': 'acc' is not one of 'accuracy', " in result.output

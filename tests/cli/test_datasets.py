@@ -228,11 +228,11 @@ def test_check_refuses_what_it_cannot_read(tmp_path: Path) -> None:
         f"--label: {tmp_path}/x.csv has no column 'label'; its columns are: a, b\n"
     )
     (tmp_path / "empty.csv").touch()
-    assert run("check", tmp_path / "empty.csv").output == f"FILE: {tmp_path}/empty.csv: the file is empty\n"
+    assert run("check", tmp_path / "empty.csv").output == f"{tmp_path}/empty.csv: the file is empty\n"
     of_two = run("check", tmp_path / "x.csv", tmp_path / "none.csv", "--case", "a", "--label", "bb")
     assert of_two.output == (
         f"--label: {tmp_path}/x.csv has no column 'bb'; did you mean 'b'?\n"
-        f"TEST FILE: {tmp_path}/none.csv: file not found; paths of own data are relative to the current folder\n"
+        f"{tmp_path}/none.csv: file not found; paths of own data are relative to the current folder\n"
     )
     assert run("check", tmp_path / "none.csv").exit_code == 2
     assert run("check", "x.csv", "--format", "excel").output.startswith("--format: expected one of auto, ts, arff, ucr")

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.conftest import run, tsbench
 from tsbench.data.archive import Archive
+from tsbench.models.reopening import open_model
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
 
@@ -98,6 +99,9 @@ def test_auto_is_compared_predicted_from_and_reproduced(
     predicted = run("predict", runs["auto"].run_id, folder / "pumps.csv", "--tracking-uri", uri)
     assert predicted.exit_code == 0, predicted.output
     assert predicted.output.splitlines()[0].startswith("case,label")
+    columns = open_model(Store(uri), runs["auto"].run_id).examples.columns
+    assert columns is not None
+    assert columns.channels == ("flow", "heat")
     again = run("reproduce", runs["auto"].run_id, "--tracking-uri", uri)
     assert again.exit_code == 0, again.output
     assert "values agree to the bit" in again.output

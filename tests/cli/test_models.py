@@ -201,7 +201,7 @@ def test_explain_draws_the_named_cases_or_one_of_each_class(
     result = run("explain", network, "--out", tmp_path / "more", "--tracking-uri", uri)
     assert len(list((tmp_path / "more").glob("test_case_*.png"))) == 2
     result = run("explain", network, "--case", 5000, "--tracking-uri", uri)
-    assert (result.exit_code, result.output) == (1, "there is no test case 5000: the 1029 cases count from 0\n")
+    assert (result.exit_code, result.output) == (1, "there is no test case 5000: there are 1029, counted from 0\n")
 
 
 @pytest.mark.slow

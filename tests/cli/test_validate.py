@@ -41,6 +41,7 @@ def test_every_problem_with_the_data_is_reported_at_once_beside_others(recipe: W
         "  - {name: three, file: a.csv, split: {group: machine}}",
         "  - {name: four, train: empty.ts, test: folder}",
         "  - 'Nothing*'",
+        "  - a.csv",
         "training: {epochs: four}",
     )
     result = run("validate", path)
@@ -58,7 +59,8 @@ def test_every_problem_with_the_data_is_reported_at_once_beside_others(recipe: W
         f"r.yaml:8:18 datasets.5.train: {here}/empty.ts: the file is empty",
         f"r.yaml:8:35 datasets.5.test: {here}/folder: is a folder, not a file",
         "r.yaml:9:5 datasets.6: no data set's name matches 'Nothing*'",
-        "r.yaml:10:12 training.epochs: expected a whole number, got 'four'",
+        "r.yaml:10:5 datasets.7: 'a.csv' is not the name of a data set; write {name: a, file: a.csv} for a file",
+        "r.yaml:11:12 training.epochs: expected a whole number, got 'four'",
     ]
     assert len(lines) == len(expected), result.output
     for line, beginning in zip(lines, expected, strict=True):

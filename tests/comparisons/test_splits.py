@@ -17,7 +17,9 @@ from tsbench.tracking import names
 from tsbench.tracking.split import ARCHIVE, FILES, UNKNOWN, Split, split_of
 
 DRAWN = Split("drawn", SplitConfig(test_size=0.25, seed=3, group="machine"))
-DRAWN_WORDS = "a split drawn by tsbench (25 % of the cases to test on, stratified, whole groups of 'machine', seed 3)"
+DRAWN_WORDS = (
+    "a split drawn by tsbench (25 % of the cases held out for the test, stratified, whole groups of 'machine', seed 3)"
+)
 
 
 @pytest.fixture(scope="module")

@@ -556,7 +556,9 @@ def test_problems_of_overrides_stand_before_those_of_the_file(problems):
 
 @pytest.mark.parametrize("override", ["search.trials", "=3", "", "  =3"])
 def test_an_override_without_key_or_value_is_refused(problems, override):
-    assert problems(BASE, override) == [f"`overrides` {override} expected KEY=VALUE, such as search.trials=30"]
+    assert problems(BASE, override) == [
+        f"`overrides` {override} is not of the form KEY=VALUE, such as search.trials=30"
+    ]
 
 
 SEARCHED = BASE + "space:\n  model.dropout: {float: [0, 0.5]}\n  model.skip: {choice: [true, false]}\n"

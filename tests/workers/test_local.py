@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -55,6 +56,13 @@ def die(context: WorkerContext) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_with_numba(context: WorkerContext) -> None:
+    import numba
+
+    numba.get_num_threads()  # starts its threads, which it guards by a lock
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def collect(pool: WorkerPool, count: int, kinds: tuple[str, ...] = ("result", "error", "died")) -> list[Message]:
     messages: list[Message] = []
     deadline = time.monotonic() + 60
@@ -96,6 +104,18 @@ def test_a_killed_worker_is_reported_with_its_task_and_replaced() -> None:
         pool.submit(0, Task(path(describe), (5,), None))
         (result,) = collect(pool, 1)
         assert result.payload[1] == 25
+
+
+def test_a_worker_that_is_killed_after_numba_was_used_leaves_no_warning_of_a_semaphore() -> None:
+    code = (
+        "from tests.workers.test_local import die_with_numba, path; from tsbench.workers.local import start_process\n"
+        "process, connection = start_process('worker', 'cpu')\n"
+        "connection.send(('task', path(die_with_numba), ()))\n"
+        "process.join()\n"
+        "print(process.exitcode)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("-9\n", "")
 
 
 def test_workers_hear_the_request_to_stop_and_report_until_then() -> None:

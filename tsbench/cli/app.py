@@ -58,7 +58,8 @@ def _redacted_arguments() -> Iterator[None]:
     try:
         yield
     except ClickError as error:
-        error.message = redacted(error.message)  # type: ignore[attr-defined]
+        # Typer begins what is wrong with a value by pydantic's name of the error.
+        error.message = redacted(error.message).replace("Value error, ", "", 1)  # type: ignore[attr-defined]
         raise
 
 

@@ -293,9 +293,13 @@ def verify(
         raise typer.Exit(1)
 
 
+FILES = {"file": "FILE", "train": "FILE", "test": "TEST FILE"}
+"""The arguments of `check`, by their keys in a recipe; a problem of a file names its path."""
+
+
 def _called(key: str) -> str:
     """What an error of `check` calls a setting of the data."""
-    return {"file": "FILE", "train": "FILE", "test": "TEST FILE"}.get(key, f"--{key}")
+    return FILES.get(key, f"--{key}")
 
 
 @datasets.command()
@@ -338,7 +342,11 @@ def check(
     else:
         options = {"format": format_, "case": case, "time": time, "label": label, "group": group, "channels": channels}
         config = own_data(path, test, options, _called)
-        if problems := [f"{_called(str(keys[0]))}: {problem}" for keys, problem in problems_of_own(config)]:
+        problems = [
+            problem if keys[0] in FILES else f"{_called(str(keys[0]))}: {problem}"
+            for keys, problem in problems_of_own(config)
+        ]
+        if problems:
             raise RecipeError(problems)
         files = {"all": path} if test is None else {"train": path, "test": test}
         parts, known = {}, None
@@ -374,4 +382,4 @@ def _written(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}") from None
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
-    typer.echo(f"wrote {path}")
+    typer.echo(f"Wrote {path}.")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tsbench.studies.trials import BestTrial
 
 
-MAX_LEADERBOARDS = 3
-"""Data sets whose `auto` members are printed; MLflow has the members of all."""
+MAX_SETS = 3
+"""Data sets whose `auto` members and run ids are printed; MLflow has those of all."""
 
 
 @verb
@@ -116,12 +116,21 @@ def _print_results(console: Console, plan: Plan) -> None:
     from tsbench.comparisons.terminal import leaderboard
     from tsbench.comparisons.wording import run_notes
     from tsbench.data.selection import names_of
+    from tsbench.tracking import names
 
     recipe = plan.loaded.recipe
     results = read_results(plan.store, recipe.name).of(names_of(recipe))
     leaderboard(results, recipe.search.metric, console.width).print(console)
     for note in run_notes(Comparison(results)):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
+    of_networks = [
+        row for row in results.rows if (row.classifier, row.resample, row.state) == (names.NETWORK, 0, "complete")
+    ]
+    for row in of_networks[:MAX_SETS]:
+        command = f"tsbench predict {row.run_id} FILE"
+        console.print(
+            f"Predict with the network of {row.dataset}: {command}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _print_leaderboards(console: Console, plan: Plan) -> None:
@@ -133,7 +142,7 @@ def _print_leaderboards(console: Console, plan: Plan) -> None:
 
     tags = {names.ROLE: "baseline", names.CLASSIFIER: names.AUTO, names.RESAMPLE: 0, names.STATE: "complete"}
     runs = {run.tags[names.DATASET]: run for run in plan.store.runs(plan.loaded.recipe.name, names.where(tags))}
-    for cell in plan.cells[:MAX_LEADERBOARDS]:
+    for cell in plan.cells[:MAX_SETS]:
         if cell.resample == 0 and (run := runs.get(cell.dataset)) is not None:
             text = plan.store.artifacts.read_text(run.run_id, names.LEADERBOARD)
             console.print(members_table(cell.title, list(csv.DictReader(text.splitlines()))))

@@ -12,7 +12,7 @@ from tsbench.data.catalogue import catalogue, collection, collections_with, kept
 from tsbench.data.folders import Places, expanded, is_writable, nearest_folder
 from tsbench.errors import DataError
 from tsbench.recipe.messages import suggestion
-from tsbench.recipe.registries import COLLECTIONS
+from tsbench.recipe.registries import COLLECTIONS, FORMATS
 from tsbench.recipe.schema import OwnDataConfig, Recipe, SelectionConfig
 
 if TYPE_CHECKING:  # it reads cases, which `tsbench validate` does not need
@@ -120,6 +120,11 @@ def _unknown(name: str, places: Places) -> str:
         return (
             f"{name}, of {', '.join(lists)}, is not available, and the downloader may not have it: put "
             f"{name}_TRAIN.ts and {name}_TEST.ts into {places.home / name}, or try `tsbench datasets download {name}`"
+        )
+    if Path(name).suffix in {suffix for known in FORMATS.values() for suffix in known.suffixes}:
+        return (
+            f"{name!r} is not the name of a data set; write {{name: {Path(name).stem}, file: {name}}} for a file of "
+            "your own, and the columns `case` and `label` of a table"
         )
     hint = suggestion(name, {**catalogue(), **places.names()}) or "."
     return (

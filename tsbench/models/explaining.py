@@ -44,7 +44,7 @@ def draw_cases(
     chosen = _first_of_each_class(collection) if cases is None else list(cases)
     for case in chosen:
         if case >= len(collection):
-            raise ModelError(f"there is no {what} {case}: the {len(collection)} cases count from 0")
+            raise ModelError(f"there is no {what} {case}: there are {len(collection)}, counted from 0")
     for case in chosen:  # before the first plot is drawn
         check(saved.classifier, NamedCases(collection.subset(np.array([case])), [case]))
     try:

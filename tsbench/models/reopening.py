@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tsbench.bench.model_files import EXAMPLES, MODEL_FOLDER
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.data.collection import Collection, DataSet
+from tsbench.data.column_roles import Columns
 from tsbench.data.folders import is_folder
 from tsbench.errors import ModelError, RecipeError, argument
 from tsbench.recipe.loading import load_recipe
@@ -205,17 +206,18 @@ def open_model(store: Store | None, reference: str) -> SavedModel:
                 run = model_run(store, reference)
                 uri = f"runs:/{run.run_id}/model"
             folder = fetch_model(store, uri, Path(scratch))
-        model = SavedModel(load_classifier(folder), _examples(folder / EXAMPLES), run)
+        classifier = load_classifier(folder)
+        model = SavedModel(classifier, _examples(folder / EXAMPLES, classifier.columns), run)
         _logger.debug("%s: opened a model, %s", reference, model.classifier.summary())
         return model
 
 
-def _examples(path: Path) -> Collection:
-    """The training cases kept with a model; None if it was saved without them."""
+def _examples(path: Path, columns: Columns | None) -> Collection:
+    """The training cases kept with a model; none if it was saved without them."""
     if not path.is_file():
         return Collection(np.zeros((0, 1, 1)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype="<U1"))
     with np.load(path, allow_pickle=False) as kept:
-        return Collection(kept["values"], kept["lengths"], kept["labels"])
+        return Collection(kept["values"], kept["lengths"], kept["labels"], columns=columns)
 
 
 def _files_in(folder: Path) -> Path:

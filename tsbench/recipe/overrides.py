@@ -19,7 +19,7 @@ def apply_override(tree: dict[str, Any], text: str, report: Report) -> None:
     key, separator, value = text.partition("=")
     path = _override_path(key.strip())
     if not separator or not all(path):
-        report.add((), "expected KEY=VALUE, such as search.trials=30", at=place_of_override(text))
+        report.add((), "is not of the form KEY=VALUE, such as search.trials=30", at=place_of_override(text))
         return
     try:
         parsed = plain_yaml(read_yaml(value))

@@ -57,7 +57,7 @@ class Split:
 
 
 def _details(drawn: SplitConfig) -> str:
-    parts = [f"{100 * drawn.test_size:g} % of the cases to test on"]
+    parts = [f"{100 * drawn.test_size:g} % of the cases held out for the test"]
     if drawn.stratify:
         parts.append("stratified")
     if drawn.group is not None:

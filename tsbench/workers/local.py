@@ -93,6 +93,9 @@ def _own_modules() -> dict[str, str]:
 
 def _live(connection: Connection, device: str, preload: Sequence[str], environment: Mapping[str, str]) -> None:
     ignore_ending_signals()
+    # A worker forks nothing. Otherwise numba would guard its start by a semaphore of the system, of which Python prints
+    # a warning if the worker ends without an orderly exit.
+    multiprocessing.set_start_method("spawn", force=True)
     os.environ.clear()  # the server's may be outdated
     os.environ.update(environment)
     try:
@@ -100,12 +103,6 @@ def _live(connection: Connection, device: str, preload: Sequence[str], environme
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-    if "numba" in sys.modules:
-        # multiprocessing waits for children before it releases numba's semaphores, of which a warning of leaked ones
-        # would be printed otherwise; an isolated process ends only after its caller.
-        for child in multiprocessing.active_children():
-            child.kill()
-        return
     # Every result is sent and recorded; an orderly exit of torch and MLflow would take two more seconds.
     os._exit(0)
 
