@@ -1,6 +1,6 @@
 """What each part of the learned branch is worth, by cross-validation on training cases; test cases are never read.
 
-    python -m tests.benchmarks.ablations                          # every variant, and docs/ablations.md
+    python -m tests.benchmarks.ablations                          # every variant, docs/ablations.md and docs/network.md
     python -m tests.benchmarks.ablations "no attention" --seed 1  # some variants, on other folds
 
 Each variant, data set and seed is one line in docs/ablations.jsonl, and is not run again while it stands there, so that
@@ -13,6 +13,7 @@ import argparse
 import json
 import multiprocessing
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = DOCS / "ablations.jsonl"
 PAGE = DOCS / "ablations.md"
 MARKS = ("<!-- table -->", "<!-- end of table -->")
+NETWORK_PAGE = DOCS / "network.md"
+WORTH_MARKS = ("<!-- worth -->", "<!-- end of worth -->")
 DATASETS = GROUPS["univariate"].datasets
 FOLDS = 2
 
@@ -82,6 +85,28 @@ VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+PARTS = {
+    "recurrent layers and self-attention": "no encoder, no attention",
+    "recurrent layers": "no encoder",
+    "self-attention": "no attention",
+    "gates": "no gates",
+    "second and third block of convolutions": "one block",
+    "dilation": "no dilation",
+    "convolutions' output in the pools": "no skip",
+    "maximum beside the average": "average pooling",
+    "batch normalisation of the pools": "no batch normalisation of the pools",
+    "dense layer": "no dense layer",
+    "augmentation": "no augmentation",
+    "label smoothing": "no label smoothing",
+}
+"""Parts of the network and its training, each with the variant that lacks it."""
+
+SCORES = ("accuracy", "log_loss")
+
+Records = dict[tuple[str, str, int], dict[str, Any]]
+"""By variant, data set and seed."""
+
+
 def configuration(variant: str) -> Any:
     """The hyperparameters of a variant: the base's with its own changes; a preset has its own network instead."""
     from tsbench.recipe.dotted import hyperparameters_of
@@ -133,7 +158,7 @@ def cross_validated(cases: Any, config: Any, seed: int, weights: int) -> NDArray
     return probabilities
 
 
-def read() -> dict[tuple[str, str, int], dict[str, Any]]:
+def read() -> Records:
     """The records of today's settings so far, by variant, data set and seed."""
     if not RECORDS.exists():
         return {}
@@ -163,46 +188,92 @@ def main() -> None:
     for record in run_in_processes(evaluate, waiting, given.processes):
         with RECORDS.open("a") as file:
             file.write(json.dumps(record) + "\n")
-    text = PAGE.read_text()
-    head, tail = text[: text.index(MARKS[0])], text[text.index(MARKS[1]) :]
-    PAGE.write_text(f"{head}{MARKS[0]}\n\n{table(read())}\n{tail}")
-    print(table(read()))
+    records = read()
+    _fill(PAGE, MARKS, table(records))
+    _fill(NETWORK_PAGE, WORTH_MARKS, worth(records))
+    print(table(records))
 
 
-def table(records: dict[tuple[str, str, int], dict[str, Any]]) -> str:
-    """Means over the data sets of each variant, and the differences from the base on the same sets, folds and seeds.
+def _fill(page: Path, marks: tuple[str, str], text: str) -> None:
+    """Replaces what stands between two marks of a page."""
+    whole = page.read_text()
+    head, tail = whole[: whole.index(marks[0])], whole[whole.index(marks[1]) :]
+    page.write_text(f"{head}{marks[0]}\n\n{text}\n{tail}")
 
-    The standard error is that of the mean over data sets, each of which counts once however many seeds it has.
+
+@dataclass(frozen=True)
+class Difference:
+    """A variant beside the base, on the data sets, folds and seeds that both have.
+
+    The standard errors are of the mean over data sets, each of which counts once however many seeds it has.
+
+    Attributes:
+        sets: number of data sets.
+        mean: the variant's mean accuracy and log loss.
+        minus_base: by how much they differ from the base's.
+        error: standard errors of these.
+        cost: core seconds as a multiple of the base's.
     """
+
+    sets: int
+    mean: NDArray[np.float64]
+    minus_base: NDArray[np.float64]
+    error: NDArray[np.float64]
+    cost: float
+
+
+def compare(records: Records, variant: str) -> Difference | None:
+    """None if they have no data set in common."""
+    seeds = _seeds(records, variant)
+    values, differences, seconds = [], [], np.zeros(2)
+    for dataset in DATASETS:
+        pairs = [
+            (records[variant, dataset, seed], records["base", dataset, seed])
+            for seed in seeds
+            if (variant, dataset, seed) in records and ("base", dataset, seed) in records
+        ]
+        if not pairs:
+            continue
+        ours, base = (np.array([[pair[side][key] for key in SCORES] for pair in pairs]) for side in (0, 1))
+        values.append(ours.mean(0))
+        differences.append((ours - base).mean(0))
+        seconds += np.sum([[record["core_seconds"] for record in pair] for pair in pairs], axis=0)
+    if not values:
+        return None
+    spread = np.std(differences, axis=0, ddof=1) if len(values) > 1 else np.full(2, np.nan)
+    error = spread / np.sqrt(len(values))
+    return Difference(len(values), np.mean(values, 0), np.mean(differences, 0), error, float(seconds[0] / seconds[1]))
+
+
+def table(records: Records) -> str:
+    """All variants, with their differences from the base."""
     lines = [
         "| variant | what it is | sets | accuracy | minus the base's | log loss | minus the base's | core seconds |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for variant, (what, seeds) in ((name, (words, _seeds(records, name))) for name, (_, words) in VARIANTS.items()):
-        pairs: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
-        for dataset in DATASETS:
-            for seed in seeds:
-                ours, base = records.get((variant, dataset, seed)), records.get(("base", dataset, seed))
-                if ours and base:
-                    pairs.setdefault(dataset, []).append((ours, base))
-        if not pairs:
+    for variant, (_, what) in VARIANTS.items():
+        if (found := compare(records, variant)) is None:
             continue
-        cells = []
-        for key in ("accuracy", "log_loss"):
-            values = [np.mean([ours[key] for ours, _ in of_set]) for of_set in pairs.values()]
-            differences = [np.mean([ours[key] - base[key] for ours, base in of_set]) for of_set in pairs.values()]
-            error = np.std(differences, ddof=1) / np.sqrt(len(differences)) if len(differences) > 1 else float("nan")
-            cells += [
-                f"{np.mean(values):.4f}",
-                "" if variant == "base" else f"{np.mean(differences):+.4f} ± {error:.4f}",
-            ]
-        every = [pair for of_set in pairs.values() for pair in of_set]
-        cost = sum(ours["core_seconds"] for ours, _ in every) / sum(base["core_seconds"] for _, base in every)
-        lines.append(f"| {variant} | {what} | {len(pairs)} | {' | '.join(cells)} | {cost:.1f} times |")
+        differences = [f"{mean:+.4f} ± {error:.4f}" for mean, error in zip(found.minus_base, found.error, strict=True)]
+        accuracy, log_loss = ["", ""] if variant == "base" else differences
+        scores = f"{found.mean[0]:.4f} | {accuracy} | {found.mean[1]:.4f} | {log_loss}"
+        lines.append(f"| {variant} | {what} | {found.sets} | {scores} | {found.cost:.1f} times |")
     return "\n".join(lines) + "\n"
 
 
-def _seeds(records: dict[tuple[str, str, int], dict[str, Any]], variant: str) -> list[int]:
+def worth(records: Records) -> str:
+    """What the network loses without each of its parts that was measured on all data sets."""
+    lines = ["| part | accuracy | log loss | core seconds without it |", "| --- | ---: | ---: | ---: |"]
+    for part, variant in PARTS.items():
+        found = compare(records, variant)
+        if found is not None and found.sets == len(DATASETS):
+            (accuracy, log_loss), (first, second) = found.minus_base, found.error
+            lost = f"{accuracy:+.4f} ± {first:.4f} | {log_loss:+.4f} ± {second:.4f}"
+            lines.append(f"| {part} | {lost} | {found.cost:.1f} times |")
+    return "\n".join(lines) + "\n"
+
+
+def _seeds(records: Records, variant: str) -> list[int]:
     return sorted({seed for name, _, seed in records if name == variant})
 
 
