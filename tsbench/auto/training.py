@@ -165,7 +165,8 @@ class AutoTraining:
             for thread in threads:
                 thread.join()
         except KeyboardInterrupt:  # otherwise the threads of a notebook would go on with the fits
-            self.stopped = "the fit was interrupted"
+            with self._asking:
+                self.stopped = "the fit was interrupted"
             for thread in threads:
                 thread.join()
             raise

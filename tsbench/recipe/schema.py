@@ -285,7 +285,7 @@ class StemConfig(Settings):
         "average", description="no shortening, averages of neighbouring steps, or a strided convolution"
     )
     stride: AutoOrCount = Field("auto", description="time steps that become one; auto keeps at most max_steps of them")
-    max_steps: PositiveInt = Field(512, description="stride auto: time steps that are kept at most")
+    max_steps: PositiveInt = Field(512, description="stride auto: maximum number of time steps that are kept")
 
 
 class ConvolutionConfig(Settings):
@@ -298,7 +298,7 @@ class ConvolutionConfig(Settings):
     channels: PositiveInt = Field(32, description="output channels of each of the parallel convolutions")
     blocks: PositiveInt = Field(3, description="blocks of parallel convolutions, each after the first with a residual")
     dilation: PositiveInt = Field(
-        4, description="factor by which each block's kernels are wider spread than the last's"
+        4, description="factor by which each block spreads its kernels more than the block before"
     )
     separable: bool = Field(False, description="blocks after the first: convolve each channel by itself, then mix them")
     fixed_filters: bool = Field(False, description="first block: add hand-crafted filters for rise, fall and peak")
@@ -319,7 +319,7 @@ class EncoderConfig(Settings):
         "auto",
         description="time steps averaged into one before the encoder; auto keeps at most max_steps of them",
     )
-    max_steps: PositiveInt = Field(32, description="stride auto: time steps that are kept at most")
+    max_steps: PositiveInt = Field(32, description="stride auto: maximum number of time steps that are kept")
     gated: bool = Field(
         True, description="lstm and gru: a learned factor, 0 at first, on what each layer adds to its input"
     )
@@ -502,9 +502,9 @@ class SearchConfig(Settings):
         "bound: a trial ends when perfect scores on its other folds could not bring it among the best; none if "
         "trade_off is given",
     )
-    folds: int = Field(3, ge=2, le=_LARGEST, description="stratified cross-validation folds of the train cases")
+    folds: int = Field(3, ge=2, le=_LARGEST, description="stratified cross-validation folds of the training cases")
     repeats: AutoOrCount = Field(
-        "auto", description="how often the folds are drawn, each time otherwise; auto: twice below 60 train cases"
+        "auto", description="how often the folds are drawn, each time otherwise; auto: twice below 60 training cases"
     )
     confirm: int = Field(
         3,
@@ -514,12 +514,15 @@ class SearchConfig(Settings):
         "their place only if they are better by more than the standard error; 0: the best CV score decides",
     )
     holdout_above: PositiveInt = Field(
-        1000, description="with more train cases than this, one held-out part of them takes the place of the folds"
+        1000, description="with more training cases than this, one held-out part of them takes the place of the folds"
     )
     holdout_redrawn: bool = Field(True, description="draw another held-out part for each trial; false: one for all")
-    holdout_share: float = Field(0.2, gt=0, lt=1, description="share of the train cases in the held-out part")
+    holdout_share: float = Field(0.2, gt=0, lt=1, description="share of the training cases in the held-out part")
     fraction: float = Field(
-        1.0, gt=0, le=1, description="share of the train cases, stratified, that trials see; the refit sees all of them"
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the training cases, stratified, that trials see; the refit sees all of them",
     )
     metric: Metric = Field("accuracy", description="what the search improves, and the final network is chosen by")
     trade_off: Annotated[tuple[Objective, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
@@ -539,8 +542,8 @@ class SearchConfig(Settings):
     seed: int = Field(0, ge=0, lt=2**32, description="seed of folds, sampler and networks")
     concurrency: AutoOrCount = Field(
         "auto",
-        description="trials in flight at most; a trial is chosen by the results of those at least this many before it, "
-        "so that results do not depend on which worker is faster; auto: twice the workers, at least 4",
+        description="maximum number of trials under way; a trial is chosen by the results of those at least this many "
+        "before it, so that results do not depend on which worker is faster; auto: twice the workers, at least 4",
     )
 
     @model_validator(mode="before")
@@ -654,12 +657,12 @@ class SelectionConfig(Settings):
     univariate: bool | None = Field(None, description="true: one channel, false: several")
     equal_length: bool | None = Field(None, description="whether all cases have the same length")
     missing_values: bool | None = Field(None, description="whether values are missing")
-    max_cases: PositiveInt | None = Field(None, description="training cases at most")
-    min_cases: PositiveInt | None = Field(None, description="training cases at least")
-    max_length: PositiveInt | None = Field(None, description="time steps of the longest case at most")
-    min_length: PositiveInt | None = Field(None, description="time steps of the shortest case at least")
-    max_channels: PositiveInt | None = Field(None, description="channels at most")
-    max_classes: PositiveInt | None = Field(None, description="classes at most")
+    max_cases: PositiveInt | None = Field(None, description="maximum number of training cases")
+    min_cases: PositiveInt | None = Field(None, description="minimum number of training cases")
+    max_length: PositiveInt | None = Field(None, description="maximum number of time steps of the longest case")
+    min_length: PositiveInt | None = Field(None, description="minimum number of time steps of the shortest case")
+    max_channels: PositiveInt | None = Field(None, description="maximum number of channels")
+    max_classes: PositiveInt | None = Field(None, description="maximum number of classes")
     domains: Annotated[tuple[str, ...], Field(strict=False)] = Field((), description="kinds of data, such as ECG")
     exclude: Annotated[tuple[str, ...], Field(strict=False)] = Field((), description="names, or patterns with * and ?")
 
@@ -750,7 +753,7 @@ class EvaluationConfig(Settings):
     )
     baseline_preprocessing: BaselinePreprocessingConfig = Field(
         default_factory=BaselinePreprocessingConfig,
-        description="what makes unequal lengths and missing values fit for baselines that cannot take them; recorded",
+        description="how cases are adapted for baselines that cannot take unequal lengths or missing values; recorded",
     )
 
 
@@ -922,7 +925,7 @@ class Recipe(HyperparameterConfig):
         AfterValidator(_named_once),
     ]
     archive: FilePath | None = Field(
-        None, description="folder of data sets, looked into first; relative to the current folder"
+        None, description="folder of data sets, searched first; relative to the current folder"
     )
     space: Annotated[dict[str, Any] | Literal["default"], BeforeValidator(_entries)] = Field(
         "default",
@@ -930,7 +933,8 @@ class Recipe(HyperparameterConfig):
     )
     search: SearchConfig = Field(default_factory=SearchConfig, description="the Optuna study")
     auto: AutoConfig | None = Field(
-        None, description="fit the ensemble over families too; without `search` in its place. {} for the defaults"
+        None,
+        description="fit the ensemble over families too, or without `search` in place of the network; {}: defaults",
     )
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="resamples and ensemble")
     baselines: Annotated[
