@@ -67,6 +67,10 @@ def test_a_narrow_space_has_a_portfolio_of_its_own() -> None:
     found = portfolio({name: DEFAULT[name] for name in SEARCHED})
     assert found == [{name: label(each[name]) for name in SEARCHED} for each in narrow]
     assert found
+    own = default_parameters(DEFAULT, BASE)
+    more = [*SEARCHED, "model.pooling"]
+    assert portfolio({name: DEFAULT[name] for name in more}) == [{"model.pooling": own["model.pooling"]} | found[0]]
+    assert portfolio({name: DEFAULT[name] for name in [*more, "training.batch_size"]}) == []
 
 
 @pytest.mark.parametrize("left_out", SEARCHED)

@@ -21,7 +21,7 @@ FILE = "portfolio.json"
 """Beside this module: a list of configurations, the most useful first, each with values by dotted name."""
 
 NARROW = "portfolio_narrow.json"
-"""Likewise, of the few settings that a narrow space searches; for spaces that offer none of the others."""
+"""Likewise, of a few settings, for narrow spaces, which search little else."""
 
 LEAST_OFFERED = 0.75
 """Share of a configuration's settings that a space must offer: the values of a few are good only beside the others."""
@@ -43,16 +43,19 @@ def portfolio_of(space: Space, base: HyperparameterConfig, search: SearchConfig)
     """
     if search.portfolio == "none" or search.sampler == "grid":
         return ()
-    return _of_file(FILE, space, base, search) or _of_file(NARROW, space, base, search)
+    # Of a narrow one's few settings it is unknown how good they are beside others that are searched.
+    return _of_file(FILE, space, base, search) or _of_file(NARROW, space, base, search, LEAST_OFFERED * len(space))
 
 
-def _of_file(file: str, space: Space, base: HyperparameterConfig, search: SearchConfig) -> tuple[dict[str, Any], ...]:
+def _of_file(
+    file: str, space: Space, base: HyperparameterConfig, search: SearchConfig, least: float = 0.0
+) -> tuple[dict[str, Any], ...]:
     own = default_parameters(space, base)
     known = [_active(parameters, space, base) for parameters in first_parameters(space, base, search)]
     found: list[dict[str, Any]] = []
     for configuration in json.loads(files(__package__).joinpath(file).read_text(encoding="utf-8")):
         offered = {name: label(value) for name, value in configuration.items() if _is_offered(space, name, value)}
-        if len(offered) < LEAST_OFFERED * len(configuration):
+        if len(offered) < max(least, LEAST_OFFERED * len(configuration)):
             continue
         parameters = _active(own | offered, space, base)
         if parameters not in known:
