@@ -45,6 +45,7 @@ from tsbench.recipe.space import assign, leaves
 from tsbench.studies.confirming import Confirmation, candidates, choose
 from tsbench.studies.objective import CrossValidation
 from tsbench.studies.portfolio import portfolio_of
+from tsbench.studies.sampling import STARTUP
 from tsbench.studies.specification import StudySpec, fingerprint_of, study_seed
 from tsbench.studies.study import Study
 from tsbench.studies.trial_runner import confirm_trial, run_trial
@@ -93,7 +94,7 @@ def settings_of(dataset: str) -> str:
     loaded = _recipe(dataset, 0)
     search, base = loaded.recipe.search, loaded.recipe.hyperparameters
     parts = [RECIPE, EPOCHS[dataset], TRIALS, FOLDS, SPLITS, search.model_dump(mode="json")]
-    return fingerprint_of(parts=parts, portfolio=portfolio_of(loaded.space, base, search))[:12]
+    return fingerprint_of(parts=parts, portfolio=portfolio_of(loaded.space, base, search), startup=STARTUP)[:12]
 
 
 def measure(dataset: str, seed: int, folder: str) -> Record:

@@ -11,8 +11,8 @@ from tests.studies.test_study import finish, make
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Space, assign, label, offers
 from tsbench.recipe.space_parsing import parse_space
-from tsbench.studies.portfolio import FILE, portfolio_of
-from tsbench.studies.sampling import Suggester, default_parameters, hyperparameters
+from tsbench.studies.portfolio import FILE, NARROW, portfolio_of
+from tsbench.studies.sampling import STARTUP, Suggester, default_parameters, hyperparameters
 from tsbench.studies.study import Study
 
 BASE = HyperparameterConfig()
@@ -59,10 +59,24 @@ def test_what_the_space_does_not_search_or_offer_stays_as_the_recipe_has_it() ->
     assert [each["training.learning_rate"] for each in found] == [rate if rate >= low else own for rate in expected]
 
 
-def test_a_space_that_offers_few_of_its_values_has_no_portfolio() -> None:
-    # A learning rate that is good with other kernels, batches and epochs says little about the recipe's own.
-    searched = ("model.convolution.kernels", "model.dropout", "training.learning_rate")
-    assert portfolio({name: DEFAULT[name] for name in searched}) == []
+SEARCHED = ("model.convolution.kernels", "model.dropout", "training.learning_rate")
+
+
+def test_a_narrow_space_has_a_portfolio_of_its_own() -> None:
+    narrow = json.loads(files("tsbench.studies").joinpath(NARROW).read_text())
+    found = portfolio({name: DEFAULT[name] for name in SEARCHED})
+    assert found == [{name: label(each[name]) for name in SEARCHED} for each in narrow]
+    assert found
+    own = default_parameters(DEFAULT, BASE)
+    more = [*SEARCHED, "model.pooling"]
+    assert portfolio({name: DEFAULT[name] for name in more}) == [{"model.pooling": own["model.pooling"]} | found[0]]
+    assert portfolio({name: DEFAULT[name] for name in [*more, "training.batch_size"]}) == []
+
+
+@pytest.mark.parametrize("left_out", SEARCHED)
+def test_a_space_that_offers_few_of_its_values_has_no_portfolio(left_out: str) -> None:
+    # A learning rate that is good with other kernels says little about the recipe's own.
+    assert portfolio({name: DEFAULT[name] for name in SEARCHED if name != left_out}) == []
 
 
 def test_what_is_the_same_as_an_earlier_configuration_is_left_out() -> None:
@@ -111,6 +125,17 @@ def test_a_study_keeps_its_portfolio_and_knows_what_a_trial_is_of(tmp_path: Path
     assert [trials.parameters_of(number) for number in (1, 2, 6)] == [*spec.portfolio, spec.portfolio[0]]
     origins = [trials.origin_of(number) for number in range(7)]
     assert origins == ["recipe", "portfolio", "portfolio", "tpe", "tpe", "tpe", "portfolio"]  # the last is tried again
+
+
+@pytest.mark.parametrize(("trials", "startup"), [(6, 5), (1000, 10)])
+def test_a_study_of_an_earlier_version_keeps_its_random_trials(tmp_path: Path, trials: int, startup: int) -> None:
+    study = make(tmp_path / "s", trials=trials)
+    assert Study.open(study.folder).spec.startup == STARTUP
+    file = study.folder / "study.json"
+    written = json.loads(file.read_text())
+    del written["startup"]
+    file.write_text(json.dumps(written))
+    assert Study.open(study.folder).spec.startup == startup
 
 
 def test_a_study_that_names_no_portfolio_has_none(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from optuna.trial import TrialState
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import DEFAULT_SPACE
 from tsbench.recipe.space_parsing import parse_space
-from tsbench.studies.sampling import Suggester, default_parameters, hyperparameters
+from tsbench.studies.sampling import STARTUP, Suggester, default_parameters, former_startup, hyperparameters
 
 SPACE, _ = parse_space(
     {
@@ -128,6 +128,31 @@ def test_suggestions_depend_on_earlier_results() -> None:
     other = run_study({n: 1 - n / 30 for n in range(30)}, order)
     assert one[:5] == other[:5]  # random start-up trials
     assert one[8:] != other[8:]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+@pytest.mark.parametrize("trials", [20, 1000])
+@pytest.mark.parametrize("former", [False, True])
+def test_the_model_draws_after_a_few_results_however_many_trials_there_are(
+    sampler: str, trials: int, former: bool
+) -> None:
+    startup = former_startup(trials) if former else STARTUP
+    config = SearchConfig(trials=trials, sampler=sampler, seed=1)
+
+    def drawn(number: int, sign: int) -> dict:
+        suggester = Suggester(SPACE, BASE, config, ["maximize"], 1, startup=startup)
+        params: list[dict] = []
+        for _ in range(number + 1):
+            ended = [frozen(n, p, sign * p["training.learning_rate"]) for n, p in enumerate(params)]
+            params.append(suggester.suggest(ended))
+        return params[number]
+
+    assert drawn(startup - 1, 1) == drawn(startup - 1, -1)
+    assert drawn(startup, 1) != drawn(startup, -1)
+
+
+def test_earlier_versions_drew_by_the_model_after_a_quarter_of_the_trials() -> None:
+    assert [former_startup(trials) for trials in (0, 20, 24, 1000)] == [5, 5, 6, 10]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsga2", "gp"])

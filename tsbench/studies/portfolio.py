@@ -1,6 +1,7 @@
 """The portfolio: configurations that did well on other data sets and complement each other.
 
-`python -m tests.benchmarks.portfolio` learns them, from the default space; docs/search.md says what they are worth.
+`python -m tests.benchmarks.portfolio` learns those of the default space, `python -m tests.benchmarks.narrow` those of
+narrow spaces; docs/search.md says what they are worth.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Space, label, leaves, offers
 from tsbench.studies.sampling import default_parameters, first_parameters
 
-__all__ = ["FILE", "portfolio_of"]
+__all__ = ["FILE", "NARROW", "portfolio_of"]
 
 FILE = "portfolio.json"
 """Beside this module: a list of configurations, the most useful first, each with values by dotted name."""
+
+NARROW = "portfolio_narrow.json"
+"""Likewise, of a few settings, for narrow spaces, which search little else."""
 
 LEAST_OFFERED = 0.75
 """Share of a configuration's settings that a space must offer: the values of a few are good only beside the others."""
@@ -39,12 +43,19 @@ def portfolio_of(space: Space, base: HyperparameterConfig, search: SearchConfig)
     """
     if search.portfolio == "none" or search.sampler == "grid":
         return ()
+    # Of a narrow one's few settings it is unknown how good they are beside others that are searched.
+    return _of_file(FILE, space, base, search) or _of_file(NARROW, space, base, search, LEAST_OFFERED * len(space))
+
+
+def _of_file(
+    file: str, space: Space, base: HyperparameterConfig, search: SearchConfig, least: float = 0.0
+) -> tuple[dict[str, Any], ...]:
     own = default_parameters(space, base)
     known = [_active(parameters, space, base) for parameters in first_parameters(space, base, search)]
     found: list[dict[str, Any]] = []
-    for configuration in json.loads(files(__package__).joinpath(FILE).read_text(encoding="utf-8")):
+    for configuration in json.loads(files(__package__).joinpath(file).read_text(encoding="utf-8")):
         offered = {name: label(value) for name, value in configuration.items() if _is_offered(space, name, value)}
-        if len(offered) < LEAST_OFFERED * len(configuration):
+        if len(offered) < max(least, LEAST_OFFERED * len(configuration)):
             continue
         parameters = _active(own | offered, space, base)
         if parameters not in known:

@@ -74,7 +74,9 @@ class TrialQueue:
     @cached_property
     def _suggester(self) -> Suggester:
         spec = self.study.spec
-        return Suggester(spec.space, spec.base, spec.search, spec.directions, spec.concurrency, spec.portfolio)
+        return Suggester(
+            spec.space, spec.base, spec.search, spec.directions, spec.concurrency, spec.portfolio, spec.startup
+        )
 
     def fail_lost(self, number: int, reason: str) -> bool:
         """Marks a trial whose worker died as failed, so that it is tried again; False if it had ended before."""

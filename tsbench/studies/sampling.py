@@ -17,7 +17,19 @@ from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Choice, IntRange, Range, Space, assign, grid, label, leaves, offers
 from tsbench.studies.pruning import Direction
 
-__all__ = ["Suggester", "default_parameters", "first_parameters", "hyperparameters", "make_sampler", "suggest"]
+__all__ = [
+    "STARTUP",
+    "Suggester",
+    "default_parameters",
+    "first_parameters",
+    "former_startup",
+    "hyperparameters",
+    "make_sampler",
+    "suggest",
+]
+
+STARTUP = 3
+"""Trials with results from which `tpe` and `gp` draw by their model; before these, at random (docs/search.md)."""
 
 
 def hyperparameters(trial: BaseTrial, space: Space, base: HyperparameterConfig) -> HyperparameterConfig:
@@ -53,46 +65,47 @@ def first_parameters(space: Space, base: HyperparameterConfig, search: SearchCon
     return [*queued, own]
 
 
-def make_sampler(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
-    """Optuna's sampler of the configured name."""
+def former_startup(trials: int) -> int:
+    """What `STARTUP` was in earlier versions, for a study of so many trials."""
+    return min(10, max(5, trials // 4))
+
+
+def make_sampler(config: SearchConfig, space: Space, seed: int, startup: int) -> BaseSampler:
+    """Optuna's sampler of the configured name; see `STARTUP`."""
     with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-        sampler: BaseSampler = registered(SAMPLERS, config.sampler)(config, space, seed)
+        sampler: BaseSampler = registered(SAMPLERS, config.sampler)(config, space, seed, startup)
     return sampler
 
 
-def tpe(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+def tpe(config: SearchConfig, space: Space, seed: int, startup: int) -> BaseSampler:
     """Tree-structured Parzen estimators of all ranges at once, conditional ones by groups."""
     return optuna.samplers.TPESampler(
         seed=seed,
-        n_startup_trials=_startup(config),
+        n_startup_trials=startup,
         multivariate=True,
         constant_liar=True,
         group=any(entry.when for entry in space.values()),
     )
 
 
-def gaussian_process(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+def gaussian_process(config: SearchConfig, space: Space, seed: int, startup: int) -> BaseSampler:
     """A Gaussian process of noisy scores."""
-    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=_startup(config), deterministic_objective=False)
+    return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup, deterministic_objective=False)
 
 
-def cma_es(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+def cma_es(config: SearchConfig, space: Space, seed: int, startup: int) -> BaseSampler:
     """CMA-ES; choices and conditional ranges, which it does not support, are drawn at random."""
     return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
 
 
-def nsga_2(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+def nsga_2(config: SearchConfig, space: Space, seed: int, startup: int) -> BaseSampler:
     """NSGA-II, with at least four generations."""
     return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, min(50, config.trials // 4)))
 
 
-def uniform(config: SearchConfig, space: Space, seed: int) -> BaseSampler:
+def uniform(config: SearchConfig, space: Space, seed: int, startup: int) -> BaseSampler:
     """Uniform draws."""
     return optuna.samplers.RandomSampler(seed=seed)
-
-
-def _startup(config: SearchConfig) -> int:
-    return min(10, max(5, config.trials // 4))
 
 
 STATEFUL = ("cmaes", "nsga2")
@@ -113,6 +126,7 @@ class Suggester:
         directions: Optuna's word for each of the metrics.
         concurrency: see above.
         portfolio: parameters to be tried before the sampler draws.
+        startup: see `STARTUP`.
     """
 
     def __init__(
@@ -123,11 +137,13 @@ class Suggester:
         directions: Sequence[Direction],
         concurrency: int,
         portfolio: Sequence[dict[str, Any]] = (),
+        startup: int = STARTUP,
     ) -> None:
         self._space = space
         self._base = base
         self._config = config
         self._concurrency = concurrency
+        self._startup = startup
         self._mirror = create_study(directions=directions)
         self._first = [*first_parameters(space, base, config), *portfolio]
         self._asked: list[Trial] = []
@@ -158,7 +174,7 @@ class Suggester:
         for trial in trials[: max(0, number + 1 - self._concurrency)]:
             self._tell(trial)
         seed = np.random.SeedSequence([self._config.seed, number]).generate_state(1)[0]
-        self._mirror.sampler = make_sampler(self._config, self._space, int(seed))
+        self._mirror.sampler = make_sampler(self._config, self._space, int(seed), self._startup)
 
     def _ask(self, parameters: Mapping[str, Any] | None) -> Trial:
         if parameters is not None:

@@ -20,6 +20,7 @@ from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Space, describe
 from tsbench.recipe.space_parsing import parse_space
 from tsbench.studies.pruning import Direction
+from tsbench.studies.sampling import STARTUP, former_startup
 
 __all__ = [
     "EARLIER",
@@ -124,6 +125,7 @@ class StudySpec:
         parent_run: MLflow run above the trials' runs.
         portfolio: Optuna's parameters of the configurations that are tried after the recipe's own values; the study
             keeps them, as those of a later version may differ.
+        startup: trials with results from which the sampler draws by its model; kept for the same reason.
     """
 
     identity: str
@@ -138,6 +140,7 @@ class StudySpec:
     experiment: str
     parent_run: str
     portfolio: tuple[dict[str, Any], ...] = ()
+    startup: int = STARTUP
 
     @property
     def maximise(self) -> bool:
@@ -200,6 +203,7 @@ class StudySpec:
             plain["base"] = with_former_values(plain["base"])
             plain["search"] = EARLIER | plain["search"]
             plain["portfolio"] = tuple(map(dict, plain.get("portfolio", ())))
+            plain.setdefault("startup", former_startup(plain["search"]["trials"]))
             for key, settings in (("base", HyperparameterConfig), ("search", SearchConfig)):
                 plain[key] = settings.model_validate_json(json.dumps(plain[key]))
             return cls(**plain)
