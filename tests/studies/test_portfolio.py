@@ -62,21 +62,28 @@ def test_what_the_space_does_not_search_or_offer_stays_as_the_recipe_has_it() ->
 SEARCHED = ("model.convolution.kernels", "model.dropout", "training.learning_rate")
 
 
-def test_a_narrow_space_has_a_portfolio_of_its_own() -> None:
+BRIEF = HyperparameterConfig.model_validate({"training": {"epochs": 20}})
+
+
+def test_a_narrow_space_has_a_portfolio_of_its_own_for_short_training() -> None:
     narrow = json.loads(files("tsbench.studies").joinpath(NARROW).read_text())
-    found = portfolio({name: DEFAULT[name] for name in SEARCHED})
+    space = {name: DEFAULT[name] for name in SEARCHED}
+    found = portfolio(space, BRIEF)
     assert found == [{name: label(each[name]) for name in SEARCHED} for each in narrow]
     assert found
     own = default_parameters(DEFAULT, BASE)
     more = [*SEARCHED, "model.pooling"]
-    assert portfolio({name: DEFAULT[name] for name in more}) == [{"model.pooling": own["model.pooling"]} | found[0]]
-    assert portfolio({name: DEFAULT[name] for name in [*more, "training.batch_size"]}) == []
+    expected = [{"model.pooling": own["model.pooling"]} | found[0]]
+    assert portfolio({name: DEFAULT[name] for name in more}, BRIEF) == expected
+    assert portfolio({name: DEFAULT[name] for name in [*more, "training.batch_size"]}, BRIEF) == []
+    assert portfolio(space) == []
+    assert portfolio(space, HyperparameterConfig.model_validate({"training": {"epochs": 21}})) == []
 
 
 @pytest.mark.parametrize("left_out", SEARCHED)
 def test_a_space_that_offers_few_of_its_values_has_no_portfolio(left_out: str) -> None:
     # A learning rate that is good with other kernels says little about the recipe's own.
-    assert portfolio({name: DEFAULT[name] for name in SEARCHED if name != left_out}) == []
+    assert portfolio({name: DEFAULT[name] for name in SEARCHED if name != left_out}, BRIEF) == []
 
 
 def test_what_is_the_same_as_an_earlier_configuration_is_left_out() -> None:

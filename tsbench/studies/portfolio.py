@@ -21,7 +21,10 @@ FILE = "portfolio.json"
 """Beside this module: a list of configurations, the most useful first, each with values by dotted name."""
 
 NARROW = "portfolio_narrow.json"
-"""Likewise, of a few settings, for narrow spaces, which search little else."""
+"""Likewise, of a few settings, for narrow spaces, which search little else, and short training."""
+
+SHORT = 20
+"""Epochs of the longest training by which the narrow portfolio was learned; five times as long, it is worth nothing."""
 
 LEAST_OFFERED = 0.75
 """Share of a configuration's settings that a space must offer: the values of a few are good only beside the others."""
@@ -43,8 +46,12 @@ def portfolio_of(space: Space, base: HyperparameterConfig, search: SearchConfig)
     """
     if search.portfolio == "none" or search.sampler == "grid":
         return ()
+    found = _of_file(FILE, space, base, search)
+    training = base.training
+    if found or training.min_steps or training.epochs > SHORT:
+        return found
     # Of a narrow one's few settings it is unknown how good they are beside others that are searched.
-    return _of_file(FILE, space, base, search) or _of_file(NARROW, space, base, search, LEAST_OFFERED * len(space))
+    return _of_file(NARROW, space, base, search, LEAST_OFFERED * len(space))
 
 
 def _of_file(
