@@ -146,10 +146,14 @@ def test_a_stop_before_a_member_is_fitted_is_no_fault_of_the_time_limit(power: A
 
 
 def test_ctrl_c_ends_the_fits_too(power: Any) -> None:
-    training = AutoTraining(power.train, [custom("Hanging"), QUANT], jobs=2)
+    training = AutoTraining(power.train, [custom("Hanging"), QUANT], time_limit=120, jobs=2)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores the signal
     threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
-    with pytest.raises(KeyboardInterrupt):
-        training.run()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            training.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not [child for child in psutil.Process().children() if "isolated" in " ".join(child.cmdline())]
 
 
