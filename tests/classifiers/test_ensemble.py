@@ -139,7 +139,7 @@ def test_an_automatic_stride_is_that_of_training_once_loaded(tmp_path):
     ensemble = NetworkEnsemble.fit(cases(6, steps=300), quick, seeds=[1])
     ensemble.save(tmp_path)
     loaded = NetworkEnsemble.load(tmp_path)
-    assert ensemble.members[0].stride == loaded.members[0].stride == 5
+    assert ensemble.members[0].stride == loaded.members[0].stride == 10
     short = cases(3, steps=100)
     np.testing.assert_array_equal(loaded.predict_proba(short), ensemble.predict_proba(short))
 
