@@ -44,6 +44,10 @@ def custom(name: str, **parameters: Any) -> Candidate:
     return Candidate(name, f"tests.auto.misbehaving.{name}", parameters)
 
 
+def fitting_processes() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+
+
 def test_a_vote_is_better_than_chance_and_a_member_that_is_not_is_left_out(power: Any, vote: FittedVote) -> None:
     assert [member.name for member in vote.members] == ["quant", "1nn-ed"]
     rows = {row.member: row for row in vote.leaderboard}
@@ -116,7 +120,7 @@ def test_a_member_that_crashes_hangs_or_predicts_nan_is_left_out_with_its_reason
     assert notes["Hanging"] == "the time limit had passed before it was fitted"
     assert "not all finite" in notes["NotANumber"]
     assert notes["Raising"] == "ValueError: it does not like these cases"
-    assert not [child for child in psutil.Process().children() if "isolated" in " ".join(child.cmdline())]
+    assert not fitting_processes()
 
 
 def test_a_member_whose_folds_are_missing_is_left_out_with_what_happened(power: Any) -> None:
@@ -146,15 +150,20 @@ def test_a_stop_before_a_member_is_fitted_is_no_fault_of_the_time_limit(power: A
 
 
 def test_ctrl_c_ends_the_fits_too(power: Any) -> None:
-    training = AutoTraining(power.train, [custom("Hanging"), QUANT], time_limit=120, jobs=2)
+    def interrupt() -> None:
+        while len(fitting_processes()) < 2:
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    candidates = [custom("Hanging"), replace(custom("Hanging"), name="other")]
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores the signal
-    threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
+    threading.Thread(target=interrupt, daemon=True).start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            training.run()
+            AutoTraining(power.train, candidates, time_limit=120, jobs=2).run()
     finally:
         signal.signal(signal.SIGINT, before)
-    assert not [child for child in psutil.Process().children() if "isolated" in " ".join(child.cmdline())]
+    assert not fitting_processes()
 
 
 def test_a_member_whose_library_is_missing_is_left_out(power: Any) -> None:

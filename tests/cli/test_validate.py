@@ -120,9 +120,9 @@ def test_a_dry_run_changes_nothing_and_says_what_would_be_downloaded(
     assert snapshot(tmp_path) == before
     assert f"# would be downloaded into {Path.cwd()}/sets:\n" in result.output
     assert "#   FordA: 3601 training and 1320 test cases, 1 channel, 500 time steps\n" in result.output
-    assert f"# - FordA: {3601 * 500} training values a channel\n" in result.output
-    assert f"# - GunPoint: {50 * 150} training values a channel\n" in result.output
-    assert f"# - own: {14 * 9} training values a channel\n" in result.output
+    assert f"# - FordA: {3601 * 500} training values per channel\n" in result.output
+    assert f"# - GunPoint: {50 * 150} training values per channel\n" in result.output
+    assert f"# - own: {14 * 9} training values per channel\n" in result.output
 
 
 LONG = "n" * 300

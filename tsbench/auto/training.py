@@ -78,6 +78,7 @@ class AutoTraining:
         self._reported = self.started
         self._so_far: tuple[tuple[str, ...], dict[str, LeaderboardRow]] = (), {}
         self._changed = threading.Condition()
+        self._serving = 0
         self._schedule = Schedule(cases, candidates, seed, device, lambda: self.left, self.jobs)
         self.members: list[MemberState] = self._schedule.members
 
@@ -158,17 +159,15 @@ class AutoTraining:
             TimeLimitError: no member was fitted in time.
             TsbenchError: no member could be fitted, with the reason of each; or the fits were stopped before one was.
         """
-        threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(self.jobs)]
-        for thread in threads:
-            thread.start()
+        self._serving = self.jobs
+        for _ in range(self.jobs):
+            threading.Thread(target=self._serve, daemon=True).start()
         try:
-            for thread in threads:
-                thread.join()
+            self._wait()
         except KeyboardInterrupt:  # otherwise the threads of a notebook would go on with the fits
             with self._asking:
                 self.stopped = "the fit was interrupted"
-            for thread in threads:
-                thread.join()
+            self._wait()
             raise
         for member in self.members:
             if not member.usable:
@@ -181,6 +180,11 @@ class AutoTraining:
         if not any(member.usable and member.state == "done" for member in self.members):
             raise self._nothing_fitted()
         return combine(self.cases, [member.result() for member in self.members], self.seed)
+
+    def _wait(self) -> None:
+        """Waits until all threads have ended; `Thread.join` cannot be called again after Ctrl-C in Python 3.11."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._serving)
 
     def _nothing_fitted(self) -> TsbenchError:
         if self.stopped:
@@ -215,6 +219,9 @@ class AutoTraining:
                 self._run(process, call)
         finally:
             process.end()
+            with self._changed:
+                self._serving -= 1
+                self._changed.notify_all()
 
     def _run(self, process: IsolatedProcess, call: Call) -> None:
         member = call.member

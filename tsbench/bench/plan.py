@@ -316,7 +316,7 @@ def describe_plan(plan: Plan) -> str:
     else:
         lines = [f"# {count_of(len(plan.cells), 'data set')} on {on}, no search;", f"# {further}"]
     lines += [f"# note: {note}" for note in plan.notes]
-    lines += [f"# - {cell.title}: {cell.size} training values a channel" for cell in plan.cells[:20]]
+    lines += [f"# - {cell.title}: {cell.size} training values per channel" for cell in plan.cells[:20]]
     if len(plan.cells) > 20:
         lines.append(f"# - and {len(plan.cells) - 20} more")
     if plan.loaded.freed:

@@ -37,7 +37,7 @@ class LeaderboardRow:
         weight: in the vote; 0 if it is left out.
         fit_seconds: of fitting, including folds.
         predict_seconds: for predicting 100 cases.
-        note: preprocessing of the cases, or why it is left out; empty if neither.
+        note: preprocessing of the cases and why folds are missing, or why it is left out; empty if none of them.
     """
 
     member: str

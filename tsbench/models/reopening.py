@@ -105,7 +105,7 @@ class SavedModel:
     """A fitted classifier with the files that were logged with it.
 
     Attributes:
-        classifier: the final network of a search, or a baseline.
+        classifier: the final network of a search, a baseline, or `auto`.
         examples: a few of its training cases.
         run: its run; None for a model that was given as a folder or by its name in the registry.
     """
