@@ -66,8 +66,8 @@ class BatchNorm(nn.BatchNorm2d):
 def side_by_side(parts: Sequence[Tensor]) -> Tensor:
     """Concatenates channels, so that those of a step lie side by side in memory on a CPU.
 
-    Dilated convolutions, batch normalisation and the recurrent layers are up to twice as fast on this layout there;
-    what follows keeps it. The result has the same shape and values.
+    Dilated convolutions and batch normalisation are up to twice as fast on this layout there; what follows keeps it.
+    The result has the shape and values of any other layout.
 
     Args:
         parts: shape (cases, channels, steps) each.

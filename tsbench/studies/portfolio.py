@@ -24,7 +24,7 @@ NARROW = "portfolio_narrow.json"
 """Likewise, of a few settings, for narrow spaces, which search little else, and short training."""
 
 SHORT = 20
-"""Epochs of the longest training by which the narrow portfolio was learned; five times as long, it is worth nothing."""
+"""Epochs of the longest training by which the narrow portfolio was learned; after more, the default is as good."""
 
 LEAST_OFFERED = 0.75
 """Share of a configuration's settings that a space must offer: the values of a few are good only beside the others."""
