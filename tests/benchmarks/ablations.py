@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.accuracy import GROUPS
 from tests.benchmarks.parallel import archive, run_in_processes
+from tests.benchmarks.table import fill
+from tsbench.studies.specification import fingerprint_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = DOCS / "ablations.jsonl"
 PAGE = DOCS / "ablations.md"
-MARKS = ("<!-- table -->", "<!-- end of table -->")
 NETWORK_PAGE = DOCS / "network.md"
-WORTH_MARKS = ("<!-- worth -->", "<!-- end of worth -->")
 DATASETS = GROUPS["univariate"].datasets
 FOLDS = 2
 
@@ -39,9 +39,6 @@ BASE: dict[str, Any] = {
     "training.min_steps": 400,
 }
 """The default's learned branch, of one network, on shorter series and with a shorter training than the default's."""
-
-SETTINGS = "2 folds, 256 steps, 400 mini-batches"
-"""Names what all variants share in a record: records of other settings do not count."""
 
 OTHER_SEED = "another seed"
 
@@ -117,6 +114,11 @@ def configuration(variant: str) -> Any:
     return hyperparameters_of({**base, **changes})
 
 
+def settings_of(variant: str) -> str:
+    """A digest of what a variant's figures depend on: all of its settings, the defaults among them."""
+    return fingerprint_of(folds=FOLDS, hyperparameters=configuration(variant).model_dump(mode="json"))[:12]
+
+
 def evaluate(variant: str, dataset: str, seed: int) -> dict[str, Any]:
     """Cross-validates one variant on the training cases of one data set; seconds are of one core."""
     cases = archive().load(dataset).train
@@ -130,7 +132,7 @@ def evaluate(variant: str, dataset: str, seed: int) -> dict[str, Any]:
         "variant": variant,
         "dataset": dataset,
         "seed": seed,
-        "settings": SETTINGS,
+        "settings": settings_of(variant),
         "accuracy": float((probabilities[scored].argmax(1) == codes[scored]).mean()),
         "log_loss": float(-np.log(true.clip(1e-6)).mean()),
         "core_seconds": round(time.process_time() - started, 1),
@@ -163,8 +165,11 @@ def read() -> Records:
     if not RECORDS.exists():
         return {}
     lines = map(json.loads, RECORDS.read_text().splitlines())
+    current = {variant: settings_of(variant) for variant in VARIANTS}
     return {
-        (line["variant"], line["dataset"], line["seed"]): line for line in lines if line.get("settings") == SETTINGS
+        (line["variant"], line["dataset"], line["seed"]): line
+        for line in lines
+        if line["settings"] == current.get(line["variant"])
     }
 
 
@@ -189,16 +194,9 @@ def main() -> None:
         with RECORDS.open("a") as file:
             file.write(json.dumps(record) + "\n")
     records = read()
-    _fill(PAGE, MARKS, table(records))
-    _fill(NETWORK_PAGE, WORTH_MARKS, worth(records))
+    fill(PAGE, "table", table(records))
+    fill(NETWORK_PAGE, "worth", worth(records))
     print(table(records))
-
-
-def _fill(page: Path, marks: tuple[str, str], text: str) -> None:
-    """Replaces what stands between two marks of a page."""
-    whole = page.read_text()
-    head, tail = whole[: whole.index(marks[0])], whole[whole.index(marks[1]) :]
-    page.write_text(f"{head}{marks[0]}\n\n{text}\n{tail}")
 
 
 @dataclass(frozen=True)

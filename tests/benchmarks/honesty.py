@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.benchmarks.parallel import archive, run_in_processes
+from tests.benchmarks.table import fill
 from tsbench.data.collection import Collection
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = DOCS / "honesty.jsonl"
 PAGE = DOCS / "honesty.md"
 PICTURE = DOCS / "images" / "honesty.png"
-MARKS = ("<!-- table -->", "<!-- end of table -->")
 DATASETS = ("AtrialFibrillation", "BasicMotions", "JapaneseVowels", "Libras", "NATOPS")
 """Those of fewest training steps among the multivariate sets that are measured in docs/accuracy.md."""
 SCHEDULES = {"cosine": "cosine (the default)", "constant": "constant"}
@@ -210,10 +210,8 @@ def draw() -> None:
 
 def write_page() -> None:
     """The tables between their marks, and the picture."""
-    text = PAGE.read_text()
     tables = "\n".join(f"**Learning rate: {title}**\n\n{table(name)}" for name, title in finished().items())
-    head, tail = text[: text.index(MARKS[0])], text[text.index(MARKS[1]) :]
-    PAGE.write_text(f"{head}{MARKS[0]}\n\n{tables}\n{tail}")
+    fill(PAGE, "table", tables)
     draw()
     print(tables)
 

@@ -29,6 +29,7 @@ from scipy.stats import qmc
 from tests.benchmarks.loop import FOLDS, KERNELS
 from tests.benchmarks.parallel import archive, run_in_processes
 from tests.benchmarks.searches import RECIPE, SEARCHED
+from tests.benchmarks.table import fill
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.evaluation.metrics import standard_error
 from tsbench.recipe.loading import load_recipe
@@ -38,7 +39,6 @@ from tsbench.studies.portfolio import NARROW
 ROOT = Path(__file__).parents[2]
 RECORDS, PAGE = ROOT / "docs" / "narrow.jsonl", ROOT / "docs" / "search.md"
 PORTFOLIO = ROOT / "tsbench" / "studies" / NARROW
-MARKS = ("<!-- narrow -->", "<!-- end of narrow -->")
 EPOCHS = {
     "BME": 20,
     "ECG200": 12,
@@ -167,9 +167,7 @@ def main() -> None:
 
     text = report([(name, learned[name], judged(name, learned[name]), judged(name, DEFAULT)) for name in EPOCHS])
     PORTFOLIO.write_text(f"[\n{json.dumps(dict(zip(SEARCHED, learn(list(accuracies.values())), strict=True)))}\n]\n")
-    page = PAGE.read_text(encoding="utf-8")
-    head, tail = page[: page.index(MARKS[0])], page[page.index(MARKS[1]) :]
-    PAGE.write_text(f"{head}{MARKS[0]}\n\n{text}\n{tail}", encoding="utf-8")
+    fill(PAGE, "narrow", text)
     print(text)
 
 

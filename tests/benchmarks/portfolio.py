@@ -23,6 +23,7 @@ import optuna
 from numpy.typing import NDArray
 
 from tests.benchmarks.parallel import archive, run_in_processes
+from tests.benchmarks.table import fill
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import Choice
 from tsbench.recipe.space_parsing import parse_space
@@ -32,7 +33,6 @@ from tsbench.studies.sampling import default_parameters, suggest
 ROOT = Path(__file__).parents[2]
 RECORDS = ROOT / "docs" / "portfolio.jsonl"
 PAGE = ROOT / "docs" / "search.md"
-MARKS = ("<!-- portfolio -->", "<!-- end of portfolio -->")
 PORTFOLIO = ROOT / "tsbench" / "studies" / FILE
 DATASETS = (
     "ECG200",
@@ -223,9 +223,7 @@ def main() -> None:
     chosen = learn(folds.mean(2), losses)
     write([table[0][number]["parameters"] for number in chosen[1:]])
     text = report(sets, chosen, gains(folds, losses))
-    page = PAGE.read_text(encoding="utf-8")
-    head, tail = page[: page.index(MARKS[0])], page[page.index(MARKS[1]) :]
-    PAGE.write_text(f"{head}{MARKS[0]}\n\n{text}\n{tail}", encoding="utf-8")
+    fill(PAGE, "portfolio", text)
     print(text)
 
 

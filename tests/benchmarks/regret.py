@@ -38,6 +38,7 @@ from tests.benchmarks.loop import FOLDS, TRIALS
 from tests.benchmarks.loop import search as search_by_loop
 from tests.benchmarks.parallel import archive, run_in_processes
 from tests.benchmarks.searches import RECIPE, SEARCHED
+from tests.benchmarks.table import fill
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.evaluation.metrics import standard_error
 from tsbench.recipe.loading import LoadedRecipe, load_recipe
@@ -54,7 +55,6 @@ from tsbench.tracking.store import Store
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS, PAGE, PICTURE = DOCS / "regret.jsonl", DOCS / "search.md", DOCS / "images" / "regret.svg"
-MARKS = ("<!-- regret -->", "<!-- end of regret -->")
 CAPTION = f"""
 ![Regret over time of tsbench and of Optuna around a torch loop](images/{PICTURE.name})
 
@@ -441,9 +441,7 @@ def _write(results: Results) -> None:
     if len(results.cells) > 1:
         draw(results, PICTURE)
         found += CAPTION
-    text = PAGE.read_text()
-    head, tail = text[: text.index(MARKS[0])], text[text.index(MARKS[1]) :]
-    PAGE.write_text(f"{head}{MARKS[0]}\n\n{found}\n{tail}")
+    fill(PAGE, "regret", found)
     print(found)
 
 

@@ -1,10 +1,11 @@
-"""The rows of the benchmark table."""
+"""The rows of the benchmark table, and the parts of pages that a measurement writes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["Row", "markdown"]
+__all__ = ["Row", "fill", "markdown"]
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,11 @@ def markdown(rows: list[Row]) -> str:
         held = "" if row.bound is None else "yes" if row.held else "**no**"
         lines.append(f"| {row.what} | {row.figure:.3g} {row.unit} | {bound} | {held} | {row.remark} |")
     return "\n".join(lines) + "\n"
+
+
+def fill(page: Path, name: str, text: str) -> None:
+    """Replaces what stands in a page between `<!-- name -->` and `<!-- end of name -->`."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    whole = page.read_text(encoding="utf-8")
+    head, tail = whole[: whole.index(begin)], whole[whole.index(end) :]
+    page.write_text(f"{head}{begin}\n\n{text}\n{tail}", encoding="utf-8")

@@ -337,3 +337,15 @@ def test_fixed_filters_are_not_learned():
     block = MultiScaleConvolution(2, (3,), 4, fixed_filters=True)
     assert block.width == 4 + 17
     assert len(list(block.branches.parameters())) == 1
+
+
+@pytest.mark.parametrize("kernels", [[3, 5, 9], [4, 8]])
+@pytest.mark.parametrize("separable", [False, True])
+def test_channels_of_a_step_lie_side_by_side_in_memory_through_the_stack(kernels, separable):
+    config = ConvolutionConfig.model_validate({"blocks": 3, "kernels": kernels, "separable": separable})
+    stack = ConvolutionStack(2, config, length=20)
+    layouts = []
+    for block in stack.blocks[1:]:
+        block.bottleneck.register_forward_hook(lambda module, given, found: layouts.append(found.stride(1)))
+    assert stack(torch.randn(3, 2, 20)).stride(1) == 1
+    assert layouts == [1, 1]
