@@ -13,6 +13,7 @@ from tests.benchmarks.regret import (
     chosen,
     draw,
     key_of,
+    luck_of_the_best,
     mean_and_error,
     table,
     trials_in_time,
@@ -46,6 +47,13 @@ def test_regret_is_the_difference_to_the_best_configuration_known_on_the_set():
     assert results.best == {"Toy": pytest.approx(0.95)}
     assert results.regrets(PEER, 1.0) == pytest.approx([15, 5])
     assert results.regrets(TSBENCH, 0.25) == pytest.approx([0, 0])
+
+
+def test_the_best_of_many_is_too_good_by_what_it_loses_on_a_split_that_did_not_choose_it():
+    same = np.array([[0.9, 0.9, 0.9], [0.8, 0.8, 0.8]])
+    assert luck_of_the_best(same) == pytest.approx(0)
+    lucky = np.array([[1.0, 0.0], [0.0, 1.0]])  # each is best on one split and worst on the other
+    assert luck_of_the_best(lucky) == pytest.approx(0.5)
 
 
 def test_a_search_counts_when_all_that_it_might_have_chosen_was_evaluated():

@@ -1,0 +1,54 @@
+"""A search in this process alone: its own queue of trials, what a worker does with each, and the confirmation."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from pathlib import Path
+from uuid import uuid4
+
+from tests.benchmarks.parallel import archive
+from tsbench.recipe.loading import LoadedRecipe
+from tsbench.studies.confirming import Confirmation
+from tsbench.studies.portfolio import portfolio_of
+from tsbench.studies.specification import StudySpec
+from tsbench.studies.study import Study
+from tsbench.studies.trial_runner import confirm_trial
+from tsbench.tracking.store import Store
+
+__all__ = ["confirm", "new_study"]
+
+
+@cache
+def _store(uri: str) -> Store:
+    return Store(uri)
+
+
+def new_study(loaded: LoadedRecipe, dataset: str, folder: Path, concurrency: int) -> Study:
+    """A study of a recipe on one data set, with an MLflow run of its own, whose queue keeps so many trials waiting."""
+    recipe = loaded.recipe
+    store = _store(recipe.tracking.uri)
+    experiment, identity = store.experiment(recipe.name), uuid4().hex
+    spec = StudySpec(
+        identity=identity,
+        recipe=recipe.name,
+        dataset=dataset,
+        resample=0,
+        base=recipe.hyperparameters,
+        space=loaded.space,
+        search=recipe.search,
+        concurrency=concurrency,
+        tracking_uri=recipe.tracking.uri,
+        experiment=experiment,
+        parent_run=store.begin(experiment, identity, {}),
+        portfolio=portfolio_of(loaded.space, recipe.hyperparameters, recipe.search),
+    )
+    return Study.create(folder / identity, spec, archive().load(dataset).training_set(), identity)
+
+
+def confirm(study: Study, number: int) -> tuple[float, Confirmation]:
+    """CPU seconds that scoring a trial again on other folds took, and the result."""
+    began = time.process_time()
+    confirmation = confirm_trial(study.folder, number, "cpu")
+    assert confirmation is not None
+    return time.process_time() - began, confirmation
