@@ -267,6 +267,19 @@ def test_folds_of_a_bag_side_by_side_take_less_time(power: Any, jobs: int, begun
     assert (schedule.next() is not None) == begun
 
 
+def test_a_rare_class_does_not_lower_the_number_of_folds(power: Any) -> None:
+    labels = power.train.labels.astype("<U4")
+    labels[np.flatnonzero(labels == labels[0])[:2]] = "rare"
+    cases = replace(power.train, labels=labels)
+    bag = replace(QUANT, name="bag", bagged=True)
+    schedule = Schedule(cases, [NEAREST, bag], seed=0, device="cpu", left=lambda: 100.0)
+    assert [len(member.splits) for member in schedule.members] == [10, 5]
+    for member in schedule.members:
+        held_out = np.concatenate([validation for _, validation in member.splits])
+        assert sorted(held_out) == list(range(len(cases)))
+        assert all("rare" in cases.labels[training] for training, _ in member.splits)
+
+
 def test_estimates_grow_with_the_data() -> None:
     small, large = Size(50, 1, 100, 2), Size(5000, 3, 500, 2)
     for candidate in CANDIDATES.values():

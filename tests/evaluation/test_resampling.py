@@ -75,6 +75,20 @@ def test_there_are_as_many_folds_as_the_smallest_class_has_cases_and_the_warning
     assert all((labels[validation] == "few").sum() == 1 for _, validation in found)
 
 
+@pytest.mark.parametrize("rare", [2, 3, 4])
+def test_a_rare_class_can_be_spread_over_some_of_the_folds(rare):
+    labels = labels_of(many=20, few=rare)
+    found = folds_of(labels, 5, seed=0, spread_rare=True)
+    assert sorted((labels[validation] == "few").sum() for _, validation in found) == [0] * (5 - rare) + [1] * rare
+    assert sorted(np.concatenate([validation for _, validation in found])) == list(range(len(labels)))
+
+
+def test_there_are_never_more_folds_than_cases_of_the_most_frequent_class():
+    found = folds_of(labels_of(a=3, b=2), 5, seed=0, spread_rare=True)
+    assert len(found) == 3
+    assert all(len(train) >= 3 for train, _ in found)
+
+
 def test_a_class_of_one_case_is_always_trained_on_and_never_validated_on():
     labels = labels_of(a=9, b=8, lonely=1, only=1)
     single = np.flatnonzero(np.isin(labels, ["lonely", "only"])).tolist()

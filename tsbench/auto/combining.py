@@ -180,9 +180,10 @@ def _nested(
     groups = None if cases.groups is None else cases.groups[common]
     with warnings.catch_warnings(action="ignore"):
         try:
-            folds = [held_out for _, held_out in stratified_folds(cases.labels[common], FOLDS, seed, groups)]
+            pairs = stratified_folds(cases.labels[common], FOLDS, seed, groups, spread_rare=True)
         except DataError:
             return None
+    folds = [held_out for _, held_out in pairs]
     nested = nested_probabilities(members, codes, folds)
     probabilities = np.full((len(cases), len(cases.classes)), np.nan)
     numbers = np.full(len(cases), -1, dtype=np.int64)

@@ -196,7 +196,7 @@ def _folds(cases: Collection, seed: int, count: int) -> list[Fold]:
     """Stratified folds; none if no class has two cases."""
     with warnings.catch_warnings(action="ignore"):
         try:
-            return stratified_folds(cases.labels, count, seed, cases.groups)
+            return stratified_folds(cases.labels, count, seed, cases.groups, spread_rare=True)
         except DataError:
             return []
 

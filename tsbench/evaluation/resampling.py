@@ -21,18 +21,26 @@ Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def stratified_folds(
-    labels: NDArray[np.str_], folds: int, seed: int, groups: NDArray[np.str_] | None = None
+    labels: NDArray[np.str_],
+    folds: int,
+    seed: int,
+    groups: NDArray[np.str_] | None = None,
+    spread_rare: bool = False,
 ) -> list[Fold]:
     """Shuffled cross-validation folds that keep each class's share.
 
-    If a class has fewer cases (or comes from fewer groups) than there are folds, there are as many folds as its
-    cases, and at least two. A class of one case, or of one group, is always trained on and never validated on.
+    If a class has fewer cases than there are folds, there are as many folds as its cases, and at least two, so that
+    each fold validates every class; or as many as requested, if `spread_rare`. A class of one case, or of one group,
+    is always trained on and never validated on.
 
     Args:
         labels: shape (cases,).
         folds: at least 2.
         seed: of the shuffle.
         groups: shape (cases,): cases of one group are never on both sides; None if every case is its own group.
+        spread_rare: whether the cases of a rare class are spread over some of the folds instead of lowering their
+            number. That suits out-of-fold probabilities, which should be as good as those of a classifier of all cases:
+            two folds train on half of them. Where the scores of folds are averaged, each fold should have every class.
 
     Returns:
         For each fold the training and validation indices, sorted. Each case of a class of two or more is validated
@@ -58,7 +66,9 @@ def stratified_folds(
         names = ", ".join(repr(str(label)) for label in labels[single])
         warnings.warn(f"classes with a single training case ({names}) are used for training only", stacklevel=2)
     smallest = int(counts[counts > 1].min())
-    if smallest < folds:
+    if spread_rare:
+        folds = min(folds, int(counts.max()))
+    elif smallest < folds:
         name = str(classes[counts == smallest][0])
         warnings.warn(
             f"{smallest} folds instead of {folds}: class {name!r} has {smallest} training cases",
@@ -66,10 +76,9 @@ def stratified_folds(
         )
         folds = smallest
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    return [
-        (np.sort(np.concatenate([repeated[train], single])), repeated[validation])
-        for train, validation in splitter.split(repeated, labels[repeated])
-    ]
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a class with fewer cases than folds
+        divided = list(splitter.split(repeated, labels[repeated]))
+    return [(np.sort(np.concatenate([repeated[train], single])), repeated[validation]) for train, validation in divided]
 
 
 def _grouped_folds(labels: NDArray[np.str_], folds: int, seed: int, groups: NDArray[np.str_]) -> list[Fold]:
