@@ -14,12 +14,12 @@ import numpy as np
 import psutil
 import pytest
 
-from tsbench.auto.fitting import WholeFit
+from tsbench.auto.fitting import FoldFit, WholeFit
 from tsbench.auto.portfolio import CANDIDATES, Candidate, Size, candidates_of
 from tsbench.auto.schedule import Schedule
 from tsbench.auto.training import AutoTraining, TimeLimitError
 from tsbench.classifiers.saved import load_classifier
-from tsbench.classifiers.vote import FittedVote
+from tsbench.classifiers.vote import FittedVote, FoldBag
 from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection
 from tsbench.errors import TsbenchError
@@ -278,6 +278,41 @@ def test_a_rare_class_does_not_lower_the_number_of_folds(power: Any) -> None:
         held_out = np.concatenate([validation for _, validation in member.splits])
         assert sorted(held_out) == list(range(len(cases)))
         assert all("rare" in cases.labels[training] for training, _ in member.splits)
+
+
+def test_fits_on_all_cases_vote_beside_a_bag_if_there_are_few_cases_of_each_class(power: Any, tmp_path: Path) -> None:
+    few = power.train.subset(np.r_[0:6, len(power.train) - 6 : len(power.train)])
+    training = AutoTraining(few, [replace(QUANT, name="bag", bagged=True)], seed=3, jobs=2)
+    vote = training.run()
+    bag = vote.members[0].classifier
+    assert isinstance(bag, FoldBag)
+    assert (len(bag.members), bag.whole) == (8, 3)
+    assert bag.summary().endswith("fitted without each of 5 folds and 3 times on all cases, and averaged")
+    found = training.members[0].out_of_fold
+    assert found is not None
+    assert sorted(set(found.folds)) == [0, 1, 2, 3, 4]
+    assert training.members[0].lacking == 0
+    bag.save(tmp_path / "bag")
+    assert load_classifier(tmp_path / "bag").summary() == bag.summary()
+    again = AutoTraining(few, [replace(QUANT, name="bag", bagged=True)], seed=3).run()
+    np.testing.assert_array_equal(again.predict_proba(power.test), vote.predict_proba(power.test))
+
+
+def test_a_bag_votes_without_fits_on_all_cases_if_there_is_no_time_for_them(power: Any) -> None:
+    few = power.train.subset(np.r_[0:6, len(power.train) - 6 : len(power.train)])
+    left = [100.0]
+    schedule = Schedule(few, [replace(QUANT, name="bag", bagged=True)], seed=0, device="cpu", left=lambda: left[0])
+    (member,) = schedule.members
+    for _ in range(5):
+        call = schedule.next()
+        assert call is not None
+        assert not call.is_refit
+        classifier = QUANT.make("cpu").fit(few, 0)
+        member.receive(FoldFit(call.folds[0], np.full((1, 2), 0.5), few.classes, 1.0, 0.1, classifier))
+    left[0] = 0.01
+    assert schedule.next() is None
+    assert member.cut_short
+    assert member.lacking == 0
 
 
 def test_estimates_grow_with_the_data() -> None:

@@ -45,7 +45,7 @@ class FoldFit:
 
     Attributes:
         number: of the fold.
-        probabilities: shape (cases of the fold, classes), of the cases held out.
+        probabilities: shape (cases of the fold, classes), of the cases held out; none for a fit on all cases.
         classes: shape (classes,), of the columns.
         seconds: of the fit.
         predict_seconds: for predicting 100 cases.
@@ -70,6 +70,8 @@ def fit_candidate(
 ) -> None:
     """Fits a candidate on all cases, unless it is bagged, then without each fold; sends `WholeFit` and `FoldFit`.
 
+    A fold of a bagged candidate may hold nothing out: then its classifier votes, and is not scored.
+
     Args:
         context: of the process.
         candidate: to fit.
@@ -82,17 +84,18 @@ def fit_candidate(
         ValueError: a prediction is not finite.
     """
     classifier = candidate.make(context.device)
+    some = cases.subset(np.arange(min(TIMED, len(cases))))
     with warnings.catch_warnings(action="ignore"):
         if not candidate.bagged:
             fitted, seconds = _fit(classifier, cases, seed, preprocessing)
-            some = cases.subset(np.arange(min(TIMED, len(cases))))
             context.send("progress", WholeFit(fitted, seconds, _predict(fitted, some)[1]))
             if candidate.closed_form and fitted.out_of_fold is not None:
                 return
         for number, (training, held_out) in folds:
             chosen = seed + number if candidate.bagged else seed
             fitted, seconds = _fit(classifier, cases.subset(training), chosen, preprocessing)
-            probabilities, predict_seconds = _predict(fitted, cases.subset(held_out))
+            probabilities, predict_seconds = _predict(fitted, cases.subset(held_out) if len(held_out) else some)
+            probabilities = probabilities[: len(held_out)]
             kept = fitted if candidate.bagged else None
             context.send("progress", FoldFit(number, probabilities, fitted.classes, seconds, predict_seconds, kept))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from tsbench.auto.combining import MemberResult
 from tsbench.auto.fitting import FoldFit, WholeFit
 from tsbench.auto.portfolio import Candidate
@@ -33,7 +35,7 @@ class MemberState:
         state: `waiting`, `fitting`, `done` or `skipped`.
         reason: why it is skipped, or why some of its folds are missing; empty if neither.
         whole: the fit on all cases.
-        folds: the fits without a fold, by number.
+        folds: the fits without a fold, by number; a bagged candidate's fits on all cases are counted on from there.
         running: calls under way.
         ended: calls that have ended.
         cut_short: whether the time, a stop or the memory of this machine kept it from what it would have done.
@@ -65,7 +67,18 @@ class MemberState:
     @property
     def lacking(self) -> int:
         """Number of folds that are missing for its scores."""
-        return 0 if self.candidate.closed_form else len(self.splits) - len(self.folds)
+        return 0 if self.candidate.closed_form else len(self.splits) - len(self._scoring)
+
+    @property
+    def _scoring(self) -> list[FoldFit]:
+        """The fits that hold cases out, by number."""
+        return [self.folds[number] for number in range(len(self.splits)) if number in self.folds]
+
+    def split(self, number: int) -> Fold:
+        """The cases to fit on and those held out, which are none if the number is not that of a fold."""
+        if number < len(self.splits):
+            return self.splits[number]
+        return np.arange(len(self.cases)), np.arange(0)
 
     @property
     def out_of_fold(self) -> OutOfFold | None:
@@ -73,9 +86,9 @@ class MemberState:
         whole = self.whole.classifier.out_of_fold if self.whole is not None else None
         if whole is not None and self.candidate.closed_form:
             return whole if self.splits else None
-        if not self.folds:
+        if not self._scoring:
             return None
-        parts = [(self.splits[fold.number][1], fold.probabilities, fold.classes) for fold in self.folds.values()]
+        parts = [(self.splits[fold.number][1], fold.probabilities, fold.classes) for fold in self._scoring]
         return OutOfFold.of_folds(self.cases.labels, parts)
 
     @property
@@ -104,12 +117,17 @@ class MemberState:
         """What the combination needs to know of it."""
         classifier, found = None, None
         if self.usable and self.state == "done":
-            bag = [fold.classifier for fold in self.folds.values() if fold.classifier is not None]
-            classifier = self.whole.classifier if self.whole else FoldBag(bag, Facts.of(self.cases), self.cases.classes)
+            classifier = self.whole.classifier if self.whole else self._bag()
             found = self.out_of_fold
         timed = [fit.predict_seconds for fit in (self.whole, *self.folds.values()) if fit is not None]
         predicts = sum(timed) if self.candidate.bagged else timed[0] if timed else None
         return MemberResult(self.title, classifier, found, self.seconds, predicts, self._note())
+
+    def _bag(self) -> FoldBag:
+        """The classifiers of the folds, and those of all cases, in the order of their numbers, however they ended."""
+        fits = [self.folds[number] for number in sorted(self.folds)]
+        bag = [fit.classifier for fit in fits if fit.classifier is not None]
+        return FoldBag(bag, Facts.of(self.cases), self.cases.classes, len(bag) - len(self._scoring))
 
     def _note(self) -> str:
         """Why it is left out, or what was done to the cases first, and why some folds are missing."""
@@ -119,5 +137,5 @@ class MemberState:
         if self.preprocessing is not None:
             notes.append(Adaptation.fit(self.cases, self.preprocessing).describe(self.cases, self.cases))
         if self.lacking:
-            notes.append(f"{len(self.folds)} of {count_of(len(self.splits), 'fold')}, as {self.reason}")
+            notes.append(f"{len(self._scoring)} of {count_of(len(self.splits), 'fold')}, as {self.reason}")
         return "; ".join(filter(None, notes))

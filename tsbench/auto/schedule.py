@@ -21,6 +21,10 @@ __all__ = ["Call", "Schedule"]
 FOLDS, MORE_FOLDS, FEW_CASES = 5, 10, 100
 """Folds, and those of fewer training cases than FEW_CASES, where five would leave out too much; bags have FOLDS."""
 
+REFITS, FEW_PER_CLASS = 3, 10
+"""Fits on all cases that vote beside a bag's folds, and below how many cases per class on average there are any: there,
+what a fold leaves out is missed most. They come last, if there is time."""
+
 MEMORY_SHARE = 0.8
 """Of the available memory, which a candidate's estimate must not exceed."""
 
@@ -39,6 +43,11 @@ class Call:
 
     member: MemberState
     folds: tuple[int, ...]
+
+    @property
+    def is_refit(self) -> bool:
+        """Whether it is a fit on all cases of a candidate that votes without it too."""
+        return self.member.candidate.bagged and self.folds[0] >= len(self.member.splits)
 
 
 class Schedule:
@@ -78,6 +87,9 @@ class Schedule:
         self._adaptation: BaselinePreprocessingConfig | None = None
         for candidate in candidates:
             self._add(candidate)
+        if len(cases) < FEW_PER_CLASS * len(cases.classes):
+            bags = [member for member in self.members if member.candidate.bagged and member.state == "waiting"]
+            self.pending += [Call(member, (len(member.splits) + extra,)) for member in bags for extra in range(REFITS)]
 
     def _add(self, candidate: Candidate) -> None:
         """Queues a candidate; one that needs one length is tried with padded and with resampled cases."""
@@ -137,6 +149,8 @@ class Schedule:
                 way = {"unequal_length": self._adaptation.unequal_length}
                 member.preprocessing = given.model_copy(update=way)
             self.pending.remove(call)
+            if call.is_refit and member.state == "skipped":
+                continue
             needed, left = self._least(call), max(0.0, self.left())
             if needed > left and any(other.usable for other in self.members):
                 why = f"it would need about {needed:.0f} s, and {left:.0f} s were left"
@@ -159,6 +173,8 @@ class Schedule:
     def _least(self, call: Call) -> float:
         """Estimated seconds until a call's member can vote: the fit on all cases, and enough folds for its weight."""
         candidate, member = call.member.candidate, call.member
+        if call.is_refit:
+            return self.seconds(candidate)
         enough = int(LEAST_SHARE * len(member.splits)) + 1
         if candidate.bagged:
             lacking = max(1, enough - len(member.folds) - member.running)

@@ -143,7 +143,7 @@ class AutoTraining:
 
     @property
     def cut_short(self) -> list[str]:
-        """The members that vote although the time did not suffice for all of their folds, by their titles."""
+        """The members that vote although the time did not suffice for all of their fits, by their titles."""
         return [member.title for member in self.members if member.cut_short and member.usable]
 
     @property
@@ -214,7 +214,8 @@ class AutoTraining:
                     if call is None or self._must_end():
                         return
                     call.member.running += 1
-                    call.member.state = "fitting"
+                    if not call.is_refit:  # until then it votes without
+                        call.member.state = "fitting"
                 self._report()
                 self._run(process, call)
         finally:
@@ -233,7 +234,7 @@ class AutoTraining:
                     self._schedule.learn_speed(member.candidate, fit.seconds)
             self._report(new)
 
-        folds = tuple((number, member.splits[number]) for number in call.folds)
+        folds = tuple((number, member.split(number)) for number in call.folds)
         arguments = (member.candidate, self.cases, folds, self.seed, member.preprocessing)
         reason = ""
         try:

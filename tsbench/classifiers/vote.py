@@ -58,10 +58,13 @@ class FoldBag(FittedClassifier):
         members: the classifiers; a class that one of them has not seen has the probability 0 there.
         facts: of all training cases.
         classes: shape (classes,), of all training cases.
+        whole: how many of them, the last, were fitted on all cases instead.
     """
 
-    def __init__(self, members: Sequence[FittedClassifier], facts: Facts, classes: NDArray[np.str_]) -> None:
-        self.members = list(members)
+    def __init__(
+        self, members: Sequence[FittedClassifier], facts: Facts, classes: NDArray[np.str_], whole: int = 0
+    ) -> None:
+        self.members, self.whole = list(members), whole
         self.classes = classes
         self.channels, self.columns = facts.channels, facts.columns
         self.shortest, self.longest, self.missing_values = facts.shortest, facts.longest, facts.missing_values
@@ -80,13 +83,15 @@ class FoldBag(FittedClassifier):
 
     def summary(self) -> str:
         """Describes one member, and gives their number."""
-        return f"{self.members[0].summary()}, fitted without each of {count_of(len(self.members), 'fold')} and averaged"
+        folds = count_of(len(self.members) - self.whole, "fold")
+        further = f" and {count_of(self.whole, 'time')} on all cases" if self.whole else ""
+        return f"{self.members[0].summary()}, fitted without each of {folds}{further}, and averaged"
 
     def save(self, folder: Path) -> None:
         """Writes each member to its own folder."""
         for number, member in enumerate(self.members):
             member.save(folder / str(number))
-        facts = {"members": len(self.members), "classes": [str(label) for label in self.classes]}
+        facts = {"members": len(self.members), "whole": self.whole, "classes": [str(label) for label in self.classes]}
         write_description(folder, "bag", {**facts, "facts": self.facts.to_json()}, [])
 
     @classmethod
@@ -101,7 +106,8 @@ class FoldBag(FittedClassifier):
         about = read_description(folder)
         with intact(folder):
             members = [load_classifier(folder / str(number)) for number in range(about["members"])]
-            return cls(members, Facts.from_json(about["facts"]), np.array(about["classes"], dtype=np.str_))
+            facts, classes = Facts.from_json(about["facts"]), np.array(about["classes"], dtype=np.str_)
+            return cls(members, facts, classes, about.get("whole", 0))  # earlier versions had none
 
 
 @dataclass(frozen=True)
