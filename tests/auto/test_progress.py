@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from tests.auto.test_training import DUMMY, NEAREST, custom
 from tsbench.auto.progress import AutoProgress
 from tsbench.auto.training import AutoTraining
@@ -36,3 +40,17 @@ def test_members_are_reported_as_they_end_with_the_vote_so_far() -> None:
     assert len(lefts) == len(seen)
     assert lefts == sorted(lefts, reverse=True)
     assert any(str(progress).startswith("Hanging; 3 of 4 members, ") for progress in seen)
+
+
+def test_a_bag_is_done_once_all_of_its_folds_are_and_its_fits_on_all_cases_are_shown_too() -> None:
+    seen: list[AutoProgress] = []
+    train = Archive().load("ItalyPowerDemand").train
+    bag = replace(NEAREST, name="bag", bagged=True)
+    few = train.subset(np.r_[0:6, len(train) - 6 : len(train)])
+    training = AutoTraining(few, [bag], on_change=lambda: seen.append(training.progress()))
+    vote = training.run()
+    states = [progress.members[0].state for progress in seen]
+    done = states.index("done")
+    assert set(states[:done]) == {"fitting"}
+    assert {progress.members[0].accuracy for progress in seen[done:]} == {vote.leaderboard[1].accuracy}
+    assert any(str(progress) == "bag; 0 of 1 members" for progress in seen[done:])

@@ -298,7 +298,8 @@ def test_fits_on_all_cases_vote_beside_a_bag_if_there_are_few_cases_of_each_clas
     np.testing.assert_array_equal(again.predict_proba(power.test), vote.predict_proba(power.test))
 
 
-def test_a_bag_votes_without_fits_on_all_cases_if_there_is_no_time_for_them(power: Any) -> None:
+@pytest.mark.parametrize("scarce", ["time", "memory"])
+def test_a_bag_votes_without_fits_on_all_cases_if_there_is_no_time_or_memory_for_them(power: Any, scarce: str) -> None:
     few = power.train.subset(np.r_[0:6, len(power.train) - 6 : len(power.train)])
     left = [100.0]
     schedule = Schedule(few, [replace(QUANT, name="bag", bagged=True)], seed=0, device="cpu", left=lambda: left[0])
@@ -308,11 +309,19 @@ def test_a_bag_votes_without_fits_on_all_cases_if_there_is_no_time_for_them(powe
         assert call is not None
         assert not call.is_refit
         classifier = QUANT.make("cpu").fit(few, 0)
-        member.receive(FoldFit(call.folds[0], np.full((1, 2), 0.5), few.classes, 1.0, 0.1, classifier))
-    left[0] = 0.01
+        held_out = len(member.splits[call.folds[0]][1])
+        member.receive(FoldFit(call.folds[0], np.full((held_out, 2), 0.5), few.classes, 1.0, 0.1, classifier))
+        member.state, member.ended = "fitting", member.ended + 1
+    if scarce == "time":
+        left[0] = 0.01
+    else:
+        member.candidate = replace(member.candidate, features=10**12)
     assert schedule.next() is None
     assert member.cut_short
     assert member.lacking == 0
+    assert member.state == "done"
+    assert isinstance(member.result().classifier, FoldBag)
+    assert member.result().note == ""
 
 
 def test_estimates_grow_with_the_data() -> None:

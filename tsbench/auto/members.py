@@ -55,6 +55,11 @@ class MemberState:
     cut_short: bool = False
 
     @property
+    def shown(self) -> str:
+        """The state for a display: `fitting` too if it is done but for fits on all cases."""
+        return "fitting" if self.state == "done" and self.running else self.state
+
+    @property
     def seconds(self) -> float:
         """That its fits took."""
         return (self.whole.seconds if self.whole else 0.0) + sum(fold.seconds for fold in self.folds.values())

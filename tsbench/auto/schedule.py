@@ -153,17 +153,27 @@ class Schedule:
                 continue
             needed, left = self._least(call), max(0.0, self.left())
             if needed > left and any(other.usable for other in self.members):
-                why = f"it would need about {needed:.0f} s, and {left:.0f} s were left"
-                member.cut_short = True
-                if member.running or member.ended:
-                    member.reason = member.reason or why
-                else:
-                    member.leave_out(why)
+                self._give_up(member, f"it would need about {needed:.0f} s, and {left:.0f} s were left")
             elif (needs := _memory_problem(member.candidate, self.size)) is not None:
-                member.leave_out(needs, cut_short=True)
+                self._give_up(member, needs)
             else:
                 return call
         return None
+
+    def _give_up(self, member: MemberState, reason: str) -> None:
+        """Drops a call: its member is left out if none of its fits has begun, otherwise it votes by what it has."""
+        member.cut_short = True
+        if member.running or member.ended:
+            member.reason = member.reason or reason
+            self.settle(member)
+        else:
+            member.leave_out(reason)
+
+    def settle(self, member: MemberState) -> None:
+        """Marks a member as done if none of its fits runs or waits, but for refits: it votes without them too."""
+        waits = any(call.member is member and not call.is_refit for call in self.pending)
+        if member.state == "fitting" and not member.running and not waits:
+            member.state = "done"
 
     @property
     def waits(self) -> bool:

@@ -94,7 +94,7 @@ class AutoTraining:
         """How far each member is, and how good the vote of those that are done."""
         with self._reporting:
             with self._changed:
-                states = [(member.title, member.state, member.reason, member.seconds) for member in self.members]
+                states = [(member.title, member.shown, member.reason, member.seconds) for member in self.members]
                 done = [member for member in self.members if member.usable and member.state == "done"]
                 titles = tuple(member.title for member in done)
                 results = [] if titles == self._so_far[0] else [member.result() for member in done]
@@ -105,7 +105,7 @@ class AutoTraining:
         vote = rows.get(names.AUTO)
         members = []
         for title, state, reason, seconds in states:
-            row = rows.get(title) if state == "done" else None
+            row = rows.get(title)
             scores = (row.accuracy, row.log_loss) if row else (None, None)
             members.append(MemberProgress(title, state, reason if state == "skipped" else "", seconds, *scores))
         left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
@@ -258,8 +258,7 @@ class AutoTraining:
                 member.leave_out(reason)
             elif reason:
                 member.reason = reason
-            if not member.running and member.state == "fitting":
-                member.state = "done"
+            self._schedule.settle(member)
             self._schedule.decide_race()
             self._changed.notify_all()
         self._report()
