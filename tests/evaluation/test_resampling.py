@@ -229,6 +229,13 @@ def test_there_are_no_more_folds_than_groups():
         assert len(stratified_folds(labels, 5, 0, groups)) == 2
 
 
+def test_many_groups_make_no_more_folds_than_a_class_has_cases():
+    labels, groups = np.array(list("aaabbb")), np.array(list("uvwxyz"))
+    with pytest.warns(UserWarning, match="3 folds instead of 5: no class has more than 3 training cases"):
+        found = stratified_folds(labels, 5, 0, groups)
+    assert sorted(np.concatenate([validation for _, validation in found])) == list(range(6))
+
+
 def test_a_class_of_a_single_group_is_not_validated_on_where_nothing_teaches_it():
     labels, groups = np.array(list("ababababcc")), np.array(list("wwxxyyzzzz"))
     with pytest.warns(UserWarning, match=r"classes that come from a single group \('c'\)"):
@@ -238,7 +245,7 @@ def test_a_class_of_a_single_group_is_not_validated_on_where_nothing_teaches_it(
         assert set(labels[validation]) <= set(labels[train])
 
 
-@pytest.mark.parametrize(("labels", "groups"), [("abab", "xxxx"), ("aabb", "xxyy")])
+@pytest.mark.parametrize(("labels", "groups"), [("abab", "xxxx"), ("aabb", "xxyy"), ("abcd", "wxyz")])
 def test_groups_that_leave_nothing_to_validate_on_are_refused(labels, groups):
     with pytest.raises(DataError, match="validation is not possible"), warnings.catch_warnings(action="ignore"):
         stratified_folds(np.array(list(labels)), 2, 0, np.array(list(groups)))

@@ -31,7 +31,8 @@ def stratified_folds(
 
     If a class has fewer cases than there are folds, there are as many folds as its cases, and at least two, so that
     each fold validates every class; or as many as requested, if `spread_rare`. A class of one case, or of one group,
-    is always trained on and never validated on.
+    is always trained on and never validated on. With groups, there are at most as many folds as groups, and as cases
+    of the most frequent class.
 
     Args:
         labels: shape (cases,).
@@ -91,6 +92,12 @@ def _grouped_folds(labels: NDArray[np.str_], folds: int, seed: int, groups: NDAr
     if len(names) < folds:
         warnings.warn(f"{len(names)} folds instead of {folds}: there are {len(names)} groups", stacklevel=3)
         folds = len(names)
+    most = int(np.unique(labels, return_counts=True)[1].max())
+    if most == 1:
+        raise DataError("every class has a single training case: validation is not possible")
+    if most < folds:  # scikit-learn refuses more folds, even if there are as many groups
+        warnings.warn(f"{most} folds instead of {folds}: no class has more than {most} training cases", stacklevel=3)
+        folds = most
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # of a class with fewer cases than folds
         divided = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups))
     found: list[Fold] = []
