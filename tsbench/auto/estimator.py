@@ -21,7 +21,19 @@ from tsbench.recipe.plain import plain
 from tsbench.recipe.schema import format_duration, parse_duration
 from tsbench.workers.local import count_cores
 
-__all__ = ["AutoClassifier"]
+__all__ = ["AutoClassifier", "processes_of"]
+
+
+def processes_of(n_jobs: int | None) -> int:
+    """The number of processes that `n_jobs` asks for: as in joblib, negative numbers count back from all cores.
+
+    Raises:
+        ValueError: it is 0, or no whole number.
+    """
+    jobs = -1 if n_jobs is None else whole_number("n_jobs", n_jobs)
+    if jobs == 0:
+        raise ValueError("n_jobs must not be 0; give a number of processes, or -1 for all cores")
+    return jobs if jobs > 0 else max(1, count_cores() + 1 + jobs)
 
 
 class AutoClassifier(SeriesClassifier):
@@ -36,7 +48,7 @@ class AutoClassifier(SeriesClassifier):
             the members that are fitted vote; if there are none, `fit` raises `tsbench.auto.training.TimeLimitError`.
         preset: `quick` (seconds, without a network), `good` (minutes) or `best` (slower families too).
         members: names of members, of registered baselines, or import paths of classifiers, instead of the preset's.
-        n_jobs: parallel processes; None for all cores.
+        n_jobs: parallel processes; None or -1 for all cores, -2 for all but one.
         device: of networks: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
         random_state: of all members. Without a time limit, the same number gives the same bits; with one, it depends
             on the machine's speed which members are fitted in time.
@@ -78,8 +90,7 @@ class AutoClassifier(SeriesClassifier):
         limit = None if self.time_limit is None else parse_duration(plain(self.time_limit))
         candidates = candidates_of(self.preset, self.members)
         seed = int(check_random_state(plain(self.random_state)).randint(2**31 - 1))
-        jobs = count_cores() if self.n_jobs is None else whole_number("n_jobs", self.n_jobs)
-        return AutoTraining(cases, candidates, limit, seed, jobs, device_of(self.device)).run()
+        return AutoTraining(cases, candidates, limit, seed, processes_of(self.n_jobs), device_of(self.device)).run()
 
     @property
     def leaderboard_(self) -> pd.DataFrame:
