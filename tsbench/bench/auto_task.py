@@ -35,7 +35,7 @@ from tsbench.tracking.models import register_model
 from tsbench.tracking.store import Store
 from tsbench.workers.protocol import WorkerContext
 
-__all__ = ["auto_scores", "run_auto"]
+__all__ = ["auto_scores", "run_auto", "with_networks"]
 
 
 def run_auto(
@@ -67,7 +67,7 @@ def run_auto(
     members = None if config.members is None else [(member.classifier, member.parameters) for member in config.members]
     training = AutoTraining(
         dataset.train,
-        _with_networks(candidates_of(config.preset, members), networks),
+        with_networks(candidates_of(config.preset, members), networks),
         config.time_limit,
         seed,
         jobs,
@@ -97,11 +97,14 @@ def run_auto(
     return Scored("complete", accuracy=metrics[names.test("accuracy")])
 
 
-def _with_networks(candidates: Sequence[Candidate], networks: Sequence[HyperparameterConfig]) -> list[Candidate]:
-    """The candidates, with the search's best configurations instead of the default network."""
+def with_networks(candidates: Sequence[Candidate], networks: Sequence[HyperparameterConfig]) -> list[Candidate]:
+    """The candidates, with the search's best configurations instead of the default network.
+
+    A network with parameters of its own stays: the recipe asks for just that.
+    """
     found: list[Candidate] = []
     for candidate in candidates:
-        if candidate.classifier == "network" and networks:
+        if candidate.name == "network" and networks:
             for number, network in enumerate(networks, 1):
                 name = candidate.name if len(networks) == 1 else f"{candidate.name} {number}"
                 found.append(candidate_of(name, candidate.classifier, dict(leaves(network))))
