@@ -206,6 +206,22 @@ def test_cases_of_several_lengths_are_padded_or_resampled_whichever_is_better() 
     assert all(kept in tried[name] for name in ("quant", "other"))
 
 
+def test_a_vote_depends_on_the_machine_if_one_way_to_adapt_the_cases_was_not_tried() -> None:
+    vowels = Archive().load("JapaneseVowels").train.subset(np.arange(0, 270, 9))
+    training = AutoTraining(vowels, [replace(NEAREST, cost=(1000.0, 0.0, 0.0, 0.0))], time_limit=600)
+    vote = training.run()
+    assert [member.name for member in vote.members] == ["1nn-ed (padded)"]
+    assert training.cut_short == ["1nn-ed (resampled)"]
+
+
+def test_networks_are_trained_on_the_given_device(power: Any) -> None:
+    few = {"training.epochs": 1, "training.min_steps": 0, "model.convolution.channels": 4}
+    vote = AutoTraining(power.train, candidates_of("good", ["1nn-ed", ("network", few)]), device="cuda:99").run()
+    (row,) = [row for row in vote.leaderboard if row.member.startswith("network")]
+    assert row.weight == 0
+    assert "CUDA" in row.note
+
+
 def test_the_others_go_on_if_the_member_by_which_the_adaptation_is_chosen_does_not_fit_into_memory() -> None:
     vowels = Archive().load("JapaneseVowels").train.subset(np.arange(0, 270, 9))
     vote = AutoTraining(vowels, [replace(QUANT, name="greedy", features=10**12), NEAREST]).run()

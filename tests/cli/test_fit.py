@@ -119,7 +119,7 @@ def test_a_vote_that_the_time_cut_short_is_not_reproduced(
     )
     refused = run("reproduce", runs["auto"].run_id, "--tracking-uri", f"sqlite:///{folder}/mlflow.db")
     assert refused.exit_code in (1, 2)
-    assert "the time limit did not suffice for all folds of quant" in refused.output
+    assert "the time or the memory did not suffice for all fits of quant" in refused.output
     assert len(refused.output.splitlines()) == 1
 
 

@@ -67,6 +67,7 @@ def fit_candidate(
     folds: Sequence[tuple[int, Fold]],
     seed: int,
     preprocessing: BaselinePreprocessingConfig | None,
+    device: str,
 ) -> None:
     """Fits a candidate on all cases, unless it is bagged, then without each fold; sends `WholeFit` and `FoldFit`.
 
@@ -79,11 +80,12 @@ def fit_candidate(
         folds: with their numbers; those of a candidate in closed form are not used.
         seed: of the candidate; each fold of a bagged one has its own seed.
         preprocessing: for a baseline that cannot take the cases unchanged; None for none.
+        device: of networks; that of the process is the CPU, as baselines run there.
 
     Raises:
         ValueError: a prediction is not finite.
     """
-    classifier = candidate.make(context.device)
+    classifier = candidate.make(device)
     some = cases.subset(np.arange(min(TIMED, len(cases))))
     with warnings.catch_warnings(action="ignore"):
         if not candidate.bagged:

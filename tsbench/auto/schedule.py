@@ -65,6 +65,7 @@ class Schedule:
         members: the candidates' states, in their order.
         pending: the calls that wait.
         speed: measured seconds over estimated ones.
+        racing: two ways to adapt the cases, of which the better one is kept; empty if there is no choice.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Schedule:
         self.members: list[MemberState] = []
         self.pending: list[Call] = []
         self.speed = 1.0
-        self._racing: list[MemberState] = []  # two ways to adapt the cases, of which the better one is kept
+        self.racing: list[MemberState] = []
         self._adaptation: BaselinePreprocessingConfig | None = None
         for candidate in candidates:
             self._add(candidate)
@@ -109,13 +110,13 @@ class Schedule:
         needed = [classifier.narrowed(way, self.cases) for way in ways]
         if (reason := classifier.refuses(self.cases, preprocessing=needed[0])) is not None:
             self._refuse(candidate, reason)
-        elif self.cases.equal_length or self._racing:
+        elif self.cases.equal_length or self.racing:
             self._queue(candidate, needed[0])
         else:
             for way in needed:
                 assert way is not None
                 member = self._queue(candidate, way, f"{candidate.name} ({_IN_WORDS[way.unequal_length]})")
-                self._racing.append(member)
+                self.racing.append(member)
 
     def _refuse(self, candidate: Candidate, reason: str) -> None:
         member = MemberState(candidate, candidate.name, self.cases, self.folds)
@@ -143,7 +144,7 @@ class Schedule:
             self.decide_race()
             member = call.member
             given = member.preprocessing
-            if self._racing and member not in self._racing and given is not None and given.unequal_length != "none":
+            if self.racing and member not in self.racing and given is not None and given.unequal_length != "none":
                 if self._adaptation is None:
                     continue  # until the race is decided
                 way = {"unequal_length": self._adaptation.unequal_length}
@@ -198,18 +199,22 @@ class Schedule:
         return candidate.seconds(self.size) * self.speed
 
     def learn_speed(self, candidate: Candidate, seconds: float) -> None:
-        """Corrects the estimates by a fit; one that should be short is mostly imports and compilation."""
+        """Corrects the estimates by a fit; one that should be short is mostly imports and compilation.
+
+        A network on a GPU does not show how fast a core is.
+        """
         expected = candidate.seconds(self.size)
-        if expected >= LEAST_INFORMATIVE:
+        on_core = self.device == "cpu" or candidate.classifier != "network"
+        if on_core and expected >= LEAST_INFORMATIVE:
             self.speed = min(SLOWEST, max(FASTEST, 0.5 * (self.speed + seconds / expected)))
 
     def decide_race(self) -> None:
         """Keeps the better of two ways to adapt the cases, once both have ended or were left out."""
-        decided = all(member.ended or member.state == "skipped" for member in self._racing)
-        if self._adaptation is not None or not self._racing or not decided:
+        decided = all(member.ended or member.state == "skipped" for member in self.racing)
+        if self._adaptation is not None or not self.racing or not decided:
             return
-        losses = {member.title: member.log_loss for member in self._racing}
-        best, *others = sorted(self._racing, key=lambda member: losses[member.title])
+        losses = {member.title: member.log_loss for member in self.racing}
+        best, *others = sorted(self.racing, key=lambda member: losses[member.title])
         self._adaptation = best.preprocessing
         for member in others:
             if member.usable:

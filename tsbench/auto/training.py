@@ -143,8 +143,17 @@ class AutoTraining:
 
     @property
     def cut_short(self) -> list[str]:
-        """The members that vote although the time did not suffice for all of their fits, by their titles."""
-        return [member.title for member in self.members if member.cut_short and member.usable]
+        """The members, by their titles, on which the vote depends although the time did not suffice for all their fits.
+
+        They vote, or are a way to adapt the cases that was not compared with the other as it should have been.
+        """
+        adapted = any(member.usable and member.preprocessing is not None for member in self.members)
+        decisive = self._schedule.racing if adapted else []
+        return [
+            member.title
+            for member in self.members
+            if member.cut_short and (member.usable or any(member is other for other in decisive))
+        ]
 
     @property
     def candidates(self) -> list[Candidate]:
@@ -235,7 +244,7 @@ class AutoTraining:
             self._report(new)
 
         folds = tuple((number, member.split(number)) for number in call.folds)
-        arguments = (member.candidate, self.cases, folds, self.seed, member.preprocessing)
+        arguments = (member.candidate, self.cases, folds, self.seed, member.preprocessing, self._schedule.device)
         reason = ""
         try:
             left = self.left

@@ -247,12 +247,17 @@ class TunedNetwork(Classifier):
         return None
 
     def fit(self, cases: Collection, seed: int, budget: Budget | None = None) -> NetworkEnsemble:
-        """Trains the networks; the budget is checked after each epoch."""
+        """Trains the networks, and moves them to the CPU, so that they can be sent to a process without their device.
+
+        The budget is checked after each epoch.
+        """
         seeds = np.random.SeedSequence(seed).generate_state(self.networks).tolist()
         budget = budget or Budget()
-        return NetworkEnsemble.fit(
+        ensemble = NetworkEnsemble.fit(
             cases, self.hyperparameters, seeds, self.device, on_epoch=lambda epoch: budget.check()
         )
+        ensemble.members = [member.cpu() for member in ensemble.members]
+        return ensemble
 
 
 def _settings_not_recorded(about: dict[str, Any]) -> list[str]:

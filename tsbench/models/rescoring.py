@@ -80,8 +80,8 @@ def fit_auto_again(store: Store, run: RunRecord, cell: RecordedCell, report: Cal
     """The scores of `auto`, fitted without a time limit from the candidates that its time limit sufficed for.
 
     Raises:
-        ModelError: the time did not suffice for all folds of a member, so that its vote depends on the machine; or the
-            candidates were not recorded.
+        ModelError: the time or the memory did not suffice for all fits of a member, so that the vote depends on the
+            machine; or the candidates were not recorded.
     """
     try:
         kept = json.loads(store.artifacts.read_text(run.run_id, names.CANDIDATES))
@@ -92,9 +92,9 @@ def fit_auto_again(store: Store, run: RunRecord, cell: RecordedCell, report: Cal
         ) from None
     if kept["cut_short"]:
         raise ModelError(
-            f"the run {run.run_id} ({run.name}) cannot be reproduced: the time limit did not suffice for all folds of "
-            f"{', '.join(kept['cut_short'])}, and how many there are depends on the machine; its saved model predicts "
-            "the same (tsbench predict)"
+            f"the run {run.run_id} ({run.name}) cannot be reproduced: the time or the memory did not suffice for all "
+            f"fits of {', '.join(kept['cut_short'])}, and how many there are depends on the machine; its saved model "
+            "predicts the same (tsbench predict)"
         )
     candidates = [candidate_of(entry["name"], entry["classifier"], entry["parameters"]) for entry in kept["candidates"]]
     training = AutoTraining(
