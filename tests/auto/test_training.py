@@ -206,6 +206,14 @@ def test_cases_of_several_lengths_are_padded_or_resampled_whichever_is_better() 
     assert all(kept in tried[name] for name in ("quant", "other"))
 
 
+def test_bags_of_padded_and_of_resampled_cases_are_compared_once_both_have_all_folds() -> None:
+    vowels = Archive().load("JapaneseVowels").train.subset(np.arange(0, 270, 6))
+    vote = AutoTraining(vowels, [replace(NEAREST, name="bag", bagged=True)], jobs=2).run()
+    assert len(vote.members) == 1
+    (loser,) = [row for row in vote.leaderboard if row.weight == 0]
+    assert loser.note.startswith("its log loss is ")
+
+
 def test_a_vote_depends_on_the_machine_if_one_way_to_adapt_the_cases_was_not_tried() -> None:
     vowels = Archive().load("JapaneseVowels").train.subset(np.arange(0, 270, 9))
     training = AutoTraining(vowels, [replace(NEAREST, cost=(1000.0, 0.0, 0.0, 0.0))], time_limit=600)
@@ -338,6 +346,14 @@ def test_a_bag_votes_without_fits_on_all_cases_if_there_is_no_time_or_memory_for
     assert member.state == "done"
     assert isinstance(member.result().classifier, FoldBag)
     assert member.result().note == ""
+
+
+def test_a_bag_without_folds_is_left_out_with_the_reason_why_there_are_none(power: Any) -> None:
+    cases = replace(power.train, groups=np.full(len(power.train), "ward"))
+    schedule = Schedule(cases, [replace(NEAREST, bagged=True)], seed=0, device="cpu", left=lambda: 100.0)
+    expected = "there are no folds to bag, as all training cases are of one group, 'ward'"
+    assert schedule.members[0].reason.startswith(expected)
+    assert schedule.next() is None
 
 
 def test_estimates_grow_with_the_data() -> None:

@@ -79,8 +79,8 @@ class Schedule:
     ) -> None:
         self.cases, self.device, self.left, self.jobs = cases, device, left, jobs
         self.size = Size.of(cases)
-        self.folds = _folds(cases, seed, MORE_FOLDS if len(cases) < FEW_CASES else FOLDS)
-        self.bag_folds = _folds(cases, seed, FOLDS)
+        self.folds, _ = _folds(cases, seed, MORE_FOLDS if len(cases) < FEW_CASES else FOLDS)
+        self.bag_folds, self._no_folds = _folds(cases, seed, FOLDS)
         self.members: list[MemberState] = []
         self.pending: list[Call] = []
         self.speed = 1.0
@@ -135,7 +135,7 @@ class Schedule:
         elif numbers:
             self.pending += [Call(member, (number,)) for number in numbers]
         else:
-            member.leave_out("no class has two training cases, so there are no folds to bag")
+            member.leave_out(f"there are no folds to bag, as {self._no_folds}")
         return member
 
     def next(self) -> Call | None:
@@ -210,7 +210,7 @@ class Schedule:
 
     def decide_race(self) -> None:
         """Keeps the better of two ways to adapt the cases, once both have ended or were left out."""
-        decided = all(member.ended or member.state == "skipped" for member in self.racing)
+        decided = all(member.state in ("done", "skipped") for member in self.racing)
         if self._adaptation is not None or not self.racing or not decided:
             return
         losses = {member.title: member.log_loss for member in self.racing}
@@ -223,13 +223,13 @@ class Schedule:
                 )
 
 
-def _folds(cases: Collection, seed: int, count: int) -> list[Fold]:
-    """Stratified folds; none if no class has two cases."""
+def _folds(cases: Collection, seed: int, count: int) -> tuple[list[Fold], str]:
+    """Stratified folds; if there are none, why."""
     with warnings.catch_warnings(action="ignore"):
         try:
-            return stratified_folds(cases.labels, count, seed, cases.groups, spread_rare=True)
-        except DataError:
-            return []
+            return stratified_folds(cases.labels, count, seed, cases.groups, spread_rare=True), ""
+        except DataError as error:
+            return [], str(error)
 
 
 def _memory_problem(candidate: Candidate, size: Size) -> str | None:
