@@ -257,6 +257,11 @@ def test_few_cases_of_a_class_still_give_a_vote(labels: list[str], expected: lis
     assert vote.predict_set(cases, 0.99).all()
 
 
+def test_a_text_is_no_list_of_members() -> None:
+    with pytest.raises(ValueError, match=r"members must be a list of names, got the text 'quant'; use \['quant'\]"):
+        candidates_of("good", "quant")
+
+
 def test_presets_name_known_members_and_a_member_is_named_once() -> None:
     for preset in AUTO_PRESETS:
         assert [candidate.name for candidate in candidates_of(preset)] == list(AUTO_PRESETS[preset])

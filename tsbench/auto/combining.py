@@ -82,12 +82,15 @@ def combine(cases: Collection, results: Sequence[MemberResult], seed: int) -> Fi
             true = np.sort(combination.apply(members)[np.arange(len(codes)), codes])
     for result, weight in zip(voting, combination.weights, strict=True):
         rows[result.name] = replace(rows[result.name], weight=weight)
+    unscored = "no case could be held out, so all members have the same weight"
+    if scored:
+        unscored = "too few cases were held out for all of its members to score it"
     ensemble = LeaderboardRow(
         names.AUTO,
         weight=1.0,
         fit_seconds=sum(result.fit_seconds for result in results),
         predict_seconds=sum(result.predict_seconds or 0.0 for result in voting),
-        note="" if out_of_fold else "no case could be held out, so all members have the same weight",
+        note="" if out_of_fold else unscored,
     )
     if out_of_fold is not None:
         ensemble = _scored(ensemble, out_of_fold, recalibrate=False)

@@ -114,9 +114,12 @@ def candidates_of(preset: str, members: Sequence[str | tuple[str, Mapping[str, A
             parameters.
 
     Raises:
-        ValueError: the preset is unknown, a member is neither known nor an import path, or one is named twice. What an
-            import path names is found out when it is made, as its library may be missing and the others go on.
+        ValueError: the preset is unknown, `members` is a text, a member is neither known nor an import path, or one is
+            named twice. What an import path names is found out when it is made, as its library may be missing and the
+            others go on.
     """
+    if isinstance(members, str):
+        raise ValueError(f"members must be a list of names, got the text {members!r}; use [{members!r}]")
     if preset not in AUTO_PRESETS:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(AUTO_PRESETS)}")
     chosen = AUTO_PRESETS[preset] if members is None else members
