@@ -37,6 +37,7 @@ MULTIVARIATE_PEERS = ("HC2@MambaSL", "MultiROCKET-Hydra@MambaSL", "ROCKET@MambaS
 
 def settings(preset: str) -> str:
     """A digest of what the figures of a preset depend on."""
+    from tsbench.auto import schedule
     from tsbench.auto.portfolio import candidates_of
     from tsbench.classifiers import weighting
     from tsbench.recipe.schema import HyperparameterConfig
@@ -46,6 +47,7 @@ def settings(preset: str) -> str:
         del part["cost"]  # neither the estimates nor the order decide what a member predicts
     parts.sort(key=lambda part: str(part["name"]))
     parts += [LIMIT[preset], weighting.STEPS, weighting.SHRINKAGE]
+    parts += [schedule.FOLDS, schedule.MORE_FOLDS, schedule.FEW_CASES, schedule.REFITS, schedule.FEW_PER_CLASS]
     if any(part["classifier"] == "network" for part in parts if isinstance(part, dict)):
         parts.append(HyperparameterConfig().model_dump(mode="json"))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
@@ -88,16 +90,22 @@ def evaluate(dataset: str, preset: str) -> dict[str, Any]:
     }
 
 
-def read() -> dict[tuple[str, str], dict[str, Any]]:
-    """The records of today's settings, by preset and data set."""
-    if not RECORDS.exists():
-        return {}
-    lines = map(json.loads, RECORDS.read_text().splitlines())
-    current = {preset: settings(preset) for preset in LIMIT}
-    return {(line["preset"], line["dataset"]): line for line in lines if line["settings"] == current[line["preset"]]}
+Records = dict[tuple[str, str], dict[str, Any]]
+"""By preset and data set."""
 
 
-def table(group: Group, presets: list[str], records: dict[tuple[str, str], dict[str, Any]]) -> list[str]:
+def read() -> Records:
+    """The last record of each preset and data set, whether or not it is of today's settings."""
+    lines = map(json.loads, RECORDS.read_text().splitlines() if RECORDS.exists() else ())
+    return {(line["preset"], line["dataset"]): line for line in lines}
+
+
+def is_current(record: dict[str, Any]) -> bool:
+    """Whether a record is of today's settings."""
+    return bool(record["settings"] == settings(record["preset"]))
+
+
+def table(group: Group, presets: list[str], records: Records) -> list[str]:
     """Accuracies by data set, those of the peers beside them, and means over the sets that every column has."""
     known = published()
     rows = [name for name in group.datasets if all((preset, name) in records for preset in presets)]
@@ -119,6 +127,8 @@ def table(group: Group, presets: list[str], records: dict[tuple[str, str], dict[
     lines.append(f"| **mean of {len(rows)}** | {' | '.join(means)} |")
     for preset in presets:
         lines += ["", _remarks(preset, [records[preset, name] for name in rows])]
+        if earlier := [name for name in rows if not is_current(records[preset, name])]:
+            lines[-1] += f" Measured with settings of an earlier version: {', '.join(earlier)}."
     return lines
 
 
@@ -136,7 +146,7 @@ def _remarks(preset: str, rows: list[dict[str, Any]]) -> str:
     )
 
 
-def page(records: dict[tuple[str, str], dict[str, Any]]) -> str:
+def page(records: Records) -> str:
     """The whole page."""
     parts = [
         "# Accuracy of `auto`",
@@ -157,7 +167,8 @@ def main() -> None:
     given = parser.parse_args()
     for group in given.groups:
         for dataset in GROUPS[group].datasets:
-            if (given.preset, dataset) in read():
+            known = read().get((given.preset, dataset))
+            if known is not None and is_current(known):
                 continue
             record = evaluate(dataset, given.preset)
             with RECORDS.open("a") as file:
