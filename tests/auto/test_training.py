@@ -117,7 +117,7 @@ def test_a_member_that_crashes_hangs_or_predicts_nan_is_left_out_with_its_reason
     assert [member.name for member in vote.members] == ["quant"]
     notes = {row.member: row.note for row in vote.leaderboard}
     assert "SIGKILL" in notes["Crashing"]
-    assert notes["Hanging"] == "the time limit had passed before it was fitted"
+    assert notes["Hanging"] == "it was not fitted within the time limit"
     assert "not all finite" in notes["NotANumber"]
     assert notes["Raising"] == "ValueError: it does not like these cases"
     assert not fitting_processes()

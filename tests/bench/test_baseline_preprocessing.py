@@ -18,7 +18,7 @@ from tsbench.models.reproduction import reproduce
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord
 
-PADDED = "cases padded at the end with 0 to 26 time steps; 1 longer test case cut at the end"
+PADDED = "cases padded at the end with zeros to 26 time steps; 1 longer test case cut at the end"
 NONE = "evaluation.baseline_preprocessing.unequal_length=none"
 
 

@@ -99,7 +99,7 @@ def test_by_default_cases_are_padded_with_0_to_the_longest_training_case() -> No
     scores = score("minirocket", vowels)
     assert (vowels.train.lengths.max(), vowels.test.lengths.max()) == (26, 29)
     assert scores.preprocessing == (
-        "cases padded at the end with 0 to 26 time steps; 1 longer test case cut at the end"
+        "cases padded at the end with zeros to 26 time steps; 1 longer test case cut at the end"
     )
     made = BASELINES["minirocket"].make(0).fit(vowels.train.values, vowels.train.labels)  # 0 past each case's end
     right = made.predict(vowels.test.values[:, :, :26]) == vowels.test.labels

@@ -732,6 +732,22 @@ def test_an_array_of_texts_of_any_length_is_saved(tmp_path):
     assert loaded.predict(X).tolist() == fitted.predict(X).tolist()
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_labels_may_be_a_list_or_a_tuple(kind):
+    X, y = waves()
+    given = kind(y.tolist())
+    fitted = classifier(SMALL).fit(X, given)
+    assert set(fitted.predict(X)) <= set(given)
+    assert 0 <= fitted.score(X, given) <= 1
+
+
+def test_a_path_with_its_suffix_is_reported_as_given(tmp_path):
+    with pytest.raises(ModelError, match=r"/none\.zip: file not found$"):
+        NetworkClassifier.load_from_path(tmp_path / "none.zip")
+    with pytest.raises(ModelError, match=r"/none\.zip: file not found$"):
+        NetworkClassifier.load_from_path(tmp_path / "none")
+
+
 def test_several_label_columns_are_saved_one_by_one(tmp_path):
     X, y = waves(8)
     fitted = NetworkClassifier(FEW, ensemble=1).fit(X, pd.DataFrame({"a": y, "b": 1 - y}))

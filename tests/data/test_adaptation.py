@@ -109,7 +109,8 @@ def test_it_says_what_was_done() -> None:
     )
     padded = fit(TRAIN, unequal_length="pad", length="shortest", missing_values="none").describe(TRAIN, longer)
     assert padded == (
-        "cases padded at the end with 0 to 3 time steps; 1 longer training case and 1 longer test case cut at the end"
+        "cases padded at the end with zeros to 3 time steps; "
+        "1 longer training case and 1 longer test case cut at the end"
     )
     filled = fit(TRAIN, unequal_length="none", missing_values="mean").describe(TRAIN, longer)
     assert filled == "missing values filled with the training mean"

@@ -178,7 +178,7 @@ def test_float32_stays_float32_in_parquet(tmp_path):
             "id,t,x,y\n1,0,2,a\n1,1,3,b\n",
             "x.csv:3: case '1' has the label 'b' here and 'a' in an earlier row; a case has one label",
         ),
-        ("x.csv", "id,t,x,y\n1,0,2,a\n1,0,3,a\n", "x.csv:3: case '1' already has this time, in row 2;"),
+        ("x.csv", "id,t,x,y\n1,0,2,a\n1,0,3,a\n", "x.csv:3: case '1' already has this time, in line 2;"),
         ("x.csv", "id,t,x,y\n1,then,2,a\n", "x.csv:2: 'then' in column 't' is neither a number nor a date like"),
         ("x.csv", "id,t,x,y\n1,0,2,a\n1,1,2,a,9,9\n", "x.csv:3: has 6 fields, the column names announce 4; if"),
         ("x.csv", "id,t,x,y\n1,0,2,5,a\n1,1,3,5,a\n", "x.csv:2: has 5 fields, the column names announce 4; if"),

@@ -133,7 +133,7 @@ class AutoTraining:
 
     @property
     def _not_fitted(self) -> str:
-        return f"{self._why_ended} before it was fitted"
+        return f"{self.stopped} before it was fitted" if self.stopped else "it was not fitted within the time limit"
 
     @property
     def out_of_fold(self) -> dict[str, OutOfFold]:

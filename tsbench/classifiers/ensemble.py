@@ -121,7 +121,8 @@ class NetworkEnsemble(FittedClassifier):
             ValueError: the cases have another number of channels than the training cases.
         """
         if cases.channels != self.channels:
-            raise ValueError(f"the model was trained on {self.channels} channels, these cases have {cases.channels}")
+            trained = count_of(self.channels, "channel")
+            raise ValueError(f"the model was trained on {trained}, these cases have {cases.channels}")
         series = Series(self.preprocessing.series(cases), self.preprocessing.lengths(cases))
         mean: NDArray[np.float64] = np.mean(
             [predict_probabilities(member, series).astype(np.float64) for member in self.members], axis=0

@@ -89,6 +89,8 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
                 f"{int(missing.sum())} of {missing.size} labels are missing (NaN or None), the first of case "
                 f"{int(np.argwhere(missing)[0][0])} (counted from 0); remove these cases"
             )
+        if isinstance(y, list | tuple) and not any(isinstance(label, dict) for label in y):
+            y = np.asarray(y)  # as scikit-learn takes them; sktime knows only lists of its tables' rows
         fitted: Self = super().fit(X, y)
         return fitted
 
@@ -217,7 +219,8 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
             ModelError: the file does not exist, or is not what `save` wrote, or damaged.
         """
         path = Path(serial)
-        path = path if path.exists() else path.with_name(f"{path.name}.zip")
+        if not path.exists() and path.suffix != ".zip":
+            path = path.with_name(f"{path.name}.zip")
         return cls._load(path, str(path))
 
     @classmethod

@@ -14,7 +14,7 @@ from tsbench.recipe.schema import BaselinePreprocessingConfig
 
 __all__ = ["Adaptation"]
 
-PADDING = {"last": "their last value", "zero": "0", "mean": "their own mean"}
+PADDING = {"last": "their last value", "zero": "zeros", "mean": "their own mean"}
 FILLING = {"linear": "linear interpolation", "forward": "the value before", "mean": "the training mean"}
 
 

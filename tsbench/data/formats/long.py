@@ -260,8 +260,9 @@ def _refuse_repeated_times(table: Table, rows: RowOrder, when: NDArray[np.generi
     repeated = rows.inside & (ordered[1:] == ordered[:-1])
     if repeated.any():
         before, row = (int(number) for number in rows.order[np.argmax(repeated) :][:2])
+        counted = "line" if table.counted == "line" else "row"
         raise DataError(
-            f"{table.place(row)}: case {str(spelled[row])!r} already has this time, in row {table.rows[before]}; "
+            f"{table.place(row)}: case {str(spelled[row])!r} already has this time, in {counted} {table.rows[before]}; "
             "a case has one row for each time"
         )
 
