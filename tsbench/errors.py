@@ -32,15 +32,19 @@ class TsbenchError(Exception):
 
     Args:
         message: the sentence; passwords and tokens in it are hidden.
+        exit_code: another one than that of the class.
 
     Attributes:
-        exit_code: the exit code of the process: 2 if the recipe or the arguments are wrong, 1 if a run failed.
+        exit_code: the exit code of the process: 2 if the recipe, its data or the arguments are wrong, 1 if a run failed
+            or the circumstances do not allow it.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str = "", *further: object) -> None:
+    def __init__(self, message: str = "", *further: object, exit_code: int | None = None) -> None:
         super().__init__(redacted(str(message)), *further)
+        if exit_code is not None:
+            self.exit_code = exit_code
 
 
 class RecipeError(TsbenchError):
@@ -73,3 +77,5 @@ class TrackingError(TsbenchError):
 
 class ModelError(TsbenchError, ValueError):
     """A model that cannot be loaded, or cases that a model cannot take; names the case and what is expected."""
+
+    exit_code = 2

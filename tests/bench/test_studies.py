@@ -89,7 +89,7 @@ def test_a_worker_without_a_search_is_refused(tmp_path: Path, monkeypatch: pytes
     assert "no search of 'tiny' is running" in done.output
     for device in ("gpu", "cuda:one"):
         done = CliRunner().invoke(app, ["worker", "tiny", "--device", device])
-        assert done.exit_code == 1
+        assert done.exit_code == 2
         assert f"--device is '{device}'; expected auto, cpu, cuda or a GPU's number as in cuda:1" in done.output
 
 

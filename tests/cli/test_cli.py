@@ -87,7 +87,7 @@ def test_compare_of_an_unknown_name_and_of_no_store(
 ) -> None:
     folder, _ = searched
     unknown = run("compare", "nobody", "--tracking-uri", f"sqlite:///{folder}/mlflow.db")
-    assert unknown.exit_code == 1
+    assert unknown.exit_code == 2
     assert "has no experiment 'nobody'; existing experiments: tiny" in unknown.output
     absent = run("compare", "tiny", "--tracking-uri", f"sqlite:///{tmp_path}/none.db")
     assert absent.exit_code == 2

@@ -111,7 +111,7 @@ def test_a_baseline_predicts_as_it_was_scored(
     assert drawn.exit_code == 0, drawn.output
     assert (tmp_path / "drawn" / "test_case_7.png").read_bytes().startswith(b"\x89PNG")
     refused = run("export", baseline.run_id, "--tracking-uri", uri)
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert refused.output.splitlines() == [
         "DummyClassifier of aeon 1.6.0 cannot be exported as ONNX; only tsbench's networks can"
     ]
@@ -126,7 +126,7 @@ def test_a_baseline_that_was_not_kept_says_why(store_uri: str, cases_file: Path)
     ):
         known = {names.ROLE: "baseline", names.DATASET: "ItalyPowerDemand", names.STUDY: "s", **tags}
         result = run("predict", store.begin(experiment, "dummy", known), cases_file, "--tracking-uri", store_uri)
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert f"is a baseline without a model: {reason}" in result.output
 
 
@@ -135,7 +135,7 @@ def test_a_run_of_another_project_is_reported(store_uri: str, cases_file: Path) 
     other = store.begin(store.experiment("others"), "my run", {})
     for verb in (["predict", other, cases_file], ["reproduce", other], ["explain", other]):
         result = run(*verb, "--tracking-uri", store_uri)
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert f"the run {other} (my run) is not a tsbench run: it has no tag {names.ROLE}" in result.output
 
 
@@ -148,7 +148,7 @@ def test_a_model_of_a_newer_tsbench_is_reported(
     about = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(about | {"format": 99, "tsbench": "9.9"}))
     result = run("predict", folder, cases_file)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "was written by tsbench 9.9, whose files this version" in result.output
 
 
@@ -201,7 +201,7 @@ def test_explain_draws_the_named_cases_or_one_of_each_class(
     result = run("explain", network, "--out", tmp_path / "more", "--tracking-uri", uri)
     assert len(list((tmp_path / "more").glob("test_case_*.png"))) == 2
     result = run("explain", network, "--case", 5000, "--tracking-uri", uri)
-    assert (result.exit_code, result.output) == (1, "there is no test case 5000: there are 1029, counted from 0\n")
+    assert (result.exit_code, result.output) == (2, "there is no test case 5000: there are 1029, counted from 0\n")
 
 
 @pytest.mark.slow
@@ -241,7 +241,7 @@ def test_rm_asks_and_leaves_no_child_without_its_parent(searched: Searched, tmp_
     assert not studies.exists()
     again = run("rm", "tiny", "--yes", "--tracking-uri", uri)
     assert (again.exit_code, again.output) == (2, "'tiny' has no runs, models or studies to remove\n")
-    assert run("rm", "nobody", "--yes", "--tracking-uri", uri).exit_code == 1
+    assert run("rm", "nobody", "--yes", "--tracking-uri", uri).exit_code == 2
 
 
 def test_rm_does_not_touch_a_search_under_way(searched: Searched, tmp_path: Path) -> None:

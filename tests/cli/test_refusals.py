@@ -185,10 +185,10 @@ REFUSED: dict[str, Refused] = {
         2,
         "no data set in the catalogue or the folders is called 'Nowhere'",
     ),
-    "rm, unknown name": (Place.as_it_is, ["rm", "nobody", "--yes"], 1, "has no experiment 'nobody'"),
+    "rm, unknown name": (Place.as_it_is, ["rm", "nobody", "--yes"], 2, "has no experiment 'nobody'"),
     "rm, under way": (Place.search_under_way, ["rm", "tiny", "--yes"], 1, "a search of 'tiny' is running"),
     "rm, experiment deleted": (Place.experiment_deleted, ["rm", "tiny", "--yes"], 1, "'tiny' was deleted"),
-    "compare --log, unknown name": (Place.as_it_is, ["compare", "nobody", "--log"], 1, "has no experiment 'nobody'"),
+    "compare --log, unknown name": (Place.as_it_is, ["compare", "nobody", "--log"], 2, "has no experiment 'nobody'"),
     "compare --log, experiment deleted": (
         Place.experiment_deleted,
         ["compare", "tiny", "--log"],
@@ -207,7 +207,7 @@ REFUSED: dict[str, Refused] = {
         2,
         "--plots tiny.yaml: cannot be written",
     ),
-    "predict, unknown run": (Place.as_it_is, ["predict", "0" * 32, "tiny.yaml"], 1, "has no run"),
+    "predict, unknown run": (Place.as_it_is, ["predict", "0" * 32, "tiny.yaml"], 2, "has no run"),
     "predict, no such file": (
         Place.as_it_is,
         ["predict", "{model}", "none.csv", "--out", "o.csv"],
@@ -226,17 +226,17 @@ REFUSED: dict[str, Refused] = {
         2,
         "none/o.csv: cannot be written",
     ),
-    "export, unknown run": (Place.as_it_is, ["export", "0" * 32], 1, "has no run"),
-    "export, a trial": (Place.as_it_is, ["export", "{trial}"], 1, "which has no model"),
+    "export, unknown run": (Place.as_it_is, ["export", "0" * 32], 2, "has no run"),
+    "export, a trial": (Place.as_it_is, ["export", "{trial}"], 2, "which has no model"),
     "export --out, a folder": (
         Place.as_it_is,
         ["export", "{model}", "--out", "mlartifacts"],
         2,
         "mlartifacts: cannot be written",
     ),
-    "explain, no such case": (Place.as_it_is, ["explain", "{model}", "--case", "0", "--case", "99999"], 1, "99999"),
+    "explain, no such case": (Place.as_it_is, ["explain", "{model}", "--case", "0", "--case", "99999"], 2, "99999"),
     "explain --out, a file": (Place.as_it_is, ["explain", "{model}", "--out", "tiny.yaml"], 2, "cannot be created"),
-    "reproduce, unknown run": (Place.as_it_is, ["reproduce", "0" * 32], 1, "has no run"),
+    "reproduce, unknown run": (Place.as_it_is, ["reproduce", "0" * 32], 2, "has no run"),
     "init, the file exists": (Place.as_it_is, ["init", "tiny"], 2, "tiny.yaml: this file already exists"),
     "datasets verify --accept, one unknown": (
         Place.as_it_is,
@@ -251,11 +251,11 @@ REFUSED: dict[str, Refused] = {
         "is not a valid data set name",
     ),
     "datasets download, no server": (Place.as_it_is, ["datasets", "download", "FordA"], 1, "could not be downloaded"),
-    "studies, unknown name": (Place.as_it_is, ["studies", "nobody"], 1, "holds no studies of 'nobody'"),
+    "studies, unknown name": (Place.as_it_is, ["studies", "nobody"], 2, "holds no studies of 'nobody'"),
     "studies, trials gone": (Place.trials_gone, ["studies"], 1, "has lost its trials"),
     "worker, nothing under way": (Place.as_it_is, ["worker", "tiny"], 1, "no search of 'tiny' is running"),
     "worker, address damaged": (Place.address_damaged, ["worker", "tiny"], 1, "listener.json is damaged"),
-    "ui, unknown name": (Place.as_it_is, ["ui", "nobody"], 1, "has no experiment 'nobody'"),
+    "ui, unknown name": (Place.as_it_is, ["ui", "nobody"], 2, "has no experiment 'nobody'"),
 }
 
 

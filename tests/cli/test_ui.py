@@ -43,7 +43,7 @@ def test_an_experiment_that_is_absent_or_deleted_is_refused_before_anything_is_s
     store.client.delete_experiment(store.experiment("gone"))
     store.experiment("tiny")
     absent = run("ui", "tni", "--tracking-uri", store_uri)
-    assert absent.exit_code == 1
+    assert absent.exit_code == 2
     assert absent.output.endswith("has no experiment 'tni'; existing experiments: tiny\n")
     deleted = run("ui", "gone", "--tracking-uri", store_uri)
     assert deleted.exit_code == 1

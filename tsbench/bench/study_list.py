@@ -91,7 +91,7 @@ def find_studies(root: Path, recipe: str | None = None) -> list[Path]:
         known = sorted({file.parent.parent.name for file in files})
         hint = f"; there are studies of: {', '.join(known)}" if known else "; `tsbench search RECIPE` creates one"
         of = f" of {recipe!r}" if recipe else ""
-        raise SearchError(f"{root} holds no studies{of}{hint}")
+        raise SearchError(f"{root} holds no studies{of}{hint}", exit_code=2)
     return [file.parent for file in found]
 
 

@@ -152,7 +152,7 @@ class FittedBaseline(FittedClassifier):
         except NotSavableError as error:
             raise ModelError(f"{folder} is not loaded: {error}") from None
         except ImportError as error:
-            raise ModelError(f"{folder} needs a package that is not installed: {error}") from None
+            raise ModelError(f"{folder} needs a package that is not installed: {error}", exit_code=1) from None
         kept = about["adaptation"]
         return cls(
             Baseline(**about["baseline"]),

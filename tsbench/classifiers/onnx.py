@@ -147,7 +147,8 @@ def compare_onnx(ensemble: NetworkEnsemble, path: Path, cases: Collection) -> fl
         if not worst <= TOLERANCE or (other & ~_tied(expected)).any():
             raise ModelError(
                 f"the ONNX graph's probabilities differ from PyTorch's by {worst:.2g} on {len(some)} cases of "
-                f"{some.length} time steps, more than {TOLERANCE:g}; {path} was not kept"
+                f"{some.length} time steps, more than {TOLERANCE:g}; {path} was not kept",
+                exit_code=1,
             )
     return worst
 
@@ -168,4 +169,5 @@ def _inputs(cases: Collection) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def _not_installed(error: ModuleNotFoundError) -> ModelError:
-    return ModelError(f"ONNX needs further packages ({error}); install them with: pip install 'tsbench[onnx]'")
+    text = f"ONNX needs further packages ({error}); install them with: pip install 'tsbench[onnx]'"
+    return ModelError(text, exit_code=1)

@@ -43,9 +43,11 @@ def worker(
     from tsbench.workers.local import find_devices
 
     if not re.fullmatch(DEVICE, device):
-        raise TsbenchError(f"--device is {device!r}; expected auto, cpu, cuda or a GPU's number as in cuda:1")
+        raise TsbenchError(
+            f"--device is {device!r}; expected auto, cpu, cuda or a GPU's number as in cuda:1", exit_code=2
+        )
     if storage is not None:
-        raise TsbenchError(f"--storage was removed: {ON_OTHER_MACHINES}")
+        raise TsbenchError(f"--storage was removed: {ON_OTHER_MACHINES}", exit_code=2)
     root, name = home(study, tracking_uri)
     assert name is not None
     address = find_search(name, root)

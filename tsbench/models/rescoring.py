@@ -68,11 +68,13 @@ def score_again(
             "tsbench.bench.baseline:score_baseline", arguments, report=lambda text: report(text or "starting")
         )
     except (FailedError, CrashedError) as error:
-        raise ModelError(f"the baseline of run {run.run_id} ({run.name}) failed now: {error}") from None
+        raise ModelError(f"the baseline of run {run.run_id} ({run.name}) failed now: {error}", exit_code=1) from None
     finally:
         process.end()
     if scores.skipped:
-        raise ModelError(f"the baseline of run {run.run_id} ({run.name}) can no longer be run: {scores.skipped}")
+        raise ModelError(
+            f"the baseline of run {run.run_id} ({run.name}) can no longer be run: {scores.skipped}", exit_code=1
+        )
     return scores
 
 

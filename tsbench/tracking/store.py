@@ -214,13 +214,15 @@ class Store:
                 if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     raise
                 raise TrackingError(
-                    f"{redacted(self.uri)} has no run {run!r}; MLflow's page shows the id of each run"
+                    f"{redacted(self.uri)} has no run {run!r}; MLflow's page shows the id of each run", exit_code=2
                 ) from None
         if found.info.lifecycle_stage != "active":
             raise TrackingError(f"the run {run} was deleted; restore it in the MLflow UI first")
         record = RunRecord.of(found)
         if names.ROLE not in record.tags:
-            raise TrackingError(f"the run {run} ({record.name}) is not a tsbench run: it has no tag {names.ROLE}")
+            raise TrackingError(
+                f"the run {run} ({record.name}) is not a tsbench run: it has no tag {names.ROLE}", exit_code=2
+            )
         return record
 
     def history(self, run: str, metric: str) -> list[tuple[int, float]]:
@@ -282,7 +284,9 @@ class Store:
         if (found := self.connection.find(name)) is not None:
             return found
         known = ", ".join(self.experiments()) or "none"
-        raise TrackingError(f"{redacted(self.uri)} has no experiment {name!r}; existing experiments: {known}")
+        raise TrackingError(
+            f"{redacted(self.uri)} has no experiment {name!r}; existing experiments: {known}", exit_code=2
+        )
 
     def runs_in(self, experiment: str, where: str = "") -> Iterator[RunRecord]:
         """As `runs`, by the experiment's id."""
