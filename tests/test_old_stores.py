@@ -119,7 +119,7 @@ def test_a_model_of_the_first_format_is_refused_in_one_sentence(early: Path) -> 
     sentence += "was not recorded; run the search again with this version$"
     for verb in (["predict", network.run_id, cases_file("ItalyPowerDemand")], ["export", network.run_id]):
         result = run(*verb, "--tracking-uri", uri_of(early))
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         (line,) = [line for line in result.output.splitlines() if "earlier" in line]
         assert re.search(sentence, line)
     (description,) = (early / "mlartifacts").rglob("model.json")
@@ -129,7 +129,7 @@ def test_a_model_of_the_first_format_is_refused_in_one_sentence(early: Path) -> 
 
 def test_a_baseline_whose_seed_was_not_recorded_is_not_reproduced(early: Path) -> None:
     result = run("reproduce", runs_of(early, EARLY)["ItalyPowerDemand dummy"].run_id, "--tracking-uri", uri_of(early))
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "did not record the seed of a baseline; run the baseline again with tsbench search" in result.output
 
 

@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 
 from tests.cli.conftest import run, tsbench
+from tsbench.api.fitting import recipe_of
+from tsbench.api.sources import load_with_data
+from tsbench.bench.plan import make_plan
 from tsbench.data.archive import Archive
 from tsbench.models.reopening import open_model
 from tsbench.tracking import names
@@ -123,6 +126,15 @@ def test_a_vote_that_the_time_cut_short_is_not_reproduced(
     assert len(refused.output.splitlines()) == 1
 
 
+def test_channels_may_be_named(pumps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pumps)
+    given = {"label": "state", "case": "pump", "time": None, "channels": ("flow",)}
+    tree = recipe_of("pumps.csv", None, given, None, time_limit="60s", preset="quick", name="named")
+    assert tree["datasets"][0]["channels"] == ["flow"]
+    plan = make_plan(load_with_data(tree), dry=True)
+    assert plan.load(plan.cells[0]).train.channels == 1
+
+
 def test_what_cannot_be_fitted_ends_in_a_sentence(pumps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(pumps)
     for arguments, sentence in (
@@ -132,6 +144,22 @@ def test_what_cannot_be_fitted_ends_in_a_sentence(pumps: Path, monkeypatch: pyte
         (
             ("pumps.csv", "--label", "stat", "--case", "pump", "--name", "a"),
             f"--label: {pumps}/pumps.csv has no column 'stat'; did you mean 'state'?",
+        ),
+        (
+            (
+                "pumps.csv",
+                "--label",
+                "state",
+                "--case",
+                "pump",
+                "--name",
+                "a",
+                "--channels",
+                "flow",
+                "--channels",
+                "hat",
+            ),
+            f"--channels: {pumps}/pumps.csv has no column 'hat'; did you mean 'heat'?",
         ),
         (
             ("pumps.csv", "--label", "state", "--case", "pump", "--name", "b", "--preset", "gold"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ _ARGUMENTS = {
     "datasets.0.label": "label",
     "datasets.0.case": "case",
     "datasets.0.time": "time",
+    "datasets.0.channels": "channels",
     "datasets.0.group": "group",
     "datasets.0.split.group": "group",
     "tracking.uri": "tracking_uri",
@@ -37,6 +38,7 @@ def fit(
     case: str | None = None,
     time: str | None = None,
     group: str | None = None,
+    channels: Sequence[str] | None = None,
     time_limit: float | str | None = "5m",
     preset: str = "good",
     name: str | None = None,
@@ -55,6 +57,7 @@ def fit(
         case: a table's column of cases; by default `case`.
         time: a table's column of times; by default rows are in order.
         group: a table's column of groups that are never split.
+        channels: a table's columns of values; by default all others that hold numbers.
         time_limit: of the fit, in seconds or as a text such as `90s`; None for no limit.
         preset: `quick`, `good` or `best`.
         name: of the MLflow experiment; by default `fit-` and the data's name.
@@ -79,7 +82,7 @@ def fit(
     """
     from tsbench.api.searching import search
 
-    columns = {"label": label, "case": case, "time": time}
+    columns = {"label": label, "case": case, "time": time, "channels": channels}
     tree = recipe_of(
         str(data), None if test is None else str(test), columns, group, time_limit=time_limit, preset=preset, name=name
     )
@@ -99,7 +102,7 @@ def by_argument(problem: str) -> str:
     key, text = found.groups()
     if key in ("datasets.0", "datasets.0.file", "datasets.0.train"):
         return text  # which names the data
-    if (keyword := _ARGUMENTS.get(key)) is None:
+    if (keyword := _ARGUMENTS.get(re.sub(r"\.\d+$", "", key))) is None:  # of a list, the argument is the whole of it
         return problem
     option = "--" + keyword.replace("_", "-")
     return f"{argument(option, keyword)}: {text}"
@@ -108,7 +111,7 @@ def by_argument(problem: str) -> str:
 def recipe_of(
     data: str,
     test: str | None,
-    columns: Mapping[str, str | None],
+    columns: Mapping[str, str | Sequence[str] | None],
     group: str | None,
     *,
     time_limit: float | str | None,
@@ -120,7 +123,8 @@ def recipe_of(
     Raises:
         RecipeError: the file does not exist, or columns are given for a named data set.
     """
-    entry, title = _entry(data, test, {key: column for key, column in columns.items() if column is not None}, group)
+    given = {key: column if isinstance(column, str) else list(column) for key, column in columns.items() if column}
+    entry, title = _entry(data, test, given, group)
     return {
         "name": name or f"fit-{title}",
         "datasets": [entry],
@@ -129,7 +133,7 @@ def recipe_of(
     }
 
 
-def _entry(data: str, test: str | None, columns: dict[str, str], group: str | None) -> tuple[Any, str]:
+def _entry(data: str, test: str | None, columns: Mapping[str, str | list[str]], group: str | None) -> tuple[Any, str]:
     """The entry under `datasets`, and the data set's name."""
     from tsbench.data.folders import is_file
 

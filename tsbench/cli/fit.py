@@ -38,6 +38,10 @@ def fit(
     group: Annotated[
         str | None, typer.Option("--group", help="A table's column of groups that are never split.")
     ] = None,
+    channels: Annotated[
+        list[str] | None,
+        typer.Option("--channels", help="A table's column of values; default: all others with numbers. Repeatable."),
+    ] = None,
     time_limit: Annotated[str, typer.Option("--time-limit", help="Limit of the fit, such as 90s, 5m or 1h.")] = "5m",
     preset: Annotated[str, typer.Option("--preset", help="quick, good or best.")] = "good",
     name: Annotated[
@@ -55,7 +59,7 @@ def fit(
     from tsbench.api.fitting import recipe_of
     from tsbench.cli.search import run_search
 
-    columns = {"label": label, "case": case, "time": time}
+    columns = {"label": label, "case": case, "time": time, "channels": channels}
     tree = recipe_of(data, test, columns, group, time_limit=time_limit, preset=preset, name=name)
     with lasting_output(), raised_signals():
         path = _write_recipe(Path(f"{tree['name']}.yaml"), tree)
