@@ -35,11 +35,12 @@ from sktime.transformations.panel.padder import PaddingTransformer
 from sktime.transformations.series.exponent import ExponentTransformer
 from sktime.utils.estimator_checks import check_estimator
 
-from tsbench import NetworkClassifier
+from tsbench import AutoClassifier, NetworkClassifier
 from tsbench.classifiers.ensemble import NetworkEnsemble
 from tsbench.classifiers.onnx import export_onnx
 from tsbench.classifiers.series_classifier import collection_of as _collection
 from tsbench.errors import ModelError
+from tsbench.models.reopening import open_model
 
 SMALL = {
     "model.convolution.channels": 4,
@@ -821,6 +822,22 @@ def test_channels_of_data_frames_are_taken_by_name(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.predict_proba(_frames(["temp", "vib"])), expected)
     with pytest.raises(ValueError, match="has the channels vibration, temp; expected vib, temp, as in the training"):
         loaded.predict(_frames(["vib", "temp"]).rename(columns={"vib": "vibration"}))
+
+
+def test_a_classifier_of_another_class_and_a_file_in_place_of_a_model_are_refused_by_name(tmp_path: Path) -> None:
+    X, y = load_unit_test(split="train")
+    NetworkClassifier(SMALL, ensemble=1).fit(X, y).save(tmp_path / "c")
+    with pytest.raises(ModelError, match=r"c\.zip holds a NetworkClassifier; load it by that class$"):
+        AutoClassifier.load_from_path(tmp_path / "c")
+    sentence = r"c\.zip is a file; load a classifier that `save` wrote by its class, as in tsbench\.NetworkClassifier"
+    with pytest.raises(ModelError, match=sentence):
+        open_model(None, str(tmp_path / "c.zip"))
+
+
+def test_a_time_limit_that_cannot_be_read_is_refused_by_its_name() -> None:
+    X, y = load_unit_test(split="train")
+    with pytest.raises(ValueError, match="^time_limit: expected a duration such as '90 s'"):
+        AutoClassifier(time_limit="30").fit(X, y)
 
 
 @pytest.mark.parametrize("damage", ["cut", "not a zip", "no description", "an attribute more"])

@@ -87,7 +87,10 @@ class AutoClassifier(SeriesClassifier):
         super().__init__()
 
     def _fit_classifier(self, cases: Collection) -> FittedVote:
-        limit = None if self.time_limit is None else parse_duration(plain(self.time_limit))
+        try:
+            limit = None if self.time_limit is None else parse_duration(plain(self.time_limit))
+        except ValueError as error:
+            raise ValueError(f"time_limit: {error}") from None
         candidates = candidates_of(self.preset, self.members)
         seed = int(check_random_state(plain(self.random_state)).randint(2**31 - 1))
         return AutoTraining(cases, candidates, limit, seed, processes_of(self.n_jobs), device_of(self.device)).run()

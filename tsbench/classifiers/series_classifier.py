@@ -43,6 +43,7 @@ from tsbench.recipe.plain import plain
 __all__ = ["SeriesClassifier", "collection_of", "device_of", "whole_number"]
 
 _STATE = ("n_classes_", "fit_time_", *FITTED)
+_CLASSES = {"ensemble": "NetworkClassifier", "auto": "AutoClassifier"}  # by the folder in a saved file
 
 
 class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
@@ -241,6 +242,9 @@ class SeriesClassifier(BaseClassifier):  # type: ignore[misc]
     @classmethod
     def _restored(cls, file: ZipFile) -> Self:
         about = json.loads(file.read("estimator.json"))
+        folders = {name.partition("/")[0] for name in file.namelist()}
+        if others := [other for folder, other in _CLASSES.items() if folder in folders and folder != cls.FOLDER]:
+            raise ModelError(f"{file.filename or 'the saved classifier'} holds a {others[0]}; load it by that class")
         loaded = cls(**about["parameters"])
         if about.get("random_state") is not None:
             loaded.random_state = read_generator(about["random_state"])

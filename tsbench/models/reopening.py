@@ -16,7 +16,7 @@ from tsbench.bench.model_files import EXAMPLES, MODEL_FOLDER
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.data.collection import Collection, DataSet
 from tsbench.data.column_roles import Columns
-from tsbench.data.folders import is_folder
+from tsbench.data.folders import is_file, is_folder
 from tsbench.errors import ModelError, RecipeError, argument
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.writing import to_yaml
@@ -198,6 +198,11 @@ def open_model(store: Store | None, reference: str) -> SavedModel:
         run = None
         if is_folder(reference):
             folder = _files_in(Path(reference))
+        elif reference.endswith(".zip") and is_file(reference):
+            raise ModelError(
+                f"{reference} is a file; load a classifier that `save` wrote by its class, as in "
+                "tsbench.NetworkClassifier.load_from_path"
+            )
         else:
             if store is None:
                 raise ModelError(f"{reference} is not a folder, and there is no MLflow store to search for it")
