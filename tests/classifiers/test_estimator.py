@@ -836,7 +836,7 @@ def test_a_classifier_of_another_class_and_a_file_in_place_of_a_model_are_refuse
 
 def test_a_time_limit_that_cannot_be_read_is_refused_by_its_name() -> None:
     X, y = load_unit_test(split="train")
-    with pytest.raises(ValueError, match="^time_limit: expected a duration such as '90 s'"):
+    with pytest.raises(ValueError, match=r"^time_limit: expected a duration such as '90 s'"):
         AutoClassifier(time_limit="30").fit(X, y)
 
 
