@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ from tests.cli.conftest import run, tsbench
 from tsbench.api.fitting import recipe_of
 from tsbench.api.sources import load_with_data
 from tsbench.bench.plan import make_plan
+from tsbench.cli.fit import write_recipe
 from tsbench.data.archive import Archive
+from tsbench.errors import RecipeError
 from tsbench.models.reopening import open_model
 from tsbench.tracking import names
 from tsbench.tracking.store import RunRecord, Store
@@ -68,9 +71,31 @@ def test_fit_writes_a_recipe_that_does_the_same_and_ends_with_the_leaderboard(pu
     again = tsbench("search", "fit-pumps.yaml", cwd=pumps)
     assert again.returncode == 0, again.stderr
     assert "tsbench predict" in again.stdout or "auto" in again.stdout
-    refused = tsbench("fit", "pumps.csv", *options[:-1], "30s", cwd=pumps)
-    assert refused.returncode == 2
-    assert "fit-pumps.yaml already exists with other content" in refused.stderr
+
+
+def test_a_recipe_of_fit_is_replaced_if_the_limit_alone_is_another_and_nobody_edited_it(
+    pumps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pumps)
+    path = Path("own.yaml")
+
+    def tree(limit: str, channels: list[str]) -> dict[str, Any]:
+        given = {"label": "state", "case": "pump", "channels": channels}
+        return recipe_of("pumps.csv", None, given, None, time_limit=limit, preset="quick", name="own")
+
+    for limit in ("60s", "90s", "90s"):
+        assert write_recipe(path, tree(limit, ["flow", "heat"])) == path
+        assert f"time_limit: {limit}" in path.read_text()
+    written = path.read_text()
+    with pytest.raises(
+        RecipeError, match=r"own\.yaml already exists with other content; choose another name by --name"
+    ):
+        write_recipe(path, tree("90s", ["flow"]))
+    for edited in (written + "# mine\n", "what", "[1"):
+        path.write_text(edited)
+        with pytest.raises(RecipeError, match="already exists with other content"):
+            write_recipe(path, tree("120s", ["flow", "heat"]))
+        assert path.read_text() == edited
 
 
 def test_members_are_recorded_with_their_reasons(fitted: Fitted, runs: dict[str, RunRecord]) -> None:

@@ -62,12 +62,14 @@ def fit(
     columns = {"label": label, "case": case, "time": time, "channels": channels}
     tree = recipe_of(data, test, columns, group, time_limit=time_limit, preset=preset, name=name)
     with lasting_output(), raised_signals():
-        path = _write_recipe(Path(f"{tree['name']}.yaml"), tree)
+        path = write_recipe(Path(f"{tree['name']}.yaml"), tree)
         run_search(path, None, fresh, verbose, quiet)
 
 
-def _write_recipe(path: Path, tree: dict[str, Any]) -> Path:
+def write_recipe(path: Path, tree: dict[str, Any]) -> Path:
     """Writes a recipe if it is valid and its data can be used; one with the same content is left as it is.
+
+    One that `fit` wrote and nobody edited is replaced if it differs in `auto` alone: in the time limit or the preset.
 
     Raises:
         DataError: the data cannot be used.
@@ -78,12 +80,11 @@ def _write_recipe(path: Path, tree: dict[str, Any]) -> Path:
     from tsbench.api.fitting import by_argument
     from tsbench.api.sources import load_with_data
     from tsbench.bench.plan import make_plan
-    from tsbench.recipe.writing import to_yaml
 
-    text = f"# Written by `tsbench fit`; `tsbench search {path}` does the same.\n{to_yaml(tree)}"
-    if path.exists():
-        if path.read_bytes() == text.encode():
-            return path
+    text = _text(path, tree)
+    if path.exists() and path.read_bytes() == text.encode():
+        return path
+    if path.exists() and not _differs_in_auto_alone(path, tree):
         raise RecipeError([f"{path} already exists with other content; choose another name by --name, or remove it"])
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / path.name
@@ -98,3 +99,21 @@ def _write_recipe(path: Path, tree: dict[str, Any]) -> Path:
     path.write_text(text, encoding="utf-8")
     typer.echo(f"Wrote {path}.")
     return path
+
+
+def _text(path: Path, tree: dict[str, Any]) -> str:
+    from tsbench.recipe.writing import to_yaml
+
+    return f"# Written by `tsbench fit`; `tsbench search {path}` does the same.\n{to_yaml(tree)}"
+
+
+def _differs_in_auto_alone(path: Path, tree: dict[str, Any]) -> bool:
+    """Whether a recipe is as `fit` wrote it, for the same data."""
+    from tsbench.recipe.reading import NotReadableError, plain_yaml, read_yaml
+
+    try:
+        content = path.read_text(encoding="utf-8")
+        written = plain_yaml(read_yaml(content))
+    except (NotReadableError, OSError, ValueError):
+        return False
+    return isinstance(written, dict) and content == _text(path, written) and written | {"auto": tree["auto"]} == tree
