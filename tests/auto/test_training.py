@@ -311,7 +311,7 @@ def test_a_rare_class_does_not_lower_the_number_of_folds(power: Any) -> None:
 
 def test_fits_on_all_cases_vote_beside_a_bag_if_there_are_few_cases_of_each_class(power: Any, tmp_path: Path) -> None:
     few = power.train.subset(np.r_[0:6, len(power.train) - 6 : len(power.train)])
-    training = AutoTraining(few, [replace(QUANT, name="bag", bagged=True)], seed=3, jobs=2)
+    training = AutoTraining(few, [replace(NEAREST, name="bag", bagged=True)], seed=3, jobs=2)
     vote = training.run()
     bag = vote.members[0].classifier
     assert isinstance(bag, FoldBag)
@@ -323,7 +323,7 @@ def test_fits_on_all_cases_vote_beside_a_bag_if_there_are_few_cases_of_each_clas
     assert training.members[0].lacking == 0
     bag.save(tmp_path / "bag")
     assert load_classifier(tmp_path / "bag").summary() == bag.summary()
-    again = AutoTraining(few, [replace(QUANT, name="bag", bagged=True)], seed=3).run()
+    again = AutoTraining(few, [replace(NEAREST, name="bag", bagged=True)], seed=3).run()
     np.testing.assert_array_equal(again.predict_proba(power.test), vote.predict_proba(power.test))
 
 

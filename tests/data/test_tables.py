@@ -270,7 +270,7 @@ def test_times_of_more_digits_than_a_float_has_are_different_times(tmp_path):
     read = read_long(written(tmp_path / "x.csv", frame), COLUMNS).collection
     np.testing.assert_array_equal(read.values, CASES.values[:, :, ::-1])
     twice = written(tmp_path / "x.csv", table(t=["1700000000.123456789"] * ROWS))
-    assert "case 'c0' already has this time, in row 2" in refused(read_long, twice, COLUMNS)
+    assert "case 'c0' already has this time, in line 2" in refused(read_long, twice, COLUMNS)
 
 
 # --- labels and encodings
