@@ -25,18 +25,17 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from tests.benchmarks.accuracy import GROUPS
-from tests.benchmarks.parallel import archive, run_in_processes
-from tests.benchmarks.studied import confirm, new_study
+from tests.benchmarks.parallel import run_in_processes
+from tests.benchmarks.studied import confirm, cross_validations, new_study
 from tests.benchmarks.table import fill
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.evaluation.metrics import standard_error
 from tsbench.recipe.loading import LoadedRecipe, load_recipe
 from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.studies.confirming import candidates, choose
-from tsbench.studies.objective import CrossValidation
 from tsbench.studies.portfolio import portfolio_of
 from tsbench.studies.sampling import STARTUP
-from tsbench.studies.specification import fingerprint_of, study_seed
+from tsbench.studies.specification import fingerprint_of
 from tsbench.studies.trial_runner import run_trial
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -45,7 +44,6 @@ DATASETS = GROUPS["univariate"].datasets
 SPLITS = 3  # fresh ones
 FIRST_FRESH = 2000  # seed of the first
 TRIALS = 12
-CONCURRENCY = 4  # `search.concurrency: auto` with one worker
 
 RECIPE = """\
 name: choice
@@ -80,9 +78,10 @@ def settings_of(dataset: str) -> str:
 
 def measure(dataset: str, folder: str) -> Record:
     """A search, and the accuracies of its choice and of the default on the folds of each fresh split."""
-    loaded = _recipe(dataset, tempfile.mkdtemp(dir=folder))
+    own = tempfile.mkdtemp(dir=folder)
+    loaded = _recipe(dataset, own)
     wanted, began = loaded.recipe.search.confirm, time.process_time()
-    study = new_study(loaded, dataset, Path(loaded.recipe.tracking.uri.removeprefix("sqlite:///")).parent, CONCURRENCY)
+    study = new_study(loaded, dataset, Path(own))
     while waiting := study.queue.refill():
         run_trial(study.folder, waiting[0], "cpu")
     trials = study.trials()
@@ -101,14 +100,9 @@ def measure(dataset: str, folder: str) -> Record:
 
 def accuracies(loaded: LoadedRecipe, dataset: str, settings: HyperparameterConfig) -> list[list[float]]:
     """Accuracy on each fold of each fresh split."""
-    training, found = archive().load(dataset).training_set(), []
-    plain = loaded.recipe.search.model_copy(update={"pruner": "none", "repeats": 1})
-    for seed in range(FIRST_FRESH, FIRST_FRESH + SPLITS):
-        search = plain.model_copy(update={"seed": seed})
-        validation = CrossValidation(training, settings, search, study_seed(search, 0))
-        validation.run()
-        found.append([round(curve[-1][1], 5) for curve in validation.fold_scores])
-    return found
+    seeds = range(FIRST_FRESH, FIRST_FRESH + SPLITS)
+    found = cross_validations(dataset, settings, loaded.recipe.search, seeds)
+    return [[round(curve[-1][1], 5) for curve in validation.fold_scores] for validation in found]
 
 
 def difference(record: Record) -> tuple[float, float]:

@@ -35,19 +35,18 @@ from ruamel.yaml import YAML
 
 from tests.benchmarks.loop import FOLDS, TRIALS
 from tests.benchmarks.loop import search as search_by_loop
-from tests.benchmarks.parallel import archive, run_in_processes
+from tests.benchmarks.parallel import run_in_processes
 from tests.benchmarks.searches import RECIPE, SEARCHED
-from tests.benchmarks.studied import confirm, new_study
+from tests.benchmarks.studied import confirm, cross_validations, new_study
 from tests.benchmarks.table import fill
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.evaluation.metrics import standard_error
 from tsbench.recipe.loading import LoadedRecipe, load_recipe
 from tsbench.recipe.space import assign, leaves
 from tsbench.studies.confirming import Confirmation, candidates, choose
-from tsbench.studies.objective import CrossValidation
 from tsbench.studies.portfolio import portfolio_of
 from tsbench.studies.sampling import STARTUP
-from tsbench.studies.specification import fingerprint_of, study_seed
+from tsbench.studies.specification import fingerprint_of
 from tsbench.studies.trial_runner import run_trial
 from tsbench.studies.trials import BestTrial, Trials
 
@@ -69,7 +68,6 @@ SPLITS = 3  # fresh ones, of FOLDS folds each
 FIRST_FRESH = 1000  # seed of the first; the searches have small ones
 BUDGETS = {1.0: "the same time", 0.5: "half of it", 0.25: "a quarter"}
 PEER, TSBENCH = "peer", "tsbench"
-CONCURRENCY = 4  # `search.concurrency: auto` with one worker
 
 Record = dict[str, Any]
 Incumbents = list[tuple[float, dict[str, Any]]]
@@ -143,7 +141,7 @@ def _search_by_tsbench(dataset: str, seed: int, seconds: float, folder: str) -> 
     loaded = _recipe(dataset, seed, folder)
     wanted = loaded.recipe.search.confirm
     began = time.process_time()
-    study = new_study(loaded, dataset, Path(folder), CONCURRENCY)
+    study = new_study(loaded, dataset, Path(folder))
     ended: list[float] = []
     while not ended or ended[-1] < seconds:
         run_trial(study.folder, study.queue.refill()[0], "cpu")
@@ -220,13 +218,8 @@ def evaluate(dataset: str, key: str) -> Record:
     """A configuration's CV accuracy on each of the fresh splits, all of them with other initial weights."""
     recipe = _recipe(dataset, 0).recipe
     settings = assign(recipe.hyperparameters, json.loads(key))
-    training, accuracies = archive().load(dataset).training_set(), []
-    plain = recipe.search.model_copy(update={"pruner": "none", "repeats": 1})
-    for seed in range(FIRST_FRESH, FIRST_FRESH + SPLITS):
-        one = plain.model_copy(update={"seed": seed})
-        validation = CrossValidation(training, settings, one, study_seed(one, 0))
-        validation.run()
-        accuracies.append(round(validation.scores["accuracy"], 5))
+    validations = cross_validations(dataset, settings, recipe.search, range(FIRST_FRESH, FIRST_FRESH + SPLITS))
+    accuracies = [round(validation.scores["accuracy"], 5) for validation in validations]
     found = {"dataset": dataset, "settings": settings_of(dataset), "configuration": json.loads(key)}
     return found | {"fresh": accuracies}
 
