@@ -43,6 +43,17 @@ def test_studies_are_listed_with_how_far_they_are(recipe_file: Write, tmp_path: 
     assert "lost" not in shown.output  # no column for what happened nowhere
 
 
+def test_a_study_without_a_search_is_not_listed_as_a_complete_one(recipe_file: Write, tmp_path: Path) -> None:
+    """Its other classifiers may have failed."""
+    begun(recipe_file(("trials: 4", "trials: 0")))
+    assert [(one.state, one.trials, one.best) for one in list_studies(tmp_path / ".tsbench")] == [
+        ("no search", 0, None)
+    ]
+    shown = CliRunner().invoke(app, ["studies", str(tmp_path / "tiny.yaml")])
+    assert "no search" in shown.output
+    assert "0/0" not in shown.output
+
+
 def test_no_studies_are_a_sentence_that_names_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match=r"holds no studies; `tsbench search RECIPE` creates one"):
         list(list_studies(tmp_path / ".tsbench"))

@@ -7,6 +7,7 @@ from tests.benchmarks.regret import (
     BUDGETS,
     PEER,
     TSBENCH,
+    WORKERS,
     Results,
     aim,
     best_so_far,
@@ -16,16 +17,16 @@ from tests.benchmarks.regret import (
     luck_of_the_best,
     mean_and_error,
     table,
-    trials_in_time,
 )
+from tests.benchmarks.timetable import candidates_in_time, ends_of, trials_in_time
 
 GOOD, MIDDLING, POOR = ({"model.dropout": value} for value in (0.1, 0.2, 0.3))
-FRESH = {0.1: [0.9, 1.0], 0.2: [0.9, 0.9], 0.3: [0.8, 0.8]}
+FRESH = {0.1: [0.9, 1.0], 0.2: [0.95, 0.85], 0.3: [0.8, 0.8]}
 
 
-def search(seed, side, budget, incumbents):
+def search(seed, side, budget, incumbents, **more):
     record = {"dataset": "Toy", "seed": seed, "side": side, "budget": budget, "incumbents": incumbents}
-    return record | {"seconds": 10.0, "trials": 24, "confirmed": 4}
+    return record | {"seconds": 10.0, "trials": 24, "confirmed": 4} | more
 
 
 def records(seeds=2):
@@ -36,8 +37,10 @@ def records(seeds=2):
     found = []
     for seed in range(seeds):
         found.append(search(seed, PEER, 1.0, [[0.1, POOR], [0.5, MIDDLING if seed else POOR]]))
-        for budget in BUDGETS:
-            found.append(search(seed, TSBENCH, budget, [[0.2 * budget, POOR], [0.9 * budget, GOOD]]))
+        for workers in WORKERS:
+            for budget in BUDGETS:
+                steps = [[0.2 * budget, POOR], [0.9 * budget, GOOD]]
+                found.append(search(seed, TSBENCH, budget, steps, workers=workers))
     return fresh + found
 
 
@@ -45,8 +48,8 @@ def test_regret_is_the_difference_to_the_best_configuration_known_on_the_set():
     results = Results(records())
     assert results.cells == [("Toy", 0), ("Toy", 1)]
     assert results.best == {"Toy": pytest.approx(0.95)}
-    assert results.regrets(PEER, 1.0) == pytest.approx([15, 5])
-    assert results.regrets(TSBENCH, 0.25) == pytest.approx([0, 0])
+    assert results.regrets(PEER) == pytest.approx([15, 5])
+    assert results.regrets(TSBENCH, 2, 0.25) == pytest.approx([0, 0])
 
 
 def test_the_best_of_many_is_too_good_by_what_it_loses_on_a_split_that_did_not_choose_it():
@@ -71,8 +74,8 @@ def test_the_curve_holds_what_would_have_been_chosen_then():
         *map(key_of, (POOR, POOR, MIDDLING, GOOD)),
     ]
     results = Results(records())
-    assert np.isnan(results.regrets(PEER, 1.0, 0.05)).all()
-    assert results.regrets(PEER, 1.0, 0.3) == pytest.approx([15, 15])
+    assert np.isnan(results.regrets(PEER, share=0.05)).all()
+    assert results.regrets(PEER, share=0.3) == pytest.approx([15, 15])
 
 
 def test_a_first_trial_that_takes_longer_than_the_budget_is_waited_for():
@@ -84,26 +87,49 @@ def test_the_loop_keeps_the_first_of_equal_trials():
     assert best_so_far(trials) == [(1.0, POOR), (2.0, MIDDLING)]
 
 
+def in_time(ended, complete, budget, confirm, workers=1):
+    took = list(np.diff([0.0, *ended]))
+    return trials_in_time(took, ended, complete, budget, confirm, workers)
+
+
 def test_time_is_kept_for_the_confirmation_unless_it_takes_more_than_a_quarter():
     ended, complete = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [True] * 8
-    assert trials_in_time(ended, complete, 8.0, confirm=0) == (8, 8.0)
-    assert trials_in_time(ended, complete, 8.0, confirm=1) == (6, 6.0)  # two trials of 1 s each
-    assert trials_in_time(ended, complete, 7.5, confirm=1) == (7, 7.5)  # 2 s are more than a quarter
-    assert trials_in_time([1.0, 1.5, 5.0], [True, False, True], 4.5, confirm=0) == (2, 4.5)
+    assert in_time(ended, complete, 8.0, confirm=0) == (set(range(8)), 8.0)
+    assert in_time(ended, complete, 8.0, confirm=1) == (set(range(6)), 6.0)  # two trials of 1 s each
+    assert in_time(ended, complete, 7.5, confirm=1) == (set(range(7)), 7.5)  # 2 s are more than a quarter
+    assert in_time(ended, complete, 7.5, confirm=1, workers=2) == (set(range(6)), 6.5)  # side by side
+    assert in_time([1.0, 1.5, 5.0], [True, False, True], 4.5, confirm=0) == ({0, 1}, 4.5)
 
 
 def test_a_first_trial_longer_than_the_share_is_not_counted_and_no_time_is_kept():
-    assert trials_in_time([5.0], [True], 4.0, confirm=3) == (0, 4.0)
+    assert in_time([5.0], [True], 4.0, confirm=3) == (set(), 4.0)
 
 
-def test_differences_are_taken_in_pairs():
+def test_a_worker_takes_the_next_trial_when_it_is_free_and_the_trial_can_be_chosen():
+    assert ends_of([1.0, 2.0, 3.0], 1, 4) == [1.0, 3.0, 6.0]
+    assert ends_of([3.0, 1.0, 1.0, 1.0], 2, 4) == [3.0, 1.0, 2.0, 3.0]
+    # The last one is chosen by the results of the first, two places before it.
+    assert ends_of([5.0, 1.0, 1.0], 2, 2) == [5.0, 1.0, 6.0]
+    assert trials_in_time([3.0, 1.0], [3.0, 1.0], [True, True], 2.0, 0, 2) == ({1}, 2.0)
+
+
+def test_candidates_are_scored_again_as_far_as_there_is_time():
+    assert candidates_in_time([1.0, 1.0, 1.0], 6.0, 7.5, 2) == [7.0, 7.0, None]
+
+
+def test_differences_are_taken_in_pairs_without_the_luck_of_the_best():
     assert mean_and_error(np.array([1.0, 2.0, 3.0])) == (2.0, pytest.approx(1 / 3**0.5))
-    text = table(Results(records()), {"Toy": key_of(MIDDLING)})
-    assert "| the same time | 0.00 | 10.00 | 0.00 | -10.00 ± 5.00 | -5.00 ± 2.50 | 2 of 2 |" in text
+    results = Results(records())
+    # The best of the first split has .85 on the second, that of the second .9 on the first.
+    assert results.lucks() == pytest.approx([7.5, 7.5])
+    text = table(results, {"Toy": key_of(MIDDLING)})
+    assert "| the same time, two cores | 0.00 | -7.50 | -10.00 ± 5.00 | -8.75 ± 2.50 | 24 | 2 of 2 |" in text
     assert (
-        "The aim, in the same time at most half of the peer's regret, was reached by 5.00 ± 2.50 points, which" in text
+        "The aim, in the same time on two cores at most half of the peer's regret, was reached by 8.75 ± 2.50 points"
+        in text
     )
-    assert "| none: the recipe's own values | 5.00 | 10.00 | 0.50 | -5.00 ± 5.00 |" in text
+    assert "| none: the recipe's own values | 5.00 | -2.50 | -5.00 ± 5.00 |" in text
+    assert "| the peer | 10.00 | 2.50 | | | 24 | |" in text
     assert table(Results([]), {}) == "Not measured yet.\n"
 
 

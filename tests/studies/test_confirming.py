@@ -1,6 +1,7 @@
 """The choice between the default and the trials that were scored again on other folds."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -11,7 +12,7 @@ from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import FloatRange, assign
 from tsbench.studies.confirming import Confirmation, candidates, choose
 from tsbench.studies.specification import StudySpec
-from tsbench.studies.trials import RESULT, Trials
+from tsbench.studies.trials import FOLDS, RESULT, Trials
 
 BASE = HyperparameterConfig()
 
@@ -81,11 +82,13 @@ def test_the_default_of_a_grid_is_the_combination_of_the_recipes_own_values() ->
     assert [trial.number for trial in candidates(trials_of(0.5, 0.9, 0.6, sampler="grid"), 1)] == [0, 1]
     trials = trials_of(0.5, 0.9, 0.6, sampler="grid")
     without = Trials(trials[1:], trials.spec)
-    assert [trial.number for trial in candidates(without, 3)] == [1, 2]
-    choice = choose(without, 3, confirmed(t1=[0.7, 0.7], t2=[0.8, 0.9]))
+    for number, trial in enumerate(without):
+        trial.number = number
+    assert [trial.number for trial in candidates(without, 3)] == [0, 1]
+    choice = choose(without, 3, confirmed(t0=[0.7, 0.7], t1=[1.1, 1.2]))
     assert choice is not None
-    assert choice.trial.number == 2
-    assert choice.sentence == "trial 2 is the best of 2 on other folds; the default is not among the trials"
+    assert choice.trial.number == 1
+    assert choice.sentence == "trial 1 is the best of 2 on all its folds; the default is not among the trials"
 
 
 def test_another_trial_is_chosen_if_it_is_better_beyond_the_standard_error() -> None:
@@ -115,6 +118,29 @@ def test_the_best_of_those_that_beat_the_default_is_chosen() -> None:
     scores = {"t0": [0.5, 0.6], "t1": [0.6, 0.71], "t2": [0.7, 0.81], "t3": [0.4, 1.0]}
     assert chosen(trials, **scores)[0] == 2
     assert chosen(trials, **{**scores, "t3": [0.5, 2.0]})[0] == 2  # the highest, but not beyond its standard error
+
+
+def test_the_order_of_those_that_beat_the_default_is_by_all_of_their_folds() -> None:
+    """Trial 1 has .90 and .60, trial 2 .84 and .64: the means over all folds are .75 and .74."""
+    scores = {"t0": [0.5, 0.5], "t1": [0.6, 0.6], "t2": [0.64, 0.64]}
+    assert chosen(trials_of(0.5, 0.9, 0.84), **scores)[0] == 1
+    assert chosen(trials_of(0.5, 0.9, 0.88), **scores)[0] == 2  # .76
+    losses = trials_of(0.9, 0.2, 0.3, metric="log_loss")
+    assert chosen(losses, t0=[0.8, 0.8], t1=[0.5, 0.5], t2=[0.45, 0.45])[0] == 1  # .35 and .375
+
+
+def test_a_held_out_part_counts_as_one_fold() -> None:
+    trials = trials_of(0.5, 0.9, 0.84)
+    for trial in trials:
+        trial.set_user_attr(FOLDS, [[[[1, 0.3]], [[1, 0.9]]]])
+    scores = {"t0": [0.5] * 3, "t1": [0.6] * 3, "t2": [0.64] * 3}
+    assert chosen(trials, **scores)[0] == 2  # (3 * .64 + .84) / 4 = .69 for .675
+
+
+def test_studies_of_earlier_versions_order_by_the_other_folds_alone() -> None:
+    trials = trials_of(0.5, 0.9, 0.84)
+    earlier = Trials(trials, replace(trials.spec, pooled=False))
+    assert chosen(earlier, t0=[0.5, 0.5], t1=[0.6, 0.6], t2=[0.64, 0.64])[0] == 2
 
 
 def test_a_lower_log_loss_is_better() -> None:

@@ -145,6 +145,16 @@ def test_a_study_of_an_earlier_version_keeps_its_random_trials(tmp_path: Path, t
     assert Study.open(study.folder).spec.startup == startup
 
 
+def test_a_study_of_an_earlier_version_chooses_by_the_other_folds_alone(tmp_path: Path) -> None:
+    study = make(tmp_path / "s")
+    assert Study.open(study.folder).spec.pooled
+    file = study.folder / "study.json"
+    written = json.loads(file.read_text())
+    del written["pooled"]
+    file.write_text(json.dumps(written))
+    assert not Study.open(study.folder).spec.pooled
+
+
 def test_a_study_that_names_no_portfolio_has_none(tmp_path: Path) -> None:
     study = make(tmp_path / "s")
     file = study.folder / "study.json"

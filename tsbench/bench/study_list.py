@@ -31,7 +31,8 @@ class StudySummary:
         recipe: name of the recipe.
         dataset: name of the data set.
         resample: number of the resample.
-        state: running, complete, out of time, interrupted, or archived by `--fresh` or a changed recipe.
+        state: running, complete, out of time, interrupted, no search (a recipe with `trials: 0`), or archived by
+            `--fresh` or a changed recipe.
         trials: ended so far, not counting lost trials that were run again.
         budget: trials in all.
         pruned: of those ended.
@@ -115,10 +116,12 @@ def _summary(folder: Path) -> StudySummary:
     spec, ended = study.spec, counts["complete"] + counts["pruned"] + counts["fail"]
     if folder.name != folder_of(folder.parent, spec.dataset, spec.resample).name:
         state = "archived"
-    elif ended >= budget:
+    elif budget and ended >= budget:
         state = "complete"
     elif is_held(folder.parent):
         state = "running"
+    elif not budget:  # of its other classifiers the study knows nothing
+        state = "no search"
     else:
         state = "out of time" if study.notes.timed_out is not None else "interrupted"
     return StudySummary(

@@ -61,6 +61,7 @@ def _print_table(found: Sequence[StudySummary]) -> None:
     for study in found:
         title = study.dataset if study.resample == 0 else f"{study.dataset} resample {study.resample}"
         best = "" if study.best is None else f"{study.metric} {format_score(study.best, study.error)}"
+        trials = format_trials(study.trials, study.budget) if study.budget else ""
         counts = (str(getattr(study, kind) or "") for kind in happened)
-        table.add_row(study.recipe, title, study.state, format_trials(study.trials, study.budget), *counts, best)
+        table.add_row(study.recipe, title, study.state, trials, *counts, best)
     Console().print(table)

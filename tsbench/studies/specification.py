@@ -126,6 +126,8 @@ class StudySpec:
         portfolio: Optuna's parameters of the configurations that are tried after the recipe's own values; the study
             keeps them, as those of a later version may differ.
         startup: trials with results from which the sampler draws by its model; kept for the same reason.
+        pooled: whether trials that were scored again are ordered by the mean over all their folds; false: over the
+            other folds alone, as earlier versions did.
     """
 
     identity: str
@@ -141,6 +143,7 @@ class StudySpec:
     parent_run: str
     portfolio: tuple[dict[str, Any], ...] = ()
     startup: int = STARTUP
+    pooled: bool = True
 
     @property
     def maximise(self) -> bool:
@@ -204,6 +207,7 @@ class StudySpec:
             plain["search"] = EARLIER | plain["search"]
             plain["portfolio"] = tuple(map(dict, plain.get("portfolio", ())))
             plain.setdefault("startup", former_startup(plain["search"]["trials"]))
+            plain.setdefault("pooled", False)
             for key, settings in (("base", HyperparameterConfig), ("search", SearchConfig)):
                 plain[key] = settings.model_validate_json(json.dumps(plain[key]))
             return cls(**plain)

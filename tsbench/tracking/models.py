@@ -50,6 +50,22 @@ class LoggedModel:
     metadata: Mapping[str, Any]
 
 
+class _PyfuncFlavor:
+    """MLflow's flavor `pyfunc`, as `Model.log` takes it.
+
+    `mlflow.pyfunc.log_model` loads the logged model and predicts the example, and warns if that fails. In a worker it
+    would import third-party classifiers, which run in a process of their own so that a crash of theirs ends no worker,
+    and hold all members of an ensemble in memory twice. `Model.log` can leave it out.
+    """
+
+    @staticmethod
+    def save_model(path: str, mlflow_model: Any, validate_serving_input: bool, **settings: Any) -> None:
+        """Saves a model; `validate_serving_input` is for `Model.log`, which passes on all that it is given."""
+        import mlflow
+
+        mlflow.pyfunc.save_model(path=path, mlflow_model=mlflow_model, **settings)
+
+
 def log_model(store: Store, run: str, model: LoggedModel) -> str:
     """Logs a saved classifier as an MLflow model, and returns the model's URI.
 
@@ -61,7 +77,7 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
         TrackingError: the store failed.
     """
     import mlflow
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema
 
     signature = ModelSignature(
@@ -74,7 +90,9 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
 
     def log() -> str:
         with quiet("mlflow"), current_uri(store.uri), mlflow.start_run(run_id=run):
-            info = mlflow.pyfunc.log_model(
+            info = Model.log(
+                None,
+                _PyfuncFlavor,
                 name="model",
                 loader_module=model.loader_module,
                 data_path=str(model.folder),
@@ -82,6 +100,7 @@ def log_model(store: Store, run: str, model: LoggedModel) -> str:
                 input_example=model.example,
                 pip_requirements=list(model.requirements),
                 metadata=dict(model.metadata),
+                validate_serving_input=False,
             )
         return str(info.model_uri)
 

@@ -60,9 +60,9 @@ def predict_probabilities(
     parts = []
     for start in range(0, len(values), batch_size):
         part = slice(start, start + batch_size)
-        logits = network(
-            values[part], None if lengths is None else lengths[part], None if features is None else features[part]
-        )
+        x, own_lengths = values[part], None if lengths is None else lengths[part]
+        known = network.fixed_features(x, own_lengths) if features is None else features[part]
+        logits = network(x, own_lengths, known)
         parts.append(logits.softmax(dim=1))
     network.train(before)
     probabilities = torch.cat([torch.empty(0, network.classes, device=device), *parts]).float().cpu().numpy()

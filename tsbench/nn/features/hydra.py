@@ -68,6 +68,7 @@ class Hydra(nn.Module):
                     chosen[group, torch.randperm(x.shape[1], generator=generator)[:count]] = 1.0
                 self.get_buffer(f"channels_{number}").copy_(chosen)
 
+    @torch.no_grad()  # no learned weight stands before it
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Roots of mean responses and of shares; padded steps of `x` must be 0."""
         differences, both = x[:, :, 1:] - x[:, :, :-1], None if valid is None else valid[:, 1:]
@@ -90,13 +91,14 @@ class Hydra(nn.Module):
         else:
             response = functional.conv1d(x, kernels, dilation=dilation, padding=dilation * (TAPS // 2))
         response = response.view(len(x), GROUPS, KERNELS, -1)
-        wins = (response == response.amax(2, keepdim=True)).to(x.dtype)
-        loses = (response == response.amin(2, keepdim=True)).to(x.dtype)
         if valid is None:
             share = torch.full((1, 1, 1, 1), 1 / response.shape[3], dtype=x.dtype, device=x.device)
         else:
             mask = valid[:, None, None, :].to(x.dtype)
             share = mask / mask.sum(3, keepdim=True).clamp(min=1)
-        won = (wins * response * share).sum(3).clamp(min=0).sqrt()
-        lost = (loses * share).sum(3).sqrt()
+        chosen = torch.empty_like(response)  # written twice: new tensors of this size take most of the time
+        torch.eq(response, response.amin(2, keepdim=True), out=chosen)
+        lost = chosen.mul_(share).sum(3).sqrt()
+        torch.eq(response, response.amax(2, keepdim=True), out=chosen)
+        won = chosen.mul_(response).mul_(share).sum(3).clamp(min=0).sqrt()
         return [won.flatten(1), lost.flatten(1)]
