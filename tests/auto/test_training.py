@@ -24,6 +24,7 @@ from tsbench.data.archive import Archive
 from tsbench.data.collection import Collection
 from tsbench.errors import TsbenchError
 from tsbench.recipe.registries import AUTO_PRESETS
+from tsbench.workers.isolated import IsolatedProcess
 
 QUANT = CANDIDATES["quant"]
 NEAREST = Candidate("1nn-ed", "1nn-ed")
@@ -66,6 +67,18 @@ def test_the_same_seed_gives_the_same_bits_in_any_number_of_processes(power: Any
     again = AutoTraining(power.train, [QUANT, NEAREST, DUMMY], seed=3, jobs=1).run()
     assert np.array_equal(again.predict_proba(power.test), vote.predict_proba(power.test))
     assert again.combination == vote.combination
+
+
+def test_a_process_that_is_given_is_used_and_kept(power: Any, vote: FittedVote) -> None:
+    process = IsolatedProcess()
+    try:
+        again = AutoTraining(power.train, [QUANT, NEAREST, DUMMY], seed=3, jobs=2, process=process).run()
+        (kept,) = fitting_processes()
+        assert again.combination == vote.combination
+        assert process.call("tests.workers.test_isolated:pid", ()) == kept.pid
+    finally:
+        process.end()
+    assert not fitting_processes()
 
 
 def test_a_saved_vote_predicts_the_same_in_a_fresh_process(power: Any, vote: FittedVote, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ class AutoTraining:
         on_change: called when a member's state has changed, and every second; from any thread, from one at a time.
         stopping: asked now and then, from any thread, from one at a time; a reason ends the fits, and what is fitted
             votes; None for none.
+        process: one of the processes, which the caller keeps afterwards; None for new ones only, which end.
 
     Attributes:
         members: the candidates' states, in their order.
@@ -66,13 +67,14 @@ class AutoTraining:
         device: str = "cpu",
         on_change: Callable[[], None] = lambda: None,
         stopping: Callable[[], str | None] = lambda: None,
+        process: IsolatedProcess | None = None,
     ) -> None:
         self.started = time.monotonic()
         self.time_limit = time_limit
         self.deadline = None if time_limit is None else self.started + time_limit
         self.cases, self.seed, self.jobs = cases, seed, max(1, jobs)
         self.stopped = ""
-        self._on_change, self._stopping = on_change, stopping
+        self._on_change, self._stopping, self._process = on_change, stopping, process
         # The caller's functions are called by one thread at a time; `_changed` may be taken inside `_reporting`.
         self._reporting, self._asking = threading.RLock(), threading.Lock()
         self._reported = self.started
@@ -169,8 +171,9 @@ class AutoTraining:
             TsbenchError: no member could be fitted, with the reason of each; or the fits were stopped before one was.
         """
         self._serving = self.jobs
-        for _ in range(self.jobs):
-            threading.Thread(target=self._serve, daemon=True).start()
+        for number in range(self.jobs):
+            process = None if number else self._process
+            threading.Thread(target=self._serve, args=(process,), daemon=True).start()
         try:
             self._wait()
         except KeyboardInterrupt:  # otherwise the threads of a notebook would go on with the fits
@@ -210,9 +213,9 @@ class AutoTraining:
         reasons = "; ".join(f"{member.title}: {member.reason}" for member in self.members)
         return TsbenchError(f"no member could be fitted: {reasons}")
 
-    def _serve(self) -> None:
+    def _serve(self, given: IsolatedProcess | None) -> None:
         """One thread: a process, and call after call until nothing is left that fits into the time."""
-        process = IsolatedProcess()
+        process = given or IsolatedProcess()
         try:
             while True:
                 with self._changed:
@@ -228,7 +231,8 @@ class AutoTraining:
                 self._report()
                 self._run(process, call)
         finally:
-            process.end()
+            if given is None:
+                process.end()
             with self._changed:
                 self._serving -= 1
                 self._changed.notify_all()

@@ -18,7 +18,7 @@ from tsbench.bench.baseline import scores_on_test
 from tsbench.bench.final import log_model_files
 from tsbench.bench.model_files import MODEL_FOLDER, few_of_each_class, write_model_files
 from tsbench.bench.payloads import Records, Scored, auto_params
-from tsbench.bench.tasks import begin_run, guard
+from tsbench.bench.tasks import begin_run, guard, process_apart
 from tsbench.classifiers.card import CardFacts
 from tsbench.classifiers.contract import OutOfFold
 from tsbench.classifiers.fitted_baseline import FittedBaseline, packages_of
@@ -74,6 +74,7 @@ def run_auto(
         context.device,
         on_change=lambda: context.report(training.progress()),
         stopping=context.stop_reason,
+        process=process_apart() if context.device == "cpu" else None,  # one that is kept would keep GPU memory
     )
     try:
         vote = training.run()

@@ -42,6 +42,7 @@ __all__ = [
     "confirm_trial",
     "fit_member",
     "guard",
+    "process_apart",
     "run_baseline",
     "run_trial",
     "score_network",
@@ -212,7 +213,7 @@ def _score_apart(
     """The outcome of a baseline: its state, the reason, and its scores."""
     function = "tsbench.bench.baseline:score_baseline"
     try:
-        found: BaselineScores = _apart().call(
+        found: BaselineScores = process_apart().call(
             function, arguments, timeout, lambda text: context.report(text or "starting"), lambda: context.stopping
         )
     except StoppedError:
@@ -227,8 +228,8 @@ def _score_apart(
 
 
 @lru_cache(maxsize=1)
-def _apart() -> isolated.IsolatedProcess:
-    """This worker's process for baselines, which ends with the worker."""
+def process_apart() -> isolated.IsolatedProcess:
+    """This worker's process for baselines and members of `auto`, which ends with the worker."""
     return isolated.IsolatedProcess()
 
 
