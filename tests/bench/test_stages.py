@@ -675,6 +675,24 @@ def test_scoring_again_counts_in_the_time_budget(recipe_file: Write, clock: Cloc
     assert again.key.stage == "refit"  # both trials have the same settings, so that there is nothing to choose
 
 
+@pytest.mark.parametrize(("timeout", "reserved"), [(400, 90), (300, 0)])
+def test_scoring_again_on_held_out_parts_takes_as_many_times_as_long(
+    recipe_file: Write, clock: Clock, timeout: int, reserved: int
+) -> None:
+    """On one worker: 3 x 3 x 10 s for three candidates, if that is a quarter of the time at most."""
+    budget = (f"search.timeout={timeout} s", "search.folds=3", "search.holdout_above=20", "search.trials=9")
+    _, run = confirming(recipe_file, *budget)
+    first, second = next_task(run), next_task(run)
+    clock.now += 10
+    ends(run, first, 10)
+    ((training, _),) = run.cell.folds
+    network = 10 * len(run.cell.dataset.train) / len(training)
+    clock.now += timeout - 10 - reserved - 2 * network - 1
+    assert run.stop_reason(second.key) == ""
+    clock.now += 2
+    assert run.stop_reason(second.key) == SPENT
+
+
 def test_what_time_left_unconfirmed_is_not_done_by_the_same_command_again(recipe_file: Write, clock: Clock) -> None:
     budget = ("search.timeout=60 s", "search.folds=3")
     _, run = confirming(recipe_file, *budget)
