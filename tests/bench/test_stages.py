@@ -17,6 +17,7 @@ from tsbench.bench.payloads import FittedMember, Scored
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.progress import CellState
 from tsbench.bench.refit_stage import is_current
+from tsbench.bench.search_report import write_report
 from tsbench.bench.stages import TaskKey
 from tsbench.bench.study_list import list_studies
 from tsbench.classifiers.baselines import BASELINES
@@ -716,3 +717,41 @@ def test_what_time_left_unconfirmed_is_not_done_by_the_same_command_again(recipe
     run.interrupt()
     _, longer = confirming(recipe_file, "search.timeout=90 s", "search.folds=3")
     assert not is_current(longer.cell, recorded)
+
+
+def test_a_search_with_a_held_out_part_says_so(recipe_file: Write) -> None:
+    plan, run = make(recipe_file(), "search.holdout_above=20", "baselines=[]")
+    for task in [next_task(run), next_task(run)]:
+        perform(run, task)
+    trials = [record for record in plan.store.runs("tiny") if record.tags["tsbench.role"] == "trial"]
+    assert [record.tags.get("tsbench.held_out_part") for record in trials] == [None, "1"]
+    assert all("validated on a held-out part of the" in record.tags["mlflow.note.content"] for record in trials)
+    write_report(run.cell.records, run.cell.study.folder)
+    text = plan.store.run(run.cell.records.parent).tags["mlflow.note.content"]
+    assert "by accuracy on a held-out part of the training cases: 2 trials completed" in text
+    run.interrupt()
+
+
+def test_a_trial_that_is_scored_on_folds_has_no_held_out_part(recipe_file: Write) -> None:
+    plan, run = make(recipe_file(), "baselines=[]")
+    for task in [next_task(run), next_task(run)]:
+        perform(run, task)
+    trials = [record for record in plan.store.runs("tiny") if record.tags["tsbench.role"] == "trial"]
+    assert not any("tsbench.held_out_part" in record.tags for record in trials)
+    assert all("validated on 2 folds of the" in record.tags["mlflow.note.content"] for record in trials)
+    run.interrupt()
+
+
+def test_the_report_says_that_trials_were_compared_only_if_they_were(recipe_file: Write) -> None:
+    plan, run = confirming(recipe_file)
+    for task in [next_task(run) for _ in range(3)]:
+        ends(run, task, 1.0)
+    notes, sentence = run.cell.study.notes, "The best trials and the default were scored again on other folds"
+    notes.note_choice(1, "the best trial by its CV score was chosen, as too few could be scored again", None)
+    found = []
+    for number in range(2):
+        notes.note_confirmed(number, Confirmation([0.5, 0.6], 1.0))
+        write_report(run.cell.records, run.cell.study.folder)
+        found.append(sentence in plan.store.run(run.cell.records.parent).tags["mlflow.note.content"])
+    assert found == [False, True]
+    run.interrupt()
