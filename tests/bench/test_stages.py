@@ -17,6 +17,7 @@ from tsbench.bench.payloads import FittedMember, Scored
 from tsbench.bench.plan import Plan, make_plan
 from tsbench.bench.progress import CellState
 from tsbench.bench.refit_stage import is_current
+from tsbench.bench.search_report import write_report
 from tsbench.bench.stages import TaskKey
 from tsbench.bench.study_list import list_studies
 from tsbench.classifiers.baselines import BASELINES
@@ -675,6 +676,24 @@ def test_scoring_again_counts_in_the_time_budget(recipe_file: Write, clock: Cloc
     assert again.key.stage == "refit"  # both trials have the same settings, so that there is nothing to choose
 
 
+@pytest.mark.parametrize(("timeout", "reserved"), [(400, 90), (300, 0)])
+def test_scoring_again_on_held_out_parts_takes_as_many_times_as_long(
+    recipe_file: Write, clock: Clock, timeout: int, reserved: int
+) -> None:
+    """On one worker: 3 x 3 x 10 s for three candidates, if that is a quarter of the time at most."""
+    budget = (f"search.timeout={timeout} s", "search.folds=3", "search.holdout_above=20", "search.trials=9")
+    _, run = confirming(recipe_file, *budget)
+    first, second = next_task(run), next_task(run)
+    clock.now += 10
+    ends(run, first, 10)
+    ((training, _),) = run.cell.folds
+    network = 10 * len(run.cell.dataset.train) / len(training)
+    clock.now += timeout - 10 - reserved - 2 * network - 1
+    assert run.stop_reason(second.key) == ""
+    clock.now += 2
+    assert run.stop_reason(second.key) == SPENT
+
+
 def test_what_time_left_unconfirmed_is_not_done_by_the_same_command_again(recipe_file: Write, clock: Clock) -> None:
     budget = ("search.timeout=60 s", "search.folds=3")
     _, run = confirming(recipe_file, *budget)
@@ -698,3 +717,41 @@ def test_what_time_left_unconfirmed_is_not_done_by_the_same_command_again(recipe
     run.interrupt()
     _, longer = confirming(recipe_file, "search.timeout=90 s", "search.folds=3")
     assert not is_current(longer.cell, recorded)
+
+
+def test_a_search_with_a_held_out_part_says_so(recipe_file: Write) -> None:
+    plan, run = make(recipe_file(), "search.holdout_above=20", "baselines=[]")
+    for task in [next_task(run), next_task(run)]:
+        perform(run, task)
+    trials = [record for record in plan.store.runs("tiny") if record.tags["tsbench.role"] == "trial"]
+    assert [record.tags.get("tsbench.held_out_part") for record in trials] == [None, "1"]
+    assert all("validated on a held-out part of the" in record.tags["mlflow.note.content"] for record in trials)
+    write_report(run.cell.records, run.cell.study.folder)
+    text = plan.store.run(run.cell.records.parent).tags["mlflow.note.content"]
+    assert "by accuracy on a held-out part of the training cases: 2 trials completed" in text
+    run.interrupt()
+
+
+def test_a_trial_that_is_scored_on_folds_has_no_held_out_part(recipe_file: Write) -> None:
+    plan, run = make(recipe_file(), "baselines=[]")
+    for task in [next_task(run), next_task(run)]:
+        perform(run, task)
+    trials = [record for record in plan.store.runs("tiny") if record.tags["tsbench.role"] == "trial"]
+    assert not any("tsbench.held_out_part" in record.tags for record in trials)
+    assert all("validated on 2 folds of the" in record.tags["mlflow.note.content"] for record in trials)
+    run.interrupt()
+
+
+def test_the_report_says_that_trials_were_compared_only_if_they_were(recipe_file: Write) -> None:
+    plan, run = confirming(recipe_file)
+    for task in [next_task(run) for _ in range(3)]:
+        ends(run, task, 1.0)
+    notes, sentence = run.cell.study.notes, "The best trials and the default were scored again on other folds"
+    notes.note_choice(1, "the best trial by its CV score was chosen, as too few could be scored again", None)
+    found = []
+    for number in range(2):
+        notes.note_confirmed(number, Confirmation([0.5, 0.6], 1.0))
+        write_report(run.cell.records, run.cell.study.folder)
+        found.append(sentence in plan.store.run(run.cell.records.parent).tags["mlflow.note.content"])
+    assert found == [False, True]
+    run.interrupt()

@@ -184,8 +184,10 @@ def test_a_grid_ends_when_every_combination_was_tried(recipe_file: Write) -> Non
         ),
         "search.sampler=grid",
         "search.trials=50",
+        "search.enqueue=[{model.dropout: 0.5}]",
     )
     assert plan.trials == 4
+    assert plan.notes == ["search.enqueue is not used: a grid tries every combination of the space"]
     assert run_plan(plan)[0] == []
     params = [tuple(sorted(trial.params.items())) for trial in Study.open(plan.cells[0].folder).trials()]
     assert len(params) == len(set(params)) == 4

@@ -8,7 +8,18 @@ from pydantic import ValidationError
 from tsbench.errors import RecipeError
 from tsbench.recipe.loading import load_recipe
 from tsbench.recipe.schema import HyperparameterConfig, Recipe
-from tsbench.recipe.space import DEFAULT_SPACE, Choice, FloatRange, IntRange, assign, describe, label, leaves
+from tsbench.recipe.space import (
+    DEFAULT_SPACE,
+    Choice,
+    FloatRange,
+    IntRange,
+    assign,
+    describe,
+    grid,
+    label,
+    leaves,
+    offers,
+)
 from tsbench.recipe.space_parsing import SpaceProblem, parse_space
 
 LEAVES = dict(leaves(HyperparameterConfig))
@@ -209,6 +220,16 @@ def test_a_step_of_an_int_range_that_is_not_a_whole_number_is_refused():
 def test_a_step_is_no_wider_than_its_range(name, entry):
     ((path, message),) = problems(name, entry)
     assert (path, message) == (("step",), f"is wider than the range, got {entry['step']}")
+
+
+@pytest.mark.parametrize(("value", "offered"), [(0.1, True), (0.3, True), (0.7, True), (0.2, False), (0.9, False)])
+def test_a_stepped_range_offers_its_steps_alone(value, offered):
+    assert offers(FloatRange(0.1, 0.8, step=0.2), value) == offered
+
+
+def test_a_grid_has_the_values_of_a_stepped_range_as_they_are_written():
+    values = [combination["model.dropout"] for combination in grid({"model.dropout": FloatRange(0.0, 0.7, step=0.1)})]
+    assert values == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]  # and not 0.30000000000000004
 
 
 @pytest.mark.parametrize("step", [math.nan, math.inf])

@@ -137,6 +137,17 @@ def test_a_held_out_part_counts_as_one_fold() -> None:
     assert chosen(trials, **scores)[0] == 2  # (3 * .64 + .84) / 4 = .69 for .675
 
 
+@pytest.mark.parametrize(("folds", "seconds"), [(1, 1.0), (3, 3.0)])
+def test_the_seconds_of_the_chosen_trial_are_those_of_its_own_folds(folds: int, seconds: float) -> None:
+    """A confirmation of three folds took 3 s; with a held-out part a trial has one."""
+    trials = trials_of(0.5, 0.9)
+    for trial in trials:
+        trial.set_user_attr(FOLDS, [[[[1, 0.3]], [[1, 0.9]]]] * folds)
+    choice = choose(trials, 3, confirmed(t0=[0.5] * 3, t1=[0.6] * 3))
+    assert choice is not None
+    assert choice.trial.seconds == seconds
+
+
 def test_studies_of_earlier_versions_order_by_the_other_folds_alone() -> None:
     trials = trials_of(0.5, 0.9, 0.84)
     earlier = Trials(trials, replace(trials.spec, pooled=False))

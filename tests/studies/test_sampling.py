@@ -5,6 +5,7 @@ from optuna.trial import TrialState
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import DEFAULT_SPACE
 from tsbench.recipe.space_parsing import parse_space
+from tsbench.studies.pruning import TrialPruner
 from tsbench.studies.sampling import STARTUP, Suggester, default_parameters, former_startup, hyperparameters
 
 SPACE, _ = parse_space(
@@ -83,8 +84,9 @@ def test_the_recipes_own_values_are_the_first_trial_where_the_space_offers_them(
         "model.convolution.kernels": "[3, 5, 7]",
         "training.learning_rate": 1e-3,
     }
-    narrow, _ = parse_space({"model.dropout": {"float": [0.3, 0.5]}}, set())
-    assert default_parameters(narrow, BASE) == {}
+    for other in ({"float": [0.3, 0.5]}, {"float": [0.0, 0.5], "step": 0.25}):
+        narrow, _ = parse_space({"model.dropout": other}, set())
+        assert default_parameters(narrow, BASE) == {}
 
 
 def frozen(number: int, params: dict, value: float | None) -> optuna.trial.FrozenTrial:
@@ -214,3 +216,17 @@ def test_a_grid_is_every_combination_once_in_an_order_that_the_seed_draws() -> N
     assert len({tuple(sorted(param.items())) for param in params}) == 18
     assert {param["model.dropout"] for param in params} == {0.0, 0.25, 0.5}
     assert first(18, space, sampler="grid", seed=4) != params == first(18, space, sampler="grid", seed=3)
+
+
+@pytest.mark.parametrize(("sampler", "high", "step"), [("tpe", 0.5, 0.25), ("grid", 0.3, 0.1)])
+def test_a_pruner_takes_the_trials_of_a_stepped_range(sampler: str, high: float, step: float) -> None:
+    """Optuna refuses a trial with a value between two steps, or above the range by a rounding error."""
+    plain = {"model.dropout": {"float": [0.0, high], "step": step}}
+    space, _ = parse_space(plain, set())
+    study = optuna.create_study()
+    for parameters in first(4, plain, sampler=sampler):
+        study.enqueue_trial(parameters)
+        trial = study.ask()
+        hyperparameters(trial, space, BASE)
+        study.tell(trial, 0.5)
+    TrialPruner(SearchConfig(trials=8), "minimize", study.trials, 4)

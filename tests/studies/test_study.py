@@ -23,7 +23,14 @@ from tsbench.evaluation.resampling import repeats_of
 from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space_parsing import parse_space
 from tsbench.studies.dashboard import dashboard_server
-from tsbench.studies.specification import StudySpec, derive_seed, fingerprint_of, folds_of, stored_fingerprint
+from tsbench.studies.specification import (
+    StudySpec,
+    derive_seed,
+    fingerprint_of,
+    folds_of,
+    is_held_out,
+    stored_fingerprint,
+)
 from tsbench.studies.storage import together
 from tsbench.studies.study import Study
 from tsbench.studies.study_plots import draw_study
@@ -331,6 +338,9 @@ def test_a_large_set_is_validated_on_one_held_out_part() -> None:
     assert (len(train), len(validation)) == (180, 20)
     assert len(folds_of(training, SearchConfig(holdout_above=200), seed=1)) == 3
     assert len(folds_of(training, SearchConfig(holdout_above=199, fraction=0.5), seed=1)) == 3
+    assert is_held_out(training, SearchConfig(holdout_above=199), seed=1)
+    assert not is_held_out(training, SearchConfig(holdout_above=200), seed=1)
+    assert not is_held_out(training, SearchConfig(holdout_above=199, fraction=0.5), seed=1)
 
 
 def test_above_a_thousand_cases_each_number_has_a_held_out_part_of_its_own() -> None:

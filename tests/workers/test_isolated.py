@@ -87,6 +87,16 @@ def test_a_function_is_called_in_another_process_with_its_reports(apart):
     assert apart.call(f"{HERE}:pid", ()) != os.getpid()
 
 
+def test_a_call_whose_report_raises_leaves_nothing_for_the_next(apart):
+    def refuse(progress):
+        raise RuntimeError("it cannot be shown")
+
+    first = apart.call(f"{HERE}:pid", ())
+    with pytest.raises(RuntimeError, match="it cannot be shown"):
+        apart.call(f"{HERE}:sleep", (0.5,), report=refuse)
+    assert apart.call(f"{HERE}:pid", ()) not in (None, first)
+
+
 def test_the_process_is_kept_for_the_next_call_and_imports_no_torch(apart):
     assert apart.call(f"{HERE}:pid", ()) == apart.call(f"{HERE}:pid", ())
     assert apart.call("tests.workers.test_isolated:parents_threads", ())[1] is False

@@ -28,6 +28,7 @@ from tsbench.studies.specification import (
     StudySpec,
     fingerprint_of,
     folds_of,
+    is_held_out,
     or_fresh,
     repeats_for,
     stored_fingerprint,
@@ -158,7 +159,15 @@ class OpenCell:
             self.study.notes.set_budget(self.trials)
             if self.undivided:
                 self.study.notes.note_remark(self.undivided)
-            self.budget = TimeBudget(self.study, self.recipe, plan.workers, opened, self._network_share, self.confirm)
+            self.budget = TimeBudget(
+                self.study,
+                self.recipe,
+                plan.workers,
+                opened,
+                self._network_share,
+                self.confirm,
+                self._confirm_share,
+            )
 
     def note(self, text: str) -> None:
         """Has a line shown."""
@@ -209,6 +218,11 @@ class OpenCell:
         if self._is_easily_divided():
             return 1 / ((self.search.folds - 1) * repeats_for(self.search, len(self.dataset.train)))
         return len(self.dataset.train) / sum(len(training) for training, _ in self.folds)
+
+    def _confirm_share(self) -> float:
+        """The ratio of a confirmation's time to a trial's: it has several held-out parts, and a trial only one."""
+        training, seed = self.dataset.training_set(), study_seed(self.search, self.resample)
+        return self.search.folds if is_held_out(training, self.search, seed) else 1
 
 
 def _search_of(plan: Plan, cell: Cell) -> SearchConfig:

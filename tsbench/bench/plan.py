@@ -101,8 +101,13 @@ class Plan:
                 f"the recipe has no space, so the default space is searched ({count_of(len(space), 'setting')}); "
                 "`space: {}` tries only the recipe's own values"
             )
-        if search.sampler == "grid" and "portfolio" in search.model_fields_set and search.portfolio != "none":
-            notes.append("search.portfolio is not used: a grid tries every combination of the space")
+        if search.sampler == "grid":
+            given = {
+                "enqueue": bool(search.enqueue),
+                "portfolio": "portfolio" in search.model_fields_set and search.portfolio != "none",
+            }
+            unused = [f"search.{name}" for name, is_given in given.items() if is_given]
+            notes += [f"{name} is not used: a grid tries every combination of the space" for name in unused]
         if "pruner" in search.model_fields_set and (note := pruning_note(search, self.trials, self.concurrency)):
             notes.append(note)
         return notes

@@ -18,6 +18,7 @@ from tsbench.evaluation.metrics import error_name, format_score
 from tsbench.recipe.space import label, leaves
 from tsbench.recipe.writing import to_yaml
 from tsbench.spreadsheet import as_cell
+from tsbench.studies.specification import is_held_out
 from tsbench.studies.study import Study
 from tsbench.studies.study_plots import draw_study
 from tsbench.studies.trials import BestTrial
@@ -198,18 +199,23 @@ def _description(records: Records, study: Study, classifiers: Sequence[RunRecord
     metric = spec.search.metric.replace("_", " ")
     title = names.title(records.tags)
     ended = f"{counts['complete']} trials completed, {counts['pruned']} pruned, {counts['fail']} failed"
-    searched = (
-        f"tsbench searched a network for **{title}** (recipe `{spec.recipe}`) by cross-validated {metric} on "
-        f"{spec.search.folds} folds of the training cases: {ended}."
-    )
-    lines = [searched if len(trials) else f"tsbench fitted classifiers to **{title}** (recipe `{spec.recipe}`).", ""]
+    if len(trials):
+        is_one = is_held_out(study.training, spec.search, spec.seed)
+        by = f"{metric} on a held-out part" if is_one else f"cross-validated {metric} on {spec.search.folds} folds"
+        search = f"tsbench searched a network for **{title}** (recipe `{spec.recipe}`) by {by} of the training cases"
+        lines = [f"{search}: {ended}."]
+    else:
+        lines = [f"tsbench fitted classifiers to **{title}** (recipe `{spec.recipe}`)."]
+    lines.append("")
     if remark := study.notes.remark:
-        scored = (
+        default = trials.default()
+        scored = [number for number, found in study.notes.confirmed.items() if found.scores]
+        compared = (
             " The best trials and the default were scored again on other folds to choose between them."
-            if study.notes.confirmed
+            if default is not None and default.number in scored and len(scored) > 1
             else ""
         )
-        lines += [f"{remark[:1].upper()}{remark[1:]}.{scored}", ""]
+        lines += [f"{remark[:1].upper()}{remark[1:]}.{compared}", ""]
     if best is not None:
         error = best.scores.get(error_name(names.cv(spec.search.metric)))
         score = "" if math.isnan(best.value) else f", with {metric} {format_score(best.value, error)}"

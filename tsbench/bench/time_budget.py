@@ -24,6 +24,7 @@ class TimeBudget:
         opened: when this call started with the cell, in seconds since the epoch.
         network_share: returns a network's training time divided by a trial's; called when it is first needed.
         confirm: trials that are scored again on other folds, besides the default.
+        confirm_share: returns the time of scoring a trial again divided by a trial's; called as `network_share`.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class TimeBudget:
         opened: float,
         network_share: Callable[[], float],
         confirm: int = 0,
+        confirm_share: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self.timeout = recipe.search.timeout
         self._study = study
@@ -41,6 +43,7 @@ class TimeBudget:
         self._workers = workers
         self._opened = opened
         self._network_share = network_share
+        self._share_of_confirmation = confirm_share
         self._confirm = min(confirm, max(0, recipe.search.trials - 1))
         # Time is counted over all calls, so earlier calls count as if they had just ended.
         self._began = opened - study.notes.seconds
@@ -90,7 +93,7 @@ class TimeBudget:
         assert self.timeout is not None
         if not self._confirm:
             return 0.0
-        seconds = self._longest * -(-(self._confirm + 1) // self._workers)
+        seconds = self._longest * self._share_of_confirmation() * -(-(self._confirm + 1) // self._workers)
         return seconds if seconds <= self.timeout / 4 else 0.0
 
     def networks_in_time(self, trial_seconds: float, begun: int) -> int:

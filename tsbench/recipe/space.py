@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -42,6 +43,9 @@ __all__ = [
 
 COUNTED = 10**15
 """Larger grids are not counted."""
+
+ROUNDING = 1e-9
+"""Of a number of steps of a real range."""
 
 Scalar = str | int | float | bool | None
 
@@ -133,9 +137,12 @@ def offers(entry: Range, value: Any) -> bool:
         return label(value) in entry.labels
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    inside = entry.low <= value <= entry.high
-    on_grid = not entry.step or isinstance(entry, FloatRange) or (value - entry.low) % entry.step == 0
-    return inside and on_grid
+    if not entry.low <= value <= entry.high:
+        return False
+    if isinstance(entry, IntRange):
+        return (value - entry.low) % entry.step == 0
+    steps = 0.0 if entry.step is None else (value - entry.low) / entry.step
+    return abs(steps - round(steps)) < ROUNDING
 
 
 def grid(space: Space) -> list[dict[str, Scalar]]:
@@ -161,7 +168,7 @@ def _number_of_values(entry: Range) -> int:
         return (entry.high - entry.low) // entry.step + 1
     assert entry.step is not None
     steps = (entry.high - entry.low) / entry.step
-    return math.floor(steps + 1e-9) + 1 if steps < COUNTED else COUNTED
+    return math.floor(steps + ROUNDING) + 1 if steps < COUNTED else COUNTED
 
 
 def _values(entry: Range) -> list[Scalar]:
@@ -170,7 +177,8 @@ def _values(entry: Range) -> list[Scalar]:
     if isinstance(entry, IntRange):
         return list(range(entry.low, entry.high + 1, entry.step))
     assert entry.step is not None
-    return [entry.low + number * entry.step for number in range(_number_of_values(entry))]
+    low, step = Decimal(str(entry.low)), Decimal(str(entry.step))  # 3 * 0.1 is more than 0.3
+    return [float(low + number * step) for number in range(_number_of_values(entry))]
 
 
 def describe(entry: Range) -> dict[str, Any]:

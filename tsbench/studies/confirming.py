@@ -118,8 +118,9 @@ def choose(
     if not whatever_is_known and any(trial.number not in confirmed for trial in rivals):
         return None
     known = {trial.number: confirmed[trial.number] for trial in rivals if trial.number in confirmed}
+    folds = len(trials.fold_curves(best.number))
     scored = [
-        replace(trial, seconds=known[trial.number].seconds)
+        replace(trial, seconds=_seconds_of_trial(known[trial.number], folds))
         for trial in rivals
         if trial.number in known and known[trial.number].scores
     ]
@@ -133,8 +134,8 @@ def choose(
     scored.sort(key=lambda trial: _worth(trials, trial, known[trial.number].scores, sign), reverse=True)
     if default is None:
         first = scored[0]
-        folds = "all its folds" if trials.spec.pooled else "other folds"
-        text = f"trial {first.number} is the best of {len(scored)} on {folds}; the default is not among the trials"
+        where = "all its folds" if trials.spec.pooled else "other folds"
+        text = f"trial {first.number} is the best of {len(scored)} on {where}; the default is not among the trials"
         return Choice(first, text, known[first.number].metrics)
     for trial in scored:
         if trial.number == default.number:
@@ -145,6 +146,14 @@ def choose(
             return Choice(trial, text, known[trial.number].metrics)
     kept = next(trial for trial in scored if trial.number == default.number)
     return Choice(kept, "no trial beat the default beyond chance; the default was kept", known[default.number].metrics)
+
+
+def _seconds_of_trial(confirmation: Confirmation, folds: int) -> float:
+    """Seconds that a trial takes without a pruner, by its number of folds; 0 folds: as many as the confirmation has.
+
+    With a held-out part a trial has one fold, and the confirmation several.
+    """
+    return confirmation.seconds * (folds or len(confirmation.scores)) / len(confirmation.scores)
 
 
 def _worth(trials: Trials, trial: BestTrial, scores: Sequence[float], sign: float) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tsbench.data.collection import TrainingSet
 from tsbench.errors import SearchError, argument
@@ -30,6 +31,7 @@ __all__ = [
     "derive_seed",
     "fingerprint_of",
     "folds_of",
+    "is_held_out",
     "or_fresh",
     "repeats_for",
     "stored_fingerprint",
@@ -81,7 +83,7 @@ def folds_of(training: TrainingSet, search: SearchConfig, seed: int, part: int =
     """
     labels, groups = training.cases.labels, training.cases.groups
     first = derive_seed(seed, 0)
-    chosen = fraction_of(labels, search.fraction, first, groups)
+    chosen = _seen(training, search, seed)
     labels, groups = labels[chosen], None if groups is None else groups[chosen]
 
     def draw(number: int) -> int:
@@ -98,6 +100,16 @@ def folds_of(training: TrainingSet, search: SearchConfig, seed: int, part: int =
                     warnings.simplefilter("ignore")
                 folds += stratified_folds(labels, search.folds, draw(number), groups)
     return [(chosen[train], chosen[validation]) for train, validation in folds]
+
+
+def is_held_out(training: TrainingSet, search: SearchConfig, seed: int) -> bool:
+    """Whether a held-out part takes the place of the folds; arguments as those of `folds_of`."""
+    return len(_seen(training, search, seed)) > search.holdout_above
+
+
+def _seen(training: TrainingSet, search: SearchConfig, seed: int) -> NDArray[np.int64]:
+    """Indices of the training cases that trials see."""
+    return fraction_of(training.cases.labels, search.fraction, derive_seed(seed, 0), training.cases.groups)
 
 
 def repeats_for(search: SearchConfig, cases: int) -> int:

@@ -23,6 +23,7 @@ from tsbench.studies.objective import CrossValidation, Rung, confirmation_of
 from tsbench.studies.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutcome, TrialProgress
 from tsbench.studies.pruning import TrialPruner
 from tsbench.studies.sampling import hyperparameters, suggest
+from tsbench.studies.specification import is_held_out
 from tsbench.studies.storage import DatabaseAwayError, together
 from tsbench.studies.study import Study
 from tsbench.studies.trials import FOLDS, LOST, RESULT, RUN, as_best
@@ -168,6 +169,7 @@ class _TrialRun:
 
     def _begin_run(self, origin: str) -> str:
         spec, number = self.study.spec, self.trial.number
+        parts = "a held-out part" if self.is_held_out else f"{spec.search.folds} folds"
         tags = {
             names.ROLE: "trial",
             names.DATASET: spec.dataset,
@@ -178,8 +180,8 @@ class _TrialRun:
             names.TRIAL: number,
             names.ORIGIN: origin,
             names.DEVICE: device_name(self.device),
-            names.DESCRIPTION: f"One configuration of the network, cross-validated on {spec.search.folds} folds of the "
-            f"training cases of {spec.dataset}. Curves are means over the folds.",
+            names.DESCRIPTION: f"One configuration of the network, validated on {parts} of the training cases of "
+            f"{spec.dataset}.{'' if self.is_held_out else ' Curves are means over the folds.'}",
             **({names.HELD_OUT_PART: self.part} if self.part else {}),
         }
         return self.store.begin(spec.experiment, f"{spec.dataset} trial {number}", tags, spec.parent_run)
@@ -213,9 +215,15 @@ class _TrialRun:
         return validation, TrialOutcome(self.trial.number, state, self.latest, time.perf_counter() - self.began, reason)
 
     @cached_property
+    def is_held_out(self) -> bool:
+        """Whether it is scored on a held-out part in place of folds."""
+        spec = self.study.spec
+        return is_held_out(self.study.training, spec.search, spec.seed)
+
+    @cached_property
     def part(self) -> int:
         """Number of the held-out part that it is scored on; 0 if there are folds, or all trials have the same part."""
-        if not self.study.spec.search.holdout_redrawn:
+        if not (self.is_held_out and self.study.spec.search.holdout_redrawn):
             return 0
         return self.study.trials().visible_to(self.trial.number)[0]
 

@@ -72,13 +72,22 @@ class IsolatedProcess:
             OverranError: it took longer than the timeout.
             StoppedError: `stopping` was True.
         """
-        if self._process is None or not self._process.is_alive():
+        try:
+            if self._process is None or not self._process.is_alive():
+                self._start(report, stopping)
+            return self._run(function, arguments, timeout, report, stopping)
+        except FailedError:  # the process waits for its next task
+            raise
+        except BaseException:  # of `report`, say: the next call would take this one's result for its own
             self.end()
-            # Not forked from the workers' server, so that a baseline starts without that server's imports.
-            self._process, self._connection = start_process("tsbench-isolated", "cpu", forked=False)
-            atexit.register(self.end)  # before multiprocessing waits for it
-            self._run(f"{__name__}:end_with_caller", (), None, report, stopping)
-        return self._run(function, arguments, timeout, report, stopping)
+            raise
+
+    def _start(self, report: Callable[[Any], None], stopping: Callable[[], bool]) -> None:
+        self.end()
+        # Not forked from the workers' server, so that a baseline starts without that server's imports.
+        self._process, self._connection = start_process("tsbench-isolated", "cpu", forked=False)
+        atexit.register(self.end)  # before multiprocessing waits for it
+        self._run(f"{__name__}:end_with_caller", (), None, report, stopping)
 
     def _run(
         self,
