@@ -131,16 +131,17 @@ def table(records: Sequence[Record]) -> str:
         else:
             lines.append(f"| {record['dataset']} | the default | {default} | |")
     others = [pair for record, pair in zip(found, pairs, strict=True) if "chosen" in record]
-    if not others:
-        return "\n".join(lines) + "\n"
-    means, gain = np.array([points for points, _ in pairs]), np.mean([points for points, _ in others])
+    if not found:
+        return "Not measured yet.\n"
+    means = np.array([points for points, _ in pairs])
+    gain = f"On these it is better by {np.mean([points for points, _ in others]):.1f} points, on " if others else "On "
     worse = sum(points < -error for points, error in others)
     seconds = np.mean([record["core_seconds"] for record in found])
     lines += [
         "",
         f"Accuracy in %, on {SPLITS} fresh splits of three folds. Another configuration than the default was chosen on "
-        f"{len(others)} of {len(found)} sets. On these it is better by {gain:.1f} points, on the mean over all sets by "
-        f"{means.mean():.2f} ± {standard_error(means):.2f}. On {worse} it is worse by more than one standard error. "
+        f"{len(others)} of {len(found)} sets. {gain}the mean over all sets it is better by {means.mean():.2f} ± "
+        f"{standard_error(means):.2f} points. On {worse} sets it is worse by more than one standard error. "
         f"A search took {seconds:.0f} s of one core on average, with its confirmation.",
     ]
     return "\n".join(lines) + "\n"
