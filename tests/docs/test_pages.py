@@ -25,6 +25,8 @@ specification = importlib.util.spec_from_file_location("generate", DOCS / "gener
 generate = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(generate)
 
+WRITTEN = re.compile(r"<!-- ([\w ]+) -->(.*?)<!-- end of \1 -->", re.DOTALL)  # by a benchmark, see `fill`
+
 COMMANDS = dict(generate.walk(typer.main.get_command(app), "tsbench"))
 
 
@@ -192,3 +194,9 @@ def test_the_picture_of_the_network_is_that_of_the_defaults():
     kept = (DOCS / "images" / "network.svg").read_text(encoding="utf-8")
     assert kept == module.draw(), "run `python docs/draw_network.py docs/images/network.svg`"
     ElementTree.fromstring(kept)
+
+
+def test_what_benchmarks_write_into_a_page_is_there():
+    parts = [(page.name, *found) for page in PAGES for found in WRITTEN.findall(page.read_text(encoding="utf-8"))]
+    assert {"regret", "choice"} <= {name for _, name, _ in parts}
+    assert [(page, name) for page, name, text in parts if "|" not in text] == []
