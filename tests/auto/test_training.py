@@ -18,6 +18,7 @@ from tsbench.auto.fitting import FoldFit, WholeFit
 from tsbench.auto.portfolio import CANDIDATES, Candidate, Size, candidates_of
 from tsbench.auto.schedule import Schedule
 from tsbench.auto.training import AutoTraining, TimeLimitError
+from tsbench.bench.tasks import process_apart
 from tsbench.classifiers.saved import load_classifier
 from tsbench.classifiers.vote import FittedVote, FoldBag
 from tsbench.data.archive import Archive
@@ -43,6 +44,12 @@ def vote(power: Any) -> FittedVote:
 
 def custom(name: str, **parameters: Any) -> Candidate:
     return Candidate(name, f"tests.auto.misbehaving.{name}", parameters)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_process_is_left() -> None:
+    """Other tests run workers' tasks in this process, which keeps one for baselines."""
+    process_apart().end()
 
 
 def fitting_processes() -> list[psutil.Process]:
