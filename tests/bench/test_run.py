@@ -364,10 +364,10 @@ def test_a_study_of_an_earlier_version_is_continued_as_it_was_begun(recipe_file:
     file = cell.folder / "study.json"
     written = json.loads(file.read_text())
     del written["portfolio"]
-    for key in ("confirm", "repeats", "holdout_redrawn", "portfolio"):
+    for key in ("confirm", "repeats", "holdout_redrawn", "portfolio", "constraints"):
         del written["search"][key]
     written["search"]["holdout_above"] = 5000
-    _, oldest, _ = plan.earlier_settings(cell, plan.load(cell).files)
+    *_, oldest, _ = plan.earlier_settings(cell, plan.load(cell).files)
     earlier = fingerprint_of(**oldest)
     assert earlier != written["meaning"]
     file.write_text(json.dumps(written | {"meaning": earlier, "format": 1}))
@@ -384,9 +384,41 @@ def test_a_study_of_an_earlier_version_is_continued_as_it_was_begun(recipe_file:
         "search.holdout_redrawn=true",
         "search.holdout_above=1000",
         "search.portfolio=default",
+        "search.constraints.parameters=9",
     ):
         with pytest.raises(RecipeError, match="cannot be continued"):
             check_compatible(plan_of(path, other))
+
+
+def test_a_trial_that_exceeds_a_constraint_is_not_chosen(recipe_file: Write) -> None:
+    """The default has more parameters than any other: its dense layer is the largest."""
+    path = recipe_file(
+        ("  head: {hidden_sizes: [8]}\n", ""),
+        ("  model.dropout: {float: [0.0, 0.5]}", "  model.head.hidden_sizes: {choice: [[8], [128]]}"),
+        (", confirm: 0", ", confirm: 2"),
+    )
+    free = plan_of(path)
+    run_plan(free)
+    trials = Study.open(free.cells[0].folder).trials()
+    counts = {trial.number: trial.user_attrs["result"]["parameters"] for trial in trials}
+    few, most = min(counts.values()), max(counts.values())
+    assert counts[0] == most > few
+    plan = plan_of(path, "name=limited", f"search.constraints.parameters={int(few)}")
+    assert run_plan(plan)[0] == []
+    study = Study.open(plan.cells[0].folder)
+    chosen = study.trials().chosen(study.notes.chosen)
+    assert chosen is not None
+    assert chosen.hyperparameters.model.head.hidden_sizes == (8,)
+    first = next(run for run in runs_by_role(plan, "trial") if run.tags[names.TRIAL] == "0")
+    assert first.tags[names.STATE] == "pruned"
+    assert first.tags[names.REASON].endswith(f"parameters, more than search.constraints.parameters, {int(few):,}")
+    assert first.metrics["parameters"] == most
+
+
+def test_a_search_whose_trials_all_exceed_a_constraint_fails_with_the_reason(recipe_file: Write) -> None:
+    failures, _ = run_plan(plan_of(recipe_file(), "search.constraints.parameters=9"))
+    (failure,) = failures
+    assert "more than search.constraints.parameters, 9" in failure
 
 
 @pytest.mark.slow
@@ -399,8 +431,8 @@ def test_a_study_from_before_the_portfolio_goes_on_without_one(recipe_file: Writ
     run_plan(plan_of(path, "search.portfolio=none", "search.trials=1"), fresh=True)
     file = cell.folder / "study.json"
     written = json.loads(file.read_text())
-    del written["portfolio"], written["search"]["portfolio"]
-    before, *_ = without.earlier_settings(cell, without.load(cell).files)
+    del written["portfolio"], written["search"]["portfolio"], written["search"]["constraints"]
+    _, before, *_ = without.earlier_settings(cell, without.load(cell).files)
     file.write_text(json.dumps(written | {"meaning": fingerprint_of(**before)}))
     more = plan_of(path, "search.trials=3")
     check_compatible(more)

@@ -12,7 +12,7 @@ from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.recipe.space import FloatRange, assign
 from tsbench.studies.confirming import Confirmation, candidates, choose
 from tsbench.studies.specification import StudySpec
-from tsbench.studies.trials import FOLDS, RESULT, Trials
+from tsbench.studies.trials import FOLDS, INFEASIBLE, RESULT, Trials
 
 BASE = HyperparameterConfig()
 
@@ -89,6 +89,13 @@ def test_the_default_of_a_grid_is_the_combination_of_the_recipes_own_values() ->
     assert choice is not None
     assert choice.trial.number == 1
     assert choice.sentence == "trial 1 is the best of 2 on all its folds; the default is not among the trials"
+
+
+def test_a_default_that_exceeds_a_constraint_is_no_candidate() -> None:
+    trials = trials_of(None, 0.9, 0.8)
+    trials[0].user_attrs[RESULT][INFEASIBLE] = True
+    assert [trial.number for trial in candidates(trials, 3)] == [1, 2]
+    assert chosen(trials, t1=[0.5, 0.5], t2=[0.7, 0.7])[0] == 2
 
 
 def test_another_trial_is_chosen_if_it_is_better_beyond_the_standard_error() -> None:

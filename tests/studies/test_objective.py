@@ -13,7 +13,7 @@ from tsbench.recipe.schema import (
     SearchConfig,
     TrainingConfig,
 )
-from tsbench.studies.objective import CrossValidation, Rung, confirmation_of, rungs
+from tsbench.studies.objective import CrossValidation, InfeasibleError, Rung, confirmation_of, rungs
 from tsbench.studies.specification import derive_seed, folds_of
 
 SETTINGS = HyperparameterConfig(
@@ -64,6 +64,33 @@ def test_out_of_fold_probabilities_of_repeated_folds_are_of_the_first_draw() -> 
     assert scores[:2] == [curve[-1][1] for curve in once.fold_scores]
     assert twice.scores["accuracy"] == pytest.approx(np.mean(scores), abs=1e-12)
     assert twice.scores["accuracy_se"] == pytest.approx(np.std(scores, ddof=1) / np.sqrt(2), abs=1e-12)
+
+
+def test_a_network_with_too_many_parameters_is_not_trained() -> None:
+    whole = CrossValidation(training_set(), SETTINGS, SearchConfig(folds=2), seed=5)
+    whole.run()
+    count = int(whole.scores["parameters"])
+    search = SearchConfig.model_validate({"folds": 2, "constraints": {"parameters": count - 1}})
+    ended = CrossValidation(training_set(), SETTINGS, search, seed=5)
+    sentence = f"the network has {count:,} parameters, more than search.constraints.parameters, {count - 1:,}"
+    with pytest.raises(InfeasibleError, match=sentence):
+        ended.run()
+    assert (ended.scores, ended.curves) == ({"parameters": count}, {})
+    allowed = SearchConfig.model_validate({"folds": 2, "constraints": {"parameters": count}})
+    same = CrossValidation(training_set(), SETTINGS, allowed, seed=5)
+    same.run()
+    assert same.fold_scores == whole.fold_scores
+    confirmation_of(training_set(), SETTINGS, search, seed=6).run()  # only trials are judged
+
+
+def test_a_prediction_that_takes_too_long_is_noticed_with_the_scores() -> None:
+    search = SearchConfig.model_validate({"folds": 2, "constraints": {"predict_seconds": 1e-6}})
+    slow = CrossValidation(training_set(), SETTINGS, search, seed=5)
+    with pytest.raises(
+        InfeasibleError, match=r"predicting took .* s, more than search.constraints.predict_seconds, 1e-06"
+    ):
+        slow.run()
+    assert slow.scores["accuracy"] > 0
 
 
 def test_a_confirmation_has_as_many_held_out_parts_as_folds() -> None:

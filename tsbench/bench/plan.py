@@ -137,8 +137,8 @@ class Plan:
     def earlier_settings(self, cell: Cell, files: dict[str, str]) -> list[dict[str, Any]]:
         """`fixed_settings` as earlier versions without some settings wrote them; the recipe sets none of these.
 
-        The first are of the version before the portfolio, the second of the versions before all of these settings,
-        the last of version 0.1.0, whose network had other defaults.
+        The first are of the version before the constraints, the second of that before the portfolio too, the third of
+        the versions before all of these settings, the last of version 0.1.0, whose network had other defaults.
         """
         from tsbench.studies.specification import EARLIER, EARLIER_HOLDOUT
 
@@ -146,7 +146,7 @@ class Plan:
         unnamed = {key for key, value in EARLIER.items() if key not in named or fixed["search"].get(key) == value}
         searches = [
             {key: value for key, value in fixed["search"].items() if key not in unnamed & lacking}
-            for lacking in ({"portfolio"}, EARLIER.keys())
+            for lacking in ({"constraints"}, {"constraints", "portfolio"}, EARLIER.keys())
         ]
         if "holdout_above" not in named:
             searches[-1]["holdout_above"] = EARLIER_HOLDOUT

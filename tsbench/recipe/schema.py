@@ -485,6 +485,17 @@ class HyperparameterConfig(Settings):
     )
 
 
+class ConstraintConfig(Settings):
+    """Upper limits on what a trial's network may cost; null: none."""
+
+    parameters: PositiveInt | None = Field(
+        None, description="weights of one network; a trial with more ends before it is trained"
+    )
+    predict_seconds: OptionalPositive = Field(
+        None, description="seconds in which the networks of all folds predict their validation cases"
+    )
+
+
 class SearchConfig(Settings):
     """The study over the search space, one for each data set and resample."""
 
@@ -527,6 +538,9 @@ class SearchConfig(Settings):
     metric: Metric = Field("accuracy", description="what the search improves, and the final network is chosen by")
     trade_off: Annotated[tuple[Objective, ...], Field(strict=False), AfterValidator(_distinct)] = Field(
         (), description="improved at the same time: the best compromises, the Pareto front, are recorded"
+    )
+    constraints: ConstraintConfig = Field(
+        default_factory=ConstraintConfig, description="a trial that exceeds one of these limits is not chosen"
     )
     enqueue: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = Field(
         (), description="configurations to be tried first: values by the dotted names of the space"

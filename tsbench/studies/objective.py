@@ -17,20 +17,24 @@ from tsbench.data.collection import TrainingSet
 from tsbench.data.preprocessing import Preprocessing
 from tsbench.evaluation.metrics import mean_scores, score, score_all
 from tsbench.evaluation.resampling import Fold, repeats_of
-from tsbench.nn.network import Network
-from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
+from tsbench.nn.network import Network, build_network
+from tsbench.recipe.schema import ConstraintConfig, HyperparameterConfig, SearchConfig
 from tsbench.studies.pruning import FOLD_PRUNERS, RUNGS
 from tsbench.studies.specification import derive_seed, folds_of
 from tsbench.training.inference import fixed_features, predict_probabilities
 from tsbench.training.jobs import Job, Series
 from tsbench.training.trainer import train
 
-__all__ = ["CrossValidation", "Rung", "confirmation_of", "rungs"]
+__all__ = ["CrossValidation", "InfeasibleError", "Rung", "confirmation_of", "rungs"]
 
 
 UNPRUNED = 4
 """Epochs between two scores without a pruner, if there are enough: each score is a forward pass of all
 validation parts."""
+
+
+class InfeasibleError(Exception):
+    """A configuration exceeds one of `search.constraints`."""
 
 
 def rungs(epochs: int, apart: int = 1) -> dict[int, int]:
@@ -94,6 +98,12 @@ class _FoldJob:
         assert self.job.network is not None
         return self.job.network
 
+    def count_parameters(self) -> int:
+        """The weights of the network that would be trained."""
+        channels, length = self.job.series.values.shape[1:]
+        network = build_network(self.job.model, channels, self.job.classes, length, self.job.seed)
+        return sum(parameter.numel() for parameter in network.parameters())
+
     def probabilities(self) -> NDArray[np.float32]:
         """Probabilities of the validation part by the current network; fixed features are computed once."""
         network = self.network
@@ -110,12 +120,13 @@ def confirmation_of(
     device: str = "cpu",
     accumulation_steps: int = 1,
 ) -> CrossValidation:
-    """The cross-validation that scores a trial again: as in the trial, but with another seed and without pruning.
+    """The cross-validation that scores a trial again: as in the trial, but with another seed, and it is not ended.
 
     If one held-out part replaces the folds, there are as many parts as folds: differences between trials
     are judged by several of them, which are the same for all trials.
     """
-    unpruned = search.model_copy(update={"pruner": "none"})
+    # The trial has kept the constraints; its seconds vary.
+    unpruned = search.model_copy(update={"pruner": "none", "constraints": ConstraintConfig()})
     return CrossValidation(training, hyperparameters, unpruned, seed, device, accumulation_steps, parts=search.folds)
 
 
@@ -166,6 +177,8 @@ class CrossValidation:
 
         Raises:
             DivergedError: a training loss is NaN or infinite.
+            InfeasibleError: the network has too many parameters, before any training; or the scores are there, and took
+                too many seconds.
         """
         started = time.perf_counter()
         with warnings.catch_warnings(
@@ -177,6 +190,13 @@ class CrossValidation:
             _FoldJob.make(self.training, fold, self.hyperparameters, derive_seed(self.seed, 1, number))
             for number, fold in enumerate(folds)
         ]
+        if (most := self.search.constraints.parameters) is not None:
+            count = max(job.count_parameters() for job in jobs)
+            self.scores["parameters"] = float(count)
+            if count > most:
+                raise InfeasibleError(
+                    f"the network has {count:,} parameters, more than search.constraints.parameters, {most:,}"
+                )
         try:
             if self.search.pruner in FOLD_PRUNERS:
                 self._run_in_turn(jobs, on_rung, on_epoch)
@@ -189,6 +209,11 @@ class CrossValidation:
         self.scores = self._all_scores(jobs, epochs)
         self.curves.setdefault(f"cv_{self.search.metric}", []).append((epochs, self.scores[self.search.metric]))
         self.seconds = time.perf_counter() - started
+        longest, took = self.search.constraints.predict_seconds, self.scores["predict_seconds"]
+        if longest is not None and took > longest:
+            raise InfeasibleError(
+                f"predicting took {took:.3g} s, more than search.constraints.predict_seconds, {longest:g}"
+            )
 
     def _run_in_lockstep(
         self, jobs: list[_FoldJob], on_rung: Callable[[Rung], None] | None, on_epoch: Callable[[int], None] | None

@@ -39,7 +39,13 @@ __all__ = [
 ]
 
 FORMAT = 2  # of study.json; a file without a number has the first format
-EARLIER: dict[str, Any] = {"confirm": 0, "repeats": 1, "holdout_redrawn": False, "portfolio": "none"}
+EARLIER: dict[str, Any] = {
+    "confirm": 0,
+    "repeats": 1,
+    "holdout_redrawn": False,
+    "portfolio": "none",
+    "constraints": {"parameters": None, "predict_seconds": None},
+}
 """Behaviour of earlier versions without these settings, whose studies and runs do not name them."""
 
 EARLIER_HOLDOUT = 5000

@@ -19,14 +19,14 @@ from tsbench.recipe.schema import HyperparameterConfig
 from tsbench.recipe.space import label, leaves
 from tsbench.retries import retry
 from tsbench.studies.confirming import Confirmation, confirming_seed
-from tsbench.studies.objective import CrossValidation, Rung, confirmation_of
+from tsbench.studies.objective import CrossValidation, InfeasibleError, Rung, confirmation_of
 from tsbench.studies.outcome import COMPLETE, FAILED, PRUNED, STOPPED, TrialOutcome, TrialProgress
 from tsbench.studies.pruning import TrialPruner
 from tsbench.studies.sampling import hyperparameters, suggest
 from tsbench.studies.specification import is_held_out
 from tsbench.studies.storage import DatabaseAwayError, together
 from tsbench.studies.study import Study
-from tsbench.studies.trials import FOLDS, LOST, RESULT, RUN, as_best
+from tsbench.studies.trials import FOLDS, INFEASIBLE, LOST, RESULT, RUN, as_best
 from tsbench.tracking import names
 from tsbench.tracking.monitoring import Monitor, device_name
 from tsbench.tracking.store import Store
@@ -145,6 +145,7 @@ class _TrialRun:
         self.reported: list[Rung] = []
         self.began = time.perf_counter()
         self.monitor = Monitor(device)
+        self.is_feasible = True
 
     def run(self) -> TrialOutcome | None:
         spec = self.study.spec
@@ -207,6 +208,8 @@ class _TrialRun:
             self.latest = validation.scores[spec.search.metric]
         except (optuna.TrialPruned, DivergedError) as pruned:
             state, reason = PRUNED, str(pruned)
+        except InfeasibleError as infeasible:
+            state, reason, self.is_feasible = PRUNED, str(infeasible), False
         except StoppedError as stopped:
             state, reason = STOPPED, str(stopped)
         except (RuntimeError, MemoryError, ValueError) as error:
@@ -275,6 +278,8 @@ class _TrialRun:
         """Reports the trial to Optuna in one write, as none of it is needed before its end."""
         scores = {names.cv(metric): value for metric, value in validation.scores.items()}
         result: dict[str, Any] = {**scores, "seconds": outcome.seconds, "reason": outcome.reason}
+        if not self.is_feasible:
+            result[INFEASIBLE] = True
         storage, trial_id = self.study.storage, id_of(self.trial)
         with together(storage):
             suggest(self.trial, self.study.spec.space, self.study.spec.base)

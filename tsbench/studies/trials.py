@@ -18,6 +18,7 @@ from tsbench.tracking.names import COSTS
 __all__ = ["BestTrial", "Configuration", "Trials", "as_best", "deserves_retry", "fixed_parameters", "retries"]
 
 RESULT = "result"  # user attribute: a trial's scores, seconds and reason, as its worker reports them
+INFEASIBLE = "infeasible"  # in a trial's result: it exceeds a constraint
 LOST = "lost"  # user attribute: why a trial was lost; it does not count, and is tried again
 FOLDS = "folds"  # user attribute: for each fold its training loss and its score by epoch, thinned
 RUN = "run"  # user attribute: a trial's MLflow run, if its worker ended it
@@ -113,9 +114,13 @@ class Trials(list[FrozenTrial]):
     def default(self) -> BestTrial | None:
         """The trial of the recipe's own values, if the space offers them, also if it was pruned.
 
-        None if there is no such trial, or it failed. The score of a pruned trial is NaN.
+        None if there is no such trial, it failed, or it exceeds a constraint. The score of a pruned trial is NaN.
         """
-        ended = [trial for trial in self.latest() if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        ended = [
+            trial
+            for trial in self.latest()
+            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and INFEASIBLE not in trial.user_attrs[RESULT]
+        ]
         search, places = self.spec.search, self.latest()
         if search.sampler == "grid":
             ended = [trial for trial in ended if as_best(trial).hyperparameters == self.spec.base]

@@ -96,7 +96,8 @@ class Hydra(nn.Module):
         else:
             mask = valid[:, None, None, :].to(x.dtype)
             share = mask / mask.sum(3, keepdim=True).clamp(min=1)
-        chosen = torch.empty_like(response)  # written twice: new tensors of this size take most of the time
+        # It is written twice: new tensors of this size take most of the time.
+        chosen = torch.empty_like(response, dtype=x.dtype)
         torch.eq(response, response.amin(2, keepdim=True), out=chosen)
         lost = chosen.mul_(share).sum(3).sqrt()
         torch.eq(response, response.amax(2, keepdim=True), out=chosen)

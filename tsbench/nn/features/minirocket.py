@@ -91,7 +91,8 @@ class MiniRocket(nn.Module):
             response = self._respond(x, number)
             inside = self._inside(x.shape[2], dilation, valid, x.device).to(x.dtype)
             weight = inside / inside.sum(2, keepdim=True)
-            above = torch.empty_like(response)  # written again and again: three times as fast as new tensors
+            # It is written again and again: three times as fast as new tensors.
+            above = torch.empty_like(response, dtype=x.dtype)
             for bias in self.get_buffer(f"bias_{number}").unbind(1):
                 torch.gt(response, bias.to(x.dtype)[:, None], out=above)
                 features.append(above.mul_(weight).sum(2))
