@@ -93,6 +93,18 @@ def test_a_prediction_that_takes_too_long_is_noticed_with_the_scores() -> None:
     assert slow.scores["accuracy"] > 0
 
 
+def test_a_fold_that_does_not_define_the_searched_metric_ends_the_trial_with_a_reason() -> None:
+    """One group has cases of one class only, and there are as many groups as folds."""
+    chance = np.random.default_rng(0)
+    labels, groups = np.array(["a"] * 6 + ["a", "b"] * 3), np.array(["1"] * 6 + ["2"] * 6)
+    cases = Collection(chance.normal(size=(12, 1, 20)), np.full(12, 20), labels, groups=groups)
+    validation = CrossValidation(
+        TrainingSet("groups", cases), SETTINGS, SearchConfig(folds=2, metric="roc_auc"), seed=5
+    )
+    with pytest.raises(ValueError, match="a fold does not define roc_auc, which is searched"):
+        validation.run()
+
+
 def test_a_confirmation_has_as_many_held_out_parts_as_folds() -> None:
     search = SearchConfig(holdout_above=20, folds=3)
     trial = CrossValidation(training_set(), SETTINGS, search, seed=5, part=4)

@@ -177,6 +177,7 @@ class CrossValidation:
 
         Raises:
             DivergedError: a training loss is NaN or infinite.
+            ValueError: a fold does not define the searched metric.
             InfeasibleError: the network has too many parameters, before any training; or the scores are there, and took
                 too many seconds.
         """
@@ -207,6 +208,8 @@ class CrossValidation:
             self.seconds = time.perf_counter() - started
         epochs = self.hyperparameters.training.epochs
         self.scores = self._all_scores(jobs, epochs)
+        if self.search.metric not in self.scores:  # as the validation cases of a redrawn part may be of one class
+            raise ValueError(f"a fold does not define {self.search.metric}, which is searched")
         self.curves.setdefault(f"cv_{self.search.metric}", []).append((epochs, self.scores[self.search.metric]))
         self.seconds = time.perf_counter() - started
         longest, took = self.search.constraints.predict_seconds, self.scores["predict_seconds"]
