@@ -82,7 +82,8 @@ def call(listener: Listener, hello: bytes = b"") -> socket.socket:
     line = socket.socket(socket.AF_UNIX)
     line.settimeout(60)
     line.connect(listener.address.socket)
-    line.sendall(hello)
+    if hello:  # the listener may have refused the call already
+        line.sendall(hello)
     return line
 
 
