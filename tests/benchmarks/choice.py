@@ -26,7 +26,7 @@ from ruamel.yaml import YAML
 
 from tests.benchmarks.accuracy import GROUPS
 from tests.benchmarks.parallel import run_in_processes
-from tests.benchmarks.studied import confirm, cross_validations, new_study
+from tests.benchmarks.studied import confirm, cross_validations, named_settings, new_study
 from tests.benchmarks.table import fill
 from tsbench.classifiers.baselines import BASELINES
 from tsbench.evaluation.metrics import standard_error
@@ -72,7 +72,7 @@ def settings_of(dataset: str) -> str:
     """A digest of what a line depends on."""
     loaded = _recipe(dataset)
     search, base = loaded.recipe.search, loaded.recipe.hyperparameters
-    parts = [SPLITS, search.model_dump(mode="json"), base.model_dump(mode="json")]
+    parts = [SPLITS, named_settings(search), base.model_dump(mode="json")]
     return fingerprint_of(parts=parts, portfolio=portfolio_of(loaded.space, base, search), startup=STARTUP)[:12]
 
 

@@ -39,7 +39,7 @@ from tests.benchmarks.loop import FOLDS, TRIALS
 from tests.benchmarks.loop import search as search_by_loop
 from tests.benchmarks.parallel import run_in_processes
 from tests.benchmarks.searches import RECIPE, SEARCHED
-from tests.benchmarks.studied import CONCURRENCY, confirm, cross_validations, new_study
+from tests.benchmarks.studied import CONCURRENCY, confirm, cross_validations, named_settings, new_study
 from tests.benchmarks.table import fill
 from tests.benchmarks.timetable import candidates_in_time, ends_of, trials_in_time
 from tsbench.classifiers.baselines import BASELINES
@@ -94,7 +94,7 @@ def settings_of(dataset: str) -> str:
     """A digest of what the searches on a data set and their judgement depend on."""
     loaded = _recipe(dataset, 0)
     search, base = loaded.recipe.search, loaded.recipe.hyperparameters
-    parts = [RECIPE, TRIALS, FOLDS, SPLITS, search.model_dump(mode="json"), base.model_dump(mode="json")]
+    parts = [RECIPE, TRIALS, FOLDS, SPLITS, named_settings(search), base.model_dump(mode="json")]
     known = {"portfolio": portfolio_of(loaded.space, base, search), "startup": STARTUP, "pooled": StudySpec.pooled}
     return fingerprint_of(parts=parts, **known)[:12]
 

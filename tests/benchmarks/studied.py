@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from tests.benchmarks.parallel import archive
@@ -14,12 +15,12 @@ from tsbench.recipe.schema import HyperparameterConfig, SearchConfig
 from tsbench.studies.confirming import Confirmation
 from tsbench.studies.objective import CrossValidation
 from tsbench.studies.portfolio import portfolio_of
-from tsbench.studies.specification import StudySpec, study_seed
+from tsbench.studies.specification import EARLIER, StudySpec, study_seed
 from tsbench.studies.study import Study
 from tsbench.studies.trial_runner import confirm_trial
 from tsbench.tracking.store import Store
 
-__all__ = ["confirm", "cross_validations", "new_study"]
+__all__ = ["confirm", "cross_validations", "named_settings", "new_study"]
 
 CONCURRENCY = 4  # `search.concurrency: auto` with one worker
 
@@ -27,6 +28,14 @@ CONCURRENCY = 4  # `search.concurrency: auto` with one worker
 @cache
 def _store(uri: str) -> Store:
     return Store(uri)
+
+
+def named_settings(search: SearchConfig) -> dict[str, Any]:
+    """The search settings on which a record depends, without those that are as before they existed.
+
+    So a record stands if a later version has one more setting that changes nothing unless it is given.
+    """
+    return {key: value for key, value in search.model_dump(mode="json").items() if EARLIER.get(key, ...) != value}
 
 
 def new_study(loaded: LoadedRecipe, dataset: str, folder: Path) -> Study:

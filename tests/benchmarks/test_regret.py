@@ -18,7 +18,9 @@ from tests.benchmarks.regret import (
     mean_and_error,
     table,
 )
+from tests.benchmarks.studied import named_settings
 from tests.benchmarks.timetable import candidates_in_time, ends_of, trials_in_time
+from tsbench.recipe.schema import SearchConfig
 
 GOOD, MIDDLING, POOR = ({"model.dropout": value} for value in (0.1, 0.2, 0.3))
 FRESH = {0.1: [0.9, 1.0], 0.2: [0.95, 0.85], 0.3: [0.8, 0.8]}
@@ -140,3 +142,10 @@ def test_an_aim_is_missed_by_what_the_regret_exceeds_it():
 def test_the_picture_is_drawn_from_the_first_choice_on(tmp_path):
     draw(Results(records()), tmp_path / "images" / "regret.svg")
     assert "<svg" in (tmp_path / "images" / "regret.svg").read_text()
+
+
+def test_a_record_depends_on_a_setting_that_is_given_and_not_on_one_that_changes_nothing():
+    plain = named_settings(SearchConfig())
+    assert "constraints" not in plain
+    assert plain["confirm"] == 3
+    assert "constraints" in named_settings(SearchConfig.model_validate({"constraints": {"parameters": 9}}))

@@ -219,10 +219,13 @@ class OpenCell:
             return 1 / ((self.search.folds - 1) * repeats_for(self.search, len(self.dataset.train)))
         return len(self.dataset.train) / sum(len(training) for training, _ in self.folds)
 
+    @cached_property
+    def _has_held_out_part(self) -> bool:
+        return is_held_out(self.dataset.training_set(), self.search, study_seed(self.search, self.resample))
+
     def _confirm_share(self) -> float:
         """The ratio of a confirmation's time to a trial's: it has several held-out parts, and a trial only one."""
-        training, seed = self.dataset.training_set(), study_seed(self.search, self.resample)
-        return self.search.folds if is_held_out(training, self.search, seed) else 1
+        return self.search.folds if self._has_held_out_part else 1
 
 
 def _search_of(plan: Plan, cell: Cell) -> SearchConfig:

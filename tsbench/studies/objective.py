@@ -101,8 +101,7 @@ class _FoldJob:
     def count_parameters(self) -> int:
         """The weights of the network that would be trained."""
         channels, length = self.job.series.values.shape[1:]
-        network = build_network(self.job.model, channels, self.job.classes, length, self.job.seed)
-        return sum(parameter.numel() for parameter in network.parameters())
+        return _size_of(build_network(self.job.model, channels, self.job.classes, length, self.job.seed))
 
     def probabilities(self) -> NDArray[np.float32]:
         """Probabilities of the validation part by the current network; fixed features are computed once."""
@@ -110,6 +109,11 @@ class _FoldJob:
         if not self.prepared:
             self.features, self.prepared = fixed_features(network, self.series), True
         return predict_probabilities(network, self.series, features=self.features)
+
+
+def _size_of(network: Network) -> int:
+    """Number of its weights."""
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def confirmation_of(
@@ -269,7 +273,7 @@ class CrossValidation:
         self._keep_fold_scores(epoch, [scores.get(self.search.metric, float("nan")) for scores in folds])
         means = mean_scores(folds, self.repeats)
         means["predict_seconds"] = seconds
-        means["parameters"] = float(max(sum(p.numel() for p in fold.network.parameters()) for fold in jobs))
+        means["parameters"] = float(max(_size_of(fold.network) for fold in jobs))
         return means
 
     def _keep_curves(self, jobs: list[_FoldJob]) -> None:
