@@ -148,7 +148,7 @@ def test_features_are_fixed_unless_a_block_has_learned_weights():
 
 @pytest.mark.parametrize("masked", [True, False])
 def test_features_in_parts_are_the_features(masked, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK_SIZE", {"cpu": 50})  # two cases of 20 steps
+    monkeypatch.setattr(module, "CPU_CHUNK_SIZE", 50)  # two cases of 20 steps
     valid = torch.arange(20) < torch.tensor([20, 3, 15, 9, 12])[:, None]
     x = series(5, 2, 20) * (valid[:, None] if masked else 1)
     branch = prepared(branch_of("spectrum", "minirocket"), x, valid if masked else None)

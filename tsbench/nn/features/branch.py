@@ -14,9 +14,9 @@ from tsbench.recipe.schema import FeaturesConfig
 __all__ = ["FeatureBranch", "build_feature_block"]
 
 LARGEST = 10.0  # standard deviations; a feature that was nearly constant in training may have extreme values later
-CHUNK_SIZE = {"cpu": 2**13, "cuda": 2**18}
-"""Time steps, over all cases, whose features are computed at once, by device. On a CPU the blocks' inner values stay in
-its cache, which makes hydra twice as fast on series of 427 steps; on a GPU they need only fit into its memory."""
+CHUNK_SIZE, CPU_CHUNK_SIZE = 2**16, 2**13
+"""Time steps, over all cases, whose features are computed at once. On a CPU the blocks' inner values stay in its cache,
+which makes hydra twice as fast on series of 427 steps."""
 REACH = 10.0
 """Norm of a case's standardised features. Under AdamW a step moves a logit by about the learning rate times the sum of
 the features' sizes, here `10 sqrt(features)`: with 10,000 features and a rate of 1e-3, as a rate of 1e-4 would on
@@ -81,7 +81,7 @@ class FeatureBranch(nn.Module):
 
     def features_in_parts(self, x: Tensor, valid: Tensor | None) -> Tensor:
         """As `features`, a few cases at a time, so that the blocks' inner values stay small."""
-        part = max(1, CHUNK_SIZE.get(x.device.type, 2**16) // x.shape[2])
+        part = max(1, (CPU_CHUNK_SIZE if x.device.type == "cpu" else CHUNK_SIZE) // x.shape[2])
         parts = torch.split(x, part)
         masks = [None] * len(parts) if valid is None else torch.split(valid, part)
         return torch.cat([self.features(cases, mask) for cases, mask in zip(parts, masks, strict=True)])
